@@ -1,0 +1,293 @@
+//! The agent protocol, version 1: what a runtime is asked to do and what it leaves behind.
+//!
+//! A runtime is any program that reads one [`Spec`] as JSON from standard input (until its end),
+//! writes [`Event`]s as NDJSON to standard output, and leaves [`AgentRecord`] as `agent.json`, the
+//! answers as `responses/<agent>-<call>.txt` and, when asked, `chunk_metrics.csv` in the folder that
+//! the spec names. It exits with 0 only when everything asked for was written. Standard error is
+//! free text and is kept as `agent.log`.
+//!
+//! Agents only record. All times are nanoseconds of the machine's monotonic clock
+//! (`CLOCK_MONOTONIC`), which processes share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol that this program speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// File of the [`AgentRecord`] in the run's folder.
+pub const RECORD_FILE: &str = "agent.json";
+/// File of the chunk probe in the run's folder; its header is [`CHUNK_COLUMNS`].
+pub const CHUNK_FILE: &str = "chunk_metrics.csv";
+/// Folder of the answers in the run's folder; one `<agent>-<call>.txt` per call.
+pub const RESPONSES_DIR: &str = "responses";
+
+/// Columns of [`CHUNK_FILE`], one row per chunk of every call (warm-up included), text or not.
+///
+/// `time_ns`: when the agent took the chunk (after a throttle's wait); `read_ns`: right after the
+/// socket read that completed it returned; `index`: from 0 within the call; `bytes`: length of the
+/// chunk's payload line or event; `gap_ms`: since the call's previous chunk was taken (empty for the
+/// first); `parse_ms`: time spent decoding its JSON; `text`: 1 if it carried text, else 0.
+pub const CHUNK_COLUMNS: [&str; 9] =
+    ["time_ns", "read_ns", "agent", "call", "index", "bytes", "gap_ms", "parse_ms", "text"];
+
+/// What one process is asked to do: all agents of a scenario, at the same time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// [`PROTOCOL`]. A runtime that does not know it refuses to start.
+    pub protocol: u32,
+    /// Opaque name of the run. Each request carries the header
+    /// `x-request-id: <run>/<agent>/<call>`, so that server logs can be matched.
+    pub run: String,
+    /// Existing folder for the artifacts, absolute.
+    pub artifacts: PathBuf,
+    /// One entry per concurrent stream; names are unique.
+    pub agents: Vec<AgentSpec>,
+    /// Limit of one call, nanoseconds, from its start to its last byte.
+    pub timeout_ns: u64,
+    /// Bytes asked for in one socket read; absent: the runtime's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_buffer: Option<u64>,
+    /// Token bucket of every call, chunks with text per second, burst of one; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<f64>,
+    #[serde(default)]
+    pub probes: ProbeSpec,
+    /// Further settings of this runtime (`event_loop`, `json`, …), as in the manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variant: BTreeMap<String, serde_json::Value>,
+}
+
+/// One stream of calls, made one after the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSpec {
+    /// Unique within the run; only letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    pub api: Api,
+    /// Base address. Ollama: `http://host:port` (requests go to `/api/generate`); OpenAI:
+    /// `http://host:port/v1` (requests go to `/chat/completions` or `/completions` below it).
+    pub url: String,
+    /// Name of the environment variable with the API key; the key itself is never in the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+    pub model: String,
+    /// Inference options by Ollama's names. Ollama: sent as `options`. OpenAI: sent as top-level keys.
+    #[serde(default)]
+    pub options: BTreeMap<String, serde_json::Value>,
+    /// Ollama: `options.num_predict`; OpenAI: `max_tokens`. Absent: the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// The calls in order; those with `warmup` come first. When every agent has ended its warm-up
+    /// calls, all agents start their measured calls together.
+    pub calls: Vec<CallSpec>,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallSpec {
+    pub prompt: String,
+    #[serde(default)]
+    pub warmup: bool,
+}
+
+/// The wire protocol of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    Ollama,
+    OpenaiChat,
+    OpenaiCompletions,
+}
+
+/// Instruments inside the agent's process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeSpec {
+    /// Write [`CHUNK_FILE`].
+    #[serde(default)]
+    pub chunks: bool,
+}
+
+/// One line of standard output. Unknown further fields are ignored, unknown events are an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The spec is understood and the process is about to make its first call.
+    Ready {
+        t_ns: u64,
+        protocol: u32,
+        runtime: RuntimeInfo,
+    },
+    CallStarted {
+        t_ns: u64,
+        agent: String,
+        call: u32,
+        warmup: bool,
+    },
+    FirstToken {
+        t_ns: u64,
+        agent: String,
+        call: u32,
+    },
+    /// At most ten times a second per call.
+    Progress {
+        t_ns: u64,
+        agent: String,
+        call: u32,
+        chunks: u64,
+    },
+    CallFinished {
+        t_ns: u64,
+        agent: String,
+        call: u32,
+        outcome: Outcome,
+        tokens: Option<u64>,
+    },
+    /// Everything asked for is written.
+    Done {
+        t_ns: u64,
+    },
+    /// The process cannot go on; it will exit with another code than 0.
+    Error {
+        message: String,
+    },
+}
+
+/// What is left as [`RECORD_FILE`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentRecord {
+    pub protocol: u32,
+    pub runtime: RuntimeInfo,
+    pub clock: ClockPair,
+    /// Every call that was started, warm-up included, in the order of their starts.
+    pub calls: Vec<CallRecord>,
+}
+
+/// The implementation that made the calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RuntimeInfo {
+    pub name: String,
+    pub version: String,
+    /// Versions of what it is built on (`python`, `httpx`, `hyper`, …).
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
+}
+
+/// The same moment on both clocks, so that samples of other instruments line up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockPair {
+    pub monotonic_ns: u64,
+    /// RFC 3339, UTC.
+    pub utc: String,
+}
+
+/// The raw record of one call. Unknown is absent, never 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CallRecord {
+    pub agent: String,
+    /// From 0, counting warm-up calls.
+    pub call: u32,
+    pub warmup: bool,
+    /// Right before connecting (or before writing the request on a kept connection).
+    pub start_ns: u64,
+    /// The response's status line and headers were read.
+    #[serde(default)]
+    pub headers_ns: Option<u64>,
+    /// When each chunk with text was taken, nanoseconds since `start_ns`, in order.
+    #[serde(default)]
+    pub text_offsets_ns: Vec<u64>,
+    /// The last byte was read, or the call was given up.
+    pub end_ns: u64,
+    #[serde(default)]
+    pub http_status: Option<u16>,
+    pub outcome: Outcome,
+    /// What went wrong, in words; for `http_error` and `in_band_error` the server's own message.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Chunks of any kind (lines or events with a payload).
+    pub chunks: u64,
+    /// Bytes read from the socket, headers included.
+    pub bytes: u64,
+    /// Socket reads that returned data, and the largest of them.
+    #[serde(default)]
+    pub reads: Option<u64>,
+    #[serde(default)]
+    pub largest_read: Option<u64>,
+    /// The server's reason for ending (`stop`, `length`, …).
+    #[serde(default)]
+    pub finish_reason: Option<String>,
+    #[serde(default)]
+    pub server: ServerCounts,
+}
+
+/// What the server itself said of a call. Durations in nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerCounts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill_ns: Option<u64>,
+    /// Tokens generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode_ns: Option<u64>,
+    /// Prompt tokens that the server took from its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
+}
+
+/// How a call ended. Only `ok` and `length` count.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Ok,
+    /// Stopped at `max_tokens`.
+    Length,
+    /// The stream ended without the server's last record.
+    Truncated,
+    /// An error object inside a stream whose status was 200.
+    InBandError,
+    HttpError,
+    Timeout,
+    ConnectError,
+    /// The stream broke its own protocol: not JSON, invalid UTF-8, a line beyond the limit.
+    Malformed,
+    Cancelled,
+}
+
+impl Outcome {
+    /// Whether the call is a measurement.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        matches!(self, Outcome::Ok | Outcome::Length)
+    }
+
+    /// The name in artifacts and tables (`in_band_error`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Length => "length",
+            Outcome::Truncated => "truncated",
+            Outcome::InBandError => "in_band_error",
+            Outcome::HttpError => "http_error",
+            Outcome::Timeout => "timeout",
+            Outcome::ConnectError => "connect_error",
+            Outcome::Malformed => "malformed",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: arguments, settings, output, exit codes; one file per command.
+//!
+//! The only part that prints, reads the environment or chooses an exit code.
+
+mod failure;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+pub use failure::Failure;
+
+/// Exit codes of `runner`.
+pub mod exit {
+    pub const DONE: u8 = 0;
+    pub const INTERNAL: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const RUNS_FAILED: u8 = 3;
+    pub const INVALID_MANIFEST: u8 = 4;
+    pub const PREFLIGHT_FAILED: u8 = 5;
+    pub const VERIFICATION_FAILED: u8 = 6;
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// How a command ended: an exit code, or a failure that carries one.
+pub type CommandResult = Result<u8, Failure>;
+
+#[derive(Parser)]
+#[command(
+    name = "runner",
+    version,
+    about = "A declarative experiment runner for LLM inference research"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    // one line per command, in the order of a researcher's day
+    #[command(hide = true)]
+    Nothing,
+}
+
+/// The study a command works on; shared by all commands that take a manifest.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StudyArgs {
+    /// The manifest, e.g. experiments/quickstart.toml
+    pub manifest: PathBuf,
+    /// Apply this profile of the manifest
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Only these cells: experiment=NAME, factor=value, factor~text, joined by commas (and);
+    /// repeated flags are alternatives (or)
+    #[arg(long = "filter", value_name = "EXPR")]
+    pub filters: Vec<String>,
+    /// Folder of the results
+    #[arg(long, default_value = "results", env = "RUNNER_RESULTS")]
+    pub results: PathBuf,
+}
+
+impl StudyArgs {
+    /// Loads and checks the manifest, applies the profile, plans and filters.
+    pub fn plan(&self) -> Result<crate::plan::Plan, Failure> {
+        todo!()
+    }
+}
+
+/// Runs the command line and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result: CommandResult = match cli.command {
+        Command::Nothing => Ok(exit::DONE),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What execution says while it happens: one closed type, heard by progress and the journal's readers.
+
+use std::time::Duration;
+
+use crate::agent::protocol::Outcome;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum ExecEvent {
+    /// The plan is known, the lock is held. `done` runs exist already, `todo` will be made.
+    Started {
+        study: String,
+        done: usize,
+        todo: usize,
+    },
+    /// Something the user should know, in one sentence.
+    Note {
+        message: String,
+    },
+    Calibrating {
+        runtime: String,
+    },
+    Calibrated {
+        calibration: crate::store::record::Calibration,
+    },
+    /// `index` counts from 1 over the runs of this session.
+    RunStarted {
+        index: usize,
+        cell: String,
+        name: String,
+        repeat: u32,
+        attempt: u32,
+    },
+    CallStarted {
+        agent: String,
+        call: u32,
+        warmup: bool,
+    },
+    FirstToken {
+        agent: String,
+        call: u32,
+        ttft: Duration,
+    },
+    Progress {
+        agent: String,
+        call: u32,
+        chunks: u64,
+    },
+    CallFinished {
+        agent: String,
+        call: u32,
+        outcome: Outcome,
+        tokens: Option<u64>,
+    },
+    /// The run is sealed.
+    RunFinished {
+        name: String,
+        repeat: u32,
+        wall: Duration,
+        metrics: crate::store::record::Metrics,
+    },
+    /// An attempt did not succeed; what it left lies in `kept`.
+    AttemptFailed {
+        name: String,
+        repeat: u32,
+        attempt: u32,
+        reason: String,
+        kept: std::path::PathBuf,
+        retry: bool,
+    },
+    /// Runs of a cell that cannot be made by this version.
+    NotBuilt {
+        name: String,
+        runs: usize,
+        reason: String,
+    },
+    /// First ctrl-C: the current run is finished, then execution stops.
+    Stopping,
+    /// `failed` runs have no sealed record; `interrupted` after ctrl-C.
+    Finished {
+        made: usize,
+        failed: usize,
+        not_built: usize,
+        interrupted: bool,
+    },
+}

@@ -1,0 +1,38 @@
+//! `runner`: a declarative experiment runner for LLM inference research.
+//!
+//! The house follows the data, from left to right; what stands left knows nothing of what stands
+//! right of it:
+//!
+//! ```text
+//! manifest → plan → execute (agent, endpoint, simulator, probe) → store → metrics → stats → report
+//! ```
+//!
+//! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
+//! - [`plan`]: factors, matrix algebra, cells, identity, run order. Pure: touches no server and no store.
+//! - [`agent`]: the agent protocol and the Rust runtime. Agents only record.
+//! - [`endpoint`]: the wire formats of inference servers: requests, stream decoders, server facts.
+//! - [`simulator`]: the paced endpoint. Shares no code with [`endpoint`], so errors cannot cancel out.
+//! - [`execute`]: one run, the loop over runs, retries, cancelling. Prints nothing, emits events.
+//! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
+//! - [`store`]: layout, sealed records, journal, lock, verification.
+//! - [`provenance`]: what was met: the machine, the servers and models, the code.
+//! - [`metrics`]: raw artifacts → metrics, the one implementation for every runtime.
+//! - [`stats`]: pure statistics.
+//! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
+//! - [`cli`]: ties them together. The only part that prints or chooses exit codes.
+//! - [`os`]: everything that depends on the operating system.
+
+pub mod agent;
+pub mod cli;
+pub mod endpoint;
+pub mod execute;
+pub mod manifest;
+pub mod metrics;
+pub mod os;
+pub mod plan;
+pub mod progress;
+pub mod provenance;
+pub mod report;
+pub mod simulator;
+pub mod stats;
+pub mod store;

@@ -1,0 +1,323 @@
+//! A checked study: every reference resolved, every unit normalised, the profile applied.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
+/// Values are normalised: a number that is whole is an integer.
+pub type Options = IndexMap<String, serde_json::Value>;
+
+/// What a manifest declares, checked and with its profile applied.
+#[derive(Debug, Clone)]
+pub struct Study {
+    pub name: String,
+    pub title: Option<String>,
+    /// Template name under `templates/`, or a path relative to [`Study::dir`].
+    pub report: Option<String>,
+    /// The profile that was applied, if any.
+    pub profile: Option<String>,
+    /// The manifest's path, as given.
+    pub path: PathBuf,
+    /// The folder of the manifest; relative paths in it start here.
+    pub dir: PathBuf,
+    pub defaults: Defaults,
+    pub endpoints: IndexMap<String, Endpoint>,
+    /// Model names of the manifest → what this profile asks the servers for.
+    pub models: IndexMap<String, String>,
+    pub scenarios: IndexMap<String, Vec<ScenarioAgent>>,
+    /// The user's own runtimes (`[runtime.NAME] command = […]`).
+    pub runtimes: IndexMap<String, RuntimeCommand>,
+    pub experiments: Vec<Experiment>,
+    /// Findings that do not stop the study, for `check`, `plan` and the report.
+    pub warnings: Vec<String>,
+}
+
+impl Study {
+    /// The folder under the results folder: `name` or `name@profile`.
+    #[must_use]
+    pub fn results_name(&self) -> String {
+        match &self.profile {
+            Some(profile) => format!("{}@{profile}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Settings that any experiment may override.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    pub repeats: u32,
+    /// Calls of each agent before the measured ones; recorded, never counted.
+    pub warmup: u32,
+    /// Per call, from its start to its last byte.
+    pub timeout: Duration,
+    pub retry: Retry,
+    pub order: Order,
+    /// Seed of the run order; never part of a run's identity.
+    pub order_seed: u64,
+    pub max_tokens: Option<u32>,
+    /// Put a short prefix, different per repeat, before each prompt.
+    pub vary_prompt: bool,
+    /// Add the repeat index to the inference option `seed`.
+    pub vary_seed: bool,
+    /// Largest matrix that is accepted, in runs of one experiment.
+    pub max_runs: u64,
+    /// Pattern of the cell folders' readable names.
+    pub cell_name: Option<String>,
+}
+
+/// When and how often a failed attempt is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Further attempts after the first.
+    pub max: u32,
+    pub on: Vec<RetryOn>,
+}
+
+/// Causes of a failed attempt that a retry policy can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    Timeout,
+    Connect,
+    HttpError,
+    InBandError,
+    Truncated,
+    Malformed,
+    /// The agent process died, hung or broke the protocol.
+    Agent,
+}
+
+/// The order in which runs are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Blocks: every cell once, in a seeded order of its own per block, before any cell's next repeat.
+    Interleaved,
+    /// All runs shuffled together.
+    Shuffled,
+    /// Cell by cell, all repeats of one before the next.
+    Sequential,
+}
+
+/// A named inference server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Endpoint {
+    Ollama { url: String },
+    OpenAi { url: String, api: OpenAiApi, api_key_env: Option<String> },
+    Simulated(Pacing),
+}
+
+/// Which of the OpenAI endpoints is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenAiApi {
+    Chat,
+    Completions,
+}
+
+/// The schedule of the paced endpoint. Part of a run's identity: it is what was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pacing {
+    pub protocol: PacedProtocol,
+    /// From the arrival of the request to the first chunk with text (after `load`, and after queueing).
+    pub ttft: Duration,
+    /// Tokens per second after the first chunk. Ignored when `gaps` is not empty.
+    pub rate: f64,
+    /// A trace of gaps between chunks, repeated when it ends; empty: constant gaps from `rate`.
+    pub gaps: Vec<Duration>,
+    /// Scale of the random deviation of each gap and of the TTFT (never below zero in total).
+    pub jitter: Duration,
+    pub jitter_shape: JitterShape,
+    pub seed: u64,
+    pub tokens_per_chunk: u32,
+    /// Tokens after which the answer ends by itself (`stop`), if before the request's limit (`length`).
+    pub tokens: Option<u32>,
+    /// Time of loading the model, on the first call only.
+    pub load: Duration,
+    /// Calls served at the same time; further ones wait their turn. `None`: no limit.
+    pub slots: Option<u32>,
+    pub faults: Vec<Fault>,
+}
+
+/// What the paced endpoint speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PacedProtocol {
+    /// `/api/generate`, NDJSON.
+    Ollama,
+    /// `/v1/chat/completions`, SSE.
+    OpenaiChat,
+    /// `/v1/completions`, SSE.
+    OpenaiCompletions,
+}
+
+/// Distribution of the jitter around the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JitterShape {
+    /// Uniform in ± jitter.
+    Uniform,
+    /// Normal with standard deviation jitter.
+    Normal,
+    /// Exponential with mean jitter, added.
+    Exponential,
+}
+
+/// A fault that the paced endpoint plays, and when.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fault {
+    pub kind: FaultKind,
+    /// Tokens sent before the fault (ignored by `Status` and `Slow`).
+    pub after: u32,
+    /// Only the first N calls that the server gets (counted from its start), or all.
+    pub first: Option<u32>,
+    /// Only every Nth call (the Nth, the 2Nth, …), or all.
+    pub every: Option<u32>,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// This HTTP status and an error body instead of an answer.
+    Status(u16),
+    /// An error object inside the stream, status 200.
+    Error(String),
+    /// Nothing more is sent; the connection stays open.
+    Stall,
+    /// The connection is reset (RST).
+    Reset,
+    /// The stream ends properly at HTTP level, without `done` or `[DONE]`.
+    Truncate,
+    /// A line that is not JSON, then the rest of the answer.
+    Malformed,
+    /// Every byte is sent by itself, this far apart.
+    Slow(Duration),
+}
+
+/// One participant of a scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenarioAgent {
+    pub agent: String,
+    /// Name of an entry of [`Study::endpoints`].
+    pub endpoint: String,
+    /// The prompt's content.
+    pub prompt: String,
+    /// `None`: the server's defaults, which no option factor changes.
+    pub options: Option<Options>,
+    /// A fixed model; `None`: the cell's.
+    pub model: Option<String>,
+    /// Identical copies that work at the same time.
+    pub count: u32,
+}
+
+/// A user's own runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeCommand {
+    pub command: Vec<String>,
+}
+
+/// A named part of a study: a matrix and what to run for each of its cells.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    pub name: String,
+    pub title: Option<String>,
+    pub kind: ExperimentKind,
+    pub settings: Defaults,
+    /// Factors fixed for the whole experiment (`runtime = "python"`), by factor name.
+    pub fixed: IndexMap<String, Level>,
+    /// Axes in the order of the manifest.
+    pub axes: IndexMap<String, Vec<Level>>,
+    pub zip: Vec<Vec<String>>,
+    pub exclude: Vec<IndexMap<String, Level>>,
+    pub include: Vec<IndexMap<String, Level>>,
+    pub overrides: Vec<Override>,
+    pub probes: Probes,
+    pub controls: Vec<Control>,
+    pub baseline: IndexMap<String, Level>,
+    pub hypotheses: Vec<Hypothesis>,
+    /// Line of the experiment's header in the manifest, from 1.
+    pub line: usize,
+}
+
+/// What a cell of an experiment does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExperimentKind {
+    /// Agents of a scenario call endpoints.
+    Scenario,
+    Tokenize(Tokenize),
+    Command {
+        command: Vec<String>,
+    },
+}
+
+/// A tokenizer experiment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tokenize {
+    /// The corpus as declared (its file or its recipe).
+    pub corpus: serde_json::Value,
+    pub iterations: u32,
+}
+
+/// Levels that are changed in the cells that match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    pub when: IndexMap<String, Level>,
+    pub set: IndexMap<String, Level>,
+}
+
+/// Instruments switched on for a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Probes {
+    /// Sleep of the loop-lag probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loop_lag: Option<Duration>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub chunks: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<SampledProbe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<SampledProbe>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub flamegraph: bool,
+}
+
+/// A probe that samples at an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SampledProbe {
+    pub interval: Duration,
+    /// A run fails when the instrument is unavailable.
+    pub required: bool,
+}
+
+/// A run made only to interpret others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    Idle,
+    Solo,
+}
+
+/// A claim with a criterion; judged by the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hypothesis {
+    pub name: String,
+    pub claim: String,
+    /// The criterion as written, normalised, under the name of its kind.
+    pub criterion: serde_json::Value,
+}
+
+/// One value of a factor, normalised (`"64 KiB"` = `65536`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Level {
+    /// The factor's default: left out of identity.
+    Default,
+    Text(String),
+    /// In the factor's base unit: bytes, tokens/s, seconds, a plain number.
+    Number(f64),
+    Bool(bool),
+}

@@ -1,0 +1,182 @@
+//! The sealed record of one run: `run.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::protocol::{Outcome, RuntimeInfo};
+
+/// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
+pub const RUN_FORMAT: u32 = 1;
+/// File of the [`RunRecord`] in the run's folder.
+pub const RUN_FILE: &str = "run.json";
+
+/// Metrics by their names in the catalogue; `None` is unknown, never 0.
+pub type Metrics = BTreeMap<String, Option<f64>>;
+
+/// One finished run. Everything a report says of it stands here or in the files it lists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`RUN_FORMAT`].
+    pub format: u32,
+    /// Identity of the cell, 32 hex digits.
+    pub cell: String,
+    /// Readable name of the cell when the run was made.
+    pub cell_name: String,
+    /// From 1.
+    pub repeat: u32,
+    /// From 1; more than 1 after retries.
+    pub attempt: u32,
+    /// The document whose digest is [`RunRecord::cell`].
+    pub identity: serde_json::Value,
+    /// RFC 3339, UTC.
+    pub started: String,
+    pub finished: String,
+    pub evidence: Evidence,
+    pub process: ProcessUsage,
+    /// One per call, warm-up included, in the order of their starts.
+    pub calls: Vec<CallSummary>,
+    /// Metrics of the run.
+    pub metrics: Metrics,
+    /// Every other file of the run's folder, by its path with `/`.
+    pub files: BTreeMap<String, FileDigest>,
+}
+
+/// One call of a run: outcome and metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallSummary {
+    pub agent: String,
+    pub call: u32,
+    pub warmup: bool,
+    pub outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub metrics: Metrics,
+}
+
+/// A file as it was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDigest {
+    pub bytes: u64,
+    /// 64 hex digits.
+    pub sha256: String,
+}
+
+/// What the executor saw of the agent's process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessUsage {
+    /// Spawn to `ready`.
+    pub startup_ms: Option<f64>,
+    /// Largest resident set of the process.
+    pub peak_rss_mb: Option<f64>,
+    /// User and system time of the process.
+    pub cpu_s: Option<f64>,
+}
+
+/// What was met while measuring. Compared with today's to find stale runs; never part of identity.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub runner: CodeEvidence,
+    pub agent: AgentEvidence,
+    pub machine: MachineEvidence,
+    /// By the endpoint's name in the manifest.
+    pub endpoints: BTreeMap<String, EndpointEvidence>,
+    /// The study's repository; absent when it is in none.
+    #[serde(default)]
+    pub study_git: Option<GitEvidence>,
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
+}
+
+/// `runner` itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CodeEvidence {
+    pub version: String,
+    /// SHA-256 of the executable.
+    pub digest: Option<String>,
+}
+
+/// The runtime that drove the agents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AgentEvidence {
+    /// Name in the manifest (`rust`, `python`, the user's).
+    pub runtime: String,
+    /// Digest of the agent's code: for `rust` of its sources and of the libraries it stands on, for
+    /// a user's runtime of the program's file.
+    pub digest: Option<String>,
+    /// What the runtime said of itself.
+    #[serde(default)]
+    pub info: Option<RuntimeInfo>,
+}
+
+/// The machine; what cannot be known is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MachineEvidence {
+    pub hostname: Option<String>,
+    pub os: Option<String>,
+    pub kernel: Option<String>,
+    pub cpu: Option<String>,
+    pub cores: Option<u32>,
+    pub memory_mb: Option<u64>,
+    /// Frequency governor of the CPU, where the system tells it.
+    pub governor: Option<String>,
+    #[serde(default)]
+    pub gpus: Vec<GpuEvidence>,
+}
+
+/// One GPU.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuEvidence {
+    pub name: String,
+    pub driver: Option<String>,
+    pub memory_mb: Option<u64>,
+}
+
+/// The server behind an endpoint, and the models it served, as it told them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EndpointEvidence {
+    /// `ollama`, `openai` or `simulated`.
+    pub kind: String,
+    /// Which server answered (`ollama`, `llama.cpp`, `vllm`, …), if it says so.
+    pub server: Option<String>,
+    pub version: Option<String>,
+    /// By the name that was asked for.
+    pub models: BTreeMap<String, ModelEvidence>,
+}
+
+/// A model as the server described it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelEvidence {
+    pub digest: Option<String>,
+    pub quantization: Option<String>,
+    pub parameter_size: Option<String>,
+    pub context_length: Option<u64>,
+    /// File or family as the server names it.
+    pub file: Option<String>,
+}
+
+/// The repository of the study.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GitEvidence {
+    pub commit: String,
+    pub dirty: bool,
+}
+
+/// Error of the client's timestamps against the paced endpoint's own send times, milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    pub runtime: String,
+    pub streams: u32,
+    pub rate_tok_s: f64,
+    pub samples: u64,
+    pub ttft_error_ms: ErrorSummary,
+    pub gap_error_ms: ErrorSummary,
+}
+
+/// Percentiles of an absolute error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErrorSummary {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
