@@ -67,6 +67,12 @@ impl Layout {
         cell.strip_prefix(self.runs()).map_or_else(|_| name(), Path::to_owned)
     }
 
+    /// A path below the study's folder, relative to it, for people and the journal.
+    #[must_use]
+    pub fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
     /// What an exec that was killed left unfinished: every `.<repeat>.partial` below `runs`, with its
     /// repeat, sorted.
     #[must_use]
