@@ -3,6 +3,7 @@
 //! The only part that prints, reads the environment or chooses an exit code.
 
 mod failure;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     // one line per command, in the order of a researcher's day
+    Simulate(simulate::Args),
     #[command(hide = true)]
     Nothing,
 }
@@ -72,6 +74,7 @@ impl StudyArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
+        Command::Simulate(args) => simulate::run(&args),
         Command::Nothing => Ok(exit::DONE),
     };
     match result {
