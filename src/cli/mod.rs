@@ -4,6 +4,7 @@
 
 mod failure;
 mod study;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     // one line per command, in the order of a researcher's day
+    Simulate(simulate::Args),
     #[command(hide = true)]
     Nothing,
 }
@@ -49,6 +51,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
+        Command::Simulate(args) => simulate::run(&args),
         Command::Nothing => Ok(exit::DONE),
     };
     match result {
