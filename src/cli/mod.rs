@@ -2,6 +2,7 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
+mod agent;
 mod failure;
 
 use std::path::PathBuf;
@@ -39,8 +40,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     // one line per command, in the order of a researcher's day
+    /// Drive the agents of a run: the Rust runtime
     #[command(hide = true)]
-    Nothing,
+    Agent(agent::Args),
 }
 
 /// The study a command works on; shared by all commands that take a manifest.
@@ -72,7 +74,7 @@ impl StudyArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
-        Command::Nothing => Ok(exit::DONE),
+        Command::Agent(args) => agent::run(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
