@@ -4,6 +4,7 @@
 
 mod agent;
 mod failure;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     // one line per command, in the order of a researcher's day
+    Simulate(simulate::Args),
     /// Drive the agents of a run: the Rust runtime
     #[command(hide = true)]
     Agent(agent::Args),
@@ -74,6 +76,7 @@ impl StudyArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
+        Command::Simulate(args) => simulate::run(&args),
         Command::Agent(args) => agent::run(&args),
     };
     match result {

@@ -4,5 +4,6 @@
 //! of a file are reported at once. Knows nothing of plans, stores or servers.
 
 pub mod study;
+pub mod units;
 
 pub use study::Study;
