@@ -2,6 +2,7 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
+mod agent;
 mod failure;
 mod study;
 mod simulate;
@@ -42,8 +43,9 @@ struct Cli {
 enum Command {
     // one line per command, in the order of a researcher's day
     Simulate(simulate::Args),
+    /// Drive the agents of a run: the Rust runtime
     #[command(hide = true)]
-    Nothing,
+    Agent(agent::Args),
 }
 
 /// Runs the command line and says how it ended.
@@ -52,7 +54,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
         Command::Simulate(args) => simulate::run(&args),
-        Command::Nothing => Ok(exit::DONE),
+        Command::Agent(args) => agent::run(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

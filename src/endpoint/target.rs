@@ -12,7 +12,6 @@ pub struct Target {
     /// Name or IP address, without the brackets of IPv6.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Value of the `host` header.
     pub(super) authority: String,
     /// Path of the base address, without a slash at its end.
     pub(super) base: String,
@@ -45,6 +44,12 @@ impl Target {
             authority: authority.as_str().to_owned(),
             base: uri.path().trim_end_matches('/').to_owned(),
         })
+    }
+
+    /// Value of the `host` header.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Path of the calls that are measured.
