@@ -3,12 +3,13 @@
 //! The only part that prints, reads the environment or chooses an exit code.
 
 mod failure;
+mod study;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 pub use failure::Failure;
+pub use study::StudyArgs;
 
 /// Exit codes of `runner`.
 pub mod exit {
@@ -41,30 +42,6 @@ enum Command {
     // one line per command, in the order of a researcher's day
     #[command(hide = true)]
     Nothing,
-}
-
-/// The study a command works on; shared by all commands that take a manifest.
-#[derive(Debug, Clone, clap::Args)]
-pub struct StudyArgs {
-    /// The manifest, e.g. experiments/quickstart.toml
-    pub manifest: PathBuf,
-    /// Apply this profile of the manifest
-    #[arg(long)]
-    pub profile: Option<String>,
-    /// Only these cells: experiment=NAME, factor=value, factor~text, joined by commas (and);
-    /// repeated flags are alternatives (or)
-    #[arg(long = "filter", value_name = "EXPR")]
-    pub filters: Vec<String>,
-    /// Folder of the results
-    #[arg(long, default_value = "results", env = "RUNNER_RESULTS")]
-    pub results: PathBuf,
-}
-
-impl StudyArgs {
-    /// Loads and checks the manifest, applies the profile, plans and filters.
-    pub fn plan(&self) -> Result<crate::plan::Plan, Failure> {
-        todo!()
-    }
 }
 
 /// Runs the command line and says how it ended.
