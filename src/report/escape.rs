@@ -47,3 +47,14 @@ pub fn code(raw: &str) -> String {
     }
     element + "</code>"
 }
+
+/// As one word of a shell command inside a fenced block, on one line.
+#[must_use]
+pub fn shell(raw: &str) -> String {
+    let line: String = raw.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = |c: char| c.is_alphanumeric() || "._:/@=+,%-".contains(c);
+    if !line.is_empty() && line.chars().all(plain) {
+        return line;
+    }
+    format!("'{}'", line.replace('\'', "'\\''"))
+}

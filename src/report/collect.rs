@@ -1,0 +1,269 @@
+//! The plan and the store → [`Data`].
+
+use std::collections::BTreeMap;
+
+use super::data::{
+    Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
+};
+use super::format;
+use crate::manifest::study::{self, Endpoint, Level, Probes};
+use crate::plan::Plan;
+use crate::store::{Store, failed};
+
+/// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
+/// the manifest's bytes, hex; `filters` are those of the plan, as given.
+#[must_use]
+pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[String]) -> Data {
+    let study = plan.study();
+    let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
+    let cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
+    let experiments = study
+        .experiments
+        .iter()
+        .enumerate()
+        .map(|(index, own)| experiment(plan, &cells, index, own))
+        .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
+        .collect();
+    let failed = attempts(store, &cells);
+    Data {
+        study: StudyFacts {
+            name: study.name.clone(),
+            title: study.title.clone(),
+            profile: study.profile.clone(),
+            results_name: study.results_name(),
+            manifest: study.path.to_string_lossy().into_owned(),
+            manifest_digest: manifest_digest.to_owned(),
+            filters: filters.to_vec(),
+            warnings: study.warnings.clone(),
+            endpoints: study
+                .endpoints
+                .iter()
+                .map(|(name, endpoint)| NamedText::new(name, endpoint_text(endpoint)))
+                .collect(),
+        },
+        experiments,
+        cells,
+        failed,
+    }
+}
+
+fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
+    let spec = plan.spec(index);
+    let id = plan.id(index).hex();
+    let repeats = plan.repeats(index);
+    let mut numbers = BTreeMap::new();
+    for experiment in plan.experiments_of(index) {
+        for (name, level) in plan.levels(experiment, index) {
+            if let Level::Number(number) = level {
+                numbers.insert(name, number);
+            }
+        }
+    }
+    let factors = plan
+        .factors(index)
+        .into_iter()
+        .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
+        .collect();
+    Cell {
+        name: plan.name(index),
+        repeats,
+        factors,
+        simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
+        throttled: spec.throttle.is_some(),
+        not_built: spec.not_built,
+        runs: store.runs(&id).range(1..=repeats).map(|(k, run)| (*k, run.clone())).collect(),
+        id,
+    }
+}
+
+fn experiment(
+    plan: &Plan,
+    cells: &[Cell],
+    index: usize,
+    experiment: &study::Experiment,
+) -> Experiment {
+    let own: Vec<ExperimentCell> = plan
+        .experiment_cells(index)
+        .into_iter()
+        .map(|cell| ExperimentCell {
+            cell: cell as usize,
+            levels: plan
+                .levels(index, cell)
+                .into_iter()
+                .map(|(name, level)| named_level(&cells[cell as usize], name, &level))
+                .collect(),
+        })
+        .collect();
+    let mut axes: Vec<Axis> = Vec::new();
+    for level in own.iter().flat_map(|cell| &cell.levels) {
+        match axes.iter_mut().find(|axis| axis.name == level.name) {
+            Some(axis) if axis.levels.contains(&level.text) => {}
+            Some(axis) => axis.levels.push(level.text.clone()),
+            None => axes.push(Axis { name: level.name.clone(), levels: vec![level.text.clone()] }),
+        }
+    }
+    Experiment {
+        name: experiment.name.clone(),
+        title: experiment.title.clone(),
+        repeats: experiment.settings.repeats,
+        axes,
+        settings: settings(&experiment.settings),
+        baseline: experiment
+            .baseline
+            .iter()
+            .map(|(name, level)| {
+                // as the cells show it: the level as written has lost its unit
+                let shown = own
+                    .iter()
+                    .flat_map(|cell| &cell.levels)
+                    .find(|shown| shown.name == *name && same(shown, level));
+                NamedText::new(name, shown.map_or_else(|| level_text(level), |s| s.text.clone()))
+            })
+            .collect(),
+        controls: experiment
+            .controls
+            .iter()
+            .map(|control| match control {
+                study::Control::Idle => "idle".to_owned(),
+                study::Control::Solo => "solo".to_owned(),
+            })
+            .collect(),
+        probes: probes(&experiment.probes),
+        hypotheses: experiment
+            .hypotheses
+            .iter()
+            .map(|hypothesis| NamedText::new(&hypothesis.name, &hypothesis.claim))
+            .collect(),
+        cells: own,
+    }
+}
+
+fn named_level(cell: &Cell, name: String, level: &Level) -> NamedLevel {
+    let factor = cell.factors.iter().find(|factor| factor.name == name);
+    let number = if let Level::Number(number) = level { Some(*number) } else { None };
+    let text = factor.map_or_else(|| level_text(level), |factor| factor.text.clone());
+    NamedLevel { name, text, number }
+}
+
+fn same(shown: &NamedLevel, level: &Level) -> bool {
+    match level {
+        Level::Number(number) => shown.number == Some(*number),
+        other => shown.text == level_text(other),
+    }
+}
+
+fn level_text(level: &Level) -> String {
+    match level {
+        Level::Default => "default".to_owned(),
+        Level::Text(text) => text.clone(),
+        Level::Number(number) => number.to_string(),
+        Level::Bool(value) => value.to_string(),
+    }
+}
+
+fn settings(settings: &study::Defaults) -> Vec<NamedText> {
+    let order = match settings.order {
+        study::Order::Interleaved => "interleaved blocks: every cell once per block, shuffled",
+        study::Order::Shuffled => "all runs shuffled together",
+        study::Order::Sequential => "sequential: all repeats of a cell before the next",
+    };
+    let on =
+        settings.retry.on.iter().map(|cause| retry_name(*cause)).collect::<Vec<_>>().join(", ");
+    let retry = match settings.retry.max {
+        0 => "none".to_owned(),
+        max => format!("up to {max} further attempt(s) after {on}"),
+    };
+    let yes = |value: bool| if value { "yes" } else { "no" };
+    vec![
+        NamedText::new("repeats", settings.repeats.to_string()),
+        NamedText::new("order", format!("{order}; seed {}", settings.order_seed)),
+        NamedText::new("warm-up calls per agent", settings.warmup.to_string()),
+        NamedText::new("timeout per call", format::duration(settings.timeout)),
+        NamedText::new("retry", retry),
+        NamedText::new(
+            "max_tokens",
+            settings.max_tokens.map_or("the server's default".into(), |n| n.to_string()),
+        ),
+        NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
+        NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
+    ]
+}
+
+fn retry_name(cause: study::RetryOn) -> &'static str {
+    match cause {
+        study::RetryOn::Timeout => "timeout",
+        study::RetryOn::Connect => "connect",
+        study::RetryOn::HttpError => "http_error",
+        study::RetryOn::InBandError => "in_band_error",
+        study::RetryOn::Truncated => "truncated",
+        study::RetryOn::Malformed => "malformed",
+        study::RetryOn::Agent => "agent",
+    }
+}
+
+fn probes(probes: &Probes) -> Vec<String> {
+    let sampled = |name: &str, probe: study::SampledProbe| {
+        format!("{name} every {}", format::duration(probe.interval))
+    };
+    [
+        probes.loop_lag.map(|sleep| format!("loop_lag at {}", format::duration(sleep))),
+        probes.chunks.then(|| "chunks".to_owned()),
+        probes.gpu.map(|probe| sampled("gpu", probe)),
+        probes.host.map(|probe| sampled("host", probe)),
+        probes.flamegraph.then(|| "flamegraph".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn endpoint_text(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Ollama { url } => format!("Ollama at {url}"),
+        Endpoint::OpenAi { url, .. } => format!("OpenAI-compatible at {url}"),
+        Endpoint::Simulated(pacing) => {
+            let pace = if pacing.gaps.is_empty() {
+                format!("{} tok/s", pacing.rate)
+            } else {
+                format!("a trace of {} gaps", pacing.gaps.len())
+            };
+            format!(
+                "simulated: paced endpoint, first token after {}, {pace}, jitter {}",
+                format::duration(pacing.ttft),
+                format::duration(pacing.jitter),
+            )
+        }
+    }
+}
+
+/// Failed attempts of the plan's cells, and those of which a crash left no cell.
+fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
+    let known: std::collections::BTreeSet<&str> =
+        cells.iter().map(|cell| cell.id.as_str()).collect();
+    failed::all(store.layout())
+        .into_iter()
+        .filter(|(_, failure)| failure.cell.as_deref().is_none_or(|cell| known.contains(cell)))
+        .map(|(folder, failure)| FailedAttempt {
+            cell: failure.cell,
+            cell_name: failure.cell_name,
+            repeat: failure.repeat,
+            attempt: failure.attempt,
+            cause: failure.cause,
+            message: failure.message,
+            outcomes: failure
+                .calls
+                .iter()
+                .filter(|call| !call.warmup)
+                .map(|call| call.outcome)
+                .collect(),
+            finished: failure.finished,
+            kept: folder
+                .strip_prefix(store.layout().root())
+                .unwrap_or(&folder)
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy())
+                .collect::<Vec<_>>()
+                .join("/"),
+        })
+        .collect()
+}
