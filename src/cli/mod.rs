@@ -3,9 +3,12 @@
 //! The only part that prints, reads the environment or chooses an exit code.
 
 mod agent;
+mod exec;
 mod failure;
-mod study;
 mod simulate;
+mod status;
+mod study;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -42,6 +45,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     // one line per command, in the order of a researcher's day
+    Exec(exec::Args),
+    Status(status::Args),
+    Verify(verify::Args),
     Simulate(simulate::Args),
     /// Drive the agents of a run: the Rust runtime
     #[command(hide = true)]
@@ -53,6 +59,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
+        Command::Exec(args) => exec::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Agent(args) => agent::run(&args),
     };

@@ -49,7 +49,8 @@ pub fn outcomes(folder: &Path) -> Vec<CallOutcome> {
 }
 
 fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
-    let unreadable = |reason: String| ArtifactFault::Unreadable { path: RECORD_FILE.into(), reason };
+    let unreadable =
+        |reason: String| ArtifactFault::Unreadable { path: RECORD_FILE.into(), reason };
     let record = metrics::read_record(&folder.join(RECORD_FILE))
         .map_err(|error| unreadable(error.reason))?;
     if record.protocol != PROTOCOL {

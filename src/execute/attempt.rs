@@ -21,9 +21,9 @@ use crate::store::record::{Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecor
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
 /// File of the protocol's spec in the run's folder.
-const SPEC_FILE: &str = "spec.json";
+pub(super) const SPEC_FILE: &str = "spec.json";
 /// File of the runtime's standard error in the run's folder.
-const LOG_FILE: &str = "agent.log";
+pub(super) const LOG_FILE: &str = "agent.log";
 
 /// What is to be made and where it goes.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,12 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
+}
+
+impl std::fmt::Debug for Means<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Means").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 /// How an attempt ended.
@@ -123,12 +129,7 @@ fn drive(
     partial: &Path,
     means: &mut Means<'_>,
 ) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
-    let path = partial.join(SPEC_FILE);
-    let text = serde_json::to_vec_pretty(spec)
-        .map_err(|error| StoreError::Malformed { path: path.clone(), reason: error.to_string() })?;
-    fs::write(&path, &text)
-        .map_err(|source| StoreError::Io { action: "write", path, source })?;
-
+    let text = write_spec(&partial.join(SPEC_FILE), spec)?;
     let mut journaled = Ok(());
     let journal = &mut *means.journal;
     let mut on_start = |pid| {
@@ -145,7 +146,7 @@ fn drive(
         overall: overall_limit(task.cell, means.limits),
         cancel: means.cancel,
         on_start: &mut on_start,
-        emit: means.emit,
+        emit: &mut *means.emit,
     };
     let command = command(task.cell, means.program, means.study_folder);
     let ended = supervise(command, text, &partial.join(LOG_FILE), supervision);
@@ -153,8 +154,22 @@ fn drive(
     Ok(ended)
 }
 
+/// Writes the spec as the agent gets it, and returns it.
+pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError> {
+    let text = serde_json::to_vec_pretty(spec).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    fs::write(path, &text).map_err(|source| StoreError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text)
+}
+
 /// How to start the cell's runtime.
-fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> Command {
+pub(super) fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> Command {
     let mut words = cell.command.iter().flat_map(|command| &command.command);
     let Some(first) = words.next() else {
         let mut command = Command::new(program);
@@ -173,7 +188,7 @@ fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> Command {
 }
 
 /// All calls of a stream one after the other at their limit, and the slack.
-fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
+pub(super) fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
     cell.timeout.saturating_mul(cell.warmup.saturating_add(1)).saturating_add(limits.slack)
 }
 

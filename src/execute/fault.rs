@@ -82,7 +82,9 @@ pub enum AgentFault {
     #[error("the runtime ended with {status} before it was done; agent.log may tell why{}",
         .last.as_deref().map(|line| format!(", its last line is `{line}`")).unwrap_or_default())]
     Died { status: ExitStatus, last: Option<String> },
-    #[error("the runtime exited with 0 without the event `done`; it must say so when all is written")]
+    #[error(
+        "the runtime exited with 0 without the event `done`; it must say so when all is written"
+    )]
     NotDone,
     #[error("the runtime said `done` and then ended with {status}; it must exit with 0")]
     FailedAfterDone { status: ExitStatus },

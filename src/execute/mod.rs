@@ -4,6 +4,7 @@
 //! threads only where something has to be heard while something else is awaited. [`attempt()`] is
 //! the unit; [`execute`] is the loop around it.
 
+mod agenda;
 mod artifacts;
 pub mod attempt;
 mod calibrate;

@@ -41,28 +41,26 @@ pub struct Supervision<'a> {
 /// Starts the runtime, hands it the spec and follows it to its end. Standard error goes to `log`.
 ///
 /// What the process used is told however it ended; unknown is absent.
-pub fn supervise(
+pub fn supervise<'a>(
     mut command: Command,
     spec: Vec<u8>,
-    log: &Path,
-    supervision: Supervision<'_>,
+    log: &'a Path,
+    supervision: Supervision<'a>,
 ) -> (ProcessUsage, Result<(), AttemptFault>) {
-    let started = start(&mut command, log);
-    let mut child = match started {
-        Ok(child) => child,
+    let (mut child, started_ns) = match start(&mut command, log) {
+        Ok(started) => started,
         Err(source) => {
             let program = command.get_program().to_string_lossy().into_owned();
             let fault = AgentFault::Start { program, source };
             return (ProcessUsage::default(), Err(fault.into()));
         }
     };
-    let started_ns = child.1;
-    feed(child.0.stdin.take(), spec);
-    let lines = listen(child.0.stdout.take());
-    (supervision.on_start)(child.0.id());
+    feed(child.stdin.take(), spec);
+    let lines = listen(child.stdout.take());
+    (supervision.on_start)(child.id());
 
     let mut watch = Watch {
-        child: child.0,
+        child,
         conversation: Conversation::new(Instant::now(), supervision.limits, supervision.overall),
         log,
         supervision,
@@ -145,11 +143,13 @@ impl Watch<'_> {
                 (false, Some(_)) => return Ok(()),
                 (false, None) => thread::sleep(FINE_TICK),
                 (true, _) if drained => return Ok(()),
-                (true, _) => match lines.recv_timeout(if ended_at.is_some() { FINE_TICK } else { TICK }) {
-                    Ok(line) => self.hear(&line)?,
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => open = false,
-                },
+                (true, _) => {
+                    match lines.recv_timeout(if ended_at.is_some() { FINE_TICK } else { TICK }) {
+                        Ok(line) => self.hear(&line)?,
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => open = false,
+                    }
+                }
             }
         }
     }
@@ -199,9 +199,8 @@ impl Watch<'_> {
             peak_rss_mb: peak_rss(&ended, self.own_peak_rss, self.seen_peak_rss),
             cpu_s: Some((ended.rusage.utime + ended.rusage.stime).as_secs_f64()),
         };
-        let judged = result.and_then(|()| {
-            Ok(self.conversation.judge(ended.status, || last_line(self.log))?)
-        });
+        let judged = result
+            .and_then(|()| Ok(self.conversation.judge(ended.status, || last_line(self.log))?));
         (usage, judged)
     }
 }

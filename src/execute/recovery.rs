@@ -1,5 +1,7 @@
 //! After an exec that was killed: its orphan is ended, what it left unfinished is set aside.
 
+use std::path::Path;
+
 use super::{ExecError, ExecEvent};
 use crate::os::process;
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
@@ -40,32 +42,29 @@ pub fn set_partials_aside(
     Ok(())
 }
 
-/// Moves damaged runs to `failed/`, so that they are measured again.
+/// Moves whatever lies at a run's place without being a run to `failed/`; the run is measured again.
 pub fn set_damaged_aside(
     store: &Store,
+    cell_folder: &Path,
+    repeat: u32,
     journal: &mut Journal,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<(), ExecError> {
-    let layout = store.layout();
-    for damaged in store.damaged() {
-        let name = damaged.folder.file_name().and_then(|name| name.to_str());
-        let repeat = name.and_then(|name| name.parse().ok()).unwrap_or(0);
-        let failure = failure(layout, &damaged.folder, repeat, "damaged", damaged.reason.clone());
-        let kept = layout.relative(&failed::keep(layout, &damaged.folder, &failure)?);
-        let message = format!("a damaged run was moved to {kept}: {}", damaged.reason);
-        emit(ExecEvent::Note { message });
-        journal.write(What::Abandoned { repeat, kept })?;
+    let place = cell_folder.join(repeat.to_string());
+    if place.symlink_metadata().is_err() {
+        return Ok(());
     }
+    let layout = store.layout();
+    let damaged = store.damaged().iter().find(|damaged| damaged.folder == place);
+    let reason = damaged.map_or("it is no sealed run", |damaged| &damaged.reason);
+    let failure = failure(layout, &place, repeat, "damaged", reason.to_owned());
+    let kept = layout.relative(&failed::keep(layout, &place, &failure)?);
+    emit(ExecEvent::Note { message: format!("a damaged run was moved to {kept}") });
+    journal.write(What::Abandoned { repeat, kept })?;
     Ok(())
 }
 
-fn failure(
-    layout: &Layout,
-    folder: &std::path::Path,
-    repeat: u32,
-    cause: &str,
-    message: String,
-) -> Failure {
+fn failure(layout: &Layout, folder: &Path, repeat: u32, cause: &str, message: String) -> Failure {
     Failure {
         format: FAILURE_FORMAT,
         cell: None,

@@ -33,7 +33,10 @@ impl Request<'_> {
             protocol: PROTOCOL,
             run: self.run.to_owned(),
             artifacts: self.artifacts.to_owned(),
-            agents: (0..).zip(&cell.agents).map(|(index, agent)| self.agent(index, agent)).collect(),
+            agents: (0..)
+                .zip(&cell.agents)
+                .map(|(index, agent)| self.agent(index, agent))
+                .collect(),
             timeout_ns: u64::try_from(cell.timeout.as_nanos()).unwrap_or(u64::MAX),
             read_buffer: cell.read_buffer,
             throttle: cell.throttle,

@@ -1,15 +1,16 @@
-//! The loop over a plan's runs.
+//! From a plan to its runs: what is looked at before, and the loop over what is to do.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
-use super::agenda::{self, Agenda};
+use super::agenda::{self, Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::surroundings::{Surroundings, questions};
 use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, preflight, recovery};
 use crate::manifest::study::RetryOn;
-use crate::plan::{Plan, RunKey};
+use crate::plan::{CellSpec, Plan, RunKey};
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
@@ -43,7 +44,17 @@ pub struct Summary {
     /// Runs without a sealed record after all their attempts.
     pub failed: usize,
     pub not_built: usize,
+    /// Finished runs that were measured under other circumstances and stay.
+    pub stale: usize,
     pub interrupted: bool,
+}
+
+impl Summary {
+    /// Whether every planned run is there now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0 && self.not_built == 0 && !self.interrupted
+    }
 }
 
 /// Makes every planned run that is not sealed yet.
@@ -64,16 +75,19 @@ pub fn execute(
         lock => lock,
     };
     let store = Store::open(&settings.results, &study.results_name())?;
-    let mut surroundings = Surroundings::collect(study);
     let mut agenda = Agenda::new(plan, &store);
-    agenda.meet_runtimes(study, &mut surroundings);
+    let mut surroundings = Surroundings::collect(study);
 
-    let asks = !agenda.todo.is_empty() || settings.stale == Stale::Rerun;
-    let findings = match asks {
-        true => check(&lock, &layout, &agenda, settings, &mut surroundings),
-        false => Vec::new(),
-    };
-    let stale = agenda::stale(plan, &store, &surroundings);
+    // Servers are asked only when they are needed: a finished study needs none.
+    let mut findings = Vec::new();
+    if !agenda.todo.is_empty() || settings.stale == Stale::Rerun {
+        let questions = match settings.stale {
+            Stale::Rerun => questions(agenda::all_specs(plan).iter()),
+            Stale::List | Stale::Accept => questions(agenda.specs()),
+        };
+        findings = preflight::servers(&questions, &mut surroundings);
+    }
+    let stale = agenda::stale(plan, &store, &mut surroundings);
     if settings.stale == Stale::Rerun {
         agenda.add_stale(plan, &stale);
     }
@@ -83,71 +97,228 @@ pub fn execute(
         todo: agenda.todo.len(),
     });
     agenda.tell(settings.stale, &stale, &store, emit);
-    if agenda.todo.is_empty() {
-        return Ok(finish(agenda.summary(), emit));
+    let mut summary = agenda.summary();
+    if settings.stale != Stale::Rerun {
+        summary.stale = stale.len();
     }
+    if agenda.todo.is_empty() {
+        return Ok(finish(summary, emit));
+    }
+
+    if let Err(error) = &lock {
+        findings.insert(0, format!("the results cannot be written: {error}"));
+    }
+    findings.extend(preflight::disk(layout.root()));
     if !settings.skip_preflight && !findings.is_empty() {
         return Err(ExecError::Preflight(findings));
     }
-    for finding in findings {
-        emit(ExecEvent::Note { message: finding });
+    for message in findings {
+        emit(ExecEvent::Note { message });
     }
     let _lock = lock?;
     recovery::end_orphan(&layout, emit)?;
     let mut journal = Journal::open(&layout)?;
     recovery::set_partials_aside(&layout, &mut journal, emit)?;
-    executed::write(&layout, agenda::executed_plan(plan)?)?;
-    journal.write(What::Exec {
-        runner: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        todo: agenda.todo.len(),
-    })?;
+    executed::write(&layout, agenda::executed_plan(plan))?;
+    let todo = agenda.todo.len();
+    let runner = env!("CARGO_PKG_VERSION").to_owned();
+    journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
     let mut session =
-        Session { plan, settings, cancel, layout: &layout, store: &store, journal, surroundings };
-    let (summary, result) = session.run(&agenda, &stale, emit);
-    let ended = What::Ended {
-        made: summary.made,
-        failed: summary.failed,
-        interrupted: summary.interrupted,
-    };
-    let journaled = session.journal.write(ended);
-    let summary = finish(summary, emit);
+        Session { plan, settings, cancel, store: &store, journal, surroundings, summary };
+    let result = session.run(&agenda, &stale, emit);
+    let Summary { made, failed, interrupted, .. } = session.summary;
+    let journaled = session.journal.write(What::Ended { made, failed, interrupted });
+    let summary = finish(session.summary, emit);
     result?;
     journaled?;
     Ok(summary)
 }
 
 fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
-    let Summary { made, failed, not_built, interrupted } = summary;
+    let Summary { made, failed, not_built, interrupted, .. } = summary;
     emit(ExecEvent::Finished { made, failed, not_built, interrupted });
     summary
 }
 
-/// Everything that must be repaired before the first call.
-fn check(
-    lock: &Result<Lock, StoreError>,
-    layout: &Layout,
-    agenda: &Agenda,
-    settings: &Settings,
-    surroundings: &mut Surroundings,
-) -> Vec<String> {
-    let mut findings = Vec::new();
-    if let Err(error) = lock {
-        findings.push(format!("the results folder cannot be written: {error}"));
-    }
-    findings.extend(preflight::disk(layout.root()));
-    let _ = settings;
-    findings.extend(preflight::servers(&questions(agenda.specs()), surroundings));
-    findings
-}
-
+/// An exec with something to do, under its lock.
 struct Session<'a> {
     plan: &'a Plan,
     settings: &'a Settings,
     cancel: &'a Cancel,
-    layout: &'a Layout,
     store: &'a Store,
     journal: Journal,
     surroundings: Surroundings,
+    summary: Summary,
+}
+
+impl Session<'_> {
+    fn run(
+        &mut self,
+        agenda: &Agenda,
+        stale: &StaleRuns,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        for (index, run) in (1..).zip(&agenda.todo) {
+            let Some(cell) = agenda.spec(run.cell) else { continue };
+            self.surroundings.meet_runtime(cell, self.plan.study());
+            if !self.surroundings.tried_calibration(&cell.runtime) {
+                self.calibrate(cell, emit)?;
+            }
+            if self.stops(emit) {
+                return Ok(());
+            }
+            self.make(index, *run, cell, stale.get(run), emit)?;
+        }
+        // Asked for during the last run: nothing was left undone.
+        Ok(())
+    }
+
+    /// Whether the user wants to stop before the next run.
+    fn stops(&mut self, emit: &mut dyn FnMut(ExecEvent)) -> bool {
+        if self.cancel.is_news() {
+            emit(ExecEvent::Stopping);
+        }
+        self.summary.interrupted |= self.cancel.is_asked();
+        self.summary.interrupted
+    }
+
+    fn calibrate(
+        &mut self,
+        cell: &CellSpec,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        emit(ExecEvent::Calibrating { runtime: cell.runtime.clone() });
+        let calibration = calibrate::calibrate(&calibrate::Instrument {
+            layout: self.store.layout(),
+            like: cell,
+            program: &self.settings.program,
+            study_folder: &self.plan.study().dir,
+            limits: &self.settings.limits,
+            cancel: self.cancel,
+        });
+        let calibration = match calibration {
+            Ok(calibration) => {
+                emit(ExecEvent::Calibrated { calibration: calibration.clone() });
+                Some(calibration)
+            }
+            Err(calibrate::Failure::Exec(error)) => return Err(error),
+            Err(calibrate::Failure::Unknown(reason)) => {
+                let runtime = &cell.runtime;
+                let message = format!("the runtime `{runtime}` could not be calibrated: {reason}");
+                emit(ExecEvent::Note { message });
+                None
+            }
+        };
+        self.surroundings.calibrated(&cell.runtime, calibration);
+        Ok(())
+    }
+
+    /// Makes one run, in as many attempts as its policy allows.
+    fn make(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        cell: &CellSpec,
+        stale: Option<&Vec<String>>,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        let id = self.plan.id(run.cell).hex();
+        let name = self.plan.name(run.cell);
+        let folder = self.store.cell_folder(&id, &name)?;
+        let layout = self.store.layout();
+        if let Some(because) = stale {
+            self.supersede(&id, run.repeat, because)?;
+        }
+        recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        let paced = PacedServers::start(cell)?;
+        for number in 1.. {
+            self.check_disk()?;
+            emit(ExecEvent::RunStarted {
+                index,
+                cell: id.clone(),
+                name: name.clone(),
+                repeat: run.repeat,
+                attempt: number,
+            });
+            let repeat = run.repeat;
+            let task = Task {
+                layout,
+                cell,
+                id: &id,
+                name: &name,
+                folder: &folder,
+                repeat,
+                attempt: number,
+            };
+            let mut means = Means {
+                program: &self.settings.program,
+                study_folder: &self.plan.study().dir,
+                paced: &paced,
+                limits: &self.settings.limits,
+                cancel: self.cancel,
+                journal: &mut self.journal,
+                emit,
+            };
+            match attempt(task, self.surroundings.evidence(cell), &mut means)? {
+                Ended::Sealed { wall, metrics } => {
+                    self.summary.made += 1;
+                    emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
+                    return Ok(());
+                }
+                Ended::Failed { message, retry_cause, cancelled, kept } => {
+                    let retry = !self.cancel.is_asked()
+                        && number <= cell.retry.max
+                        && retry_cause.is_some_and(|cause| cell.retry.on.contains(&cause));
+                    emit(ExecEvent::AttemptFailed {
+                        name: name.clone(),
+                        repeat,
+                        attempt: number,
+                        reason: message,
+                        kept,
+                        retry,
+                    });
+                    if !retry {
+                        self.summary.interrupted |= cancelled;
+                        self.summary.failed += usize::from(!cancelled);
+                        return Ok(());
+                    }
+                    self.journal.write(What::Retried {
+                        cell: id.clone(),
+                        repeat,
+                        attempt: number,
+                    })?;
+                    if retry_cause == Some(RetryOn::Connect) {
+                        thread::sleep(self.backoff(number));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn backoff(&self, attempts: u32) -> Duration {
+        self.settings.limits.connect_backoff.saturating_mul(attempts)
+    }
+
+    fn check_disk(&self) -> Result<(), ExecError> {
+        let root = self.store.layout().root();
+        match preflight::free_below(root) {
+            Some(free) if !self.settings.skip_preflight => {
+                Err(ExecError::DiskFull { folder: root.to_owned(), free })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a stale run out of the way; nothing is deleted.
+    fn supersede(&mut self, cell: &str, repeat: u32, because: &[String]) -> Result<(), ExecError> {
+        let Some(folder) = self.store.folder(cell, repeat) else { return Ok(()) };
+        let layout = self.store.layout();
+        let place = layout.superseded().join(layout.cell_part(folder)).join(repeat.to_string());
+        let kept = layout.relative(&set_aside(folder, &place)?);
+        let because = because.to_vec();
+        self.journal.write(What::Superseded { cell: cell.to_owned(), repeat, kept, because })?;
+        Ok(())
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::agent::protocol::Api;
+use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::Study;
 use crate::manifest::study::Endpoint;
 use crate::plan::{CellSpec, SpecAgent};
@@ -21,7 +21,8 @@ pub struct Surroundings {
     git: Option<GitEvidence>,
     agents: BTreeMap<String, AgentEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
-    calibrations: BTreeMap<String, Calibration>,
+    /// `None`: tried, and it did not work.
+    calibrations: BTreeMap<String, Option<Calibration>>,
 }
 
 /// A server to ask, and the models that it must have.
@@ -51,9 +52,9 @@ impl Surroundings {
 
     /// Notes the runtime of a cell; its files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
-        self.agents.entry(cell.runtime.clone()).or_insert_with(|| {
-            provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir)
-        });
+        self.agents
+            .entry(cell.runtime.clone())
+            .or_insert_with(|| provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir));
     }
 
     /// Keeps the answer of a server.
@@ -77,7 +78,13 @@ impl Surroundings {
         self.servers.insert(question.endpoint.clone(), evidence);
     }
 
-    pub fn calibrated(&mut self, runtime: &str, calibration: Calibration) {
+    #[must_use]
+    pub fn tried_calibration(&self, runtime: &str) -> bool {
+        self.calibrations.contains_key(runtime)
+    }
+
+    /// Keeps the result of a calibration; `None` if it did not work.
+    pub fn calibrated(&mut self, runtime: &str, calibration: Option<Calibration>) {
         self.calibrations.insert(runtime.to_owned(), calibration);
     }
 
@@ -101,7 +108,7 @@ impl Surroundings {
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: self.calibrations.get(&cell.runtime).cloned(),
+            calibration: self.calibrations.get(&cell.runtime).cloned().flatten(),
         }
     }
 }

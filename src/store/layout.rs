@@ -39,9 +39,11 @@ impl Layout {
         self.root.join("superseded")
     }
 
-    #[must_use]
-    pub fn calibration(&self) -> PathBuf {
-        self.root.join("calibration")
+    /// `calibration/<runtime>-<time>`: what was recorded to measure the instrument.
+    pub fn calibration_of(&self, runtime: &str, time: &str) -> Result<PathBuf, StoreError> {
+        let name = format!("{runtime}-{time}");
+        check_component(&name, &name)?;
+        Ok(self.root.join("calibration").join(name))
     }
 
     #[must_use]
