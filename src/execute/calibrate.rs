@@ -25,7 +25,8 @@ use crate::store::{Layout, StoreError};
 const STREAMS: u32 = 2;
 /// Tokens per second.
 const RATE: f64 = 100.0;
-const TOKENS: u32 = 100;
+/// Per call; with the warm-up call that makes a little more than a second.
+const TOKENS: u32 = 60;
 /// File of the [`Calibration`] in the calibration's folder.
 const RESULT_FILE: &str = "calibration.json";
 
@@ -140,7 +141,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         probes: Probes::default(),
         vary_prompt: true,
         vary_seed: false,
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(3),
         retry: Retry { max: 0, on: Vec::new() },
         not_built: Vec::new(),
         ..like.clone()

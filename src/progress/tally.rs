@@ -166,6 +166,10 @@ pub fn sentence(event: &ExecEvent, tally: &Tally) -> Option<String> {
         ExecEvent::Stopping => {
             "stopping after the current run; press ctrl-C again to abandon it".to_owned()
         }
+        // Said at the start already.
+        ExecEvent::Finished { made: 0, failed: 0, not_built: 0, interrupted: false } => {
+            return None;
+        }
         ExecEvent::Finished { made, failed, not_built, interrupted } => {
             let mut line = format!("{made} {} made", count(*made));
             if *failed > 0 {
