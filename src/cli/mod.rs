@@ -2,7 +2,11 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
+mod check;
+mod completions;
 mod failure;
+mod init;
+mod schema;
 mod study;
 
 use std::process::ExitCode;
@@ -39,17 +43,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    // one line per command, in the order of a researcher's day
-    #[command(hide = true)]
-    Nothing,
+    /// Write a commented starter manifest
+    Init(init::Args),
+    /// Check manifests: all problems at once, each with its place
+    Check(check::Args),
+    /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
+    Schema(schema::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
 }
 
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result: CommandResult = match cli.command {
-        Command::Nothing => Ok(exit::DONE),
+    let result: CommandResult = match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
