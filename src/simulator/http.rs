@@ -196,7 +196,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, NoRequest> {
                 }
             }
             "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => {
-                head.body = Body::Chunked
+                head.body = Body::Chunked;
             }
             "transfer-encoding" => return Err(refused(501, "unknown transfer-encoding")),
             "connection" => head.request.close = value.eq_ignore_ascii_case("close"),
