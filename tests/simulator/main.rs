@@ -1,6 +1,7 @@
 //! The paced endpoint as clients meet it: raw bytes on sockets, compared with its own log.
 
 mod client;
+mod command;
 mod connections;
 mod faults;
 mod formats;

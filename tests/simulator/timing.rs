@@ -53,14 +53,15 @@ fn sends_keep_to_the_schedule() {
     let texts: Vec<_> = sends.iter().filter(|send| send.tokens > 0).collect();
     assert_eq!(texts.len(), 60);
     let due_ns = schedule(&pacing, "run/a/1").map(|offset| asked_ns + offset);
-    let mut late_ms: Vec<_> = texts
+    let late_ms: Vec<_> = texts
         .iter()
         .zip(due_ns)
         .map(|(send, due_ns)| (send.time_ns as f64 - due_ns as f64) / 1e6)
         .collect();
-    late_ms.sort_by(f64::total_cmp);
-    assert!(late_ms[0] >= 0.0, "sent before its time: {late_ms:?}");
-    assert!(late_ms[30] < 3.0, "median lateness {} ms", late_ms[30]);
+    assert!(late_ms.iter().all(|late| *late >= 0.0), "sent before its time: {late_ms:?}");
+    // A busy machine delays single sends; only a schedule that drifts delays all of the last ones.
+    let best = late_ms[40..].iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(best < 2.0, "the end of the answer is late: {late_ms:?}");
 }
 
 #[test]
