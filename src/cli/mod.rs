@@ -7,6 +7,7 @@ mod completions;
 mod failure;
 mod init;
 mod schema;
+mod simulate;
 mod study;
 
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Init(init::Args),
     /// Check manifests: all problems at once, each with its place
     Check(check::Args),
+    /// Serve the paced endpoint by hand
+    Simulate(simulate::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
     Schema(schema::Args),
     /// Print completions for a shell
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
     let result: CommandResult = match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
     };
