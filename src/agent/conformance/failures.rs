@@ -75,8 +75,9 @@ fn limits(command: &[String], findings: &mut Findings) -> Result<(), Conformance
     let finished = run(command, throttled)?;
     findings.add("takes chunks no faster than the throttle", throttle_kept(&finished));
 
-    let large =
-        serve(Pacing { tokens_per_chunk: 1000, tokens: Some(4000), ..pacing(Api::Ollama) })?;
+    // Chunks of a thousand tokens: more than one read may bring.
+    let burst = Pacing { tokens_per_chunk: 1000, tokens: Some(4000), ..pacing(Api::Ollama) };
+    let large = serve(Pacing { rate: 100_000.0, ..burst })?;
     let mut small_reads = one_call(&large.base_url());
     small_reads.read_buffer = Some(1000);
     let finished = run(command, small_reads)?;

@@ -34,8 +34,10 @@ pub enum ConformanceError {
     NoCommand,
     #[error("cannot use the temporary folder {path}: {source}")]
     Folder { path: PathBuf, source: io::Error },
-    #[error("cannot talk to the program: {0}")]
-    Pipe(io::Error),
+    #[error("the program's standard output cannot be read")]
+    NoOutput,
+    #[error("cannot wait for the program's end: {0}")]
+    Wait(io::Error),
     #[error("cannot start the paced endpoint: {0}")]
     Simulator(#[from] SimulatorError),
     #[error("cannot ask the paced endpoint: {0}")]

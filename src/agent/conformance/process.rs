@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at whether the program has ended.
 const LOOK: Duration = Duration::from_millis(5);
 /// Between the two halves of a spec.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the program said and left.
 #[derive(Debug)]
@@ -73,10 +74,11 @@ pub(super) fn run(command: &[String], mut spec: Spec) -> Result<Finished, Confor
         .stderr(Stdio::null())
         .spawn()
         .map_err(|source| ConformanceError::Start { program: program.clone(), source })?;
-    let output = collect(&mut child);
-    let early = feed(&mut child, &spec, output.as_ref());
-    let code = wait(&mut child).map_err(ConformanceError::Pipe)?;
-    let output = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    let stdout = child.stdout.take();
+    let listener = stdout.map(Listener::start).ok_or(ConformanceError::NoOutput)?;
+    let early = feed(&mut child, &spec, &listener.spoken);
+    let code = wait(&mut child).map_err(ConformanceError::Wait)?;
+    let output = listener.thread.join().unwrap_or_default();
     let (mut events, mut strange) = (Vec::new(), Vec::new());
     for line in String::from_utf8_lossy(&output).lines() {
         match serde_json::from_str(line) {
@@ -90,19 +92,32 @@ pub(super) fn run(command: &[String], mut spec: Spec) -> Result<Finished, Confor
     Ok(Finished { code, strange, events, early, record, folder })
 }
 
-/// Reads standard output beside everything else, so that the program never waits for it.
-fn collect(child: &mut Child) -> Option<JoinHandle<Vec<u8>>> {
-    let mut stdout = child.stdout.take()?;
-    Some(thread::spawn(move || {
-        let mut output = Vec::new();
-        // What was read before an error is still worth looking at.
-        let _ = stdout.read_to_end(&mut output);
-        output
-    }))
+/// Standard output, read beside everything else, so that the program never waits for its reader.
+struct Listener {
+    /// Something was said.
+    spoken: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<u8>>,
 }
 
-/// Writes the spec over several lines in two halves; says whether the program ended between them.
-fn feed(child: &mut Child, spec: &Spec, output: Option<&JoinHandle<Vec<u8>>>) -> bool {
+impl Listener {
+    fn start(mut stdout: impl Read + Send + 'static) -> Self {
+        let spoken = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&spoken);
+        let thread = thread::spawn(move || {
+            let (mut output, mut piece) = (Vec::new(), [0; 4096]);
+            // What was read before an error is still worth looking at.
+            while let Ok(bytes @ 1..) = stdout.read(&mut piece) {
+                output.extend_from_slice(&piece[..bytes]);
+                heard.store(true, Ordering::Relaxed);
+            }
+            output
+        });
+        Self { spoken, thread }
+    }
+}
+
+/// Writes the spec over several lines in two halves; says whether the program spoke between them.
+fn feed(child: &mut Child, spec: &Spec, spoken: &AtomicBool) -> bool {
     let text = serde_json::to_string_pretty(spec).unwrap_or_default();
     let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
     let Some(mut stdin) = child.stdin.take() else { return false };
@@ -110,7 +125,7 @@ fn feed(child: &mut Child, spec: &Spec, output: Option<&JoinHandle<Vec<u8>>>) ->
     let _ = stdin.write_all(first.as_bytes());
     let _ = stdin.flush();
     thread::sleep(PAUSE);
-    let early = output.is_some_and(JoinHandle::is_finished);
+    let early = spoken.load(Ordering::Relaxed);
     let _ = stdin.write_all(second.as_bytes());
     early
 }

@@ -124,7 +124,7 @@ fn by_call(record: &AgentRecord) -> ByCall<'_> {
 }
 
 fn whole_spec(finished: &Finished) -> Verdict {
-    expect(!finished.early, || "it ended before its spec did".to_owned())?;
+    expect(!finished.early, || "it spoke before its spec had ended".to_owned())?;
     expect(finished.events.iter().any(|event| matches!(event, Event::Ready { .. })), || {
         "it was never ready; the spec is JSON over several lines and ends with the input".to_owned()
     })
