@@ -2,6 +2,7 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
+mod agent;
 mod check;
 mod completions;
 mod failure;
@@ -54,6 +55,8 @@ enum Command {
     Schema(schema::Args),
     /// Print completions for a shell
     Completions(completions::Args),
+    #[command(hide = true)]
+    Agent(agent::Args),
 }
 
 /// Runs the command line and says how it ended.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Agent(args) => agent::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
