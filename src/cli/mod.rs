@@ -2,7 +2,9 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
+mod export;
 mod failure;
+mod report;
 mod study;
 
 use std::process::ExitCode;
@@ -40,6 +42,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     // one line per command, in the order of a researcher's day
+    /// Render the report of a study from what is stored
+    Report(report::Args),
+    /// Print one tidy row per run or call, as CSV or JSON
+    Export(export::Args),
     #[command(hide = true)]
     Nothing,
 }
@@ -49,6 +55,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: CommandResult = match cli.command {
+        Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Nothing => Ok(exit::DONE),
     };
     match result {

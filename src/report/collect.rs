@@ -6,6 +6,7 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
 use super::format;
+use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::plan::Plan;
 use crate::store::{Store, failed};
@@ -21,7 +22,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         .experiments
         .iter()
         .enumerate()
-        .map(|(index, own)| experiment(plan, &cells, index, own))
+        .map(|(index, own)| experiment(plan, index, own))
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
@@ -76,12 +77,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     }
 }
 
-fn experiment(
-    plan: &Plan,
-    cells: &[Cell],
-    index: usize,
-    experiment: &study::Experiment,
-) -> Experiment {
+fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Experiment {
     let own: Vec<ExperimentCell> = plan
         .experiment_cells(index)
         .into_iter()
@@ -90,7 +86,7 @@ fn experiment(
             levels: plan
                 .levels(index, cell)
                 .into_iter()
-                .map(|(name, level)| named_level(&cells[cell as usize], name, &level))
+                .map(|(name, level)| named_level(name, &level))
                 .collect(),
         })
         .collect();
@@ -111,14 +107,7 @@ fn experiment(
         baseline: experiment
             .baseline
             .iter()
-            .map(|(name, level)| {
-                // as the cells show it: the level as written has lost its unit
-                let shown = own
-                    .iter()
-                    .flat_map(|cell| &cell.levels)
-                    .find(|shown| shown.name == *name && same(shown, level));
-                NamedText::new(name, shown.map_or_else(|| level_text(level), |s| s.text.clone()))
-            })
+            .map(|(name, level)| NamedText::new(name, factor::show(name, level)))
             .collect(),
         controls: experiment
             .controls
@@ -138,27 +127,9 @@ fn experiment(
     }
 }
 
-fn named_level(cell: &Cell, name: String, level: &Level) -> NamedLevel {
-    let factor = cell.factors.iter().find(|factor| factor.name == name);
+fn named_level(name: String, level: &Level) -> NamedLevel {
     let number = if let Level::Number(number) = level { Some(*number) } else { None };
-    let text = factor.map_or_else(|| level_text(level), |factor| factor.text.clone());
-    NamedLevel { name, text, number }
-}
-
-fn same(shown: &NamedLevel, level: &Level) -> bool {
-    match level {
-        Level::Number(number) => shown.number == Some(*number),
-        other => shown.text == level_text(other),
-    }
-}
-
-fn level_text(level: &Level) -> String {
-    match level {
-        Level::Default => "default".to_owned(),
-        Level::Text(text) => text.clone(),
-        Level::Number(number) => number.to_string(),
-        Level::Bool(value) => value.to_string(),
-    }
+    NamedLevel { text: factor::show(&name, level), name, number }
 }
 
 fn settings(settings: &study::Defaults) -> Vec<NamedText> {

@@ -18,8 +18,10 @@ use super::{cell_table, escape, format};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
-/// How absent values read.
+/// How a value reads that the data do not have (an sd of one run).
 const NO_VALUE: &str = "–";
+/// How a figure of a partial report reads whose runs do not exist.
+const NO_DATA: &str = "no data";
 const LEVEL: f64 = 0.95;
 const DIGITS: usize = 4;
 
@@ -47,14 +49,16 @@ impl From<&MetricInfo> for MetricRow {
     }
 }
 
-/// Adds everything to an environment. With `partial`, a figure without data is `none` and reads
-/// "no data"; otherwise it is an error.
+/// Adds everything to an environment. With `partial`, a figure without data is the text "no data",
+/// which passes through the filters; otherwise it is an error.
 pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     let scalar = |statistic: fn(&Sample) -> Option<f64>| {
         let data = Arc::clone(data);
         move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-            let found = sample(&data, metric, &kwargs, partial)?;
-            Ok(found.and_then(|sample| statistic(&sample)).map_or(Value::from(()), Value::from))
+            let Some(sample) = sample(&data, metric, &kwargs, partial)? else {
+                return Ok(Value::from(NO_DATA));
+            };
+            Ok(statistic(&sample).map_or(Value::from(()), Value::from))
         }
     };
     env.add_function("mean", scalar(|sample| Some(sample.mean())));
@@ -66,8 +70,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
 
     let own = Arc::clone(data);
     env.add_function("ci", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-        let found = sample(&own, metric, &kwargs, partial)?;
-        let interval = found.and_then(|sample| sample.mean_ci(LEVEL));
+        let Some(sample) = sample(&own, metric, &kwargs, partial)? else {
+            return Ok(Value::from(NO_DATA));
+        };
+        let interval = sample.mean_ci(LEVEL);
         Ok(interval.map_or(Value::from(()), |ci| Value::from(vec![ci.low, ci.high])))
     });
     let own = Arc::clone(data);
@@ -127,6 +133,13 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let shown = if digits.is_empty() { "unknown".into() } else { escape::code(&digits) };
         Value::from_safe_string(shown)
     });
+    env.add_filter("cut", |text: &str, length: usize| {
+        let mut cut: String = text.chars().take(length).collect();
+        if cut.len() < text.len() {
+            cut.push('…');
+        }
+        cut
+    });
     env.add_filter("shell", |word: &str| Value::from_safe_string(escape::shell(word)));
 }
 
@@ -178,18 +191,25 @@ fn error(error: SelectError) -> Error {
 }
 
 fn number(value: &Value, show: impl FnOnce(f64) -> String) -> Result<Value, Error> {
-    if value.is_none() {
-        return Ok(Value::from(NO_VALUE));
+    if let Some(absent) = absent(value) {
+        return Ok(absent);
     }
     let text = show(f64::try_from(value.clone())?);
     // numbers need no escaping, and a minus sign must not get one
     Ok(Value::from_safe_string(text))
 }
 
+fn absent(value: &Value) -> Option<Value> {
+    if value.is_none() {
+        return Some(Value::from(NO_VALUE));
+    }
+    (value.as_str() == Some(NO_DATA)).then(|| value.clone())
+}
+
 /// `[low, high]` → `low to high`.
 fn interval(value: Value, digits: Option<usize>) -> Result<Value, Error> {
-    if value.is_none() {
-        return Ok(Value::from(NO_VALUE));
+    if let Some(absent) = absent(&value) {
+        return Ok(absent);
     }
     let bounds: Vec<f64> = value.try_iter()?.map(f64::try_from).collect::<Result<_, _>>()?;
     let bounds: Vec<String> = bounds

@@ -133,7 +133,8 @@ impl Table {
             writer.write_record(row.iter().map(|value| match value {
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),
-                number => number.to_string(),
+                // Rust writes the shortest form that reads back the same, whole numbers without `.0`
+                number => number.as_f64().map_or_else(String::new, |number| number.to_string()),
             }))?;
         }
         writer.flush()?;
