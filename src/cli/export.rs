@@ -44,7 +44,10 @@ pub fn run(args: &Args) -> CommandResult {
     let text = text(&tidy::table(&data, rows), args.format)?;
     match &args.output {
         Some(path) => {
-            seal::write_whole(path, &text).map_err(|error| Failure::error(exit::INTERNAL, error))?
+            let path =
+                std::path::absolute(path).map_err(|error| Failure::error(exit::USAGE, error))?;
+            seal::write_whole(&path, &text)
+                .map_err(|error| Failure::error(exit::INTERNAL, error))?;
         }
         None => report::print(&text)?,
     }

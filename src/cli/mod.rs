@@ -2,9 +2,13 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
+mod check;
+mod completions;
 mod export;
 mod failure;
+mod init;
 mod report;
+mod schema;
 mod study;
 
 use std::process::ExitCode;
@@ -41,23 +45,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    // one line per command, in the order of a researcher's day
+    /// Write a commented starter manifest
+    Init(init::Args),
+    /// Check manifests: all problems at once, each with its place
+    Check(check::Args),
     /// Render the report of a study from what is stored
     Report(report::Args),
     /// Print one tidy row per run or call, as CSV or JSON
     Export(export::Args),
-    #[command(hide = true)]
-    Nothing,
+    /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
+    Schema(schema::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
 }
 
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result: CommandResult = match cli.command {
-        Command::Report(args) => report::run(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Nothing => Ok(exit::DONE),
+    let result: CommandResult = match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

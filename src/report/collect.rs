@@ -94,8 +94,15 @@ fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Expe
     for level in own.iter().flat_map(|cell| &cell.levels) {
         match axes.iter_mut().find(|axis| axis.name == level.name) {
             Some(axis) if axis.levels.contains(&level.text) => {}
-            Some(axis) => axis.levels.push(level.text.clone()),
-            None => axes.push(Axis { name: level.name.clone(), levels: vec![level.text.clone()] }),
+            Some(axis) => {
+                axis.levels.push(level.text.clone());
+                axis.varies = true;
+            }
+            None => axes.push(Axis {
+                name: level.name.clone(),
+                levels: vec![level.text.clone()],
+                varies: false,
+            }),
         }
     }
     Experiment {
@@ -198,10 +205,18 @@ fn endpoint_text(endpoint: &Endpoint) -> String {
             } else {
                 format!("a trace of {} gaps", pacing.gaps.len())
             };
+            let jitter = if pacing.jitter.is_zero() {
+                "no jitter".to_owned()
+            } else {
+                format!("jitter {}", format::duration(pacing.jitter))
+            };
+            let faults = match pacing.faults.len() {
+                0 => String::new(),
+                count => format!(", {count} fault(s) played"),
+            };
             format!(
-                "simulated: paced endpoint, first token after {}, {pace}, jitter {}",
+                "simulated: paced endpoint, first token after {}, {pace}, {jitter}{faults}",
                 format::duration(pacing.ttft),
-                format::duration(pacing.jitter),
             )
         }
     }

@@ -78,6 +78,8 @@ pub struct Experiment {
 pub struct Axis {
     pub name: String,
     pub levels: Vec<String>,
+    /// It has more than one level.
+    pub varies: bool,
 }
 
 /// A cell under an experiment.

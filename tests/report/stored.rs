@@ -128,7 +128,7 @@ impl Stored {
     /// An attempt that failed with a message from outside.
     pub fn fail(&self, cell: u32, message: &str) {
         let store = Store::open(&self.results(), "small").unwrap();
-        let folder = self.dir.path().join("attempt");
+        let folder = self.cell_folder(cell).join(".1.partial");
         fs::create_dir_all(&folder).unwrap();
         let failure = failed::Failure {
             format: failed::FAILURE_FORMAT,
