@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{CommandResult, Failure, StudyArgs, exit};
 use crate::plan::Plan;
 use crate::report::{self, Data, Missing, RenderError, Stale, Template};
-use crate::store::{Store, digest, seal};
+use crate::store::{Store, digest};
 
 /// Cells that a message lists before it only counts.
 const LISTED: usize = 20;
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> CommandResult {
     let template = template(args.template.as_deref(), &plan)?;
     let (data, store) = load(&args.study, &plan)?;
     let data = Arc::new(data);
-    let text = report::study(Arc::clone(&data), &template, args.partial)
+    let text = report::study(&data, &template, args.partial)
         .map_err(|error| failure(error, &args.study))?;
     if args.stdout {
         print(text.as_bytes())?;
@@ -133,7 +133,12 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
             Failure::new(exit::INTERNAL, message, None)
         })?;
     }
-    seal::write_whole(path, text.as_bytes()).map_err(|error| Failure::error(exit::INTERNAL, error))
+    // never seen half written; not synced, since it can be rendered again
+    let partial = path.with_extension("md.partial");
+    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
+        let message = format!("cannot write {}: {error}", path.display());
+        Failure::new(exit::INTERNAL, message, None)
+    })
 }
 
 fn failure(error: RenderError, args: &StudyArgs) -> Failure {

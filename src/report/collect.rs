@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::format;
+use super::{completeness, format};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::plan::Plan;
@@ -65,6 +65,9 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .into_iter()
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
+    let runs = store.runs(&id);
+    let runs: BTreeMap<_, _> =
+        runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
     Cell {
         name: plan.name(index),
         repeats,
@@ -72,7 +75,8 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.throttle.is_some(),
         not_built: spec.not_built,
-        runs: store.runs(&id).range(1..=repeats).map(|(k, run)| (*k, run.clone())).collect(),
+        stale: completeness::against_newest(&runs),
+        runs,
         id,
     }
 }
@@ -90,21 +94,7 @@ fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Expe
                 .collect(),
         })
         .collect();
-    let mut axes: Vec<Axis> = Vec::new();
-    for level in own.iter().flat_map(|cell| &cell.levels) {
-        match axes.iter_mut().find(|axis| axis.name == level.name) {
-            Some(axis) if axis.levels.contains(&level.text) => {}
-            Some(axis) => {
-                axis.levels.push(level.text.clone());
-                axis.varies = true;
-            }
-            None => axes.push(Axis {
-                name: level.name.clone(),
-                levels: vec![level.text.clone()],
-                varies: false,
-            }),
-        }
-    }
+    let axes = axes(&own);
     Experiment {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -132,6 +122,21 @@ fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Expe
             .collect(),
         cells: own,
     }
+}
+
+/// The axes with those levels that cells have after excludes, includes and overrides.
+fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
+    let mut found: indexmap::IndexMap<&str, Vec<String>> = indexmap::IndexMap::new();
+    for level in cells.iter().flat_map(|cell| &cell.levels) {
+        let texts = found.entry(&level.name).or_default();
+        if !texts.contains(&level.text) {
+            texts.push(level.text.clone());
+        }
+    }
+    found
+        .into_iter()
+        .map(|(name, levels)| Axis { name: name.to_owned(), varies: levels.len() > 1, levels })
+        .collect()
 }
 
 fn named_level(name: String, level: &Level) -> NamedLevel {

@@ -119,6 +119,8 @@ pub struct Cell {
     pub not_built: Vec<String>,
     /// Stored runs by repeat, the planned ones only.
     pub runs: BTreeMap<u32, RunRecord>,
+    /// Of these, by repeat, how the stale ones differ from the newest.
+    pub stale: BTreeMap<u32, Vec<String>>,
 }
 
 impl Cell {

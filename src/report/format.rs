@@ -26,7 +26,7 @@ pub fn duration(duration: std::time::Duration) -> String {
     let nanos = duration.as_nanos();
     let units = [(60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1000, "µs")];
     for (length, unit) in units {
-        if nanos >= length && nanos % length == 0 {
+        if nanos >= length && nanos.is_multiple_of(length) {
             return format!("{} {unit}", nanos / length);
         }
     }

@@ -78,7 +78,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     });
     let own = Arc::clone(data);
     env.add_function("n", move |metric: &str, kwargs: Kwargs| -> Result<usize, Error> {
-        let metric = select::metric(metric).map_err(error)?;
+        let metric = select::metric(metric)?;
         let selection = selection(&own, &kwargs)?;
         let runs = selection.cells.iter().copied().flat_map(fresh);
         Ok(runs.filter(|run| select::value(run, metric.name).is_some()).count())
@@ -88,14 +88,14 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let selection = selection(&own, &kwargs)?;
         let runs = match selection.runs() {
             Err(SelectError::NoRuns { .. }) if partial => Vec::new(),
-            runs => runs.map_err(error)?,
+            runs => runs?,
         };
         let rows: Vec<RunRow> = runs.iter().map(|(cell, run)| RunRow::new(cell, run)).collect();
         Ok(Value::from(Serde(rows)))
     });
     let own = Arc::clone(data);
     env.add_function("by_cell", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-        let metric = select::metric(metric).map_err(error)?;
+        let metric = select::metric(metric)?;
         Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs)?))))
     });
     let own = Arc::clone(data);
@@ -104,7 +104,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
     });
     env.add_function("metric", |name: &str| -> Result<Value, Error> {
-        let info = select::metric(name).map_err(error)?;
+        let info = select::metric(name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
 
@@ -120,7 +120,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     env.add_filter("unit", |value: Value, unit: &str| {
         number(&value, |value| format!("{} {unit}", format::significant(value, DIGITS)))
     });
-    env.add_filter("interval", interval);
+    env.add_filter("interval", |value: Value, digits: Option<usize>| interval(&value, digits));
     env.add_filter("code", |value: Value| {
         let code =
             if value.is_none() { "unknown".into() } else { escape::code(&value.to_string()) };
@@ -150,10 +150,10 @@ fn sample(
     kwargs: &Kwargs,
     partial: bool,
 ) -> Result<Option<Sample>, Error> {
-    let metric = select::metric(metric).map_err(error)?;
+    let metric = select::metric(metric)?;
     match selection(data, kwargs)?.sample(metric) {
         Err(SelectError::NoRuns { .. } | SelectError::NoValues { .. }) if partial => Ok(None),
-        sample => sample.map(Some).map_err(error),
+        sample => Ok(Some(sample?)),
     }
 }
 
@@ -172,7 +172,7 @@ fn selection<'a>(data: &'a Data, kwargs: &Kwargs) -> Result<Selection<'a>, Error
             name => levels.push((name.to_owned(), wanted(&value)?)),
         }
     }
-    select::cells(data, experiment.as_deref(), &levels).map_err(error)
+    Ok(select::cells(data, experiment.as_deref(), &levels)?)
 }
 
 fn wanted(value: &Value) -> Result<Wanted, Error> {
@@ -186,8 +186,10 @@ fn wanted(value: &Value) -> Result<Wanted, Error> {
     }
 }
 
-fn error(error: SelectError) -> Error {
-    Error::new(ErrorKind::InvalidOperation, error.to_string())
+impl From<SelectError> for Error {
+    fn from(error: SelectError) -> Self {
+        Error::new(ErrorKind::InvalidOperation, error.to_string())
+    }
 }
 
 fn number(value: &Value, show: impl FnOnce(f64) -> String) -> Result<Value, Error> {
@@ -207,8 +209,8 @@ fn absent(value: &Value) -> Option<Value> {
 }
 
 /// `[low, high]` → `low to high`.
-fn interval(value: Value, digits: Option<usize>) -> Result<Value, Error> {
-    if let Some(absent) = absent(&value) {
+fn interval(value: &Value, digits: Option<usize>) -> Result<Value, Error> {
+    if let Some(absent) = absent(value) {
         return Ok(absent);
     }
     let bounds: Vec<f64> = value.try_iter()?.map(f64::try_from).collect::<Result<_, _>>()?;

@@ -7,7 +7,6 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::completeness::stale_since;
 use super::data::{Cell, Data};
 use crate::metrics::{self, Scope};
 use crate::store::record::{Metrics, RunRecord};
@@ -106,7 +105,7 @@ impl Shared<'_> {
         known: &Metrics,
         metrics: &[&str],
     ) -> Vec<Value> {
-        let stale = u8::from(!stale_since(self.cell, run).is_empty());
+        let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
         let levels: BTreeMap<&str, &str> = self
             .cell
             .factors

@@ -158,7 +158,7 @@ impl Stored {
 fn record(cell: u64, repeat: u64) -> AgentRecord {
     const MS: u64 = 1_000_000;
     let gap = if cell == 0 { 10 } else { 17 };
-    let call = |agent: &str, call: u32, ttft: u64, tokens: u64| {
+    let made = |agent: &str, call: u32, ttft: u64, tokens: u64| {
         let texts: Vec<u64> = (0..tokens).map(|i| (ttft + repeat + i * gap) * MS).collect();
         let start_ns = (1000 + u64::from(call) * 1000) * MS;
         CallRecord {
@@ -189,10 +189,10 @@ fn record(cell: u64, repeat: u64) -> AgentRecord {
         },
         clock: ClockPair { monotonic_ns: 0, utc: "2025-06-01T10:00:00.000Z".into() },
         calls: vec![
-            call("collector", 0, 60, 5),
-            call("insight", 0, 60, 5),
-            call("collector", 1, 50, 11),
-            call("insight", 1, 52, 6),
+            made("collector", 0, 60, 5),
+            made("insight", 0, 60, 5),
+            made("collector", 1, 50, 11),
+            made("insight", 1, 52, 6),
         ],
     }
 }

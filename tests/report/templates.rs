@@ -4,10 +4,10 @@ use runner::report::{self, RenderError, Template, TemplateError};
 
 use crate::stored::Stored;
 
-fn render(stored: &Stored, source: &str, partial: bool) -> Result<String, TemplateError> {
+fn render(stored: &Stored, source: &str, partial: bool) -> Result<String, Box<TemplateError>> {
     let template = Template { name: "own.md.j2".into(), source: source.into() };
-    report::study(stored.data(), &template, partial).map_err(|error| match error {
-        RenderError::Template(error) => *error,
+    report::study(&stored.data(), &template, partial).map_err(|error| match error {
+        RenderError::Template(error) => error,
         RenderError::Incomplete { .. } => panic!("{error}"),
     })
 }
