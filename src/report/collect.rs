@@ -8,7 +8,7 @@ use super::data::{
 use super::{completeness, format};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
-use crate::plan::Plan;
+use crate::plan::{CellSpec, Plan};
 use crate::store::{Store, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
@@ -22,7 +22,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         .experiments
         .iter()
         .enumerate()
-        .map(|(index, own)| experiment(plan, index, own))
+        .map(|(index, own)| experiment(plan, &cells, index, own))
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
@@ -72,6 +72,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         name: plan.name(index),
         repeats,
         factors,
+        scenario: scenario(&spec),
         simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.throttle.is_some(),
         not_built: spec.not_built,
@@ -81,7 +82,28 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     }
 }
 
-fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Experiment {
+/// More agents than these are only counted.
+const LISTED_AGENTS: usize = 4;
+
+fn scenario(spec: &CellSpec) -> Option<NamedText> {
+    let mut agents: Vec<String> = spec
+        .agents
+        .iter()
+        .take(LISTED_AGENTS)
+        .map(|agent| format!("{} on {}", agent.name, agent.endpoint_name))
+        .collect();
+    if spec.agents.len() > LISTED_AGENTS {
+        agents.push(format!("… {} agents in all", spec.agents.len()));
+    }
+    (!agents.is_empty()).then(|| NamedText::new(&spec.scenario, agents.join(", ")))
+}
+
+fn experiment(
+    plan: &Plan,
+    cells: &[Cell],
+    index: usize,
+    experiment: &study::Experiment,
+) -> Experiment {
     let own: Vec<ExperimentCell> = plan
         .experiment_cells(index)
         .into_iter()
@@ -100,6 +122,7 @@ fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Expe
         title: experiment.title.clone(),
         repeats: experiment.settings.repeats,
         axes,
+        scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
         settings: settings(&experiment.settings),
         baseline: experiment
             .baseline
@@ -122,6 +145,10 @@ fn experiment(plan: &Plan, index: usize, experiment: &study::Experiment) -> Expe
             .collect(),
         cells: own,
     }
+}
+
+fn distinct<'a>(texts: impl Iterator<Item = &'a NamedText>) -> Vec<NamedText> {
+    texts.cloned().collect::<indexmap::IndexSet<_>>().into_iter().collect()
 }
 
 /// The axes with those levels that cells have after excludes, includes and overrides.
