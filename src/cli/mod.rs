@@ -2,11 +2,12 @@
 //!
 //! The only part that prints, reads the environment or chooses an exit code.
 
-mod agent;
 mod check;
 mod completions;
+mod export;
 mod failure;
 mod init;
+mod report;
 mod schema;
 mod simulate;
 mod study;
@@ -49,14 +50,16 @@ enum Command {
     Init(init::Args),
     /// Check manifests: all problems at once, each with its place
     Check(check::Args),
+    /// Render the report of a study from what is stored
+    Report(report::Args),
+    /// Print one tidy row per run or call, as CSV or JSON
+    Export(export::Args),
     /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
     Schema(schema::Args),
     /// Print completions for a shell
     Completions(completions::Args),
-    #[command(hide = true)]
-    Agent(agent::Args),
 }
 
 /// Runs the command line and says how it ended.
@@ -66,10 +69,11 @@ pub fn main() -> ExitCode {
     let result: CommandResult = match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Export(args) => export::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
-        Command::Agent(args) => agent::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),
