@@ -3,6 +3,7 @@
 //! Agents drive calls and only record; every metric is computed elsewhere. A runtime is a process of
 //! its own: the executor never shares a process with what it measures.
 
+pub mod conformance;
 pub mod protocol;
 pub mod runtime;
 

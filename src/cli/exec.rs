@@ -2,12 +2,11 @@
 
 use std::io::{IsTerminal as _, Write};
 
-use super::{CommandResult, Failure, StudyArgs, exit};
+use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
 use crate::progress::Progress;
 use crate::store::StoreError;
 
-/// Make every planned run that does not exist yet
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -22,8 +21,11 @@ pub struct Args {
     /// Count such runs as done without listing them
     #[arg(long)]
     accept_stale: bool,
-    /// One JSON object per event on standard output
+    /// Render the report afterwards and print where it is; partial if runs are missing or stale
     #[arg(long)]
+    report: bool,
+    /// One JSON object per event on standard output
+    #[arg(long, conflicts_with = "report")]
     json: bool,
 }
 
@@ -57,6 +59,15 @@ pub fn run(args: &Args) -> CommandResult {
     let summary = execute::execute(&plan, &settings, &cancel, &mut |event| progress.hear(&event))
         .map_err(failure)?;
     drop(progress);
+    // Who interrupts wants to be let go.
+    if args.report && !summary.interrupted {
+        report::run(&report::Args {
+            study: args.study.clone(),
+            template: None,
+            stdout: false,
+            partial: !summary.is_complete() || summary.stale > 0,
+        })?;
+    }
     Ok(code(&summary))
 }
 

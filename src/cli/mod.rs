@@ -3,8 +3,14 @@
 //! The only part that prints, reads the environment or chooses an exit code.
 
 mod agent;
+mod check;
+mod completions;
 mod exec;
+mod export;
 mod failure;
+mod init;
+mod report;
+mod schema;
 mod simulate;
 mod status;
 mod study;
@@ -44,11 +50,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    // one line per command, in the order of a researcher's day
+    /// Write a commented starter manifest
+    Init(init::Args),
+    /// Check manifests: all problems at once, each with its place
+    Check(check::Args),
+    /// Make every planned run that does not exist yet
     Exec(exec::Args),
+    /// Show how far a study is; needs no lock and asks no server
     Status(status::Args),
+    /// Check stored runs against their digests, and the plan against the stored runs
     Verify(verify::Args),
+    /// Render the report of a study from what is stored
+    Report(report::Args),
+    /// Print one tidy row per run or call, as CSV or JSON
+    Export(export::Args),
+    /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
+    /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
+    Schema(schema::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
     /// Drive the agents of a run: the Rust runtime
     #[command(hide = true)]
     Agent(agent::Args),
@@ -58,12 +79,18 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result: CommandResult = match cli.command {
-        Command::Exec(args) => exec::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Verify(args) => verify::run(&args),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Agent(args) => agent::run(&args),
+    let result: CommandResult = match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Exec(args) => exec::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Agent(args) => agent::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

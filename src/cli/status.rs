@@ -10,7 +10,6 @@ use super::{CommandResult, Failure, StudyArgs, exit};
 use crate::plan::Plan;
 use crate::store::{Holder, Store, failed, holder};
 
-/// Show how far a study is; needs no lock and asks no server
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::check_endpoint::endpoint;
 use super::check_experiment::experiment;
-use super::source::{At, Problems, Source, suggest};
+use super::source::{At, Problem, Problems, Source, suggest};
 use super::study::{
     Defaults, Endpoint, Options, Order, Retry, RuntimeCommand, ScenarioAgent, Study,
 };
@@ -22,6 +22,7 @@ pub(super) fn check(
     source: Source,
     written: &Manifest,
     profile: Option<&str>,
+    structure: Vec<Problem>,
 ) -> Result<Study, LoadError> {
     let selected = match profile {
         None => None,
@@ -37,7 +38,7 @@ pub(super) fn check(
         },
     };
     let dir = source.path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut problems = Problems::new(&source);
+    let mut problems = Problems::after(&source, structure);
 
     if written.schema != SCHEMA {
         let help = if written.schema > SCHEMA {
@@ -85,6 +86,7 @@ pub(super) fn check(
         title: written.title.clone(),
         report: written.report.clone(),
         profile: profile.map(str::to_owned),
+        profiles: written.profile.keys().cloned().collect(),
         path: source.path.clone(),
         dir,
         defaults,

@@ -37,19 +37,26 @@ pub fn parse(path: &Path, text: &str, profile: Option<&str>) -> Result<Study, Lo
         return Err(LoadError::Invalid(source.errors(syntax)));
     }
     let structure = structure::check(&source, &written::schema());
-    if !structure.is_empty() {
-        return Err(LoadError::Invalid(source.errors(structure)));
-    }
-    let written: written::Manifest = toml::from_str(text).map_err(|error| {
-        let problem = source::Problem {
+    match read(text, &structure) {
+        Ok(written) => check::check(source, &written, profile, structure),
+        // What was left out was needed: the problems that are known say so.
+        Err(_) if !structure.is_empty() => Err(LoadError::Invalid(source.errors(structure))),
+        Err(error) => Err(LoadError::Invalid(source.errors(vec![source::Problem {
             message: error.message().to_owned(),
             span: error.span().unwrap_or(0..0),
             label: "here".into(),
             help: None,
-        };
-        LoadError::Invalid(source.errors(vec![problem]))
-    })?;
-    check::check(source, &written, profile)
+        }]))),
+    }
+}
+
+/// The manifest without what the structure pass found wrong, so that the checks can go on and all
+/// problems are reported at once.
+fn read(text: &str, wrong: &[source::Problem]) -> Result<written::Manifest, toml::de::Error> {
+    let mut table = toml::de::DeTable::parse(text)?;
+    let spans: Vec<_> = wrong.iter().map(|problem| problem.span.clone()).collect();
+    source::prune(table.get_mut(), &spans);
+    serde::Deserialize::deserialize(toml::de::Deserializer::from(table))
 }
 
 /// A manifest that cannot be used.

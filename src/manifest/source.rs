@@ -171,6 +171,33 @@ fn node(span: Range<usize>, value: &DeValue<'_>) -> Node {
     Node { span, kind }
 }
 
+/// Removes the entries whose key or value lies at one of these places.
+pub(super) fn prune(table: &mut DeTable<'_>, spans: &[Range<usize>]) {
+    let wrong: Vec<_> = table
+        .iter()
+        .filter(|(key, value)| spans.contains(&key.span()) || spans.contains(&value.span()))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in wrong {
+        table.remove(&key);
+    }
+    for (_, value) in table.iter_mut() {
+        prune_value(value.get_mut(), spans);
+    }
+}
+
+fn prune_value(value: &mut DeValue<'_>, spans: &[Range<usize>]) {
+    match value {
+        DeValue::Table(table) => prune(table, spans),
+        DeValue::Array(array) => {
+            for item in array.iter_mut() {
+                prune_value(item.get_mut(), spans);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A path into the manifest: `experiment.ceiling.matrix.throttle[1]`.
 #[derive(Debug, Clone, Copy)]
 pub struct At<'a> {
@@ -239,6 +266,12 @@ impl<'s> Problems<'s> {
     #[must_use]
     pub fn new(source: &'s Source) -> Self {
         Self { source, found: Vec::new() }
+    }
+
+    /// Goes on from problems that were found earlier.
+    #[must_use]
+    pub fn after(source: &'s Source, found: Vec<Problem>) -> Self {
+        Self { source, found }
     }
 
     /// A problem with a value.

@@ -21,6 +21,8 @@ pub struct Study {
     pub report: Option<String>,
     /// The profile that was applied, if any.
     pub profile: Option<String>,
+    /// Every profile that the manifest declares.
+    pub profiles: Vec<String>,
     /// The manifest's path, as given.
     pub path: PathBuf,
     /// The folder of the manifest; relative paths in it start here.

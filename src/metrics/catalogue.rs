@@ -98,7 +98,7 @@ pub fn catalogue_markdown() -> String {
                 info.unit,
                 info.clock.name(),
                 info.better.map_or("", Better::name),
-                info.formula,
+                info.formula.replace('|', "\\|"),
                 info.meaning,
             );
         }

@@ -267,8 +267,12 @@ fn the_catalogue_lists_what_is_computed_and_nothing_else() {
     assert_eq!(computed, names(&[Scope::CallAndRun]));
     let computed: Vec<&str> = metrics.run.keys().map(String::as_str).collect();
     assert_eq!(computed, names(&[Scope::CallAndRun, Scope::Run]));
-    for info in catalogue() {
-        assert!(catalogue_markdown().contains(&format!("| `{}` |", info.name)));
+    let page = catalogue_markdown();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), catalogue().len());
+    for (row, info) in rows.iter().zip(catalogue()) {
+        assert!(row.starts_with(&format!("| `{}` |", info.name)), "{row}");
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 7, "{row}");
     }
 }
 

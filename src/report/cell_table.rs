@@ -1,5 +1,7 @@
 //! The table of an experiment: one metric over its cells.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::completeness::fresh;
@@ -53,8 +55,10 @@ const MAIN: [&str; 17] = [
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
 
 /// One row per selected cell.
-pub fn rows(data: &Data, metric: &MetricInfo, selection: &Selection) -> Vec<CellRow> {
-    let reference = reference(selection).and_then(|cell| sample(cell, metric));
+pub fn rows<'a>(data: &'a Data, metric: &MetricInfo, selection: &Selection<'a>) -> Vec<CellRow> {
+    let levels = levels(data, selection);
+    let reference = reference(selection);
+    let reference_sample = reference.and_then(|cell| sample(cell, metric));
     selection
         .cells
         .iter()
@@ -63,14 +67,15 @@ pub fn rows(data: &Data, metric: &MetricInfo, selection: &Selection) -> Vec<Cell
             CellRow {
                 cell: cell.short().to_owned(),
                 name: cell.name.clone(),
-                levels: levels(data, selection, cell),
+                levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
                 n: sample.as_ref().map_or(0, Sample::n),
                 planned: cell.repeats,
                 mean: sample.as_ref().map(Sample::mean),
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),
                 ci: sample.as_ref().and_then(|s| s.mean_ci(0.95)).map(|ci| [ci.low, ci.high]),
-                below_error: below_error(cell, metric, sample.as_ref(), reference.as_ref()),
+                below_error: reference.is_some_and(|reference| reference.id != cell.id)
+                    && below_error(cell, metric, sample.as_ref(), reference_sample.as_ref()),
             }
         })
         .collect()
@@ -98,11 +103,10 @@ fn sample(cell: &Cell, metric: &MetricInfo) -> Option<Sample> {
     Sample::new(fresh(cell).filter_map(|run| value(run, metric.name)).collect()).ok()
 }
 
-fn levels(data: &Data, selection: &Selection, cell: &Cell) -> Vec<NamedLevel> {
-    let own = selection.experiment.and_then(|experiment| {
-        experiment.cells.iter().find(|own| std::ptr::eq(&raw const data.cells[own.cell], cell))
-    });
-    own.map_or_else(|| cell.factors.clone(), |own| own.levels.clone())
+/// Levels on the experiment's axes by the cell's id.
+fn levels<'a>(data: &'a Data, selection: &Selection<'a>) -> BTreeMap<&'a str, &'a [NamedLevel]> {
+    let cells = selection.experiment.map_or(&[][..], |experiment| &experiment.cells);
+    cells.iter().map(|own| (data.cells[own.cell].id.as_str(), own.levels.as_slice())).collect()
 }
 
 /// The first cell at the baseline's levels, or the first of all.
@@ -128,8 +132,7 @@ fn below_error(
         .max_by(f64::total_cmp);
     match (sample, reference, error) {
         (Some(sample), Some(reference), Some(error)) => {
-            let difference = (sample.mean() - reference.mean()).abs();
-            difference > 0.0 && difference < error
+            (sample.mean() - reference.mean()).abs() < error
         }
         _ => false,
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::format;
+use super::{completeness, format};
+use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
-use crate::plan::Plan;
+use crate::plan::{CellSpec, Plan};
 use crate::store::{Store, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
@@ -64,16 +65,37 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .into_iter()
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
+    let runs = store.runs(&id);
+    let runs: BTreeMap<_, _> =
+        runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
     Cell {
         name: plan.name(index),
         repeats,
         factors,
+        scenario: scenario(&spec),
         simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.throttle.is_some(),
         not_built: spec.not_built,
-        runs: store.runs(&id).range(1..=repeats).map(|(k, run)| (*k, run.clone())).collect(),
+        stale: completeness::against_newest(&runs),
+        runs,
         id,
     }
+}
+
+/// More agents than these are only counted.
+const LISTED_AGENTS: usize = 4;
+
+fn scenario(spec: &CellSpec) -> Option<NamedText> {
+    let mut agents: Vec<String> = spec
+        .agents
+        .iter()
+        .take(LISTED_AGENTS)
+        .map(|agent| format!("{} on {}", agent.name, agent.endpoint_name))
+        .collect();
+    if spec.agents.len() > LISTED_AGENTS {
+        agents.push(format!("… {} agents in all", spec.agents.len()));
+    }
+    (!agents.is_empty()).then(|| NamedText::new(&spec.scenario, agents.join(", ")))
 }
 
 fn experiment(
@@ -90,35 +112,22 @@ fn experiment(
             levels: plan
                 .levels(index, cell)
                 .into_iter()
-                .map(|(name, level)| named_level(&cells[cell as usize], name, &level))
+                .map(|(name, level)| named_level(name, &level))
                 .collect(),
         })
         .collect();
-    let mut axes: Vec<Axis> = Vec::new();
-    for level in own.iter().flat_map(|cell| &cell.levels) {
-        match axes.iter_mut().find(|axis| axis.name == level.name) {
-            Some(axis) if axis.levels.contains(&level.text) => {}
-            Some(axis) => axis.levels.push(level.text.clone()),
-            None => axes.push(Axis { name: level.name.clone(), levels: vec![level.text.clone()] }),
-        }
-    }
+    let axes = axes(&own);
     Experiment {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
         repeats: experiment.settings.repeats,
         axes,
+        scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
         settings: settings(&experiment.settings),
         baseline: experiment
             .baseline
             .iter()
-            .map(|(name, level)| {
-                // as the cells show it: the level as written has lost its unit
-                let shown = own
-                    .iter()
-                    .flat_map(|cell| &cell.levels)
-                    .find(|shown| shown.name == *name && same(shown, level));
-                NamedText::new(name, shown.map_or_else(|| level_text(level), |s| s.text.clone()))
-            })
+            .map(|(name, level)| NamedText::new(name, factor::show(name, level)))
             .collect(),
         controls: experiment
             .controls
@@ -138,27 +147,28 @@ fn experiment(
     }
 }
 
-fn named_level(cell: &Cell, name: String, level: &Level) -> NamedLevel {
-    let factor = cell.factors.iter().find(|factor| factor.name == name);
+fn distinct<'a>(texts: impl Iterator<Item = &'a NamedText>) -> Vec<NamedText> {
+    texts.cloned().collect::<indexmap::IndexSet<_>>().into_iter().collect()
+}
+
+/// The axes with those levels that cells have after excludes, includes and overrides.
+fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
+    let mut found: indexmap::IndexMap<&str, Vec<String>> = indexmap::IndexMap::new();
+    for level in cells.iter().flat_map(|cell| &cell.levels) {
+        let texts = found.entry(&level.name).or_default();
+        if !texts.contains(&level.text) {
+            texts.push(level.text.clone());
+        }
+    }
+    found
+        .into_iter()
+        .map(|(name, levels)| Axis { name: name.to_owned(), varies: levels.len() > 1, levels })
+        .collect()
+}
+
+fn named_level(name: String, level: &Level) -> NamedLevel {
     let number = if let Level::Number(number) = level { Some(*number) } else { None };
-    let text = factor.map_or_else(|| level_text(level), |factor| factor.text.clone());
-    NamedLevel { name, text, number }
-}
-
-fn same(shown: &NamedLevel, level: &Level) -> bool {
-    match level {
-        Level::Number(number) => shown.number == Some(*number),
-        other => shown.text == level_text(other),
-    }
-}
-
-fn level_text(level: &Level) -> String {
-    match level {
-        Level::Default => "default".to_owned(),
-        Level::Text(text) => text.clone(),
-        Level::Number(number) => number.to_string(),
-        Level::Bool(value) => value.to_string(),
-    }
+    NamedLevel { text: factor::show(&name, level), name, number }
 }
 
 fn settings(settings: &study::Defaults) -> Vec<NamedText> {
@@ -227,10 +237,18 @@ fn endpoint_text(endpoint: &Endpoint) -> String {
             } else {
                 format!("a trace of {} gaps", pacing.gaps.len())
             };
+            let jitter = if pacing.jitter.is_zero() {
+                "no jitter".to_owned()
+            } else {
+                format!("jitter {}", format::duration(pacing.jitter))
+            };
+            let faults = match pacing.faults.len() {
+                0 => String::new(),
+                count => format!(", {count} fault(s) played"),
+            };
             format!(
-                "simulated: paced endpoint, first token after {}, {pace}, jitter {}",
+                "simulated: paced endpoint, first token after {}, {pace}, {jitter}{faults}",
                 format::duration(pacing.ttft),
-                format::duration(pacing.jitter),
             )
         }
     }

@@ -1,5 +1,7 @@
 //! Whether the stored runs are those that the plan asks for, measured under one set of circumstances.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::data::{Cell, Data};
@@ -44,19 +46,16 @@ pub fn missing(data: &Data) -> Vec<Missing> {
         .collect()
 }
 
-/// Runs whose evidence differs from that of their cell's newest run, in the order of the plan.
+/// Stale runs, in the order of the plan.
 #[must_use]
 pub fn stale(data: &Data) -> Vec<Stale> {
     data.cells
         .iter()
         .flat_map(|cell| {
-            cell.runs.values().filter_map(|run| {
-                let differences = stale_since(cell, run);
-                (!differences.is_empty()).then(|| Stale {
-                    run: format!("{}/{}", cell.short(), run.repeat),
-                    name: cell.name.clone(),
-                    differences,
-                })
+            cell.stale.iter().map(|(repeat, differences)| Stale {
+                run: format!("{}/{repeat}", cell.short()),
+                name: cell.name.clone(),
+                differences: differences.clone(),
             })
         })
         .collect()
@@ -64,12 +63,18 @@ pub fn stale(data: &Data) -> Vec<Stale> {
 
 /// The runs of a cell that belong together: those that are not stale. Statistics use only these.
 pub fn fresh(cell: &Cell) -> impl Iterator<Item = &RunRecord> {
-    cell.runs.values().filter(|run| stale_since(cell, run).is_empty())
+    cell.runs.values().filter(|run| !cell.stale.contains_key(&run.repeat))
 }
 
-/// How a run's evidence differs from that of its cell's newest run.
+/// How the evidence of each run differs from that of the newest, by repeat; without those that do
+/// not differ.
 #[must_use]
-pub fn stale_since(cell: &Cell, run: &RunRecord) -> Vec<String> {
-    let newest = cell.runs.values().max_by_key(|run| (&run.finished, run.repeat));
-    newest.map_or_else(Vec::new, |newest| staleness(&run.evidence, &newest.evidence))
+pub fn against_newest(runs: &BTreeMap<u32, RunRecord>) -> BTreeMap<u32, Vec<String>> {
+    let Some(newest) = runs.values().max_by_key(|run| (&run.finished, run.repeat)) else {
+        return BTreeMap::new();
+    };
+    runs.iter()
+        .map(|(repeat, run)| (*repeat, staleness(&run.evidence, &newest.evidence)))
+        .filter(|(_, differences)| !differences.is_empty())
+        .collect()
 }

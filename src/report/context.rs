@@ -152,14 +152,16 @@ pub struct Git<'a> {
 pub struct Server<'a> {
     pub endpoint: &'a str,
     pub kind: &'a str,
-    pub server: Option<&'a str>,
+    /// What answered, as it calls itself.
+    pub software: Option<&'a str>,
     pub version: Option<&'a str>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Model<'a> {
     pub endpoint: &'a str,
-    pub model: &'a str,
+    /// As it was asked for.
+    pub name: &'a str,
     #[serde(flatten)]
     pub facts: &'a ModelEvidence,
 }
@@ -277,12 +279,12 @@ fn evidence(data: &Data) -> EvidenceTable<'_> {
             let server = Server {
                 endpoint: name,
                 kind: &endpoint.kind,
-                server: endpoint.server.as_deref(),
+                software: endpoint.server.as_deref(),
                 version: endpoint.version.as_deref(),
             };
             once(&mut table.servers, server);
             for (model, facts) in &endpoint.models {
-                once(&mut table.models, Model { endpoint: name, model, facts });
+                once(&mut table.models, Model { endpoint: name, name: model, facts });
             }
         }
     }

@@ -41,7 +41,7 @@ pub struct StudyFacts {
 }
 
 /// A name with a text for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct NamedText {
     pub name: String,
     pub text: String,
@@ -61,6 +61,8 @@ pub struct Experiment {
     pub repeats: u32,
     /// Axis and its levels, readable.
     pub axes: Vec<Axis>,
+    /// Which agents work at the same time on which endpoints, by scenario.
+    pub scenarios: Vec<NamedText>,
     /// Settings in words (`timeout` → `120 s`).
     pub settings: Vec<NamedText>,
     /// Level of the baseline by axis.
@@ -78,6 +80,8 @@ pub struct Experiment {
 pub struct Axis {
     pub name: String,
     pub levels: Vec<String>,
+    /// It has more than one level.
+    pub varies: bool,
 }
 
 /// A cell under an experiment.
@@ -110,6 +114,8 @@ pub struct Cell {
     /// Runs asked for: repeats 1 to this. Further stored runs are hidden.
     pub repeats: u32,
     pub factors: Vec<NamedLevel>,
+    /// Its scenario with the agents in words; `None` where there are no agents.
+    pub scenario: Option<NamedText>,
     /// An endpoint of it is the paced one.
     pub simulated: bool,
     pub throttled: bool,
@@ -117,6 +123,8 @@ pub struct Cell {
     pub not_built: Vec<String>,
     /// Stored runs by repeat, the planned ones only.
     pub runs: BTreeMap<u32, RunRecord>,
+    /// Of these, by repeat, how the stale ones differ from the newest.
+    pub stale: BTreeMap<u32, Vec<String>>,
 }
 
 impl Cell {

@@ -1,6 +1,9 @@
 //! Numbers as people read them. The same on every machine: no locale.
 
-/// With this many significant digits, without exponent (`0.01234`, `98.73`, `1235`).
+/// Numbers smaller than this are rounding noise or need an exponent to be read.
+const SMALLEST_PLAIN: f64 = 1e-6;
+
+/// With this many significant digits (`0.01234`, `98.73`, `1235`, `1.2e-9`).
 #[must_use]
 pub fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 || !value.is_finite() {
@@ -10,6 +13,9 @@ pub fn significant(value: f64, digits: usize) -> String {
     // the exponent after rounding: 9.999 with two digits is 10
     let rounded = format!("{value:.*e}", digits - 1);
     let exponent: i32 = rounded.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
+    if value.abs() < SMALLEST_PLAIN {
+        return rounded;
+    }
     let decimals = i32::try_from(digits).unwrap_or(1) - 1 - exponent;
     format!("{value:.*}", usize::try_from(decimals).unwrap_or(0))
 }
@@ -20,7 +26,7 @@ pub fn duration(duration: std::time::Duration) -> String {
     let nanos = duration.as_nanos();
     let units = [(60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1000, "µs")];
     for (length, unit) in units {
-        if nanos >= length && nanos % length == 0 {
+        if nanos >= length && nanos.is_multiple_of(length) {
             return format!("{} {unit}", nanos / length);
         }
     }

@@ -18,8 +18,10 @@ use super::{cell_table, escape, format};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
-/// How absent values read.
+/// How a value reads that the data do not have (an sd of one run).
 const NO_VALUE: &str = "–";
+/// How a figure of a partial report reads whose runs do not exist.
+const NO_DATA: &str = "no data";
 const LEVEL: f64 = 0.95;
 const DIGITS: usize = 4;
 
@@ -47,14 +49,16 @@ impl From<&MetricInfo> for MetricRow {
     }
 }
 
-/// Adds everything to an environment. With `partial`, a figure without data is `none` and reads
-/// "no data"; otherwise it is an error.
+/// Adds everything to an environment. With `partial`, a figure without data is the text "no data",
+/// which passes through the filters; otherwise it is an error.
 pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     let scalar = |statistic: fn(&Sample) -> Option<f64>| {
         let data = Arc::clone(data);
         move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-            let found = sample(&data, metric, &kwargs, partial)?;
-            Ok(found.and_then(|sample| statistic(&sample)).map_or(Value::from(()), Value::from))
+            let Some(sample) = sample(&data, metric, &kwargs, partial)? else {
+                return Ok(Value::from(NO_DATA));
+            };
+            Ok(statistic(&sample).map_or(Value::from(()), Value::from))
         }
     };
     env.add_function("mean", scalar(|sample| Some(sample.mean())));
@@ -66,13 +70,15 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
 
     let own = Arc::clone(data);
     env.add_function("ci", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-        let found = sample(&own, metric, &kwargs, partial)?;
-        let interval = found.and_then(|sample| sample.mean_ci(LEVEL));
+        let Some(sample) = sample(&own, metric, &kwargs, partial)? else {
+            return Ok(Value::from(NO_DATA));
+        };
+        let interval = sample.mean_ci(LEVEL);
         Ok(interval.map_or(Value::from(()), |ci| Value::from(vec![ci.low, ci.high])))
     });
     let own = Arc::clone(data);
     env.add_function("n", move |metric: &str, kwargs: Kwargs| -> Result<usize, Error> {
-        let metric = select::metric(metric).map_err(error)?;
+        let metric = select::metric(metric)?;
         let selection = selection(&own, &kwargs)?;
         let runs = selection.cells.iter().copied().flat_map(fresh);
         Ok(runs.filter(|run| select::value(run, metric.name).is_some()).count())
@@ -82,14 +88,14 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let selection = selection(&own, &kwargs)?;
         let runs = match selection.runs() {
             Err(SelectError::NoRuns { .. }) if partial => Vec::new(),
-            runs => runs.map_err(error)?,
+            runs => runs?,
         };
         let rows: Vec<RunRow> = runs.iter().map(|(cell, run)| RunRow::new(cell, run)).collect();
         Ok(Value::from(Serde(rows)))
     });
     let own = Arc::clone(data);
     env.add_function("by_cell", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-        let metric = select::metric(metric).map_err(error)?;
+        let metric = select::metric(metric)?;
         Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs)?))))
     });
     let own = Arc::clone(data);
@@ -98,7 +104,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
     });
     env.add_function("metric", |name: &str| -> Result<Value, Error> {
-        let info = select::metric(name).map_err(error)?;
+        let info = select::metric(name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
 
@@ -114,7 +120,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     env.add_filter("unit", |value: Value, unit: &str| {
         number(&value, |value| format!("{} {unit}", format::significant(value, DIGITS)))
     });
-    env.add_filter("interval", interval);
+    env.add_filter("interval", |value: Value, digits: Option<usize>| interval(&value, digits));
     env.add_filter("code", |value: Value| {
         let code =
             if value.is_none() { "unknown".into() } else { escape::code(&value.to_string()) };
@@ -127,6 +133,13 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let shown = if digits.is_empty() { "unknown".into() } else { escape::code(&digits) };
         Value::from_safe_string(shown)
     });
+    env.add_filter("cut", |text: &str, length: usize| {
+        let mut cut: String = text.chars().take(length).collect();
+        if cut.len() < text.len() {
+            cut.push('…');
+        }
+        cut
+    });
     env.add_filter("shell", |word: &str| Value::from_safe_string(escape::shell(word)));
 }
 
@@ -137,10 +150,10 @@ fn sample(
     kwargs: &Kwargs,
     partial: bool,
 ) -> Result<Option<Sample>, Error> {
-    let metric = select::metric(metric).map_err(error)?;
+    let metric = select::metric(metric)?;
     match selection(data, kwargs)?.sample(metric) {
         Err(SelectError::NoRuns { .. } | SelectError::NoValues { .. }) if partial => Ok(None),
-        sample => sample.map(Some).map_err(error),
+        sample => Ok(Some(sample?)),
     }
 }
 
@@ -159,7 +172,7 @@ fn selection<'a>(data: &'a Data, kwargs: &Kwargs) -> Result<Selection<'a>, Error
             name => levels.push((name.to_owned(), wanted(&value)?)),
         }
     }
-    select::cells(data, experiment.as_deref(), &levels).map_err(error)
+    Ok(select::cells(data, experiment.as_deref(), &levels)?)
 }
 
 fn wanted(value: &Value) -> Result<Wanted, Error> {
@@ -173,23 +186,32 @@ fn wanted(value: &Value) -> Result<Wanted, Error> {
     }
 }
 
-fn error(error: SelectError) -> Error {
-    Error::new(ErrorKind::InvalidOperation, error.to_string())
+impl From<SelectError> for Error {
+    fn from(error: SelectError) -> Self {
+        Error::new(ErrorKind::InvalidOperation, error.to_string())
+    }
 }
 
 fn number(value: &Value, show: impl FnOnce(f64) -> String) -> Result<Value, Error> {
-    if value.is_none() {
-        return Ok(Value::from(NO_VALUE));
+    if let Some(absent) = absent(value) {
+        return Ok(absent);
     }
     let text = show(f64::try_from(value.clone())?);
     // numbers need no escaping, and a minus sign must not get one
     Ok(Value::from_safe_string(text))
 }
 
-/// `[low, high]` → `low to high`.
-fn interval(value: Value, digits: Option<usize>) -> Result<Value, Error> {
+fn absent(value: &Value) -> Option<Value> {
     if value.is_none() {
-        return Ok(Value::from(NO_VALUE));
+        return Some(Value::from(NO_VALUE));
+    }
+    (value.as_str() == Some(NO_DATA)).then(|| value.clone())
+}
+
+/// `[low, high]` → `low to high`.
+fn interval(value: &Value, digits: Option<usize>) -> Result<Value, Error> {
+    if let Some(absent) = absent(value) {
+        return Ok(absent);
     }
     let bounds: Vec<f64> = value.try_iter()?.map(f64::try_from).collect::<Result<_, _>>()?;
     let bounds: Vec<String> = bounds

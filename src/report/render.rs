@@ -69,13 +69,14 @@ pub struct TemplateError {
 
 /// Renders the report of a study. Missing or stale runs are an error unless `partial`, which makes
 /// the report say so.
-pub fn study(data: Arc<Data>, template: &Template, partial: bool) -> Result<String, RenderError> {
-    let (missing, stale) = (completeness::missing(&data), completeness::stale(&data));
-    if !partial && !(missing.is_empty() && stale.is_empty()) {
+pub fn study(data: &Arc<Data>, template: &Template, partial: bool) -> Result<String, RenderError> {
+    let (missing, stale) = (completeness::missing(data), completeness::stale(data));
+    let complete = missing.is_empty() && stale.is_empty();
+    if !complete && !partial {
         return Err(RenderError::Incomplete { missing, stale });
     }
-    let env = environment(&data, partial, template)?;
-    let context = Value::from(Serde(Context::new(&data)));
+    let env = environment(data, partial, template)?;
+    let context = Value::from(Serde(Context::new(data)));
     render(&env, &template.name, context, &template.source)
 }
 

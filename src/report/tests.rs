@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::{escape, format};
 
 #[test]
-fn significant_digits_without_exponent() {
+fn significant_digits() {
     for (value, digits, text) in [
         (98.7346, 4, "98.73"),
-        (0.012_345, 4, "0.01234"),
+        (0.012_343, 4, "0.01234"),
         (1234.6, 4, "1235"),
         (123_456.0, 4, "123456"),
         (9.9999, 4, "10.00"),
         (-0.5, 2, "-0.50"),
         (0.0, 4, "0"),
-        (1e-9, 2, "0.0000000010"),
+        (1.23e-9, 2, "1.2e-9"),
     ] {
         assert_eq!(format::significant(value, digits), text, "{value}");
     }

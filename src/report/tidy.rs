@@ -7,7 +7,6 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::completeness::stale_since;
 use super::data::{Cell, Data};
 use crate::metrics::{self, Scope};
 use crate::store::record::{Metrics, RunRecord};
@@ -106,7 +105,7 @@ impl Shared<'_> {
         known: &Metrics,
         metrics: &[&str],
     ) -> Vec<Value> {
-        let stale = u8::from(!stale_since(self.cell, run).is_empty());
+        let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
         let levels: BTreeMap<&str, &str> = self
             .cell
             .factors
@@ -133,7 +132,8 @@ impl Table {
             writer.write_record(row.iter().map(|value| match value {
                 Value::Null => String::new(),
                 Value::String(text) => text.clone(),
-                number => number.to_string(),
+                // Rust writes the shortest form that reads back the same, whole numbers without `.0`
+                number => number.as_f64().map_or_else(String::new, |number| number.to_string()),
             }))?;
         }
         writer.flush()?;

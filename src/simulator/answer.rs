@@ -134,7 +134,7 @@ impl Answer<'_> {
             self.format.opening(&mut body);
             self.reply.begin(self.format.content_type(), &body)?;
         }
-        for offset_ns in schedule(pacing, &self.reply.request().to_owned()) {
+        for offset_ns in schedule(pacing, self.reply.request()) {
             let due_ns = start_ns.saturating_add(offset_ns);
             // What follows the last text follows at once.
             if said.tokens < total || total == 0 {

@@ -196,10 +196,13 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, NoRequest> {
                 }
             }
             "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => {
-                head.body = Body::Chunked
+                head.body = Body::Chunked;
             }
             "transfer-encoding" => return Err(refused(501, "unknown transfer-encoding")),
-            "connection" => head.request.close = value.eq_ignore_ascii_case("close"),
+            "connection" => {
+                let close = |part: &str| part.trim().eq_ignore_ascii_case("close");
+                head.request.close |= value.split(',').any(close);
+            }
             "expect" => head.expects_continue = value.eq_ignore_ascii_case("100-continue"),
             "x-request-id" if !value.is_empty() => head.request.id = Some(value.to_owned()),
             _ => {}

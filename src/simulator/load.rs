@@ -26,14 +26,12 @@ impl Load {
     /// Begins to load at `now_ns` unless that has happened before.
     pub fn begin(&self, now_ns: u64) -> Loading {
         let mut ready = self.ready_ns.lock().unwrap_or_else(PoisonError::into_inner);
-        match *ready {
-            Some(ready_ns) => Loading { ready_ns, own_ns: 0 },
-            None => {
-                let ready_ns = now_ns.saturating_add(self.duration_ns);
-                *ready = Some(ready_ns);
-                Loading { ready_ns, own_ns: self.duration_ns }
-            }
+        if let Some(ready_ns) = *ready {
+            return Loading { ready_ns, own_ns: 0 };
         }
+        let ready_ns = now_ns.saturating_add(self.duration_ns);
+        *ready = Some(ready_ns);
+        Loading { ready_ns, own_ns: self.duration_ns }
     }
 
     /// Forgets the model: the next call loads it again.

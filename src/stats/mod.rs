@@ -1,7 +1,7 @@
 //! Pure statistics of small samples, so that every figure in a report has one definition.
 //!
 //! Knows nothing of runs or metrics. A statistic that needs more values than there are is `None`,
-//! never 0. Checked against NumPy and SciPy to 1e-9 (`tests/golden/stats.py`).
+//! never 0. Checked against `NumPy` and `SciPy` to 1e-9 (`tests/golden/stats.py`).
 
 mod student;
 
@@ -93,7 +93,7 @@ impl Sample {
 
     /// Percentile by linear interpolation between order statistics: type 7 of Hyndman & Fan,
     /// "Sample Quantiles in Statistical Packages", The American Statistician 50 (1996); the default
-    /// of NumPy and R. `percent` is held within 0 to 100.
+    /// of `NumPy` and R. `percent` is held within 0 to 100.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> f64 {
         let position = (self.n() - 1) as f64 * percent.clamp(0.0, 100.0) / 100.0;

@@ -1,4 +1,4 @@
-//! Against NumPy's and SciPy's figures.
+//! Against `NumPy`'s and `SciPy`'s figures.
 
 use serde_json::Value;
 
