@@ -115,9 +115,10 @@ fn count(
         row.not_built += absences;
     }
     for repeat in absent {
-        match failures.contains_key(&(id.clone(), repeat)) {
-            true => row.failed += 1,
-            false => row.missing += 1,
+        if failures.contains_key(&(id.clone(), repeat)) {
+            row.failed += 1;
+        } else {
+            row.missing += 1;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::conversation::{Conversation, Phase};
+use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};
 use super::prompt::{Place, prefix};
 use super::request::Request;
@@ -135,15 +135,12 @@ fn a_conversation_has_its_limits_per_phase() {
     let mut hear = |line: &str| talk.hear(line.as_bytes(), &mut |_| {}).unwrap();
     let ready =
         r#"{"event":"ready","t_ns":9000000,"protocol":1,"runtime":{"name":"x","version":"1"}}"#;
-    assert_eq!(hear(ready), Phase::Calling);
-    assert_eq!(hear("\r\n"), Phase::Calling);
-    assert_eq!(
-        hear(r#"{"event":"progress","t_ns":1,"agent":"a","call":0,"chunks":3,"new":1}"#),
-        Phase::Calling
-    );
+    hear(ready);
+    hear("\r\n");
+    hear(r#"{"event":"progress","t_ns":1,"agent":"a","call":0,"chunks":3,"new":1}"#);
     assert!(talk.check_time(later(5)).is_ok());
     assert!(matches!(talk.check_time(later(15)), Err(AgentFault::Overran(_))));
-    assert_eq!(talk.hear(br#"{"event":"done","t_ns":1}"#, &mut |_| {}).unwrap(), Phase::Ending);
+    talk.hear(br#"{"event":"done","t_ns":1}"#, &mut |_| {}).unwrap();
     assert!(matches!(talk.check_time(later(5)), Err(AgentFault::Lingered(_))));
     assert_eq!(talk.startup_ms(2_000_000), Some(7.0));
     assert_eq!(talk.startup_ms(10_000_000), None, "a stamp before the start is no duration");
