@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use rayon::prelude::*;
+
 use super::digest;
 use super::record::{FileDigest, RUN_FILE, RunRecord};
 use crate::os::disk;
@@ -54,10 +56,12 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     text.push(b'\n');
     fs::write(&path, &text).map_err(StoreError::io("write", &path))?;
 
-    let files = record.files.keys().map(String::as_str).chain([RUN_FILE]);
-    for file in files.map(|name| partial.join(name)) {
-        disk::sync_file(&file).map_err(StoreError::io("sync", &file))?;
-    }
+    let mut files: Vec<PathBuf> = record.files.keys().map(|name| partial.join(name)).collect();
+    files.push(path);
+    // At the same time: the file system then writes its journal once for many of them.
+    files
+        .par_iter()
+        .try_for_each(|file| disk::sync_file(file).map_err(StoreError::io("sync", file)))?;
     for folder in folders(partial) {
         disk::sync_folder(&folder).map_err(StoreError::io("sync", &folder))?;
     }
