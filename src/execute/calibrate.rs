@@ -11,7 +11,7 @@ use super::attempt::{self, LOG_FILE, SPEC_FILE};
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::Request;
-use super::{Cancel, ExecError, Limits, artifacts};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
     Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry,
@@ -58,7 +58,10 @@ impl<E: Into<ExecError>> From<E> for Failure {
 }
 
 /// Calibrates the runtime. What was recorded lies in `calibration/<runtime>-<time>/`.
-pub fn calibrate(instrument: &Instrument<'_>) -> Result<Calibration, Failure> {
+pub fn calibrate(
+    instrument: &Instrument<'_>,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Calibration, Failure> {
     let cell = cell(instrument.like);
     let folder = folder(instrument.layout, &cell.runtime)?;
     let paced = PacedServers::start(&cell)?;
@@ -78,7 +81,12 @@ pub fn calibrate(instrument: &Instrument<'_>) -> Result<Calibration, Failure> {
         overall: attempt::overall_limit(&cell, instrument.limits),
         cancel: instrument.cancel,
         on_start: &mut |_| {},
-        emit: &mut |_| {},
+        // Its calls are no calls of the plan; a ctrl-C is heard all the same.
+        emit: &mut |event| {
+            if matches!(event, ExecEvent::Stopping) {
+                emit(event);
+            }
+        },
     };
     let command = attempt::command(&cell, instrument.program, instrument.study_folder);
     let (_, result) = supervise(command, text, &folder.join(LOG_FILE), supervision);

@@ -102,6 +102,9 @@ pub fn execute(
         summary.stale = stale.len();
     }
     if agenda.todo.is_empty() {
+        for message in findings {
+            emit(ExecEvent::Note { message });
+        }
         return Ok(finish(summary, emit));
     }
 
@@ -189,15 +192,15 @@ impl Session<'_> {
         emit: &mut dyn FnMut(ExecEvent),
     ) -> Result<(), ExecError> {
         emit(ExecEvent::Calibrating { runtime: cell.runtime.clone() });
-        let calibration = calibrate::calibrate(&calibrate::Instrument {
+        let instrument = calibrate::Instrument {
             layout: self.store.layout(),
             like: cell,
             program: &self.settings.program,
             study_folder: &self.plan.study().dir,
             limits: &self.settings.limits,
             cancel: self.cancel,
-        });
-        let calibration = match calibration {
+        };
+        let calibration = match calibrate::calibrate(&instrument, emit) {
             Ok(calibration) => {
                 emit(ExecEvent::Calibrated { calibration: calibration.clone() });
                 Some(calibration)

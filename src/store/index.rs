@@ -187,10 +187,14 @@ pub fn load(folder: &Path) -> Result<RunRecord, StoreError> {
         path: path.clone(),
         reason: error.to_string(),
     };
-    // The format first: a newer record may well have another shape.
-    let Format { format } = serde_json::from_slice(&text).map_err(malformed)?;
-    if format > u64::from(RUN_FORMAT) {
-        return Err(StoreError::NewerFormat { path, found: format, known: RUN_FORMAT });
+    let record: Result<RunRecord, _> = serde_json::from_slice(&text);
+    // A newer record may have another shape; its format can be read all the same.
+    let found = match &record {
+        Ok(record) => u64::from(record.format),
+        Err(_) => serde_json::from_slice::<Format>(&text).map_err(malformed)?.format,
+    };
+    if found > u64::from(RUN_FORMAT) {
+        return Err(StoreError::NewerFormat { path, found, known: RUN_FORMAT });
     }
-    serde_json::from_slice(&text).map_err(malformed)
+    record.map_err(malformed)
 }

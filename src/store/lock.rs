@@ -3,10 +3,15 @@
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError};
+
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// The right to write below a study's folder; given back when dropped or when the process ends,
 /// however it ends.
@@ -51,12 +56,23 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(StoreError::io("write", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { folder: root.to_owned(), holder: read(layout) });
+        let mut tries = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // `status` looks by locking too, for a moment.
+                Err(TryLockError::WouldBlock) if tries < TRIES => {
+                    tries += 1;
+                    thread::sleep(BETWEEN_TRIES);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let (folder, holder) = (root.to_owned(), read(layout));
+                    return Err(StoreError::Locked { folder, holder });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(StoreError::io("lock", &path)(source));
+                }
             }
-            Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path)(source)),
         }
         let holder = Holder {
             pid: std::process::id(),
