@@ -24,9 +24,11 @@ pub struct Run {
     /// Name, repeat and, from the second on, attempt.
     pub label: String,
     pub started: Instant,
-    /// First token of any call.
+    /// A measured call has begun; what came before was warm-up and is not shown.
+    measuring: bool,
+    /// First token of any measured call.
     first: Option<Instant>,
-    /// Chunks so far by agent and call.
+    /// Chunks of the measured calls so far, by agent and call.
     chunks: HashMap<(String, u32), u64>,
 }
 
@@ -40,12 +42,18 @@ impl Tally {
                 self.run = Some(Run {
                     label: format!("{name} repeat {repeat}{again}"),
                     started: now,
+                    measuring: false,
                     first: None,
                     chunks: HashMap::new(),
                 });
             }
-            ExecEvent::FirstToken { .. } => {
+            ExecEvent::CallStarted { warmup: false, .. } => {
                 if let Some(run) = &mut self.run {
+                    run.measuring = true;
+                }
+            }
+            ExecEvent::FirstToken { .. } => {
+                if let Some(run) = self.run.as_mut().filter(|run| run.measuring) {
                     run.first.get_or_insert(now);
                 }
             }
@@ -67,7 +75,7 @@ impl Tally {
     }
 
     fn count(&mut self, agent: &str, call: u32, chunks: u64) {
-        if let Some(run) = &mut self.run {
+        if let Some(run) = self.run.as_mut().filter(|run| run.measuring) {
             run.chunks.insert((agent.to_owned(), call), chunks);
         }
     }
@@ -94,7 +102,8 @@ impl Tally {
     pub fn run_line(&self, now: Instant) -> String {
         let Some(run) = &self.run else { return String::new() };
         let tokens: u64 = run.chunks.values().sum();
-        let mut line = format!("{tokens} tok");
+        let mut line =
+            if run.measuring { format!("{tokens} tok") } else { "warming up".to_owned() };
         let passed = run.first.map_or(0.0, |first| (now - first).as_secs_f64());
         if passed > 0.2 {
             let _ = write!(line, ", {:.1} tok/s", tokens as f64 / passed);

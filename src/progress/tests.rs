@@ -45,6 +45,11 @@ fn the_current_run_shows_tokens_of_all_its_streams_and_their_rate() {
     let mut tally = Tally::default();
     let start = Instant::now();
     tally.hear(&run_started(1), start);
+    let call = |warmup| ExecEvent::CallStarted { agent: "a".into(), call: 1, warmup };
+    tally.hear(&call(true), start);
+    tally.hear(&ExecEvent::Progress { agent: "a".into(), call: 0, chunks: 999 }, start);
+    assert_eq!(tally.run_line(start), "warming up");
+    tally.hear(&call(false), start);
     tally.hear(&ExecEvent::FirstToken { agent: "a".into(), call: 1, ttft: Duration::ZERO }, start);
     for (agent, chunks) in [("a", 10), ("b", 30), ("a", 70)] {
         tally.hear(&ExecEvent::Progress { agent: agent.into(), call: 1, chunks }, start);
