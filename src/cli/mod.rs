@@ -9,6 +9,7 @@ mod failure;
 mod init;
 mod report;
 mod schema;
+mod simulate;
 mod study;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Command {
     Report(report::Args),
     /// Print one tidy row per run or call, as CSV or JSON
     Export(export::Args),
+    /// Serve the paced endpoint by hand
+    Simulate(simulate::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
     Schema(schema::Args),
     /// Print completions for a shell
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
     };

@@ -240,7 +240,7 @@ impl Factor {
 /// A level of an axis that is no built-in factor.
 pub fn free_level(written: &Scalar) -> Result<Level, String> {
     match written {
-        Scalar::Text(_) => text(written).map(Level::Text),
+        Scalar::Text(text) => Ok(Level::Text(text.clone())),
         Scalar::Integer(number) => Ok(Level::Number(*number as f64)),
         Scalar::Float(number) if number.is_finite() => Ok(Level::Number(*number)),
         Scalar::Float(number) => Err(format!("`{number}` is not a finite number")),
@@ -253,6 +253,8 @@ pub fn free_level(written: &Scalar) -> Result<Level, String> {
 pub fn show_free(level: &Level) -> String {
     match level {
         Level::Default => "default".to_owned(),
+        // A stop word may be a line feed: it must not break a table or a terminal.
+        Level::Text(text) if text.chars().any(char::is_control) => text.escape_debug().to_string(),
         Level::Text(text) => text.clone(),
         Level::Number(number) => format!("{number}"),
         Level::Bool(truth) => truth.to_string(),

@@ -4,11 +4,13 @@
 //! changes no identity. Names of experiments, axes and scenarios, titles, repeats, timeouts, retries
 //! and addresses never get in; that two agents share a server does.
 
-use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
 
 use super::CellId;
-use super::resolve::{Resolved, ResolvedAgent};
+use super::canonical::Canonical;
+use super::resolve::{OptionValue, Resolved, ResolvedAgent};
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, JitterShape, OpenAiApi,
     PacedProtocol, Pacing, Probes,
@@ -18,25 +20,18 @@ use crate::manifest::{Study, units};
 /// The version of the document; part of what is hashed.
 pub const VERSION: &str = "runner/cell/1";
 
-/// The id of a document: the first 16 bytes of the SHA-256 of the version, a line feed and the
-/// document as canonical JSON (RFC 8785).
+/// The id of a document in canonical JSON (RFC 8785): the first 16 bytes of the SHA-256 of the
+/// version, a line feed and the document.
 #[must_use]
-pub fn id(document: &Value) -> CellId {
+pub fn id(document: &[u8]) -> CellId {
     let mut hash = Sha256::new();
     hash.update(VERSION);
     hash.update(b"\n");
-    hash.update(canonical(document));
+    hash.update(document);
     let digest = hash.finalize();
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
     CellId(id)
-}
-
-/// Canonical JSON, RFC 8785.
-#[must_use]
-pub fn canonical(document: &Value) -> Vec<u8> {
-    // Fails only for numbers that JSON cannot hold, which a `Value` cannot hold either.
-    serde_json_canonicalizer::to_vec(document).unwrap_or_default()
 }
 
 /// SHA-256 of a text, 64 hex digits.
@@ -49,10 +44,10 @@ pub fn digest(text: &str) -> String {
     })
 }
 
-/// Digests of every prompt and schedule of a study, made once: they are the same in all its cells.
+/// Digests of every prompt of a study, made once: they are the same in all its cells.
 #[derive(Debug)]
 pub(super) struct Contents {
-    prompts: std::collections::HashMap<String, String>,
+    prompts: HashMap<String, String>,
 }
 
 impl Contents {
@@ -66,79 +61,89 @@ impl Contents {
         Self { prompts }
     }
 
-    fn prompt(&self, text: &str) -> String {
-        self.prompts.get(text).cloned().unwrap_or_else(|| digest(text))
+    fn prompt(&self, text: &str) -> &str {
+        // Every prompt of a study was put in when it was made.
+        self.prompts.get(text).map_or("", String::as_str)
     }
 }
 
-/// The document of a cell.
+/// The document of a cell, in canonical JSON. Keys are written in ascending order.
 pub(super) fn document(
     resolved: &Resolved<'_>,
     experiment: &Experiment,
     contents: &Contents,
-) -> Value {
-    let mut document = Map::new();
-    document.insert("runtime".into(), resolved.runtime.into());
-    if !resolved.variant.is_empty() {
-        document.insert("variant".into(), json!(resolved.variant));
-    }
-    match &experiment.kind {
-        ExperimentKind::Scenario => scenario(&mut document, resolved, experiment, contents),
-        ExperimentKind::Tokenize(tokenize) => {
-            document.insert("kind".into(), "tokenize".into());
-            document.insert("tokenize".into(), json!(tokenize));
-            document.insert("levels".into(), json!(resolved.other));
+) -> Vec<u8> {
+    let settings = &experiment.settings;
+    let mut out = Canonical::default();
+    out.object(|out| {
+        let kind = match &experiment.kind {
+            ExperimentKind::Scenario => {
+                agents(out.key("agents"), resolved, contents);
+                None
+            }
+            ExperimentKind::Tokenize(_) => Some("tokenize"),
+            ExperimentKind::Command { command } => {
+                out.key("command").array(command, |out, part| out.text(part));
+                Some("command")
+            }
+        };
+        if let Some(kind) = kind {
+            out.key("kind").text(kind);
+            out.key("levels").object(|out| {
+                for (name, level) in &resolved.other {
+                    out.key(name).level(level);
+                }
+            });
         }
-        ExperimentKind::Command { command } => {
-            document.insert("kind".into(), "command".into());
-            document.insert("command".into(), json!(command));
-            document.insert("levels".into(), json!(resolved.other));
+        probes(out, &experiment.probes, experiment.controls.contains(&Control::Idle));
+        if let Some(bytes) = resolved.read_buffer {
+            out.key("read_buffer").number(bytes as f64);
         }
-    }
-    let probes = probes(&experiment.probes, experiment.controls.contains(&Control::Idle));
-    if !probes.is_empty() {
-        document.insert("probes".into(), probes.into());
-    }
-    Value::Object(document)
+        out.key("runtime").text(resolved.runtime);
+        if let Some(rate) = resolved.throttle {
+            out.key("throttle").number(rate);
+        }
+        if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
+            out.key("tokenize").object(|out| {
+                out.key("corpus").value(&tokenize.corpus);
+                out.key("iterations").number(f64::from(tokenize.iterations));
+            });
+        }
+        if !resolved.variant.is_empty() {
+            out.key("variant").object(|out| {
+                for (name, level) in &resolved.variant {
+                    out.key(name).level(level);
+                }
+            });
+        }
+        if kind.is_none() {
+            if !settings.vary_prompt {
+                out.key("vary_prompt").boolean(false);
+            }
+            if settings.vary_seed {
+                out.key("vary_seed").boolean(true);
+            }
+            if settings.warmup > 0 {
+                out.key("warmup").number(f64::from(settings.warmup));
+            }
+        }
+    });
+    out.into_bytes()
 }
 
-fn scenario(
-    document: &mut Map<String, Value>,
-    resolved: &Resolved<'_>,
-    experiment: &Experiment,
-    contents: &Contents,
-) {
+/// The agents by name: the order in which a scenario lists them is no part of what is measured.
+fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
     let mut agents: Vec<&ResolvedAgent<'_>> = resolved.agents.iter().collect();
     agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));
     let mut servers: Vec<(&str, &str)> = Vec::new();
-    let agents: Vec<Value> = agents
-        .into_iter()
-        .map(|agent| {
-            let server = server_key(agent);
-            let index = servers.iter().position(|known| *known == server).unwrap_or_else(|| {
-                servers.push(server);
-                servers.len() - 1
-            });
-            self::agent(agent, index, contents)
-        })
-        .collect();
-    document.insert("agents".into(), agents.into());
-    if let Some(bytes) = resolved.read_buffer {
-        document.insert("read_buffer".into(), bytes.into());
-    }
-    if let Some(rate) = resolved.throttle {
-        document.insert("throttle".into(), rate.into());
-    }
-    let settings = &experiment.settings;
-    if settings.warmup > 0 {
-        document.insert("warmup".into(), settings.warmup.into());
-    }
-    if !settings.vary_prompt {
-        document.insert("vary_prompt".into(), false.into());
-    }
-    if settings.vary_seed {
-        document.insert("vary_seed".into(), true.into());
-    }
+    out.array(agents, |out, agent| {
+        let server = server_key(agent);
+        let index = servers.iter().position(|known| *known == server).unwrap_or_else(|| {
+            servers.push(server);
+            servers.len() - 1
+        });
+        self::agent(out, agent, index, contents);
+    });
 }
 
 /// What tells two servers apart; never gets into the document itself.
@@ -149,115 +154,134 @@ fn server_key<'s>(agent: &ResolvedAgent<'s>) -> (&'s str, &'s str) {
     }
 }
 
-fn agent(agent: &ResolvedAgent<'_>, server: usize, contents: &Contents) -> Value {
-    let mut document = Map::new();
-    document.insert("name".into(), agent.agent.agent.as_str().into());
-    document.insert("model".into(), agent.model.into());
-    document.insert("prompt".into(), contents.prompt(&agent.agent.prompt).into());
-    match agent.endpoint {
-        Endpoint::Ollama { .. } => document.insert("protocol".into(), "ollama".into()),
-        Endpoint::OpenAi { api, .. } => {
-            let name = match api {
-                OpenAiApi::Chat => "openai_chat",
-                OpenAiApi::Completions => "openai_completions",
-            };
-            document.insert("protocol".into(), name.into())
+fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents: &Contents) {
+    out.object(|out| {
+        if agent.count > 1 {
+            out.key("count").number(f64::from(agent.count));
         }
-        Endpoint::Simulated(schedule) => document.insert("simulated".into(), pacing(schedule)),
-    };
-    if let Some(options) = &agent.options {
-        document.insert("options".into(), json!(options));
-    }
-    if let Some(limit) = agent.max_tokens {
-        document.insert("max_tokens".into(), limit.into());
-    }
-    if agent.count > 1 {
-        document.insert("count".into(), agent.count.into());
-    }
-    if server > 0 {
-        document.insert("server".into(), server.into());
-    }
-    Value::Object(document)
+        if let Some(limit) = agent.max_tokens {
+            out.key("max_tokens").number(f64::from(limit));
+        }
+        out.key("model").text(agent.model);
+        out.key("name").text(&agent.agent.agent);
+        if let Some(options) = &agent.options {
+            out.key("options").object(|out| {
+                for (name, value) in options {
+                    match value {
+                        OptionValue::Own(value) => out.key(name).value(value),
+                        OptionValue::Level(level) => out.key(name).level(level),
+                    }
+                }
+            });
+        }
+        out.key("prompt").text(contents.prompt(&agent.agent.prompt));
+        match agent.endpoint {
+            Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
+            Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
+                out.key("protocol").text("openai_chat")
+            }
+            Endpoint::OpenAi { api: OpenAiApi::Completions, .. } => {
+                out.key("protocol").text("openai_completions");
+            }
+            Endpoint::Simulated(_) => {}
+        }
+        if server > 0 {
+            out.key("server").number(server as f64);
+        }
+        if let Endpoint::Simulated(schedule) = agent.endpoint {
+            out.key("simulated").object(|out| pacing(out, schedule));
+        }
+    });
 }
 
-fn pacing(pacing: &Pacing) -> Value {
+fn pacing(out: &mut Canonical, pacing: &Pacing) {
     let default = Pacing::default();
-    let mut document = Map::new();
-    let mut put = |key: &str, differs: bool, value: Value| {
-        if differs {
-            document.insert(key.into(), value);
+    let jittered = pacing.jitter != default.jitter;
+    if !pacing.faults.is_empty() {
+        out.key("faults")
+            .array(&pacing.faults, |out, fault| out.object(|out| self::fault(out, fault)));
+    }
+    if !pacing.gaps.is_empty() {
+        out.key("gaps").array(&pacing.gaps, |out, gap| out.text(&units::show_duration(*gap)));
+    }
+    if jittered {
+        out.key("jitter").text(&units::show_duration(pacing.jitter));
+        match pacing.jitter_shape {
+            JitterShape::Uniform => {}
+            JitterShape::Normal => out.key("jitter_shape").text("normal"),
+            JitterShape::Exponential => out.key("jitter_shape").text("exponential"),
         }
-    };
-    let protocol = match pacing.protocol {
+    }
+    if pacing.load != default.load {
+        out.key("load").text(&units::show_duration(pacing.load));
+    }
+    out.key("protocol").text(match pacing.protocol {
         PacedProtocol::Ollama => "ollama",
         PacedProtocol::OpenaiChat => "openai_chat",
         PacedProtocol::OpenaiCompletions => "openai_completions",
-    };
-    let shape = match pacing.jitter_shape {
-        JitterShape::Uniform => "uniform",
-        JitterShape::Normal => "normal",
-        JitterShape::Exponential => "exponential",
-    };
-    put("protocol", true, protocol.into());
-    put("ttft", true, units::show_duration(pacing.ttft).into());
+    });
     if pacing.gaps.is_empty() {
-        put("rate", true, pacing.rate.into());
-    } else {
-        let gaps: Vec<String> = pacing.gaps.iter().copied().map(units::show_duration).collect();
-        put("gaps", true, gaps.into());
+        out.key("rate").number(pacing.rate);
     }
-    let jittered = pacing.jitter != default.jitter;
-    put("jitter", jittered, units::show_duration(pacing.jitter).into());
-    put("jitter_shape", jittered && pacing.jitter_shape != default.jitter_shape, shape.into());
-    put("seed", pacing.seed != default.seed, pacing.seed.into());
-    let per_chunk = pacing.tokens_per_chunk;
-    put("tokens_per_chunk", per_chunk != default.tokens_per_chunk, per_chunk.into());
-    put("tokens", pacing.tokens.is_some(), json!(pacing.tokens));
-    put("load", pacing.load != default.load, units::show_duration(pacing.load).into());
-    put("slots", pacing.slots.is_some(), json!(pacing.slots));
-    let faults: Vec<Value> = pacing.faults.iter().map(fault).collect();
-    put("faults", !faults.is_empty(), faults.into());
-    Value::Object(document)
+    if pacing.seed != default.seed {
+        // As text: a seed may lie beyond what a JSON number holds exactly.
+        out.key("seed").text(&pacing.seed.to_string());
+    }
+    if let Some(slots) = pacing.slots {
+        out.key("slots").number(f64::from(slots));
+    }
+    if let Some(tokens) = pacing.tokens {
+        out.key("tokens").number(f64::from(tokens));
+    }
+    if pacing.tokens_per_chunk != default.tokens_per_chunk {
+        out.key("tokens_per_chunk").number(f64::from(pacing.tokens_per_chunk));
+    }
+    out.key("ttft").text(&units::show_duration(pacing.ttft));
 }
 
-fn fault(fault: &Fault) -> Value {
-    let mut document = Map::new();
-    let (kind, value) = match &fault.kind {
-        FaultKind::Status(status) => ("status", json!(status)),
-        FaultKind::Error(text) => ("error", json!(text)),
-        FaultKind::Stall => ("stall", true.into()),
-        FaultKind::Reset => ("reset", true.into()),
-        FaultKind::Truncate => ("truncate", true.into()),
-        FaultKind::Malformed => ("malformed", true.into()),
-        FaultKind::Slow(gap) => ("slow", units::show_duration(*gap).into()),
-    };
-    document.insert(kind.into(), value);
+fn fault(out: &mut Canonical, fault: &Fault) {
     if fault.after > 0 {
-        document.insert("after".into(), fault.after.into());
+        out.key("after").number(f64::from(fault.after));
     }
-    for (key, value) in [("first", fault.first), ("every", fault.every)] {
+    if let FaultKind::Error(text) = &fault.kind {
+        out.key("error").text(text);
+    }
+    for (key, value) in [("every", fault.every), ("first", fault.first)] {
         if let Some(value) = value {
-            document.insert(key.into(), value.into());
+            out.key(key).number(f64::from(value));
         }
     }
-    Value::Object(document)
+    match &fault.kind {
+        FaultKind::Error(_) => {}
+        FaultKind::Status(status) => out.key("status").number(f64::from(*status)),
+        FaultKind::Slow(gap) => out.key("slow").text(&units::show_duration(*gap)),
+        FaultKind::Stall => out.key("stall").boolean(true),
+        FaultKind::Reset => out.key("reset").boolean(true),
+        FaultKind::Truncate => out.key("truncate").boolean(true),
+        FaultKind::Malformed => out.key("malformed").boolean(true),
+    }
 }
 
-fn probes(probes: &Probes, idle: bool) -> Map<String, Value> {
-    let mut document = Map::new();
-    if let Some(sleep) = probes.loop_lag {
-        document.insert("loop_lag".into(), units::show_duration(sleep).into());
+fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
+    if *probes == Probes::default() && !idle {
+        return;
     }
-    for (key, on) in [("chunks", probes.chunks), ("flamegraph", probes.flamegraph), ("idle", idle)]
-    {
-        if on {
-            document.insert(key.into(), true.into());
+    out.key("probes").object(|out| {
+        for (key, on) in [("chunks", probes.chunks), ("flamegraph", probes.flamegraph)] {
+            if on {
+                out.key(key).boolean(true);
+            }
         }
-    }
-    for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
-        if let Some(probe) = probe {
-            document.insert(key.into(), units::show_duration(probe.interval).into());
+        for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
+            if let Some(probe) = probe {
+                out.key(key).text(&units::show_duration(probe.interval));
+            }
         }
-    }
-    document
+        if idle {
+            out.key("idle").boolean(true);
+        }
+        if let Some(sleep) = probes.loop_lag {
+            out.key("loop_lag").text(&units::show_duration(sleep));
+        }
+    });
 }

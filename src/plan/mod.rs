@@ -3,6 +3,7 @@
 //! Pure: reads no store, asks no server. Cells are kept small (a million of them fit in memory); what
 //! a cell means in full is resolved when it is needed, by [`Plan::spec`].
 
+mod canonical;
 pub mod filter;
 pub mod identity;
 mod matrix;
@@ -24,6 +25,7 @@ use crate::manifest::{ManifestErrors, Study};
 pub use filter::{FilterError, Filters};
 use identity::Contents;
 use matrix::{Matrix, MatrixError};
+use resolve::Role;
 pub use spec::{CellSpec, SpecAgent};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
@@ -104,10 +106,14 @@ impl Plan {
                 });
             }
             let matrix = &*matrix;
+            let roles: Vec<Role<'_>> = matrix.axes.iter().map(|(name, _)| Role::of(name)).collect();
+            let fixed = fixed_roles(experiment);
             let ids: Vec<CellId> = (0..matrix.rows())
                 .into_par_iter()
                 .map(|row| {
-                    let resolved = resolve::resolve(&study, experiment, matrix.levels(row));
+                    let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
+                    let levels = fixed.iter().copied().chain(levels);
+                    let resolved = resolve::resolve(&study, experiment, levels);
                     identity::id(&identity::document(&resolved, experiment, &contents))
                 })
                 .collect();
@@ -180,18 +186,25 @@ impl Plan {
         self.cells[cell as usize].repeats
     }
 
-    /// The document whose digest is the cell's id.
+    /// The document whose digest is the cell's id, as canonical JSON (RFC 8785).
     #[must_use]
-    pub fn identity(&self, cell: u32) -> serde_json::Value {
+    pub fn document(&self, cell: u32) -> Vec<u8> {
         let (experiment, resolved) = self.resolved(cell);
         identity::document(&resolved, experiment, &self.contents)
+    }
+
+    /// [`Plan::document`], parsed.
+    #[must_use]
+    pub fn identity(&self, cell: u32) -> serde_json::Value {
+        // What was written as JSON a line ago is JSON.
+        serde_json::from_slice(&self.document(cell)).unwrap_or_default()
     }
 
     /// Everything needed to execute the cell.
     #[must_use]
     pub fn spec(&self, cell: u32) -> CellSpec {
         let (experiment, resolved) = self.resolved(cell);
-        let identity = identity::document(&resolved, experiment, &self.contents);
+        let identity = self.identity(cell);
         spec::spec(&self.study, experiment, &resolved, identity)
     }
 
@@ -291,7 +304,9 @@ impl Plan {
     fn resolved(&self, cell: u32) -> (&Experiment, resolve::Resolved<'_>) {
         let (index, row) = self.home(cell);
         let experiment = &self.study.experiments[index];
-        let levels = self.matrices[index].levels(row);
+        let fixed = fixed_roles(experiment);
+        let levels = self.matrices[index].levels(row).map(|(name, level)| (Role::of(name), level));
+        let levels = fixed.into_iter().chain(levels);
         (experiment, resolve::resolve(&self.study, experiment, levels))
     }
 
@@ -354,6 +369,10 @@ impl Plan {
         };
         values.all(|value| value == first).then(|| text(first))
     }
+}
+
+fn fixed_roles(experiment: &Experiment) -> Vec<(Role<'_>, &Level)> {
+    experiment.fixed.iter().map(|(name, level)| (Role::of(name), level)).collect()
 }
 
 /// Cells, rows and experiments are counted in 32 bits; `max_runs` keeps them far below.

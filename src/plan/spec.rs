@@ -69,7 +69,7 @@ pub(super) fn spec(
         variant: resolved
             .variant
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .map(|(name, level)| ((*name).to_owned(), level.json()))
             .collect(),
         scenario: resolved.scenario.to_owned(),
         agents: streams(&resolved.agents),
@@ -107,7 +107,7 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
                     .options
                     .iter()
                     .flatten()
-                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .map(|(name, value)| ((*name).to_owned(), value.json()))
                     .collect(),
                 max_tokens: agent.max_tokens,
             });

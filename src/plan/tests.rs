@@ -325,11 +325,61 @@ fn filters_select_cells() {
 #[test]
 fn a_document_is_canonical_json_and_ids_are_stable() {
     let plan = plan_of(&study(vec![60], 1).text());
-    let document = plan.identity(0);
-    insta::assert_snapshot!(String::from_utf8(identity::canonical(&document)).unwrap());
+    let document = plan.document(0);
+    insta::assert_snapshot!(String::from_utf8(document.clone()).unwrap());
     assert_eq!(identity::id(&document), plan.id(0));
     // A changed id here would orphan every stored run: change it only with the version tag.
     insta::assert_snapshot!(plan.id(0).hex());
+}
+
+/// Every key that a document can have, and numbers that are written in more than one way.
+const EVERYTHING: &str = r#"
+schema = 1
+name = "all"
+[defaults]
+vary_prompt = false
+vary_seed = true
+[endpoint]
+a = { simulated = { protocol = "openai_chat", gaps = ["10ms", "1.5s"], jitter = "1ms", jitter_shape = "normal",
+      seed = 9, tokens_per_chunk = 2, tokens = 30, load = "1s", slots = 2, faults = [
+      { status = 503, first = 2 }, { error = "out \"of\" memory\u0001é", after = 3, every = 2 }, { stall = true },
+      { reset = true }, { truncate = true }, { malformed = true }, { slow = "1ms" }] } }
+b = { simulated = { rate = 1e-7 } }
+c = { openai = "http://localhost:1/v1", api = "completions" }
+[options]
+o = { temperature = 1e21, top_p = 0.1, seed = 9007199254740991, stop = "ü\n\u007f", think = true, min_p = 1e-7 }
+[prompt]
+p = { text = "hello" }
+[scenario]
+all = [
+  { agent = "z", endpoint = "a", prompt = "p", options = "o", count = 3 },
+  { agent = "y", endpoint = "b", prompt = "p", model = "fixed" },
+  { agent = "x", endpoint = "c", prompt = "p", model = "fixed" },
+]
+[experiment.e]
+scenario = "all"
+max_tokens = 7
+controls = ["idle"]
+probes = { loop_lag = "1ms", chunks = true, gpu = true, host = { interval = "50ms" }, flamegraph = true }
+matrix = { runtime = ["python"], event_loop = ["uvloop"], json = ["orjson"], batch = ["50ms"],
+           read_buffer = ["64 KiB"], throttle = [33.3], "x.num_ctx" = [512] }
+[experiment.t]
+tokenize = { corpus = { generate = "10 MB", seed = 1 }, iterations = 5 }
+matrix = { tokenizer = ["gemma3"], runtime = ["rust"] }
+[experiment.c]
+command = ["sleep", "{seconds}", "{word}"]
+matrix = { seconds = [0.000001, 1e3], word = ["a\"b"] }
+"#;
+
+#[test]
+fn documents_are_what_a_library_calls_canonical() {
+    let plan = plan_of(EVERYTHING);
+    assert_eq!(plan.cells(), 4);
+    for cell in 0..4 {
+        let document = plan.document(cell);
+        let canonical = serde_json_canonicalizer::to_vec(&plan.identity(cell)).unwrap();
+        assert_eq!(String::from_utf8(document).unwrap(), String::from_utf8(canonical).unwrap());
+    }
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! OpenAI's `/v1/chat/completions` and `/v1/completions`: SSE, `data: [DONE]` at the end.
+
+use std::io::Write;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, End, Format, quoted};
+use crate::manifest::study::OpenAiApi;
+
+#[derive(Deserialize)]
+struct Body {
+    model: String,
+    messages: Option<Vec<Value>>,
+    prompt: Option<Value>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub struct Asked {
+    pub call: Call,
+    /// The counts of tokens are wanted at the end of the stream.
+    usage: bool,
+}
+
+/// Understands the body of a request, or says what is wrong with it.
+pub fn asked(api: OpenAiApi, body: &[u8]) -> Result<Asked, String> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let prompt = match api {
+        OpenAiApi::Chat => {
+            body.messages.filter(|list| !list.is_empty()).map(Value::Array).ok_or("messages")
+        }
+        OpenAiApi::Completions => body.prompt.ok_or("prompt"),
+    };
+    let prompt = prompt.map_err(|field| format!("missing or empty field `{field}`"))?;
+    let call = Call {
+        model: body.model,
+        prompt_tokens: words(&prompt),
+        limit: body.max_completion_tokens.or(body.max_tokens),
+        stream: body.stream.unwrap_or(false),
+    };
+    Ok(Asked { call, usage: body.stream_options.is_some_and(|options| options.include_usage) })
+}
+
+/// Words in a prompt: a string, token ids, or messages whose content is text or parts with text.
+fn words(prompt: &Value) -> u64 {
+    match prompt {
+        Value::String(text) => text.split_whitespace().count() as u64,
+        Value::Number(_) => 1,
+        Value::Array(items) => items.iter().map(words).sum(),
+        Value::Object(fields) => {
+            ["content", "text"].iter().filter_map(|key| fields.get(*key)).map(words).sum()
+        }
+        Value::Null | Value::Bool(_) => 0,
+    }
+}
+
+/// Writes one answer.
+#[derive(Debug)]
+pub struct Completion {
+    api: OpenAiApi,
+    /// The fields that all records share, with the brace that opens a record.
+    shared: String,
+    /// The object's name in answers without streaming.
+    whole_shared: String,
+    prompt_tokens: u64,
+    usage: bool,
+}
+
+impl Completion {
+    /// `number` makes the answer's id.
+    pub fn new(api: OpenAiApi, asked: &Asked, number: u64) -> Self {
+        let (id, chunk, whole) = match api {
+            OpenAiApi::Chat => ("chatcmpl", "chat.completion.chunk", "chat.completion"),
+            OpenAiApi::Completions => ("cmpl", "text_completion", "text_completion"),
+        };
+        let created = jiff::Timestamp::now().as_second();
+        let model = quoted(&asked.call.model);
+        let shared = |object| {
+            format!(
+                r#"{{"id":"{id}-simulated-{number}","object":"{object}","created":{created},"model":{model},"system_fingerprint":"simulated""#
+            )
+        };
+        Self {
+            api,
+            shared: shared(chunk),
+            whole_shared: shared(whole),
+            prompt_tokens: asked.call.prompt_tokens,
+            usage: asked.usage,
+        }
+    }
+
+    fn usage(&self, end: &End) -> Value {
+        json!({
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": end.tokens,
+            "total_tokens": self.prompt_tokens + end.tokens,
+        })
+    }
+
+    /// One event; `content` is the part of the choice that carries the text, as JSON.
+    fn event(&self, out: &mut Vec<u8>, content: [&str; 3], finish: &str) {
+        for part in ["data: ", &self.shared, r#","choices":[{"index":0,"#] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        for part in content {
+            out.extend_from_slice(part.as_bytes());
+        }
+        for part in [r#","logprobs":null,"finish_reason":"#, finish, "}]}\n\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+impl Format for Completion {
+    fn content_type(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn opening(&self, out: &mut Vec<u8>) {
+        if self.api == OpenAiApi::Chat {
+            self.event(out, [r#""delta":{"role":"assistant","content":"""#, "", "}"], "null");
+        }
+    }
+
+    fn text(&self, out: &mut Vec<u8>, text: &str) {
+        match self.api {
+            OpenAiApi::Chat => self.event(out, [r#""delta":{"content":""#, text, "\"}"], "null"),
+            OpenAiApi::Completions => self.event(out, [r#""text":""#, text, "\""], "null"),
+        }
+    }
+
+    fn last(&self, out: &mut Vec<u8>, end: &End) {
+        let empty = match self.api {
+            OpenAiApi::Chat => r#""delta":{}"#,
+            OpenAiApi::Completions => r#""text":"""#,
+        };
+        self.event(out, [empty, "", ""], &quoted(end.reason()));
+        if self.usage {
+            // Writing to memory cannot fail, here and below.
+            let _ = write!(
+                out,
+                "data: {},\"choices\":[],\"usage\":{}}}\n\n",
+                self.shared,
+                self.usage(end)
+            );
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn error(&self, out: &mut Vec<u8>, message: &str) {
+        let error = json!({ "error": { "message": message, "type": "server_error", "code": 500 } });
+        let _ = write!(out, "data: {error}\n\n");
+    }
+
+    fn malformed(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: {\"object\":\"simulated\",\"choices\":\n\n");
+    }
+
+    fn whole(&self, out: &mut Vec<u8>, text: &str, end: &End) {
+        let content = match self.api {
+            OpenAiApi::Chat => format!(r#""message":{{"role":"assistant","content":"{text}"}}"#),
+            OpenAiApi::Completions => format!(r#""text":"{text}""#),
+        };
+        let _ = write!(
+            out,
+            r#"{},"choices":[{{"index":0,{content},"logprobs":null,"finish_reason":"{}"}}],"usage":{}}}"#,
+            self.whole_shared,
+            end.reason(),
+            self.usage(end)
+        );
+    }
+}

@@ -1,0 +1,144 @@
+use runner::manifest::study::Pacing;
+use serde_json::json;
+
+use crate::client::{ask, generate, get, post};
+use crate::{CHAT, COMPLETIONS, GENERATE, pacing, start};
+
+#[test]
+fn ollama_streams_records_and_ends_with_counts_and_durations() {
+    let server = start(pacing());
+    let answer = ask(&server, &generate("x", true));
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("Content-Type: application/x-ndjson"), "{}", answer.head);
+    let lines = answer.lines();
+    assert_eq!(lines.len(), 11);
+    let (last, texts) = lines.split_last().unwrap();
+    for text in texts {
+        assert_eq!((&text["model"], &text["done"]), (&json!("m"), &json!(false)));
+    }
+    let words: std::collections::BTreeSet<_> =
+        texts.iter().map(|text| text["response"].as_str()).collect();
+    assert_eq!(words.len(), 10, "the tokens are not all different");
+    assert_eq!((&last["response"], &last["done"]), (&json!(""), &json!(true)));
+    assert_eq!(last["done_reason"], "stop");
+    assert_eq!(last["eval_count"], 10);
+    assert_eq!(last["prompt_eval_count"], 4);
+    let ms = |key: &str| last[key].as_f64().unwrap() / 1e6;
+    assert!(ms("prompt_eval_duration") >= 5.0, "{last}");
+    assert!(ms("eval_duration") > 8.0, "{last}");
+    assert!(ms("total_duration") >= ms("prompt_eval_duration") + ms("eval_duration"), "{last}");
+    assert_eq!(last.get("load_duration"), None, "nothing was loaded");
+}
+
+#[test]
+fn the_requests_limit_ends_an_answer_by_length() {
+    let server = start(Pacing { tokens_per_chunk: 4, ..pacing() });
+    let body = json!({ "model": "m", "prompt": "p", "options": { "num_predict": 6 } });
+    let lines = post(&server, GENERATE, &body).lines();
+    assert_eq!(lines.len(), 3, "4 tokens, 2 tokens, the end");
+    assert_eq!(lines[2]["eval_count"], 6);
+    assert_eq!(lines[2]["done_reason"], "length");
+
+    let chat = json!({ "model": "m", "messages": [{ "role": "user", "content": "p" }],
+        "stream": true, "max_tokens": 3 });
+    let events = post(&server, CHAT, &chat).events();
+    assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "length");
+
+    let unlimited = json!({ "model": "m", "prompt": "p", "options": { "num_predict": -1 } });
+    let lines = post(&server, GENERATE, &unlimited).lines();
+    assert_eq!(lines.last().unwrap()["eval_count"], 10);
+}
+
+#[test]
+fn without_any_limit_an_answer_has_128_tokens() {
+    let server = start(Pacing { tokens: None, rate: 1e6, ..pacing() });
+    let lines = ask(&server, &generate("x", true)).lines();
+    assert_eq!(lines.last().unwrap()["eval_count"], 128);
+}
+
+#[test]
+fn chat_streams_a_role_then_text_then_usage_when_wanted() {
+    let server = start(pacing());
+    let mut body = json!({ "model": "m", "stream": true,
+        "messages": [{ "role": "user", "content": [{ "type": "text", "text": "one two" }] }] });
+    let answer = post(&server, CHAT, &body);
+    assert!(answer.head.contains("Content-Type: text/event-stream"), "{}", answer.head);
+    let events = answer.events();
+    assert_eq!(events.len(), 12);
+    assert_eq!(events[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
+    assert_eq!(events[0]["object"], "chat.completion.chunk");
+    for event in &events[1..11] {
+        assert!(!event["choices"][0]["delta"]["content"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(events[11]["choices"][0]["finish_reason"], "stop");
+
+    body["stream_options"] = json!({ "include_usage": true });
+    let events = post(&server, CHAT, &body).events();
+    let usage = events.last().unwrap();
+    assert_eq!(usage["choices"], json!([]));
+    let counts = json!({ "prompt_tokens": 2, "completion_tokens": 10, "total_tokens": 12 });
+    assert_eq!(usage["usage"], counts);
+}
+
+#[test]
+fn completions_stream_text() {
+    let server = start(pacing());
+    let body = json!({ "model": "m", "prompt": "p", "stream": true });
+    let events = post(&server, COMPLETIONS, &body).events();
+    assert_eq!(events.len(), 11);
+    assert_eq!(events[0]["object"], "text_completion");
+    assert!(events[..10].iter().all(|e| !e["choices"][0]["text"].as_str().unwrap().is_empty()));
+    assert_eq!(events[10]["choices"][0]["finish_reason"], "stop");
+}
+
+#[test]
+fn without_streaming_the_same_text_comes_at_the_end() {
+    let server = start(pacing());
+    let whole = ask(&server, &generate("whole", false)).json();
+    let lines = ask(&server, &generate("stream", true)).lines();
+    let text: String = lines.iter().map(|line| line["response"].as_str().unwrap()).collect();
+    assert_eq!(whole["response"], json!(text));
+    assert_eq!(whole["eval_count"], 10);
+    assert!(!text.is_ascii(), "clients are to meet characters of several bytes");
+    assert!(whole["total_duration"].as_u64().unwrap() >= 14_000_000, "{whole}");
+
+    let chat = json!({ "model": "m", "messages": [{ "role": "user", "content": "p" }] });
+    let chat = post(&server, CHAT, &chat).json();
+    assert_eq!(chat["choices"][0]["message"]["content"], json!(text));
+    assert_eq!(chat["usage"]["completion_tokens"], 10);
+    let completion = post(&server, COMPLETIONS, &json!({ "model": "m", "prompt": "p" })).json();
+    assert_eq!(completion["choices"][0]["text"], json!(text));
+
+    let sends = server.take_sends("whole");
+    assert_eq!(sends.iter().map(|send| send.tokens).collect::<Vec<_>>(), [10]);
+}
+
+#[test]
+fn a_models_name_is_given_back_as_it_came() {
+    let server = start(pacing());
+    let name = "größe \"x\"\\\n";
+    let body = json!({ "model": name, "prompt": "p", "stream": true });
+    assert!(post(&server, GENERATE, &body).lines().iter().all(|line| line["model"] == name));
+    assert!(post(&server, COMPLETIONS, &body).events().iter().all(|event| event["model"] == name));
+}
+
+#[test]
+fn what_it_says_of_itself_says_simulated() {
+    let server = start(pacing());
+    ask(&server, &generate("x", true));
+    let tags = get(&server, "/api/tags").json();
+    let model = tags["models"].as_array().unwrap().iter().find(|m| m["name"] == "m").unwrap();
+    assert_eq!(model["digest"].as_str().unwrap().len(), 64);
+    assert_eq!(model["details"]["quantization_level"], "simulated");
+    let show = post(&server, "/api/show", &json!({ "model": "other" })).json();
+    assert_eq!(show["details"]["family"], "simulated");
+    assert_eq!(get(&server, "/api/ps").json()["models"][0]["digest"], model["digest"]);
+    let models = get(&server, "/v1/models").json();
+    let ids: Vec<_> = models["data"].as_array().unwrap().iter().map(|m| &m["id"]).collect();
+    assert_eq!(ids, ["m", "other", "simulated"]);
+    let facts = get(&server, "/simulator").json();
+    assert_eq!((&facts["simulated"], &facts["pacing"]["rate"]), (&json!(true), &json!(1000.0)));
+
+    let other = start(Pacing { seed: 2, ..pacing() });
+    assert_ne!(get(&other, "/api/tags").json()["models"][0]["digest"], model["digest"]);
+}

@@ -1,0 +1,40 @@
+//! The paced endpoint as clients meet it: raw bytes on sockets, compared with its own log.
+
+mod client;
+mod command;
+mod connections;
+mod faults;
+mod formats;
+mod timing;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use runner::manifest::study::{JitterShape, PacedProtocol, Pacing};
+use runner::simulator::Server;
+
+const GENERATE: &str = "/api/generate";
+const CHAT: &str = "/v1/chat/completions";
+const COMPLETIONS: &str = "/v1/completions";
+
+/// Fast: 5 ms to the first token, then one per millisecond, ten in all.
+fn pacing() -> Pacing {
+    Pacing {
+        protocol: PacedProtocol::Ollama,
+        ttft: Duration::from_millis(5),
+        rate: 1000.0,
+        gaps: Vec::new(),
+        jitter: Duration::ZERO,
+        jitter_shape: JitterShape::Uniform,
+        seed: 1,
+        tokens_per_chunk: 1,
+        tokens: Some(10),
+        load: Duration::ZERO,
+        slots: None,
+        faults: Vec::new(),
+    }
+}
+
+fn start(pacing: Pacing) -> Server {
+    Server::start(pacing, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap()
+}
