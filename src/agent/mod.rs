@@ -1,12 +1,21 @@
-//! The agent protocol and the Rust runtime.
+//! The agent protocol, the Rust runtime that speaks it, and the check of other runtimes.
 //!
 //! Agents drive calls and only record; every metric is computed elsewhere. A runtime is a process of
 //! its own: the executor never shares a process with what it measures.
 
+pub mod conformance;
 pub mod protocol;
+pub mod runtime;
 
-/// (being built)
+use serde_json::Value;
+
+/// JSON Schemas of the protocol's documents, by the names of their files.
 #[must_use]
-pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
-    Vec::new()
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    let schema = |schema: schemars::Schema| schema.to_value();
+    vec![
+        ("agent-spec.schema.json", schema(schemars::schema_for!(protocol::Spec))),
+        ("agent-event.schema.json", schema(schemars::schema_for!(protocol::Event))),
+        ("agent-record.schema.json", schema(schemars::schema_for!(protocol::AgentRecord))),
+    ]
 }

@@ -35,6 +35,20 @@ pub fn utc_now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// Ends this process when the thread that started it ends, however that happens. Elsewhere than on
+/// Linux nothing does this; a runtime then outlives an executor that is killed.
+#[cfg(target_os = "linux")]
+pub fn end_with_parent() -> std::io::Result<()> {
+    let signal = rustix::process::Signal::KILL;
+    Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
+}
+
+/// Ends this process when its parent ends: not possible here, and nothing is done.
+#[cfg(not(target_os = "linux"))]
+pub fn end_with_parent() -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Lets the calling thread, and threads it starts, wake from a sleep as close to the deadline as the
 /// kernel can: Linux otherwise groups wake-ups within 50 µs. Elsewhere nothing needs to be asked for.
 pub fn wake_on_time() {

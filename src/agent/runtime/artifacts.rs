@@ -1,0 +1,70 @@
+//! What a runtime leaves behind, written after the measured window.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::RuntimeError;
+use super::call::{CallLog, ChunkRow};
+use crate::agent::protocol::{
+    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, PROTOCOL, RECORD_FILE, RESPONSES_DIR,
+    RuntimeInfo, Spec,
+};
+
+/// Writes answers, chunks and, last of all, the record.
+pub(super) fn write(
+    spec: &Spec,
+    runtime: RuntimeInfo,
+    clock: ClockPair,
+    calls: Vec<CallLog>,
+) -> Result<(), RuntimeError> {
+    let responses = spec.artifacts.join(RESPONSES_DIR);
+    fs::create_dir_all(&responses)
+        .map_err(|source| RuntimeError::Artifact { path: responses.clone(), source })?;
+    for call in &calls {
+        let name = format!("{}-{}.txt", call.record.agent, call.record.call);
+        write_file(&responses.join(name), call.text.as_bytes())?;
+    }
+    if spec.probes.chunks {
+        write_file(&spec.artifacts.join(CHUNK_FILE), chunk_table(&calls).as_bytes())?;
+    }
+    let calls = calls.into_iter().map(|call| call.record).collect();
+    let record = AgentRecord { protocol: PROTOCOL, runtime, clock, calls };
+    let path = spec.artifacts.join(RECORD_FILE);
+    let json = serde_json::to_vec(&record).map_err(|error| RuntimeError::Artifact {
+        path: path.clone(),
+        source: io::Error::other(error),
+    })?;
+    write_file(&path, &json)
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
+    fs::write(path, bytes)
+        .map_err(|source| RuntimeError::Artifact { path: path.to_owned(), source })
+}
+
+/// The rows of the chunk probe; no field needs quoting.
+fn chunk_table(calls: &[CallLog]) -> String {
+    let mut table = CHUNK_COLUMNS.join(",");
+    table.push('\n');
+    for call in calls {
+        let mut previous: Option<&ChunkRow> = None;
+        for (index, chunk) in call.chunks.iter().enumerate() {
+            let ChunkRow { time_ns, read_ns, bytes, parse_ns, text } = chunk;
+            let (agent, number) = (&call.record.agent, call.record.call);
+            let gap = previous.map_or_else(String::new, |previous| {
+                format!("{:.6}", time_ns.saturating_sub(previous.time_ns) as f64 / 1e6)
+            });
+            let parse_ms = *parse_ns as f64 / 1e6;
+            let text = u8::from(*text);
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "{time_ns},{read_ns},{agent},{number},{index},{bytes},{gap},{parse_ms:.6},{text}"
+            );
+            previous = Some(chunk);
+        }
+    }
+    table
+}

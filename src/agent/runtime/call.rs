@@ -1,0 +1,283 @@
+//! One agent's calls: when each begins, what is sent, what is kept, how it ended.
+//!
+//! Leaves the connection to [`super::link`] and the answer's chunks to [`super::stream`].
+
+use std::future::{self, Future};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use tokio::sync::{Barrier, watch};
+
+use super::check::Access;
+use super::events::Events;
+use super::link::Link;
+use super::stream::{End, stream};
+use super::taker::Taker;
+use crate::agent::protocol::{AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec};
+use crate::endpoint::{Connection, DEFAULT_READ_BUFFER, Decoder, Prompt, error_body};
+use crate::os;
+
+/// Longest body of an error that is read, bytes.
+const ERROR_BODY_LIMIT: usize = 64 * 1024;
+/// Room made before a call for its chunks, so that none is made while they come.
+const CHUNK_ROOM: usize = 4096;
+
+/// What is the same for all calls of a run.
+#[derive(Debug)]
+pub(super) struct Settings {
+    run: String,
+    timeout: Duration,
+    read_buffer: usize,
+    pub(super) throttle: Option<f64>,
+    pub(super) chunks: bool,
+}
+
+impl Settings {
+    pub(super) fn of(spec: &Spec) -> Self {
+        let read_buffer = spec.read_buffer.map(usize::try_from);
+        Self {
+            run: spec.run.clone(),
+            timeout: Duration::from_nanos(spec.timeout_ns),
+            read_buffer: read_buffer.and_then(Result::ok).unwrap_or(DEFAULT_READ_BUFFER),
+            throttle: spec.throttle,
+            chunks: spec.probes.chunks,
+        }
+    }
+}
+
+/// Everything kept of one call until the window has ended.
+#[derive(Debug)]
+pub(super) struct CallLog {
+    pub(super) record: CallRecord,
+    pub(super) text: String,
+    pub(super) chunks: Vec<ChunkRow>,
+}
+
+/// One chunk, as the chunk probe tells of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChunkRow {
+    pub(super) time_ns: u64,
+    pub(super) read_ns: u64,
+    pub(super) bytes: usize,
+    pub(super) parse_ns: u64,
+    pub(super) text: bool,
+}
+
+/// One agent: makes its calls one after the other, on one connection while the server keeps it.
+#[derive(Debug)]
+pub(super) struct Caller {
+    settings: Arc<Settings>,
+    agent: AgentSpec,
+    authorization: Option<HeaderValue>,
+    link: Link,
+    events: Events,
+}
+
+impl Caller {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        agent: AgentSpec,
+        access: Access,
+        events: Events,
+    ) -> Self {
+        let Access { target, authorization } = access;
+        let link = Link::new(target, settings.read_buffer);
+        Self { settings, agent, authorization, link, events }
+    }
+
+    /// Makes all calls; waits at `barrier` between warm-up and measured ones.
+    pub(super) async fn make_calls(
+        mut self,
+        barrier: Arc<Barrier>,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> Vec<CallLog> {
+        let calls = std::mem::take(&mut self.agent.calls);
+        let warmups = calls.iter().take_while(|call| call.warmup).count();
+        let mut logs = Vec::with_capacity(calls.len());
+        for (index, call) in (0..).zip(&calls) {
+            if index as usize == warmups {
+                barrier.wait().await;
+            }
+            if *cancelled.borrow() {
+                continue;
+            }
+            logs.push(self.make(index, &call.prompt, call.warmup, &mut cancelled).await);
+        }
+        if warmups == calls.len() {
+            // Others may wait for this agent, though it has nothing left to do.
+            barrier.wait().await;
+        }
+        logs
+    }
+
+    async fn make(
+        &mut self,
+        index: u32,
+        prompt: &str,
+        warmup: bool,
+        cancelled: &mut watch::Receiver<bool>,
+    ) -> CallLog {
+        let request = self.request(index, prompt);
+        let mut log = CallLog::new(&self.agent.name, index, warmup, &self.settings);
+        self.link.prepare().await;
+        let (agent, call) = (self.agent.name.clone(), index);
+        let t_ns = os::monotonic_ns();
+        self.events.send(Event::CallStarted { t_ns, agent: agent.clone(), call, warmup });
+        log.record.start_ns = os::monotonic_ns();
+        let limit = self.settings.timeout;
+        let end = match request {
+            Ok(request) => within(limit, cancelled, self.exchange(&request, &mut log)).await,
+            Err(error) => End::failed(Outcome::ConnectError, error),
+        };
+        self.finish(&mut log, end);
+        let CallRecord { end_ns: t_ns, outcome, ref server, .. } = log.record;
+        self.events.send(Event::CallFinished { t_ns, agent, call, outcome, tokens: server.tokens });
+        log
+    }
+
+    fn request(
+        &self,
+        index: u32,
+        prompt: &str,
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let agent = &self.agent;
+        let body = Prompt {
+            api: agent.api,
+            model: &agent.model,
+            text: prompt,
+            options: &agent.options,
+            max_tokens: agent.max_tokens,
+        };
+        let id = format!("{}/{}/{index}", self.settings.run, agent.name);
+        let mut request = Request::post(self.link.target().call_path(agent.api))
+            .header(HOST, self.link.target().authority())
+            .header(USER_AGENT, concat!("runner/", env!("CARGO_PKG_VERSION")))
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-request-id", id);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.body(Full::new(Bytes::from(body.body())))
+    }
+
+    async fn exchange(&mut self, request: &Request<Full<Bytes>>, log: &mut CallLog) -> End {
+        let (connection, response) = match self.link.respond(request).await {
+            Ok(response) => response,
+            Err(end) => return end,
+        };
+        let status = response.status();
+        log.record.headers_ns = connection.meter().last_read_ns();
+        log.record.http_status = Some(status.as_u16());
+        let mut body = response.into_body();
+        if !status.is_success() {
+            let (bytes, keep) = error_bytes(connection, &mut body).await;
+            let message = error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}"));
+            return End { outcome: Outcome::HttpError, error: Some(message), keep };
+        }
+        let mut decoder = Decoder::new(self.agent.api);
+        let mut taker = Taker::new(log, &self.settings, &self.events);
+        let end = stream(connection, &mut body, &mut decoder, &mut taker).await;
+        let ending = decoder.ending();
+        log.record.finish_reason.clone_from(&ending.finish_reason);
+        log.record.server = ending.counts.clone();
+        end
+    }
+
+    /// Completes the record and gives the connection up unless it can serve the next call.
+    fn finish(&mut self, log: &mut CallLog, end: End) {
+        let record = &mut log.record;
+        let now_ns = os::monotonic_ns();
+        let mut last_read_ns = None;
+        if let Some(meter) = self.link.meter() {
+            last_read_ns = meter.last_read_ns();
+            record.bytes = meter.bytes();
+            record.reads = Some(meter.reads());
+            record.largest_read = Some(meter.largest()).filter(|&bytes| bytes > 0);
+        }
+        let whole = end.keep || end.outcome.counts();
+        let last_taken_ns = record.text_offsets_ns.last().map(|offset| record.start_ns + offset);
+        record.end_ns =
+            if whole { last_read_ns.max(last_taken_ns).unwrap_or(now_ns) } else { now_ns };
+        record.outcome = end.outcome;
+        record.error = end.error;
+        if !end.keep {
+            self.link.close();
+        }
+    }
+}
+
+impl CallLog {
+    fn new(agent: &str, call: u32, warmup: bool, settings: &Settings) -> Self {
+        let record = CallRecord {
+            agent: agent.to_owned(),
+            call,
+            warmup,
+            start_ns: 0,
+            headers_ns: None,
+            text_offsets_ns: Vec::with_capacity(CHUNK_ROOM),
+            end_ns: 0,
+            http_status: None,
+            outcome: Outcome::Cancelled,
+            error: None,
+            chunks: 0,
+            bytes: 0,
+            reads: None,
+            largest_read: None,
+            finish_reason: None,
+            server: ServerCounts::default(),
+        };
+        let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });
+        Self { record, text: String::with_capacity(4 * CHUNK_ROOM), chunks }
+    }
+}
+
+/// The body of an error, and whether it was read to its end.
+async fn error_bytes(connection: &mut Connection, body: &mut Incoming) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    while bytes.len() < ERROR_BODY_LIMIT {
+        match connection.next(body).await {
+            Some(Ok(piece)) => bytes.extend_from_slice(&piece),
+            Some(Err(_)) => return (bytes, false),
+            None => return (bytes, true),
+        }
+    }
+    (bytes, false)
+}
+
+/// Runs a call until its end, its limit or the cancelling of all calls.
+///
+/// Limit and cancelling are asked first: a stream that always has more to give would otherwise use
+/// up the task's budget before them, every time.
+async fn within(
+    limit: Duration,
+    cancelled: &mut watch::Receiver<bool>,
+    call: impl Future<Output = End>,
+) -> End {
+    let mut call = pin!(call);
+    let mut limit_reached = pin!(tokio::time::sleep(limit));
+    let mut cancelled = pin!(async {
+        // A sender that is gone cannot cancel any more.
+        if cancelled.wait_for(|&cancelled| cancelled).await.is_err() {
+            future::pending::<()>().await;
+        }
+    });
+    future::poll_fn(|cx| {
+        if limit_reached.as_mut().poll(cx).is_ready() {
+            let reason = format!("no end within {} s", limit.as_secs_f64());
+            return Poll::Ready(End::failed(Outcome::Timeout, reason));
+        }
+        if cancelled.as_mut().poll(cx).is_ready() {
+            let reason = "the run was stopped from outside";
+            return Poll::Ready(End::failed(Outcome::Cancelled, reason));
+        }
+        call.as_mut().poll(cx)
+    })
+    .await
+}

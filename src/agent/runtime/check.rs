@@ -1,0 +1,93 @@
+//! Refusing specs that cannot be carried out, before the first call.
+
+use std::collections::BTreeSet;
+
+use hyper::header::HeaderValue;
+use serde::Deserialize;
+
+use super::{Environment, RuntimeError};
+use crate::agent::protocol::{AgentSpec, PROTOCOL, Spec};
+use crate::endpoint::Target;
+
+/// Where an agent's requests go and what lets them in.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) target: Target,
+    /// Value of the `authorization` header, marked as secret.
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+/// Reads and checks a spec.
+pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
+    /// The version alone: the rest of another version may look different.
+    #[derive(Deserialize)]
+    struct Version {
+        protocol: u64,
+    }
+    let version: Version = serde_json::from_str(text)?;
+    if version.protocol != u64::from(PROTOCOL) {
+        return Err(RuntimeError::Protocol(version.protocol));
+    }
+    let spec: Spec = serde_json::from_str(text)?;
+    let wrong = |reason: String| Err(RuntimeError::Spec(reason));
+    if !spec.artifacts.is_dir() {
+        return wrong(format!("the folder {} does not exist", spec.artifacts.display()));
+    }
+    if spec.throttle.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+        return wrong("throttle must be more than 0 chunks per second".to_owned());
+    }
+    if spec.read_buffer == Some(0) {
+        return wrong("read_buffer must be at least 1 byte".to_owned());
+    }
+    // A setting that is ignored would be reported as if it had been measured.
+    if let Some(name) = spec.variant.keys().next() {
+        return wrong(format!("this runtime has no setting {name:?}"));
+    }
+    let mut names = BTreeSet::new();
+    for agent in &spec.agents {
+        if !names.insert(&agent.name) {
+            return wrong(format!("two agents are named {:?}", agent.name));
+        }
+        check_agent(&spec, agent)?;
+    }
+    Ok(spec)
+}
+
+fn check_agent(spec: &Spec, agent: &AgentSpec) -> Result<(), RuntimeError> {
+    let wrong = |reason: &str| {
+        Err(RuntimeError::Agent { agent: agent.name.clone(), reason: reason.to_owned() })
+    };
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if agent.name.is_empty() || !agent.name.chars().all(safe) {
+        return wrong("a name has only letters, digits, '.', '_' and '-'");
+    }
+    if !agent.calls.is_sorted_by_key(|call| !call.warmup) {
+        return wrong("warm-up calls come before all others");
+    }
+    if HeaderValue::from_str(&spec.run).is_err() {
+        return wrong("the run's name cannot be sent in the header x-request-id");
+    }
+    Ok(())
+}
+
+/// Reads an agent's address and its key.
+pub(super) fn access(
+    agent: &AgentSpec,
+    environment: Environment<'_>,
+) -> Result<Access, RuntimeError> {
+    let endpoint = |source| RuntimeError::Endpoint { agent: agent.name.clone(), source };
+    let target = Target::parse(&agent.url).map_err(endpoint)?;
+    let authorization = match &agent.api_key_env {
+        None => None,
+        Some(variable) => {
+            let key = environment(variable).filter(|key| !key.is_empty()).ok_or_else(|| {
+                RuntimeError::KeyMissing { agent: agent.name.clone(), variable: variable.clone() }
+            })?;
+            let value = HeaderValue::from_str(&format!("Bearer {}", key.trim()));
+            let mut value = value.map_err(|_| endpoint(crate::endpoint::EndpointError::Key))?;
+            value.set_sensitive(true);
+            Some(value)
+        }
+    };
+    Ok(Access { target, authorization })
+}

@@ -1,0 +1,130 @@
+//! The answer of one call: chunks are taken as they come, until the stream says or shows its end.
+
+use std::future::{self, Future};
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+
+use super::taker::{Read, Taker};
+use crate::agent::protocol::Outcome;
+use crate::endpoint::{Connection, ConnectionError, Decoder};
+use crate::os;
+
+/// How long the end of a body is waited for once the answer is whole. A connection whose body has
+/// ended can be kept; the answer does not depend on it.
+const BODY_END: Duration = Duration::from_millis(200);
+/// Longest answer that is kept, bytes of text.
+const TEXT_LIMIT: usize = 256 * 1024 * 1024;
+
+/// How a call ended.
+pub(super) struct End {
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<String>,
+    /// The connection is at the start of the next answer.
+    pub(super) keep: bool,
+}
+
+impl End {
+    pub(super) fn failed(outcome: Outcome, error: impl ToString) -> Self {
+        Self { outcome, error: Some(error.to_string()), keep: false }
+    }
+}
+
+/// Reads a stream to its end.
+pub(super) async fn stream(
+    connection: &mut Connection,
+    body: &mut Incoming,
+    decoder: &mut Decoder,
+    taker: &mut Taker<'_>,
+) -> End {
+    loop {
+        let mut waited = false;
+        let piece = {
+            let mut next = pin!(connection.next(body));
+            future::poll_fn(|cx| {
+                let piece = next.as_mut().poll(cx);
+                waited |= piece.is_pending();
+                piece
+            })
+            .await
+        };
+        let time_ns = connection.meter().last_read_ns().unwrap_or_else(os::monotonic_ns);
+        let read = Read { time_ns, waited };
+        let closed = match piece {
+            Some(Ok(bytes)) => {
+                decoder.push(&bytes);
+                false
+            }
+            Some(Err(error)) => return broken(error),
+            None => true,
+        };
+        if let Err(end) = take_all(decoder, taker, read).await {
+            return end;
+        }
+        if closed {
+            if let Some(chunk) = decoder.last_chunk() {
+                taker.take(chunk, read, 0).await;
+            }
+        }
+        let ending = decoder.ending();
+        if let Some(error) = &ending.error {
+            return End::failed(Outcome::InBandError, error);
+        }
+        if ending.complete || (closed && decoder.complete_at_close()) {
+            let keep = closed || body_ends(connection, body).await;
+            let limited = decoder.ending().finish_reason.as_deref() == Some("length");
+            let outcome = if limited { Outcome::Length } else { Outcome::Ok };
+            return End { outcome, error: None, keep };
+        }
+        if closed {
+            let reason = "the stream ended without the server's last record";
+            return End::failed(Outcome::Truncated, reason);
+        }
+    }
+}
+
+/// Takes every chunk that is whole.
+async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, read: Read) -> Result<(), End> {
+    loop {
+        let before_ns = if taker.probes() { os::monotonic_ns() } else { 0 };
+        let malformed = |error| End::failed(Outcome::Malformed, error);
+        let Some(chunk) = decoder.next_chunk().map_err(malformed)? else { return Ok(()) };
+        let parse_ns = if taker.probes() { os::monotonic_ns() - before_ns } else { 0 };
+        taker.take(chunk, read, parse_ns).await;
+        if taker.text_bytes() > TEXT_LIMIT {
+            let reason = format!("the answer is longer than {TEXT_LIMIT} bytes");
+            return Err(End::failed(Outcome::Malformed, reason));
+        }
+    }
+}
+
+/// Whether the body ends soon after its answer is whole.
+async fn body_ends(connection: &mut Connection, body: &mut Incoming) -> bool {
+    let rest = async {
+        loop {
+            match connection.next(body).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+    };
+    tokio::time::timeout(BODY_END, rest).await.unwrap_or(false)
+}
+
+/// A body that did not end as HTTP wants: cut, unless its framing makes no sense.
+fn broken(error: hyper::Error) -> End {
+    let mut source = std::error::Error::source(&error);
+    let mut senseless = error.is_parse();
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            let kind = cause.kind();
+            senseless |= matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
+        }
+        source = cause.source();
+    }
+    let outcome = if senseless { Outcome::Malformed } else { Outcome::Truncated };
+    End::failed(outcome, ConnectionError::from(error))
+}

@@ -1,0 +1,79 @@
+//! Splitting a byte stream into lines, however the transport cut it.
+//!
+//! Knows nothing of JSON or events. Holds at most one unfinished line, so that a server which never
+//! ends its line cannot exhaust memory.
+
+use std::ops::Range;
+
+use super::DecodeError;
+
+/// Longest line that is accepted, bytes.
+pub const LINE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Bytes that were pushed and not yet taken as lines.
+#[derive(Debug)]
+pub(super) struct Lines {
+    buffer: Vec<u8>,
+    /// Start of the first line that was not taken.
+    start: usize,
+    /// Everything before it was searched for a line end: a line that arrives byte by byte is
+    /// searched once.
+    searched: usize,
+    limit: usize,
+}
+
+impl Lines {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { buffer: Vec::with_capacity(4096), start: 0, searched: 0, limit }
+    }
+
+    /// Adds bytes. Ranges that were returned before are invalid afterwards.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.searched -= self.start;
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole line, without its end (`\n` or `\r\n`).
+    pub(super) fn next(&mut self) -> Result<Option<Range<usize>>, DecodeError> {
+        let Some(offset) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n')
+        else {
+            self.searched = self.buffer.len();
+            self.check(self.buffer.len() - self.start)?;
+            return Ok(None);
+        };
+        let end = self.searched + offset;
+        let line = self.without_return(self.start..end);
+        self.start = end + 1;
+        self.searched = self.start;
+        self.check(line.len())?;
+        Ok(Some(line))
+    }
+
+    /// What is left when the stream has ended without a line end.
+    pub(super) fn rest(&mut self) -> Option<Range<usize>> {
+        let line = self.without_return(self.start..self.buffer.len());
+        self.start = self.buffer.len();
+        self.searched = self.start;
+        (!line.is_empty()).then_some(line)
+    }
+
+    pub(super) fn get(&self, line: Range<usize>) -> &[u8] {
+        self.buffer.get(line).unwrap_or_default()
+    }
+
+    fn without_return(&self, line: Range<usize>) -> Range<usize> {
+        let returned = self.get(line.clone()).ends_with(b"\r");
+        line.start..line.end - usize::from(returned)
+    }
+
+    fn check(&self, length: usize) -> Result<(), DecodeError> {
+        if length > self.limit {
+            return Err(DecodeError::TooLong { limit: self.limit });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! `runner agent` as the executor starts it: a real process, a spec on its standard input.
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+
+use runner::agent::protocol::{
+    AgentRecord, AgentSpec, Api, CallRecord, CallSpec, Event, PROTOCOL, ProbeSpec, RECORD_FILE,
+    Spec,
+};
+use tempfile::TempDir;
+
+/// What a process left behind.
+pub struct Finished {
+    pub code: Option<i32>,
+    pub events: Vec<Event>,
+    pub stderr: String,
+    pub record: Option<AgentRecord>,
+    pub dir: TempDir,
+}
+
+impl Finished {
+    /// The only call.
+    pub fn call(&self) -> &CallRecord {
+        let record = self.record.as_ref().unwrap_or_else(|| panic!("no record: {}", self.stderr));
+        assert_eq!(record.calls.len(), 1);
+        &record.calls[0]
+    }
+
+    pub fn response(&self, agent: &str, call: u32) -> String {
+        let path = self.dir.path().join(format!("responses/{agent}-{call}.txt"));
+        std::fs::read_to_string(path).unwrap()
+    }
+}
+
+/// One agent `a` with one measured call.
+pub fn agent(url: &str) -> AgentSpec {
+    AgentSpec {
+        name: "a".to_owned(),
+        api: Api::Ollama,
+        url: url.to_owned(),
+        api_key_env: None,
+        model: "m".to_owned(),
+        options: std::collections::BTreeMap::new(),
+        max_tokens: None,
+        calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false }],
+    }
+}
+
+/// A spec of these agents; its folder is made by [`run`].
+pub fn spec(agents: Vec<AgentSpec>) -> Spec {
+    Spec {
+        protocol: PROTOCOL,
+        run: "run-1".to_owned(),
+        artifacts: "".into(),
+        agents,
+        timeout_ns: 10_000_000_000,
+        read_buffer: None,
+        throttle: None,
+        probes: ProbeSpec::default(),
+        variant: std::collections::BTreeMap::new(),
+    }
+}
+
+/// The command, not yet started.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    command.arg("agent").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_clear();
+    command
+}
+
+/// Starts the command on a text.
+pub fn start(mut command: Command, input: &str) -> Child {
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+}
+
+/// Runs a spec to its end.
+pub fn run(spec: Spec) -> Finished {
+    run_with(command(), spec)
+}
+
+pub fn run_with(command: Command, mut spec: Spec) -> Finished {
+    let dir = tempfile::tempdir().unwrap();
+    spec.artifacts = dir.path().to_owned();
+    let child = start(command, &serde_json::to_string(&spec).unwrap());
+    finished(child.wait_with_output().unwrap(), dir)
+}
+
+/// Reads what is there after the end.
+pub fn finished(output: Output, dir: TempDir) -> Finished {
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let events = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let record = std::fs::read(dir.path().join(RECORD_FILE)).ok();
+    Finished {
+        code: output.status.code(),
+        events,
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        record: record.map(|bytes| serde_json::from_slice(&bytes).unwrap()),
+        dir,
+    }
+}
