@@ -86,3 +86,13 @@ pub fn start_mark(pid: u32) -> Option<u64> {
     // The 22nd field of proc_pid_stat(5); the state is the 3rd.
     fields.nth(18)?.parse().ok()
 }
+
+/// Largest resident set of a living process so far, bytes; `None` where the system does not tell
+/// (everything but Linux).
+#[must_use]
+pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}

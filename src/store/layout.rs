@@ -39,9 +39,11 @@ impl Layout {
         self.root.join("superseded")
     }
 
-    #[must_use]
-    pub fn calibration(&self) -> PathBuf {
-        self.root.join("calibration")
+    /// `calibration/<runtime>-<time>`: what was recorded to measure the instrument.
+    pub fn calibration_of(&self, runtime: &str, time: &str) -> Result<PathBuf, StoreError> {
+        let name = format!("{runtime}-{time}");
+        check_component(&name, &name)?;
+        Ok(self.root.join("calibration").join(name))
     }
 
     #[must_use]
@@ -65,6 +67,12 @@ impl Layout {
         let cell = run_folder.parent().unwrap_or(run_folder);
         let name = || cell.file_name().map(PathBuf::from).unwrap_or_default();
         cell.strip_prefix(self.runs()).map_or_else(|_| name(), Path::to_owned)
+    }
+
+    /// A path below the study's folder, relative to it, for people and the journal.
+    #[must_use]
+    pub fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
     /// What an exec that was killed left unfinished: every `.<repeat>.partial` below `runs`, with its

@@ -1,7 +1,7 @@
 //! Re-hashing everything that was sealed.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -101,7 +101,7 @@ struct Checked {
 }
 
 fn check(layout: &Layout, folder: &Path, sealed: &BTreeMap<Key, String>) -> Checked {
-    let run = name(layout, folder);
+    let run = layout.relative(folder);
     let mut checked = Checked::default();
     let mut wrong = |what| checked.findings.push(Finding { run: run.clone(), what });
     let record = match index::load(folder) {
@@ -145,9 +145,4 @@ fn compare(
     for file in found.keys().filter(|file| !record.files.contains_key(*file)) {
         wrong(Wrong::Added { file: file.clone() });
     }
-}
-
-fn name(layout: &Layout, folder: &Path) -> String {
-    let path: PathBuf = folder.strip_prefix(layout.root()).unwrap_or(folder).to_owned();
-    path.display().to_string()
 }
