@@ -2,12 +2,11 @@
 
 use std::io::{IsTerminal as _, Write};
 
-use super::{CommandResult, Failure, StudyArgs, exit};
+use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
 use crate::progress::Progress;
 use crate::store::StoreError;
 
-/// Make every planned run that does not exist yet
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -15,6 +14,19 @@ pub struct Args {
     /// Start although servers, models or disk space are missing
     #[arg(long)]
     skip_preflight: bool,
+    #[command(flatten)]
+    stale: StaleArgs,
+    /// Render the report afterwards and print where it is; partial if runs are missing or stale
+    #[arg(long)]
+    report: bool,
+    /// One JSON object per event on standard output
+    #[arg(long, conflicts_with = "report")]
+    json: bool,
+}
+
+/// Runs whose circumstances changed: model, server, agent code, machine.
+#[derive(Debug, Clone, clap::Args)]
+struct StaleArgs {
     /// Measure runs again whose circumstances changed (model, server, agent code, machine); the old
     /// ones are kept under superseded/
     #[arg(long, conflicts_with = "accept_stale")]
@@ -22,9 +34,6 @@ pub struct Args {
     /// Count such runs as done without listing them
     #[arg(long)]
     accept_stale: bool,
-    /// One JSON object per event on standard output
-    #[arg(long)]
-    json: bool,
 }
 
 pub fn run(args: &Args) -> CommandResult {
@@ -34,7 +43,7 @@ pub fn run(args: &Args) -> CommandResult {
     let settings = Settings {
         results: args.study.results.clone(),
         skip_preflight: args.skip_preflight,
-        stale: match (args.rerun_stale, args.accept_stale) {
+        stale: match (args.stale.rerun_stale, args.stale.accept_stale) {
             (true, _) => Stale::Rerun,
             (false, true) => Stale::Accept,
             (false, false) => Stale::List,
@@ -57,6 +66,15 @@ pub fn run(args: &Args) -> CommandResult {
     let summary = execute::execute(&plan, &settings, &cancel, &mut |event| progress.hear(&event))
         .map_err(failure)?;
     drop(progress);
+    // Who interrupts wants to be let go.
+    if args.report && !summary.interrupted {
+        report::run(&report::Args {
+            study: args.study.clone(),
+            template: None,
+            stdout: false,
+            partial: !summary.is_complete() || summary.stale > 0,
+        })?;
+    }
     Ok(code(&summary))
 }
 

@@ -10,7 +10,6 @@ use super::{CommandResult, Failure, StudyArgs, exit};
 use crate::plan::Plan;
 use crate::store::{Holder, Store, failed, holder};
 
-/// Show how far a study is; needs no lock and asks no server
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -116,9 +115,10 @@ fn count(
         row.not_built += absences;
     }
     for repeat in absent {
-        match failures.contains_key(&(id.clone(), repeat)) {
-            true => row.failed += 1,
-            false => row.missing += 1,
+        if failures.contains_key(&(id.clone(), repeat)) {
+            row.failed += 1;
+        } else {
+            row.missing += 1;
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::plan::Plan;
 use crate::store::verify::{self, Finding, Verification, Wrong};
 use crate::store::{Layout, Store};
 
-/// Check stored runs against their digests, and the plan against the stored runs
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

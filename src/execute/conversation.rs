@@ -9,8 +9,8 @@ use super::{ExecEvent, Limits};
 use crate::agent::protocol::{Event, PROTOCOL};
 
 /// How far the runtime is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+#[derive(Debug, Clone, Copy)]
+enum Phase {
     Starting,
     Calling,
     /// It said `done` or `error` and should end.
@@ -26,6 +26,7 @@ pub struct Conversation<'a> {
     ready_ns: Option<u64>,
     done: bool,
     gave_up: Option<String>,
+    milestones: usize,
     /// Start of each call, nanoseconds.
     calls: HashMap<(String, u32), u64>,
 }
@@ -41,18 +42,15 @@ impl<'a> Conversation<'a> {
             ready_ns: None,
             done: false,
             gave_up: None,
+            milestones: 0,
             calls: HashMap::new(),
         }
     }
 
     /// Takes one line and passes on what it says. Empty lines mean nothing.
-    pub fn hear(
-        &mut self,
-        line: &[u8],
-        emit: &mut dyn FnMut(ExecEvent),
-    ) -> Result<Phase, AgentFault> {
+    pub fn hear(&mut self, line: &[u8], emit: &mut dyn FnMut(ExecEvent)) -> Result<(), AgentFault> {
         if line.trim_ascii().is_empty() {
-            return Ok(self.phase);
+            return Ok(());
         }
         let event: Event = serde_json::from_slice(line).map_err(|error| AgentFault::Garbage {
             line: excerpt(line),
@@ -79,6 +77,7 @@ impl<'a> Conversation<'a> {
                 emit(ExecEvent::Progress { agent, call, chunks });
             }
             Event::CallFinished { agent, call, outcome, tokens, .. } => {
+                self.milestones += 1;
                 emit(ExecEvent::CallFinished { agent, call, outcome, tokens });
             }
             Event::Done { .. } => {
@@ -90,12 +89,18 @@ impl<'a> Conversation<'a> {
                 self.enter(Phase::Ending);
             }
         }
-        Ok(self.phase)
+        Ok(())
     }
 
     fn enter(&mut self, phase: Phase) {
+        self.milestones += 1;
         self.phase = phase;
         self.since = Instant::now();
+    }
+
+    /// Grows with every phase and with every call that ended.
+    pub fn milestones(&self) -> usize {
+        self.milestones
     }
 
     /// Whether the phase lasts longer than it may.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use wait4::{ResUse, Wait4 as _};
 
-use super::conversation::{Conversation, Phase};
+use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};
 use super::{Cancel, ExecEvent, Limits};
 use crate::os::{self, process};
@@ -155,8 +155,9 @@ impl Watch<'_> {
     }
 
     fn hear(&mut self, line: &[u8]) -> Result<(), AttemptFault> {
-        let phase = self.conversation.hear(line, self.supervision.emit)?;
-        if phase == Phase::Ending {
+        let before = self.conversation.milestones();
+        self.conversation.hear(line, self.supervision.emit)?;
+        if self.conversation.milestones() != before {
             self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
         }
         Ok(())
@@ -206,8 +207,8 @@ impl Watch<'_> {
 }
 
 /// Megabytes. Linux counts into a child's peak what its parent had resident when starting it, so
-/// the system's number is the child's own only if it is the larger one; otherwise the reading at
-/// `done` stands, if there was one.
+/// the system's number is the child's own only if it is the larger one. Otherwise the last reading
+/// stands, taken at `done` or, if the process was faster than that, when its last call ended.
 fn peak_rss(ended: &ResUse, own: Option<u64>, seen: Option<u64>) -> Option<f64> {
     let total = Some(ended.rusage.maxrss).filter(|bytes| *bytes > 0);
     let trusted = total.filter(|bytes| own.is_none_or(|own| *bytes > own));

@@ -76,9 +76,10 @@ impl Request<'_> {
 
     fn call(&self, index: usize, call: u32, agent: &SpecAgent) -> CallSpec {
         let place = Place { repeat: self.repeat, attempt: self.attempt, agent: index, call };
-        let prompt = match self.cell.vary_prompt {
-            true => prompt::prefix(place) + &agent.prompt,
-            false => agent.prompt.clone(),
+        let prompt = if self.cell.vary_prompt {
+            prompt::prefix(place) + &agent.prompt
+        } else {
+            agent.prompt.clone()
         };
         CallSpec { prompt, warmup: call < self.cell.warmup }
     }

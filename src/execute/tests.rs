@@ -1,1 +1,147 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
+use super::conversation::Conversation;
+use super::fault::{AgentFault, AttemptFault};
+use super::prompt::{Place, prefix};
+use super::request::Request;
+use super::*;
+use crate::agent::protocol::{Api, Outcome};
+use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn};
+use crate::plan::{CellSpec, SpecAgent};
+
+fn cell() -> CellSpec {
+    let agent = |name: &str| SpecAgent {
+        name: name.to_owned(),
+        endpoint_name: "server".to_owned(),
+        endpoint: Endpoint::Ollama { url: "http://127.0.0.1:11434".to_owned() },
+        api: Api::Ollama,
+        model: "m".to_owned(),
+        prompt: "Say hello.".to_owned(),
+        options: [("seed".to_owned(), json!(7)), ("top_k".to_owned(), json!(1))].into(),
+        max_tokens: Some(5),
+    };
+    CellSpec {
+        identity: Value::Null,
+        runtime: "rust".to_owned(),
+        command: None,
+        variant: BTreeMap::new(),
+        scenario: "two".to_owned(),
+        agents: vec![agent("left"), agent("left-2")],
+        read_buffer: None,
+        throttle: None,
+        warmup: 2,
+        probes: Probes::default(),
+        vary_prompt: true,
+        vary_seed: false,
+        timeout: Duration::from_secs(1),
+        retry: Retry { max: 0, on: Vec::new() },
+        not_built: Vec::new(),
+    }
+}
+
+fn prompts(cell: &CellSpec, repeat: u32, attempt: u32) -> Vec<String> {
+    let paced = BTreeMap::new();
+    let artifacts = Path::new("/run");
+    let request = Request { cell, repeat, attempt, run: "r", artifacts, paced: &paced };
+    let agents = request.spec().agents;
+    agents.into_iter().flat_map(|agent| agent.calls).map(|call| call.prompt).collect()
+}
+
+#[test]
+fn no_prompt_is_sent_twice_and_all_have_one_length() {
+    let cell = cell();
+    let all: Vec<String> = (1..=50)
+        .flat_map(|repeat| [prompts(&cell, repeat, 1), prompts(&cell, repeat, 2)].concat())
+        .collect();
+    assert_eq!(all.len(), 50 * 2 * 2 * 3);
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    assert_eq!(all.iter().map(String::len).collect::<BTreeSet<_>>().len(), 1);
+    assert!(all.iter().all(|prompt| prompt.ends_with("] Say hello.")), "{}", all[0]);
+}
+
+#[test]
+fn cells_share_the_prompts_of_a_repeat_and_the_rule_is_fixed() {
+    let mut other = cell();
+    other.throttle = Some(60.0);
+    other.agents[0].options.clear();
+    assert_eq!(prompts(&cell(), 3, 1), prompts(&other, 3, 1));
+    // A change of the rule would make stored runs and new ones differ in what was asked.
+    let place = Place { repeat: 1, attempt: 1, agent: 0, call: 0 };
+    assert_eq!(prefix(place), "[78139413] ");
+
+    other.vary_prompt = false;
+    assert!(prompts(&other, 3, 1).iter().all(|prompt| prompt == "Say hello."));
+}
+
+#[test]
+fn warm_up_comes_first_and_the_seed_moves_only_when_it_shall() {
+    let paced = BTreeMap::new();
+    let mut cell = cell();
+    for (vary, expected) in [(false, 7), (true, 10)] {
+        cell.vary_seed = vary;
+        let artifacts = Path::new("/run");
+        let request =
+            Request { cell: &cell, repeat: 3, attempt: 1, run: "r", artifacts, paced: &paced };
+        let spec = request.spec();
+        let agent = &spec.agents[0];
+        let warmup: Vec<bool> = agent.calls.iter().map(|call| call.warmup).collect();
+        assert_eq!(warmup, [true, true, false]);
+        assert_eq!(
+            (&agent.options["seed"], &agent.options["top_k"]),
+            (&json!(expected), &json!(1))
+        );
+        assert_eq!(spec.timeout_ns, 1_000_000_000);
+    }
+}
+
+#[test]
+fn every_outcome_that_does_not_count_has_a_cause() {
+    let cause = |outcome| {
+        let fault = AttemptFault::Call {
+            agent: "left".to_owned(),
+            call: 0,
+            warmup: false,
+            outcome,
+            error: None,
+        };
+        (fault.cause(), fault.retry_cause())
+    };
+    assert_eq!(cause(Outcome::Timeout), ("timeout", Some(RetryOn::Timeout)));
+    assert_eq!(cause(Outcome::ConnectError), ("connect", Some(RetryOn::Connect)));
+    assert_eq!(cause(Outcome::HttpError), ("http_error", Some(RetryOn::HttpError)));
+    assert_eq!(cause(Outcome::InBandError), ("in_band_error", Some(RetryOn::InBandError)));
+    assert_eq!(cause(Outcome::Truncated), ("truncated", Some(RetryOn::Truncated)));
+    assert_eq!(cause(Outcome::Malformed), ("malformed", Some(RetryOn::Malformed)));
+    assert_eq!(cause(Outcome::Cancelled), ("agent", Some(RetryOn::Agent)));
+    assert_eq!(AttemptFault::Cancelled.retry_cause(), None);
+}
+
+#[test]
+fn a_conversation_has_its_limits_per_phase() {
+    let limits = Limits {
+        startup: Duration::from_secs(1),
+        after_done: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let start = Instant::now();
+    let mut talk = Conversation::new(start, &limits, Duration::from_secs(10));
+    let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+    assert!(talk.check_time(start).is_ok());
+    assert!(matches!(talk.check_time(later(5)), Err(AgentFault::NotReady(_))));
+    let mut hear = |line: &str| talk.hear(line.as_bytes(), &mut |_| {}).unwrap();
+    let ready =
+        r#"{"event":"ready","t_ns":9000000,"protocol":1,"runtime":{"name":"x","version":"1"}}"#;
+    hear(ready);
+    hear("\r\n");
+    hear(r#"{"event":"progress","t_ns":1,"agent":"a","call":0,"chunks":3,"new":1}"#);
+    assert!(talk.check_time(later(5)).is_ok());
+    assert!(matches!(talk.check_time(later(15)), Err(AgentFault::Overran(_))));
+    talk.hear(br#"{"event":"done","t_ns":1}"#, &mut |_| {}).unwrap();
+    assert!(matches!(talk.check_time(later(5)), Err(AgentFault::Lingered(_))));
+    assert_eq!(talk.startup_ms(2_000_000), Some(7.0));
+    assert_eq!(talk.startup_ms(10_000_000), None, "a stamp before the start is no duration");
+}

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::tally::{Tally, sentence, short};
+use super::sentence::{sentence, short};
+use super::tally::Tally;
 use crate::execute::ExecEvent;
 
 /// Between two redraws of a bar that hears nothing.

@@ -1,9 +1,11 @@
 //! Plain lines, for logs and pipes.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::time::Instant;
 
-use super::tally::{Tally, sentence, short};
+use super::sentence::{sentence, short};
+use super::tally::Tally;
 use crate::execute::ExecEvent;
 
 /// Writes a line for what is worth one.
@@ -23,7 +25,7 @@ impl<W: Write> Lines<W> {
         if let Some(mut line) = sentence(event, &self.tally) {
             let left = self.tally.left(now).filter(|left| !left.is_zero());
             if let (ExecEvent::RunFinished { .. }, Some(left)) = (event, left) {
-                line += &format!(", about {} left", short(left));
+                let _ = write!(line, ", about {} left", short(left));
             }
             let _ = writeln!(self.writer, "{line}").and_then(|()| self.writer.flush());
         }

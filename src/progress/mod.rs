@@ -4,6 +4,7 @@
 
 mod bars;
 mod lines;
+mod sentence;
 mod tally;
 
 use std::io::Write;

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use super::tally::{Tally, short};
+use super::sentence::short;
+use super::tally::Tally;
 use super::*;
 use crate::execute::ExecEvent;
 use crate::store::record::Metrics;

@@ -66,12 +66,11 @@ impl Store {
             let first = cell.folders.get(&record.repeat)?;
             Some(format!("the same run lies in {}", first.display()))
         });
-        match damage {
-            Some(reason) => self.damaged.push(Damaged { folder, reason }),
-            None => {
-                cell.folders.insert(record.repeat, folder);
-                cell.runs.insert(record.repeat, record);
-            }
+        if let Some(reason) = damage {
+            self.damaged.push(Damaged { folder, reason });
+        } else {
+            cell.folders.insert(record.repeat, folder);
+            cell.runs.insert(record.repeat, record);
         }
     }
 

@@ -227,8 +227,10 @@ pub fn send(signal: &str, pid: u32) {
     assert!(status.success(), "kill {signal} {pid}");
 }
 
+/// Everything a command said, without the line breaks of its messages.
 pub fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    let errors = String::from_utf8_lossy(&output.stderr).replace("\n  │ ", " ");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &errors
 }
 
 /// Every file below a folder.

@@ -1,0 +1,94 @@
+//! Events in words, for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::tally::Tally;
+use crate::execute::ExecEvent;
+
+/// `75s`, `4m10s`, `3h05m`.
+#[must_use]
+pub fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    match seconds {
+        0..90 => format!("{seconds}s"),
+        90..5400 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// What is worth a line of its own, for people; `None`: nothing.
+#[must_use]
+pub fn sentence(event: &ExecEvent, tally: &Tally) -> Option<String> {
+    let count = |number: usize| if number == 1 { "run" } else { "runs" };
+    Some(match event {
+        ExecEvent::Started { study, done, todo: 0 } => {
+            format!("{study}: {done} {} done, nothing to do", count(*done))
+        }
+        ExecEvent::Started { study, done, todo } => {
+            format!("{study}: {done} {} done, {todo} to do", count(*done))
+        }
+        ExecEvent::Note { message } => format!("note: {message}"),
+        ExecEvent::Calibrating { runtime } => format!("calibrating the runtime {runtime}"),
+        ExecEvent::Calibrated { calibration } => format!(
+            "calibrated {}: error of TTFT {:.3} ms (p50), {:.3} ms (p99); of gaps {:.3} ms (p50), \
+             {:.3} ms (p99)",
+            calibration.runtime,
+            calibration.ttft_error_ms.p50,
+            calibration.ttft_error_ms.p99,
+            calibration.gap_error_ms.p50,
+            calibration.gap_error_ms.p99
+        ),
+        ExecEvent::RunFinished { name, repeat, wall, metrics } => {
+            let figure = |metric: &str| metrics.get(metric).copied().flatten();
+            let mut line = format!(
+                "[{}/{}] {name} repeat {repeat}: {:.2} s",
+                tally.ended,
+                tally.todo,
+                wall.as_secs_f64()
+            );
+            if let Some(rate) = figure("aggregate_tokens_per_s") {
+                let _ = write!(line, ", {rate:.1} tok/s");
+            }
+            if let Some(ttft) = figure("ttft_ms") {
+                let _ = write!(line, ", TTFT {ttft:.1} ms");
+            }
+            line
+        }
+        ExecEvent::AttemptFailed { name, repeat, attempt, reason, kept, retry } => {
+            let next = if *retry { "trying again" } else { "not tried again" };
+            let kept = kept.display();
+            format!(
+                "failed: {name} repeat {repeat} attempt {attempt}: {reason}; {next}; see {kept}"
+            )
+        }
+        ExecEvent::NotBuilt { name, runs, reason } => {
+            format!("not yet built: {name} ({runs} {}): {reason}", count(*runs))
+        }
+        ExecEvent::Stopping => {
+            "stopping after the current run; press ctrl-C again to abandon it".to_owned()
+        }
+        // Said at the start already.
+        ExecEvent::Finished { made: 0, failed: 0, not_built: 0, interrupted: false } => {
+            return None;
+        }
+        ExecEvent::Finished { made, failed, not_built, interrupted } => {
+            let mut line = format!("{made} {} made", count(*made));
+            if *failed > 0 {
+                let _ = write!(line, ", {failed} failed");
+            }
+            if *not_built > 0 {
+                let _ = write!(line, ", {not_built} not yet built");
+            }
+            if *interrupted {
+                line += ", interrupted: run exec again to go on";
+            }
+            line
+        }
+        ExecEvent::RunStarted { .. }
+        | ExecEvent::CallStarted { .. }
+        | ExecEvent::FirstToken { .. }
+        | ExecEvent::Progress { .. }
+        | ExecEvent::CallFinished { .. } => return None,
+    })
+}
