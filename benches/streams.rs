@@ -164,7 +164,9 @@ mod cores {
 
     pub fn stay_on(cores: &[usize]) {
         let mut set = CpuSet::new();
-        cores.iter().for_each(|&core| set.set(core));
+        for &core in cores {
+            set.set(core);
+        }
         sched_setaffinity(None, &set).expect("a core of this process");
     }
 }
