@@ -33,7 +33,7 @@ fn measured_calls_of_all_agents_start_when_the_last_warm_up_has_ended() {
         record.calls.iter().filter(|call| !call.warmup).map(|call| call.start_ns).collect();
     assert_eq!(starts.len(), 2);
     assert!(starts.iter().all(|&start| start >= last_warm_up.unwrap()));
-    assert!(starts[1] - starts[0] < 50_000_000, "{starts:?}");
+    assert!(starts[1] - starts[0] < 100_000_000, "{starts:?}");
     assert!(record.calls.is_sorted_by_key(|call| call.start_ns));
 }
 
