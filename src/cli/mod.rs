@@ -3,14 +3,25 @@
 //! The only part that prints, reads the environment or chooses an exit code.
 
 mod agent;
+mod check;
+mod completions;
+mod exec;
+mod export;
 mod failure;
+mod init;
+mod plan;
+mod report;
+mod schema;
 mod simulate;
+mod status;
+mod study;
+mod verify;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 pub use failure::Failure;
+pub use study::StudyArgs;
 
 /// Exit codes of `runner`.
 pub mod exit {
@@ -38,46 +49,53 @@ struct Cli {
     command: Command,
 }
 
+/// In the order of a researcher's day.
 #[derive(Subcommand)]
 enum Command {
-    // one line per command, in the order of a researcher's day
+    /// Write a commented starter manifest
+    Init(init::Args),
+    /// Check manifests: all problems at once, each with its place
+    Check(check::Args),
+    /// Show the cells of a study, what is done and what is to do
+    Plan(plan::Args),
+    /// Make every planned run that does not exist yet
+    Exec(exec::Args),
+    /// Show how far a study is; needs no lock and asks no server
+    Status(status::Args),
+    /// Render the report of a study from what is stored
+    Report(report::Args),
+    /// Print one tidy row per run or call, as CSV or JSON
+    Export(export::Args),
+    /// Hash every stored file again and name what is changed, missing or added
+    Verify(verify::Args),
+    /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
+    /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
+    Schema(schema::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
     /// Drive the agents of a run: the Rust runtime
     #[command(hide = true)]
     Agent(agent::Args),
-}
-
-/// The study a command works on; shared by all commands that take a manifest.
-#[derive(Debug, Clone, clap::Args)]
-pub struct StudyArgs {
-    /// The manifest, e.g. experiments/quickstart.toml
-    pub manifest: PathBuf,
-    /// Apply this profile of the manifest
-    #[arg(long)]
-    pub profile: Option<String>,
-    /// Only these cells: experiment=NAME, factor=value, factor~text, joined by commas (and);
-    /// repeated flags are alternatives (or)
-    #[arg(long = "filter", value_name = "EXPR")]
-    pub filters: Vec<String>,
-    /// Folder of the results
-    #[arg(long, default_value = "results", env = "RUNNER_RESULTS")]
-    pub results: PathBuf,
-}
-
-impl StudyArgs {
-    /// Loads and checks the manifest, applies the profile, plans and filters.
-    pub fn plan(&self) -> Result<crate::plan::Plan, Failure> {
-        todo!()
-    }
 }
 
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result: CommandResult = match cli.command {
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Agent(args) => agent::run(&args),
+    let result: CommandResult = match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Exec(args) => exec::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Simulate(args) => simulate::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Agent(args) => agent::run(args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

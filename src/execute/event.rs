@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::agent::protocol::Outcome;
 
-/// One thing that happened.
-#[derive(Debug, Clone)]
+/// One thing that happened. As JSON: an object with the field `event`, durations in seconds.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum ExecEvent {
     /// The plan is known, the lock is held. `done` runs exist already, `todo` will be made.
     Started {
@@ -39,6 +42,7 @@ pub enum ExecEvent {
     FirstToken {
         agent: String,
         call: u32,
+        #[serde(rename = "ttft_s", serialize_with = "seconds")]
         ttft: Duration,
     },
     Progress {
@@ -56,6 +60,7 @@ pub enum ExecEvent {
     RunFinished {
         name: String,
         repeat: u32,
+        #[serde(rename = "wall_s", serialize_with = "seconds")]
         wall: Duration,
         metrics: crate::store::record::Metrics,
     },
@@ -83,4 +88,8 @@ pub enum ExecEvent {
         not_built: usize,
         interrupted: bool,
     },
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }

@@ -1,7 +1,36 @@
 //! Carrying a plan out: one run, the loop over runs, retries, cancelling.
 //!
-//! Says what happens through [`ExecEvent`] and prints nothing.
+//! Says what happens through [`ExecEvent`] and prints nothing. Synchronous: one run at a time, in
+//! threads only where something has to be heard while something else is awaited. [`attempt()`] is
+//! the unit; [`execute`] is the loop around it.
 
+mod agenda;
+pub mod ahead;
+mod artifacts;
+pub mod attempt;
+mod calibrate;
+mod cancel;
+mod conversation;
+mod error;
 pub mod event;
+pub mod fault;
+mod limits;
+pub mod paced;
+mod preflight;
+mod process;
+pub mod prompt;
+mod recovery;
+pub mod request;
+mod session;
+mod surroundings;
 
+pub use agenda::StaleRuns;
+pub use attempt::attempt;
+pub use cancel::Cancel;
+pub use error::ExecError;
 pub use event::ExecEvent;
+pub use limits::{Limits, MIN_FREE_BYTES};
+pub use session::{Settings, Stale, Summary, execute};
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,78 @@
 //! The manifest: TOML as the researcher wrote it → a checked [`Study`].
 //!
 //! Strict: everything unknown is an error with its place and the nearest known name, and all errors
-//! of a file are reported at once. Knows nothing of plans, stores or servers.
+//! of a file are reported at once. Knows nothing of plans, stores or servers. In three passes, each
+//! of which needs the one before: syntax (`source`), keys and types (`structure`), meaning (`check`).
 
+mod check;
+mod check_endpoint;
+mod check_experiment;
+mod check_hypothesis;
+pub mod factor;
+pub mod source;
+mod structure;
 pub mod study;
 pub mod units;
+pub mod written;
 
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+
+pub use check::{PatternPart, pattern};
+pub use source::{ManifestErrors, Source};
 pub use study::Study;
+
+/// Loads a manifest, checks all of it, and applies a profile.
+pub fn load(path: &Path, profile: Option<&str>) -> Result<Study, LoadError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    parse(path, &text, profile).map_err(LoadError::from)
+}
+
+/// As [`load`], from a text; `path` names it in errors and is where relative paths start.
+pub fn parse(path: &Path, text: &str, profile: Option<&str>) -> Result<Study, LoadError> {
+    let (source, syntax) = Source::parse(path, text);
+    if !syntax.is_empty() {
+        return Err(LoadError::Invalid(source.errors(syntax)));
+    }
+    let structure = structure::check(&source, &written::schema());
+    match read(text, &structure) {
+        Ok(written) => check::check(source, &written, profile, structure),
+        // What was left out was needed: the problems that are known say so.
+        Err(_) if !structure.is_empty() => Err(LoadError::Invalid(source.errors(structure))),
+        Err(error) => Err(LoadError::Invalid(source.errors(vec![source::Problem {
+            message: error.message().to_owned(),
+            span: error.span().unwrap_or(0..0),
+            label: "here".into(),
+            help: None,
+        }]))),
+    }
+}
+
+/// The manifest without what the structure pass found wrong, so that the checks can go on and all
+/// problems are reported at once.
+fn read(text: &str, wrong: &[source::Problem]) -> Result<written::Manifest, toml::de::Error> {
+    let mut table = toml::de::DeTable::parse(text)?;
+    let spans: Vec<_> = wrong.iter().map(|problem| problem.span.clone()).collect();
+    source::prune(table.get_mut(), &spans);
+    serde::Deserialize::deserialize(toml::de::Deserializer::from(table))
+}
+
+/// A manifest that cannot be used.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum LoadError {
+    #[error("cannot read the manifest {path}: {source}")]
+    #[diagnostic(help("is the path right? `runner init` writes a starter manifest"))]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Invalid(#[from] ManifestErrors),
+    #[error("the manifest {path} has no profile `{profile}`")]
+    UnknownProfile {
+        path: PathBuf,
+        profile: String,
+        #[help]
+        help: Option<String>,
+    },
+}

@@ -6,6 +6,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::source::Source;
+
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.
 pub type Options = IndexMap<String, serde_json::Value>;
@@ -19,6 +21,8 @@ pub struct Study {
     pub report: Option<String>,
     /// The profile that was applied, if any.
     pub profile: Option<String>,
+    /// Every profile that the manifest declares.
+    pub profiles: Vec<String>,
     /// The manifest's path, as given.
     pub path: PathBuf,
     /// The folder of the manifest; relative paths in it start here.
@@ -33,6 +37,8 @@ pub struct Study {
     pub experiments: Vec<Experiment>,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
     pub warnings: Vec<String>,
+    /// The manifest's text, for errors that are found later and for the record.
+    pub source: Source,
 }
 
 impl Study {
@@ -320,4 +326,21 @@ pub enum Level {
     /// In the factor's base unit: bytes, tokens/s, seconds, a plain number.
     Number(f64),
     Bool(bool),
+}
+
+impl Level {
+    /// As JSON; a number that is whole is an integer, and the default is null.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        match self {
+            Level::Default => serde_json::Value::Null,
+            Level::Text(text) => text.clone().into(),
+            Level::Bool(truth) => (*truth).into(),
+            #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+            Level::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                (*number as i64).into()
+            }
+            Level::Number(number) => (*number).into(),
+        }
+    }
 }

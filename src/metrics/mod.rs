@@ -1,8 +1,26 @@
 //! Raw artifacts → metrics: the one implementation for every runtime.
+//!
+//! Agents only record; what a number means is decided here and listed in [`catalogue()`]. Statistics
+//! over runs are left to the report.
 
-use std::path::Path;
+mod call;
+mod catalogue;
+mod errors;
+mod run;
 
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::agent::protocol::{AgentRecord, RECORD_FILE};
+use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
+
+pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
+pub use errors::calibration;
 
 /// Metrics of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,14 +32,96 @@ pub struct RunMetrics {
 
 /// Computes everything from the artifacts in a run's folder (`agent.json` and, on the paced
 /// endpoint, `sends.csv`) and what the executor saw of the process.
-pub fn from_folder(_folder: &Path, _process: &ProcessUsage) -> Result<RunMetrics, MetricsError> {
-    todo!()
+///
+/// `throttled`: the agent was told to take chunks more slowly than they come. Its gaps then differ
+/// from the server's by design, so they say nothing of the measurement error.
+pub fn from_folder(
+    folder: &Path,
+    process: &ProcessUsage,
+    throttled: bool,
+) -> Result<RunMetrics, MetricsError> {
+    let record = read_record(&folder.join(RECORD_FILE))?;
+    let sends = read_sends(&folder.join(SENDS_FILE))?;
+    Ok(compute(&record, sends.as_deref(), process, throttled))
+}
+
+/// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log.
+#[must_use]
+pub fn compute(
+    record: &AgentRecord,
+    sends: Option<&[Send]>,
+    process: &ProcessUsage,
+    throttled: bool,
+) -> RunMetrics {
+    let log = errors::SendLog::new(sends.unwrap_or_default());
+    let errors: Vec<errors::CallErrors> =
+        record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
+    let calls: Vec<CallSummary> = record
+        .calls
+        .iter()
+        .zip(&errors)
+        .map(|(call, errors)| CallSummary {
+            agent: call.agent.clone(),
+            call: call.call,
+            warmup: call.warmup,
+            outcome: call.outcome,
+            error: call.error.clone(),
+            metrics: call::metrics(call, errors),
+        })
+        .collect();
+    let run = run::metrics(record, &calls, &errors, process);
+    RunMetrics { calls, run }
+}
+
+/// Reads an agent's record.
+pub fn read_record(path: &Path) -> Result<AgentRecord, MetricsError> {
+    let file = File::open(path).map_err(|error| MetricsError::new(path, &error))?;
+    serde_json::from_reader(BufReader::new(file)).map_err(|error| MetricsError::new(path, &error))
+}
+
+/// Reads the paced endpoint's log; `None` when there is none.
+pub fn read_sends(path: &Path) -> Result<Option<Vec<Send>>, MetricsError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(MetricsError::new(path, &error)),
+    };
+    csv::Reader::from_reader(BufReader::new(file))
+        .deserialize()
+        .collect::<Result<Vec<Send>, _>>()
+        .map(Some)
+        .map_err(|error| MetricsError::new(path, &error))
+}
+
+/// Nanoseconds from `earlier` to `later` in milliseconds, negative when they are the other way round.
+fn ms_between(earlier: u64, later: u64) -> f64 {
+    if later >= earlier { ms(later - earlier) } else { -ms(earlier - later) }
+}
+
+fn ms(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+/// `None` instead of a number that says nothing (division by zero).
+fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
+    let ratio = numerator / denominator;
+    (denominator != 0.0 && ratio.is_finite()).then_some(ratio)
 }
 
 /// Artifacts that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}: {reason}")]
 pub struct MetricsError {
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     pub reason: String,
+}
+
+impl MetricsError {
+    fn new(path: &Path, error: &impl ToString) -> Self {
+        Self { path: path.to_owned(), reason: error.to_string() }
+    }
 }

@@ -3,10 +3,30 @@
 //! Pure: reads no store, asks no server. Cells are kept small (a million of them fit in memory); what
 //! a cell means in full is resolved when it is needed, by [`Plan::spec`].
 
+mod canonical;
+pub mod filter;
+pub mod identity;
+mod matrix;
+pub mod name;
+mod order;
+mod resolve;
 pub mod spec;
+#[cfg(test)]
+mod tests;
+pub mod why;
 
-use crate::manifest::Study;
-use crate::manifest::study::Level;
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use crate::manifest::factor::{self, Place, RELOADING};
+use crate::manifest::source::{At, Problems};
+use crate::manifest::study::{Experiment, Level};
+use crate::manifest::{ManifestErrors, Study};
+pub use filter::{FilterError, Filters};
+use identity::Contents;
+use matrix::{Matrix, MatrixError};
+use resolve::Role;
 pub use spec::{CellSpec, SpecAgent};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
@@ -42,9 +62,80 @@ pub struct RunKey {
 #[derive(Debug)]
 pub struct Plan {
     study: Study,
+    /// One per experiment of the study.
+    matrices: Vec<Matrix>,
+    /// Per experiment and row of its matrix: the cell.
+    rows: Vec<Vec<u32>>,
+    cells: Vec<Cell>,
+    contents: Contents,
+}
+
+/// A distinct cell, and where it was seen first.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    id: CellId,
+    experiment: u32,
+    row: u32,
+    repeats: u32,
 }
 
 impl Plan {
+    /// Expands every experiment and merges identical cells. The errors are those of the manifest
+    /// that only show in the product: its size, selections that match nothing.
+    pub fn new(study: Study, filters: &Filters) -> Result<Self, ManifestErrors> {
+        let mut matrices = Vec::with_capacity(study.experiments.len());
+        let mut problems = Problems::new(&study.source);
+        for experiment in &study.experiments {
+            match Matrix::expand(experiment) {
+                Ok(matrix) => matrices.push(matrix),
+                Err(error) => report(&mut problems, experiment, &error),
+            }
+        }
+        problems.finish()?;
+        let contents = Contents::new(&study);
+        let mut cells: Vec<Cell> = Vec::new();
+        let mut known: HashMap<CellId, u32> = HashMap::new();
+        let mut rows = Vec::with_capacity(matrices.len());
+        for (index, (experiment, matrix)) in study.experiments.iter().zip(&mut matrices).enumerate()
+        {
+            if !filters.is_empty() {
+                matrix.retain(|matrix, row| {
+                    filters.matches(&experiment.name, |factor| {
+                        let axis = matrix.levels(row).find(|(name, _)| *name == factor);
+                        axis.map(|(_, level)| level).or_else(|| experiment.fixed.get(factor))
+                    })
+                });
+            }
+            let matrix = &*matrix;
+            let roles: Vec<Role<'_>> = matrix.axes.iter().map(|(name, _)| Role::of(name)).collect();
+            let fixed = fixed_roles(experiment);
+            let ids: Vec<CellId> = (0..matrix.rows())
+                .into_par_iter()
+                .map(|row| {
+                    let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
+                    let levels = fixed.iter().copied().chain(levels);
+                    let resolved = resolve::resolve(&study, experiment, levels);
+                    identity::id(&identity::document(&resolved, experiment, &contents))
+                })
+                .collect();
+            known.reserve(ids.len());
+            let mut members = Vec::with_capacity(ids.len());
+            for (row, id) in ids.into_iter().enumerate() {
+                let next = cells.len();
+                let cell = *known.entry(id).or_insert_with(|| small(next));
+                let repeats = experiment.settings.repeats;
+                if cell == small(next) {
+                    cells.push(Cell { id, experiment: small(index), row: small(row), repeats });
+                }
+                let merged = &mut cells[cell as usize];
+                merged.repeats = merged.repeats.max(repeats);
+                members.push(cell);
+            }
+            rows.push(members);
+        }
+        Ok(Self { study, matrices, rows, cells, contents })
+    }
+
     #[must_use]
     pub fn study(&self) -> &Study {
         &self.study
@@ -53,60 +144,286 @@ impl Plan {
     /// Number of distinct cells, after merging and filtering.
     #[must_use]
     pub fn cells(&self) -> usize {
-        todo!()
+        self.cells.len()
+    }
+
+    /// Number of distinct runs.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.cells.iter().map(|cell| u64::from(cell.repeats)).sum()
     }
 
     #[must_use]
-    pub fn id(&self, _cell: u32) -> CellId {
-        todo!()
+    pub fn id(&self, cell: u32) -> CellId {
+        self.cells[cell as usize].id
     }
 
-    /// Readable folder name, made of safe characters only, without the id.
+    /// The cell of this id.
     #[must_use]
-    pub fn name(&self, _cell: u32) -> String {
-        todo!()
+    pub fn find(&self, id: CellId) -> Option<u32> {
+        self.cells.iter().position(|cell| cell.id == id).map(small)
+    }
+
+    /// Readable folder name, made of safe characters only, without the id. May have several parts
+    /// joined by `/`, as the manifest's `cell_name` says.
+    #[must_use]
+    pub fn name(&self, cell: u32) -> String {
+        let (index, row) = self.home(cell);
+        let experiment = &self.study.experiments[index];
+        let levels: Vec<(&str, &Level)> = self.matrices[index].levels(row).collect();
+        let value = |factor: &str| {
+            let own = levels.iter().find(|(name, _)| *name == factor).map(|(_, level)| *level);
+            own.or_else(|| experiment.fixed.get(factor)).map_or_else(
+                || self.set_option(cell, factor).unwrap_or_else(|| "default".to_owned()),
+                |level| factor::show(factor, level),
+            )
+        };
+        name::name(experiment.settings.cell_name.as_deref(), value, &levels)
     }
 
     /// Repeats asked for (the largest of its experiments).
     #[must_use]
-    pub fn repeats(&self, _cell: u32) -> u32 {
-        todo!()
+    pub fn repeats(&self, cell: u32) -> u32 {
+        self.cells[cell as usize].repeats
+    }
+
+    /// The document whose digest is the cell's id, as canonical JSON (RFC 8785).
+    #[must_use]
+    pub fn document(&self, cell: u32) -> Vec<u8> {
+        let (experiment, resolved) = self.resolved(cell);
+        identity::document(&resolved, experiment, &self.contents)
+    }
+
+    /// [`Plan::document`], parsed.
+    #[must_use]
+    pub fn identity(&self, cell: u32) -> serde_json::Value {
+        // What was written as JSON a line ago is JSON.
+        serde_json::from_slice(&self.document(cell)).unwrap_or_default()
     }
 
     /// Everything needed to execute the cell.
     #[must_use]
-    pub fn spec(&self, _cell: u32) -> CellSpec {
-        todo!()
+    pub fn spec(&self, cell: u32) -> CellSpec {
+        let (experiment, resolved) = self.resolved(cell);
+        let identity = self.identity(cell);
+        spec::spec(&self.study, experiment, &resolved, identity)
+    }
+
+    /// What of the cell this version cannot execute, in words; empty: it can.
+    #[must_use]
+    pub fn not_built(&self, cell: u32) -> Vec<String> {
+        let (experiment, resolved) = self.resolved(cell);
+        spec::not_built(experiment, &resolved)
     }
 
     /// Cells of an experiment (index into the study's experiments), in the order of its matrix.
     #[must_use]
-    pub fn experiment_cells(&self, _experiment: usize) -> Vec<u32> {
-        todo!()
+    pub fn experiment_cells(&self, experiment: usize) -> Vec<u32> {
+        let mut seen = std::collections::HashSet::new();
+        self.rows[experiment].iter().copied().filter(|cell| seen.insert(*cell)).collect()
+    }
+
+    /// Cells of an experiment with their levels, in the order of its matrix; merged cells recur.
+    pub fn experiment_rows(
+        &self,
+        experiment: usize,
+    ) -> impl Iterator<Item = (u32, Vec<(&str, &Level)>)> {
+        let matrix = &self.matrices[experiment];
+        let rows = self.rows[experiment].iter().enumerate();
+        rows.map(|(row, cell)| (*cell, matrix.levels(row).collect()))
     }
 
     /// Experiments that a cell belongs to.
     #[must_use]
-    pub fn experiments_of(&self, _cell: u32) -> Vec<usize> {
-        todo!()
+    pub fn experiments_of(&self, cell: u32) -> Vec<usize> {
+        (0..self.rows.len()).filter(|index| self.rows[*index].contains(&cell)).collect()
     }
 
-    /// The cell's levels in this experiment: axis name and level, in the order of the axes.
+    /// The cell's levels in this experiment: axis name and level, in the order of the axes. Empty
+    /// when the cell is not in it.
     #[must_use]
-    pub fn levels(&self, _experiment: usize, _cell: u32) -> Vec<(String, Level)> {
-        todo!()
+    pub fn levels(&self, experiment: usize, cell: u32) -> Vec<(String, Level)> {
+        let Some(row) = self.rows[experiment].iter().position(|member| *member == cell) else {
+            return Vec::new();
+        };
+        self.matrices[experiment]
+            .levels(row)
+            .map(|(name, level)| (name.to_owned(), level.clone()))
+            .collect()
     }
 
     /// All factors of a cell under their names, normalised and readable (`throttle` → `60 tok/s`,
     /// `read_buffer` → `64 KiB`, a default → `default`): the factor columns of exports and tables.
     #[must_use]
-    pub fn factors(&self, _cell: u32) -> Vec<(String, String)> {
-        todo!()
+    pub fn factors(&self, cell: u32) -> Vec<(String, String)> {
+        let (index, row) = self.home(cell);
+        let experiment = &self.study.experiments[index];
+        let levels: HashMap<&str, &Level> = self.matrices[index].levels(row).collect();
+        let level = |name: &str| levels.get(name).copied().or_else(|| experiment.fixed.get(name));
+        let mut factors: Vec<(String, String)> = Vec::new();
+        for name in
+            ["runtime", "scenario", "model", "read_buffer", "throttle", "max_tokens", "concurrency"]
+        {
+            let shown = match (name, level(name)) {
+                (_, Some(level)) if *level != Level::Default => factor::show(name, level),
+                ("model", _) => self.models(cell),
+                ("max_tokens", _) => experiment
+                    .settings
+                    .max_tokens
+                    .map_or_else(|| "default".to_owned(), |limit| limit.to_string()),
+                ("scenario", _) => String::new(),
+                _ => factor::show(name, &Level::Default),
+            };
+            factors.push((name.to_owned(), shown));
+        }
+        for name in self.further_factors() {
+            let shown = match level(name) {
+                Some(level) if *level != Level::Default => factor::show(name, level),
+                _ => self
+                    .set_option(cell, name)
+                    .unwrap_or_else(|| factor::show(name, &Level::Default)),
+            };
+            factors.push((name.to_owned(), shown));
+        }
+        factors
     }
 
     /// All runs in the order in which they are to be executed.
     #[must_use]
     pub fn order(&self) -> Vec<RunKey> {
-        todo!()
+        let mut items: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
+        for (index, cell) in self.cells.iter().enumerate() {
+            let experiment = cell.experiment as usize;
+            let reload = self.reload_key(experiment, cell.row as usize);
+            items[experiment].push(order::Item {
+                cell: small(index),
+                repeats: cell.repeats,
+                reload,
+            });
+        }
+        let mut runs = Vec::new();
+        for (index, items) in items.iter().enumerate() {
+            let settings = &self.study.experiments[index].settings;
+            runs.extend(order::order(settings.order, items, settings.order_seed, index));
+        }
+        runs
+    }
+
+    /// How often consecutive runs of the order differ in what makes a server load a model.
+    #[must_use]
+    pub fn reloads(&self, order: &[RunKey]) -> usize {
+        let key = |run: &RunKey| {
+            let (experiment, row) = self.home(run.cell);
+            (experiment, self.reload_key(experiment, row))
+        };
+        order.windows(2).filter(|pair| key(&pair[0]) != key(&pair[1])).count()
+    }
+
+    fn resolved(&self, cell: u32) -> (&Experiment, resolve::Resolved<'_>) {
+        let (index, row) = self.home(cell);
+        let experiment = &self.study.experiments[index];
+        let fixed = fixed_roles(experiment);
+        let levels = self.matrices[index].levels(row).map(|(name, level)| (Role::of(name), level));
+        let levels = fixed.into_iter().chain(levels);
+        (experiment, resolve::resolve(&self.study, experiment, levels))
+    }
+
+    fn home(&self, cell: u32) -> (usize, usize) {
+        let cell = self.cells[cell as usize];
+        (cell.experiment as usize, cell.row as usize)
+    }
+
+    /// Equal for rows that a server serves with the same loaded model.
+    fn reload_key(&self, experiment: usize, row: usize) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let matrix = &self.matrices[experiment];
+        let mut hash = DefaultHasher::new();
+        for ((name, _), index) in matrix.axes.iter().zip(matrix.row(row)) {
+            let option = name.rsplit('.').next().unwrap_or(name);
+            if ["model", "scenario"].contains(&name.as_str()) || RELOADING.contains(&option) {
+                (name, index).hash(&mut hash);
+            }
+        }
+        hash.finish()
+    }
+
+    /// Factors that some experiment varies or fixes, beyond those that every cell has.
+    fn further_factors(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for experiment in &self.study.experiments {
+            for name in experiment.axes.keys().chain(experiment.fixed.keys()) {
+                let place = factor::lookup(name).map(|factor| factor.place);
+                let common = matches!(place, Some(Place::Run | Place::Client));
+                if !common && !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
+            }
+        }
+        names
+    }
+
+    /// The models of a cell's agents, without repetition.
+    fn models(&self, cell: u32) -> String {
+        let mut models: Vec<String> = Vec::new();
+        for agent in self.spec(cell).agents {
+            if !models.contains(&agent.model) {
+                models.push(agent.model);
+            }
+        }
+        models.join(" + ")
+    }
+
+    /// The value that the agents' own options give an option, if they agree on one.
+    fn set_option(&self, cell: u32, name: &str) -> Option<String> {
+        if !factor::is_option(name) {
+            return None;
+        }
+        let spec = self.spec(cell);
+        let mut values = spec.agents.iter().filter_map(|agent| agent.options.get(name));
+        let first = values.next()?;
+        let text = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        values.all(|value| value == first).then(|| text(first))
+    }
+}
+
+fn fixed_roles(experiment: &Experiment) -> Vec<(Role<'_>, &Level)> {
+    experiment.fixed.iter().map(|(name, level)| (Role::of(name), level)).collect()
+}
+
+/// Cells, rows and experiments are counted in 32 bits; `max_runs` keeps them far below.
+fn small(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn report(problems: &mut Problems<'_>, experiment: &Experiment, error: &MatrixError) {
+    let section = At::ROOT.key("experiment");
+    let at = section.key(&experiment.name);
+    match error {
+        MatrixError::TooLarge { product, runs, limit } => {
+            let message = format!(
+                "experiment `{}` has {runs} runs, more than the {limit} allowed: {product}",
+                experiment.name
+            );
+            let help = "narrow the matrix, or raise `max_runs` (in [defaults] or here)";
+            problems.key(&at.key("matrix"), message, Some(help.into()));
+        }
+        MatrixError::ExcludeMatchesNothing(index) => {
+            let message = "this exclude matches no cell";
+            let help =
+                "another exclude or a zip leaves no such cell; remove it or correct its levels";
+            problems.value(&at.key("exclude").index(*index), message, Some(help.into()));
+        }
+        MatrixError::OverrideMatchesNothing(index) => {
+            let message = "this override matches no cell";
+            let help = "an exclude or a zip leaves no such cell; remove it or correct its levels";
+            problems.value(&at.key("override").index(*index), message, Some(help.into()));
+        }
+        MatrixError::Empty => {
+            let message = format!("every cell of experiment `{}` is excluded", experiment.name);
+            problems.key(&at.key("exclude"), message, None);
+        }
     }
 }

@@ -1,9 +1,15 @@
 //! A cell in full: what its runs must do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
-use crate::manifest::study::{Endpoint, Options, Probes, Retry, RuntimeCommand};
+use crate::manifest::Study;
+use crate::manifest::study::{
+    Control, Endpoint, Experiment, ExperimentKind, OpenAiApi, Options, PacedProtocol, Probes,
+    Retry, RuntimeCommand,
+};
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]
@@ -15,7 +21,7 @@ pub struct CellSpec {
     /// How to start it, if it is a user's.
     pub command: Option<RuntimeCommand>,
     /// The runtime's own settings (`event_loop`, `json`, …), default levels left out.
-    pub variant: std::collections::BTreeMap<String, serde_json::Value>,
+    pub variant: BTreeMap<String, serde_json::Value>,
     pub scenario: String,
     /// One entry per concurrent stream: copies are expanded (`collector`, `collector-2`, …).
     pub agents: Vec<SpecAgent>,
@@ -47,4 +53,111 @@ pub struct SpecAgent {
     /// Options sent to the server; empty: its defaults.
     pub options: Options,
     pub max_tokens: Option<u32>,
+}
+
+pub(super) fn spec(
+    study: &Study,
+    experiment: &Experiment,
+    resolved: &Resolved<'_>,
+    identity: serde_json::Value,
+) -> CellSpec {
+    let settings = &experiment.settings;
+    CellSpec {
+        identity,
+        runtime: resolved.runtime.to_owned(),
+        command: study.runtimes.get(resolved.runtime).cloned(),
+        variant: resolved
+            .variant
+            .iter()
+            .map(|(name, level)| ((*name).to_owned(), level.json()))
+            .collect(),
+        scenario: resolved.scenario.to_owned(),
+        agents: streams(&resolved.agents),
+        read_buffer: resolved.read_buffer,
+        throttle: resolved.throttle,
+        warmup: settings.warmup,
+        probes: experiment.probes.clone(),
+        vary_prompt: settings.vary_prompt,
+        vary_seed: settings.vary_seed,
+        timeout: settings.timeout,
+        retry: settings.retry.clone(),
+        not_built: not_built(experiment, resolved),
+    }
+}
+
+fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
+    let taken: Vec<&str> = agents.iter().map(|agent| agent.agent.agent.as_str()).collect();
+    let mut streams = Vec::new();
+    for agent in agents {
+        let name = &agent.agent.agent;
+        for copy in 1..=agent.count {
+            let mut stream = if copy == 1 { name.clone() } else { format!("{name}-{copy}") };
+            // An agent may be called what the copy of another would be.
+            while copy > 1 && taken.contains(&stream.as_str()) {
+                stream.push('x');
+            }
+            streams.push(SpecAgent {
+                name: stream,
+                endpoint_name: agent.agent.endpoint.clone(),
+                endpoint: agent.endpoint.clone(),
+                api: api(agent.endpoint),
+                model: agent.model.to_owned(),
+                prompt: agent.agent.prompt.clone(),
+                options: agent
+                    .options
+                    .iter()
+                    .flatten()
+                    .map(|(name, value)| ((*name).to_owned(), value.json()))
+                    .collect(),
+                max_tokens: agent.max_tokens,
+            });
+        }
+    }
+    streams
+}
+
+fn api(endpoint: &Endpoint) -> Api {
+    match endpoint {
+        Endpoint::Ollama { .. } => Api::Ollama,
+        Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => Api::OpenaiChat,
+        Endpoint::OpenAi { api: OpenAiApi::Completions, .. } => Api::OpenaiCompletions,
+        Endpoint::Simulated(pacing) => match pacing.protocol {
+            PacedProtocol::Ollama => Api::Ollama,
+            PacedProtocol::OpenaiChat => Api::OpenaiChat,
+            PacedProtocol::OpenaiCompletions => Api::OpenaiCompletions,
+        },
+    }
+}
+
+/// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
+/// be written before the instrument exists.
+pub(super) fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec<String> {
+    let mut missing = Vec::new();
+    match experiment.kind {
+        ExperimentKind::Scenario => {}
+        ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
+        ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
+    }
+    if resolved.runtime == "python" {
+        missing.push("the python runtime".to_owned());
+    }
+    if resolved.runtime == "rust" && !resolved.variant.is_empty() {
+        let names: Vec<&str> = resolved.variant.keys().copied().collect();
+        missing.push(format!("{} in the rust runtime", names.join(", ")));
+    }
+    let probes = &experiment.probes;
+    for (name, on) in [
+        ("loop_lag", probes.loop_lag.is_some()),
+        ("gpu", probes.gpu.is_some()),
+        ("host", probes.host.is_some()),
+        ("flamegraph", probes.flamegraph),
+    ] {
+        if on {
+            missing.push(format!("the {name} probe"));
+        }
+    }
+    if experiment.controls.contains(&Control::Idle) {
+        missing.push("the idle control".to_owned());
+    }
+    missing
 }

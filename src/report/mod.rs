@@ -1,1 +1,25 @@
-//! (to come)
+//! Reports, cell pages and tables from what is stored, again and again, without running anything.
+//!
+//! Every number in a report comes from stored runs: names that do not exist, empty selections and
+//! missing or stale runs are errors. Reads no clock and asks no server; writing files and finding
+//! templates is left to `cli`.
+
+mod cell_table;
+mod collect;
+mod completeness;
+mod context;
+pub mod data;
+mod escape;
+mod format;
+mod functions;
+mod render;
+mod select;
+pub mod tidy;
+
+#[cfg(test)]
+mod tests;
+
+pub use collect::collect;
+pub use completeness::{Missing, Stale};
+pub use data::Data;
+pub use render::{GENERAL, RenderError, Template, TemplateError, cells, study};

@@ -1,5 +1,27 @@
 //! What is kept of runs: layout, sealed records, journal, lock, verification.
 //!
-//! Knows nothing of manifests; reports and plans read what lies here.
+//! A run exists whole or not at all: it is written beside its place and one rename makes it exist.
+//! Nothing here deletes a run; what is set aside is moved. Knows nothing of manifests; reports and
+//! plans read what lies here.
 
+pub mod digest;
+mod error;
+pub mod executed;
+pub mod failed;
+mod index;
+pub mod journal;
+mod layout;
+mod lock;
 pub mod record;
+pub mod seal;
+mod staleness;
+pub mod verify;
+
+pub use error::StoreError;
+pub use index::{Damaged, Store};
+pub use layout::{Layout, partial_folder, set_aside};
+pub use lock::{Holder, Lock, holder};
+pub use staleness::staleness;
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,9 @@
 //!
 //! The branches for Windows cannot be tested where this project is built; what they lack is said.
 
+pub mod disk;
+pub mod process;
+
 /// Nanoseconds of the machine's monotonic clock, shared by all processes (`CLOCK_MONOTONIC`).
 #[cfg(unix)]
 #[must_use]

@@ -1,0 +1,16 @@
+//! `runner completions`: for the shell.
+
+use clap::CommandFactory;
+
+use super::{CommandResult, exit};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    shell: clap_complete::Shell,
+}
+
+pub fn run(args: &Args) -> CommandResult {
+    let mut command = super::Cli::command();
+    clap_complete::generate(args.shell, &mut command, "runner", &mut std::io::stdout());
+    Ok(exit::DONE)
+}

@@ -1,0 +1,87 @@
+//! `runner exec`: a plan → sealed runs.
+
+use std::io::{IsTerminal as _, Write};
+
+use super::{CommandResult, Failure, StudyArgs, exit};
+use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
+use crate::progress::Progress;
+use crate::store::StoreError;
+
+/// Make every planned run that does not exist yet
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// Start although servers, models or disk space are missing
+    #[arg(long)]
+    skip_preflight: bool,
+    /// Measure runs again whose circumstances changed (model, server, agent code, machine); the old
+    /// ones are kept under superseded/
+    #[arg(long, conflicts_with = "accept_stale")]
+    rerun_stale: bool,
+    /// Count such runs as done without listing them
+    #[arg(long)]
+    accept_stale: bool,
+    /// One JSON object per event on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> CommandResult {
+    let plan = args.study.plan()?;
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::error(exit::INTERNAL, ExecError::Program(error)))?;
+    let settings = Settings {
+        results: args.study.results.clone(),
+        skip_preflight: args.skip_preflight,
+        stale: match (args.rerun_stale, args.accept_stale) {
+            (true, _) => Stale::Rerun,
+            (false, true) => Stale::Accept,
+            (false, false) => Stale::List,
+        },
+        limits: Limits::default(),
+        program,
+    };
+    let cancel = Cancel::default();
+    let asked = cancel.clone();
+    ctrlc::set_handler(move || asked.ask())
+        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+
+    let mut progress: Progress<Box<dyn Write>> = if args.json {
+        Progress::json(Box::new(std::io::stdout()))
+    } else if std::io::stderr().is_terminal() {
+        Progress::bars()
+    } else {
+        Progress::lines(Box::new(std::io::stderr()))
+    };
+    let summary = execute::execute(&plan, &settings, &cancel, &mut |event| progress.hear(&event))
+        .map_err(failure)?;
+    drop(progress);
+    Ok(code(&summary))
+}
+
+fn code(summary: &Summary) -> u8 {
+    if summary.interrupted {
+        exit::INTERRUPTED
+    } else if summary.is_complete() {
+        exit::DONE
+    } else {
+        exit::RUNS_FAILED
+    }
+}
+
+fn failure(error: ExecError) -> Failure {
+    match &error {
+        ExecError::Preflight(findings) => {
+            let list: Vec<String> = findings.iter().map(|finding| format!("- {finding}")).collect();
+            let message = format!("{error}:\n{}", list.join("\n"));
+            let help = "--skip-preflight starts all the same";
+            Failure::new(exit::PREFLIGHT_FAILED, message, Some(help))
+        }
+        ExecError::Store(StoreError::Locked { .. }) => {
+            let help = "wait for it, or end it; `runner status` shows how far it is";
+            Failure::new(exit::INTERNAL, &error, Some(help))
+        }
+        _ => Failure::error(exit::INTERNAL, error),
+    }
+}

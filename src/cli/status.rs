@@ -1,0 +1,148 @@
+//! `runner status`: what is done, what failed, what is missing, and who works on it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::{CommandResult, Failure, StudyArgs, exit};
+use crate::plan::Plan;
+use crate::store::{Holder, Store, failed, holder};
+
+/// Show how far a study is; needs no lock and asks no server
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Status {
+    study: String,
+    /// The exec that is at work, if one is.
+    holder: Option<Holder>,
+    /// In the order of the manifest; a cell of two experiments counts under both.
+    experiments: Vec<Row>,
+    /// Over distinct runs.
+    total: Row,
+    /// Run folders whose records cannot be trusted.
+    damaged: Vec<String>,
+}
+
+/// Counts of runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+struct Row {
+    name: String,
+    done: u32,
+    /// Not done, and at least one attempt failed.
+    failed: u32,
+    /// Not done, never failed.
+    missing: u32,
+    /// Of those not done: this version cannot make them.
+    not_built: u32,
+}
+
+pub fn run(args: &Args) -> CommandResult {
+    let plan = args.study.plan()?;
+    let name = plan.study().results_name();
+    let store = Store::open(&args.study.results, &name)
+        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    let status = status(&plan, &store);
+    let text = if args.json {
+        serde_json::to_string_pretty(&status)
+            .map_err(|error| Failure::error(exit::INTERNAL, error))?
+            + "\n"
+    } else {
+        table(&status)
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    Ok(exit::DONE)
+}
+
+fn status(plan: &Plan, store: &Store) -> Status {
+    let mut failures: HashMap<(String, u32), u32> = HashMap::new();
+    for (_, failure) in failed::all(store.layout()) {
+        if let Some(cell) = failure.cell {
+            *failures.entry((cell, failure.repeat)).or_default() += 1;
+        }
+    }
+    let row = |name: &str, cells: &mut dyn Iterator<Item = u32>| {
+        let mut row = Row { name: name.to_owned(), ..Row::default() };
+        for cell in cells {
+            count(plan, store, &failures, cell, &mut row);
+        }
+        row
+    };
+    let study = plan.study();
+    let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
+        row(&experiment.name, &mut plan.experiment_cells(index).into_iter())
+    });
+    Status {
+        study: study.results_name(),
+        holder: holder(store.layout()),
+        experiments: experiments.collect(),
+        total: row("total", &mut (0..).take(plan.cells())),
+        damaged: store
+            .damaged()
+            .iter()
+            .map(|damaged| format!("{}: {}", damaged.folder.display(), damaged.reason))
+            .collect(),
+    }
+}
+
+fn count(
+    plan: &Plan,
+    store: &Store,
+    failures: &HashMap<(String, u32), u32>,
+    cell: u32,
+    row: &mut Row,
+) {
+    let id = plan.id(cell).hex();
+    let runs = store.runs(&id);
+    let repeats = 1..=plan.repeats(cell);
+    let absent: Vec<u32> = repeats.clone().filter(|repeat| !runs.contains_key(repeat)).collect();
+    let absences = u32::try_from(absent.len()).unwrap_or(u32::MAX);
+    row.done += plan.repeats(cell) - absences;
+    if absent.is_empty() {
+        return;
+    }
+    if !plan.spec(cell).not_built.is_empty() {
+        row.not_built += absences;
+    }
+    for repeat in absent {
+        match failures.contains_key(&(id.clone(), repeat)) {
+            true => row.failed += 1,
+            false => row.missing += 1,
+        }
+    }
+}
+
+fn table(status: &Status) -> String {
+    let rows = status.experiments.iter().chain([&status.total]);
+    let width = rows.clone().map(|row| row.name.chars().count()).max().unwrap_or(0).max(10);
+    let mut text = format!("{}\n", status.study);
+    let _ =
+        writeln!(text, "{:width$}  {:>6}  {:>6}  {:>7}", "experiment", "done", "failed", "missing");
+    for row in rows {
+        let Row { name, done, failed, missing, not_built } = row;
+        let _ = write!(text, "{name:width$}  {done:>6}  {failed:>6}  {missing:>7}");
+        if *not_built > 0 {
+            let _ = write!(text, "  ({not_built} not yet built)");
+        }
+        text.push('\n');
+    }
+    for damaged in &status.damaged {
+        let _ = writeln!(text, "damaged: {damaged}");
+    }
+    let _ = match &status.holder {
+        Some(holder) => writeln!(text, "exec is at work: {holder}"),
+        None => writeln!(text, "no exec is at work"),
+    };
+    text
+}

@@ -1,0 +1,51 @@
+//! The study a command works on: manifest, profile, filters, results; resolved in one place.
+
+use std::path::PathBuf;
+
+use super::{Failure, exit};
+use crate::manifest::{self, LoadError, Study};
+use crate::plan::{Filters, Plan};
+
+/// Shared by all commands that take a manifest.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StudyArgs {
+    /// The manifest, e.g. experiments/quickstart.toml
+    pub manifest: PathBuf,
+    /// Apply this profile of the manifest
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Only these cells: experiment=NAME, factor=value, factor~text, joined by commas (and);
+    /// repeated flags are alternatives (or)
+    #[arg(long = "filter", value_name = "EXPR")]
+    pub filters: Vec<String>,
+    /// Folder of the results
+    #[arg(long, default_value = "results", env = "RUNNER_RESULTS")]
+    pub results: PathBuf,
+}
+
+impl StudyArgs {
+    /// Loads and checks the manifest and applies the profile.
+    pub fn study(&self) -> Result<Study, Failure> {
+        manifest::load(&self.manifest, self.profile.as_deref()).map_err(|error| {
+            let code = match &error {
+                LoadError::Read { .. } | LoadError::UnknownProfile { .. } => exit::USAGE,
+                LoadError::Invalid(_) => exit::INVALID_MANIFEST,
+            };
+            Failure::diagnostic(code, error)
+        })
+    }
+
+    /// Loads the study, plans it and applies the filters.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let study = self.study()?;
+        let filters = Filters::parse(&self.filters, &study)
+            .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
+        let plan = Plan::new(study, &filters)
+            .map_err(|errors| Failure::diagnostic(exit::INVALID_MANIFEST, errors))?;
+        if plan.cells() == 0 {
+            let message = format!("no cell matches --filter {}", self.filters.join(" --filter "));
+            return Err(Failure::new(exit::USAGE, message, None));
+        }
+        Ok(plan)
+    }
+}

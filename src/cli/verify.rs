@@ -1,0 +1,108 @@
+//! `runner verify`: re-hash everything that was sealed, and name what the plan misses.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::{CommandResult, Failure, StudyArgs, exit};
+use crate::plan::Plan;
+use crate::store::verify::{self, Finding, Verification, Wrong};
+use crate::store::{Layout, Store};
+
+/// Check stored runs against their digests, and the plan against the stored runs
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub study: StudyArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Result {
+    study: String,
+    #[serde(flatten)]
+    verification: Verification,
+    absent: Vec<Absent>,
+}
+
+/// Planned runs of a cell that do not exist.
+#[derive(Serialize)]
+struct Absent {
+    cell: String,
+    name: String,
+    repeats: Vec<u32>,
+    /// This version cannot make them, which is no fault of the results.
+    not_built: bool,
+}
+
+pub fn run(args: &Args) -> CommandResult {
+    let plan = args.study.plan()?;
+    let failure = |error| Failure::error(exit::INTERNAL, error);
+    let study = plan.study().results_name();
+    let layout = Layout::new(&args.study.results, &study).map_err(failure)?;
+    let verification = verify::verify(&layout).map_err(failure)?;
+    let store = Store::open(&args.study.results, &study).map_err(failure)?;
+    let result = Result { study, verification, absent: absent(&plan, &store) };
+    let text = if args.json {
+        serde_json::to_string_pretty(&result)
+            .map_err(|error| Failure::error(exit::INTERNAL, error))?
+            + "\n"
+    } else {
+        list(&result)
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    let sound = result.verification.findings.is_empty();
+    let complete = result.absent.iter().all(|cell| cell.not_built);
+    Ok(if sound && complete { exit::DONE } else { exit::VERIFICATION_FAILED })
+}
+
+fn absent(plan: &Plan, store: &Store) -> Vec<Absent> {
+    (0..)
+        .take(plan.cells())
+        .filter_map(|cell| {
+            let id = plan.id(cell);
+            let runs = store.runs(&id.hex());
+            let repeats: Vec<u32> =
+                (1..=plan.repeats(cell)).filter(|repeat| !runs.contains_key(repeat)).collect();
+            (!repeats.is_empty()).then(|| Absent {
+                cell: id.hex(),
+                name: plan.name(cell),
+                repeats,
+                not_built: !plan.spec(cell).not_built.is_empty(),
+            })
+        })
+        .collect()
+}
+
+fn list(result: &Result) -> String {
+    let mut text = String::new();
+    for Finding { run, what } in &result.verification.findings {
+        let _ = match what {
+            Wrong::Changed { file } => writeln!(text, "changed: {run}/{file}"),
+            Wrong::Missing { file } => writeln!(text, "missing: {run}/{file}"),
+            Wrong::Added { file } => writeln!(text, "added: {run}/{file}"),
+            Wrong::Record { reason } => writeln!(text, "unreadable: {run}: {reason}"),
+            Wrong::Gone => writeln!(text, "gone: {run} was sealed by the journal's word"),
+        };
+    }
+    for Absent { cell, name, repeats, not_built } in &result.absent {
+        let repeats: Vec<String> = repeats.iter().map(u32::to_string).collect();
+        let why = if *not_built { " (not yet built)" } else { "" };
+        let short = cell.get(..8).unwrap_or(cell);
+        let _ = writeln!(text, "absent{why}: {name} {short}, repeats {}", repeats.join(", "));
+    }
+    let Verification { runs, files, bytes, findings } = &result.verification;
+    let megabytes = *bytes as f64 / 1e6;
+    let _ = writeln!(
+        text,
+        "{}: {runs} runs, {files} files, {megabytes:.1} MB hashed, {} findings",
+        result.study,
+        findings.len()
+    );
+    text
+}

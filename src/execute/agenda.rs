@@ -1,0 +1,206 @@
+//! The plan against the store: what is done, what is to do, what is stale.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::ExecEvent;
+use super::session::{Stale, Summary};
+use super::surroundings::Surroundings;
+use crate::manifest::Study;
+use crate::plan::{CellSpec, Plan, RunKey};
+use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
+use crate::store::{Store, staleness};
+
+/// Runs of a plan by what is to happen with them.
+#[derive(Debug)]
+pub struct Agenda {
+    pub done: usize,
+    /// In the plan's order.
+    pub todo: Vec<RunKey>,
+    /// Cells with runs to do, in full.
+    specs: HashMap<u32, CellSpec>,
+    /// Cells with runs that this version cannot make.
+    not_built: Vec<NotBuilt>,
+}
+
+#[derive(Debug)]
+struct NotBuilt {
+    name: String,
+    runs: usize,
+    reason: String,
+}
+
+/// Finished runs whose evidence differs from today's, with the differences.
+pub type StaleRuns = BTreeMap<RunKey, Vec<String>>;
+
+impl Agenda {
+    #[must_use]
+    pub fn new(plan: &Plan, store: &Store) -> Self {
+        let ids: Vec<String> = cells(plan).map(|cell| plan.id(cell).hex()).collect();
+        let order = plan.order();
+        let planned = order.len();
+        let missing: Vec<RunKey> = order
+            .into_iter()
+            .filter(|run| !store.runs(&ids[run.cell as usize]).contains_key(&run.repeat))
+            .collect();
+        let mut agenda = Self {
+            done: planned - missing.len(),
+            todo: Vec::new(),
+            specs: HashMap::new(),
+            not_built: Vec::new(),
+        };
+        agenda.add(plan, missing);
+        agenda
+    }
+
+    /// Adds runs to do, apart from those that cannot be made.
+    fn add(&mut self, plan: &Plan, runs: Vec<RunKey>) {
+        let mut not_built: BTreeMap<u32, NotBuilt> = BTreeMap::new();
+        for run in runs {
+            let spec = self.specs.entry(run.cell).or_insert_with(|| plan.spec(run.cell));
+            if spec.not_built.is_empty() {
+                self.todo.push(run);
+            } else {
+                let entry = not_built.entry(run.cell).or_insert_with(|| NotBuilt {
+                    name: plan.name(run.cell),
+                    runs: 0,
+                    reason: spec.not_built.join("; "),
+                });
+                entry.runs += 1;
+            }
+        }
+        self.specs.retain(|cell, _| !not_built.contains_key(cell));
+        self.not_built.extend(not_built.into_values());
+    }
+
+    /// Moves stale runs from the done ones to those to do, and puts all into the plan's order.
+    pub fn add_stale(&mut self, plan: &Plan, stale: &StaleRuns) {
+        let before = self.todo.len();
+        self.add(plan, stale.keys().copied().collect());
+        self.done -= self.todo.len() - before;
+        let wanted: HashSet<RunKey> = self.todo.drain(..).collect();
+        self.todo = plan.order().into_iter().filter(|run| wanted.contains(run)).collect();
+    }
+
+    /// The cells with runs to do.
+    pub fn specs(&self) -> impl Iterator<Item = &CellSpec> {
+        self.specs.values()
+    }
+
+    /// A cell with runs to do.
+    #[must_use]
+    pub fn spec(&self, cell: u32) -> Option<&CellSpec> {
+        self.specs.get(&cell)
+    }
+
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let not_built = self.not_built.iter().map(|cell| cell.runs).sum();
+        Summary { not_built, ..Summary::default() }
+    }
+
+    /// Says what will not be done, and what should be known before.
+    pub fn tell(
+        &self,
+        policy: Stale,
+        stale: &StaleRuns,
+        store: &Store,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) {
+        for damaged in store.damaged() {
+            let folder = store.layout().relative(&damaged.folder);
+            emit(ExecEvent::Note { message: format!("{folder} is damaged: {}", damaged.reason) });
+        }
+        if policy == Stale::List && !stale.is_empty() {
+            emit(ExecEvent::Note { message: stale_note(stale) });
+        }
+        for cell in &self.not_built {
+            emit(ExecEvent::NotBuilt {
+                name: cell.name.clone(),
+                runs: cell.runs,
+                reason: cell.reason.clone(),
+            });
+        }
+    }
+}
+
+fn stale_note(stale: &StaleRuns) -> String {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in stale.values().flatten() {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let reasons: Vec<String> =
+        reasons.iter().map(|(reason, runs)| format!("{reason} ({runs} runs)")).collect();
+    format!(
+        "{} finished runs were measured under other circumstances: {}; --rerun-stale measures them \
+         again, --accept-stale keeps them",
+        stale.len(),
+        reasons.join(", ")
+    )
+}
+
+/// Finished runs of the plan that are stale today. Cells that cannot be made today are passed over.
+#[must_use]
+pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> StaleRuns {
+    let mut stale = StaleRuns::new();
+    for cell in cells(plan) {
+        let runs = store.runs(&plan.id(cell).hex());
+        if runs.is_empty() {
+            continue;
+        }
+        let spec = plan.spec(cell);
+        surroundings.meet_runtime(&spec, plan.study());
+        let today = surroundings.evidence(&spec);
+        for (&repeat, record) in runs.range(..=plan.repeats(cell)) {
+            let differences = staleness(&record.evidence, &today);
+            if !differences.is_empty() {
+                stale.insert(RunKey { cell, repeat }, differences);
+            }
+        }
+    }
+    stale
+}
+
+/// Every cell of the plan that this version can make, in full.
+#[must_use]
+pub fn all_specs(plan: &Plan) -> Vec<CellSpec> {
+    cells(plan).map(|cell| plan.spec(cell)).filter(|spec| spec.not_built.is_empty()).collect()
+}
+
+/// The plan as it is kept in `plan.json`.
+#[must_use]
+pub fn executed_plan(plan: &Plan) -> ExecutedPlan {
+    let study: &Study = plan.study();
+    let mut cells: Vec<PlannedCell> = cells(plan)
+        .map(|cell| PlannedCell {
+            id: plan.id(cell).hex(),
+            name: plan.name(cell),
+            repeats: plan.repeats(cell),
+            experiments: Vec::new(),
+        })
+        .collect();
+    let now = crate::os::utc_now();
+    let mut hypotheses = BTreeMap::new();
+    for (index, experiment) in study.experiments.iter().enumerate() {
+        for cell in plan.experiment_cells(index) {
+            cells[cell as usize].experiments.push(experiment.name.clone());
+        }
+        for hypothesis in &experiment.hypotheses {
+            let name = format!("{}/{}", experiment.name, hypothesis.name);
+            hypotheses.insert(name, Declared::new(&now, &hypothesis.criterion));
+        }
+    }
+    ExecutedPlan {
+        format: PLAN_FORMAT,
+        study: study.name.clone(),
+        profile: study.profile.clone(),
+        executed: now,
+        digest: executed::cells_digest(&cells),
+        manifest: study.source.text.to_string(),
+        cells,
+        hypotheses,
+    }
+}
+
+fn cells(plan: &Plan) -> impl Iterator<Item = u32> {
+    (0..).take(plan.cells())
+}

@@ -1,0 +1,275 @@
+//! One attempt at one run: from an empty folder to a sealed run, or to a kept failure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::fault::AttemptFault;
+use super::paced::PacedServers;
+use super::process::{Supervision, supervise};
+use super::request::Request;
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
+use crate::agent::protocol::{AgentRecord, Spec};
+use crate::manifest::study::RetryOn;
+use crate::metrics;
+use crate::os;
+use crate::plan::CellSpec;
+use crate::store::failed::{self, FAILURE_FORMAT, Failure};
+use crate::store::journal::{Journal, What};
+use crate::store::record::{Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
+use crate::store::{Layout, StoreError, partial_folder, seal};
+
+/// File of the protocol's spec in the run's folder.
+pub(super) const SPEC_FILE: &str = "spec.json";
+/// File of the runtime's standard error in the run's folder.
+pub(super) const LOG_FILE: &str = "agent.log";
+
+/// What is to be made and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    pub layout: &'a Layout,
+    pub cell: &'a CellSpec,
+    /// 32 hex digits.
+    pub id: &'a str,
+    pub name: &'a str,
+    /// Folder of the cell below `runs`.
+    pub folder: &'a Path,
+    pub repeat: u32,
+    pub attempt: u32,
+}
+
+/// What an attempt works with.
+pub struct Means<'a> {
+    /// This program, for the Rust runtime.
+    pub program: &'a Path,
+    /// Where a user's runtime is started and its relative paths begin.
+    pub study_folder: &'a Path,
+    pub paced: &'a PacedServers,
+    pub limits: &'a Limits,
+    pub cancel: &'a Cancel,
+    pub journal: &'a mut Journal,
+    pub emit: &'a mut dyn FnMut(ExecEvent),
+}
+
+impl std::fmt::Debug for Means<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Means").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Ended {
+    Sealed {
+        wall: Duration,
+        metrics: Metrics,
+    },
+    Failed {
+        message: String,
+        retry_cause: Option<RetryOn>,
+        cancelled: bool,
+        /// Where what it left lies.
+        kept: PathBuf,
+    },
+}
+
+/// Makes the attempt. An error means that nothing more can be stored; what the attempt left then
+/// stays where it is and is set aside by the next exec.
+pub fn attempt(
+    task: Task<'_>,
+    evidence: Evidence,
+    means: &mut Means<'_>,
+) -> Result<Ended, ExecError> {
+    let clock = Instant::now();
+    let started = os::utc_now();
+    let partial = prepare(&task)?;
+    let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
+    let paced = means.paced.urls();
+    let spec = Request {
+        cell: task.cell,
+        repeat: task.repeat,
+        attempt: task.attempt,
+        run: &run,
+        artifacts: &partial,
+        paced: &paced,
+    }
+    .spec();
+
+    let (usage, result) = drive(&task, &spec, &partial, means)?;
+    means.paced.write_sends(&run, &partial).map_err(|error| ExecError::sends(&partial, error))?;
+    let judged = result.and_then(|()| {
+        let record = artifacts::check(&partial, &spec)?;
+        let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
+        Ok((record, metrics))
+    });
+    match judged {
+        Ok((agent, computed)) => {
+            let made = Made { started, agent, usage, evidence, computed };
+            let metrics = finish(&task, made, &partial, means)?;
+            Ok(Ended::Sealed { wall: clock.elapsed(), metrics })
+        }
+        Err(fault) => keep(&task, &fault, started, &partial, means),
+    }
+}
+
+/// The empty folder that the artifacts go into, absolute.
+fn prepare(task: &Task<'_>) -> Result<PathBuf, StoreError> {
+    let partial = partial_folder(task.folder, task.repeat);
+    fs::create_dir_all(task.folder)
+        .and_then(|()| fs::create_dir(&partial))
+        .and_then(|()| std::path::absolute(&partial))
+        .map_err(|source| StoreError::Io { action: "create", path: partial, source })
+}
+
+/// Runs the agent's process.
+fn drive(
+    task: &Task<'_>,
+    spec: &Spec,
+    partial: &Path,
+    means: &mut Means<'_>,
+) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
+    let text = write_spec(&partial.join(SPEC_FILE), spec)?;
+    let mut journaled = Ok(());
+    let journal = &mut *means.journal;
+    let mut on_start = |pid| {
+        journaled = journal.write(What::Started {
+            cell: task.id.to_owned(),
+            repeat: task.repeat,
+            attempt: task.attempt,
+            pid,
+            mark: os::process::start_mark(pid),
+        });
+    };
+    let supervision = Supervision {
+        limits: means.limits,
+        overall: overall_limit(task.cell, means.limits),
+        cancel: means.cancel,
+        on_start: &mut on_start,
+        emit: &mut *means.emit,
+    };
+    let command = command(task.cell, means.program, means.study_folder);
+    let ended = supervise(command, text, &partial.join(LOG_FILE), supervision);
+    journaled?;
+    Ok(ended)
+}
+
+/// Writes the spec as the agent gets it, and returns it.
+pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError> {
+    let text = serde_json::to_vec_pretty(spec).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    fs::write(path, &text).map_err(|source| StoreError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text)
+}
+
+/// How to start the cell's runtime.
+pub(super) fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> Command {
+    let mut words = cell.command.iter().flat_map(|command| &command.command);
+    let Some(first) = words.next() else {
+        let mut command = Command::new(program);
+        command.arg("agent");
+        return command;
+    };
+    // A program with a folder in its name is found from the study's folder, like every path in a
+    // manifest; a bare name on the search path.
+    let folder = std::path::absolute(study_folder).unwrap_or_else(|_| study_folder.to_owned());
+    let mut command = match first.contains(['/', '\\']) {
+        true => Command::new(folder.join(first)),
+        false => Command::new(first),
+    };
+    command.args(words).current_dir(folder);
+    command
+}
+
+/// All calls of a stream one after the other at their limit, and the slack.
+pub(super) fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
+    cell.timeout.saturating_mul(cell.warmup.saturating_add(1)).saturating_add(limits.slack)
+}
+
+struct Made {
+    started: String,
+    agent: AgentRecord,
+    usage: ProcessUsage,
+    evidence: Evidence,
+    computed: metrics::RunMetrics,
+}
+
+/// Seals the run and writes it into the journal.
+fn finish(
+    task: &Task<'_>,
+    made: Made,
+    partial: &Path,
+    means: &mut Means<'_>,
+) -> Result<Metrics, ExecError> {
+    let mut evidence = made.evidence;
+    evidence.agent.info = Some(made.agent.runtime);
+    let mut record = RunRecord {
+        format: RUN_FORMAT,
+        cell: task.id.to_owned(),
+        cell_name: task.name.to_owned(),
+        repeat: task.repeat,
+        attempt: task.attempt,
+        identity: task.cell.identity.clone(),
+        started: made.started,
+        finished: os::utc_now(),
+        evidence,
+        process: made.usage,
+        calls: made.computed.calls,
+        metrics: made.computed.run,
+        files: std::collections::BTreeMap::new(),
+    };
+    let place = task.folder.join(task.repeat.to_string());
+    let sha256 = seal::seal(partial, &place, &mut record)?;
+    means.journal.write(What::Finished {
+        cell: task.id.to_owned(),
+        repeat: task.repeat,
+        attempt: task.attempt,
+        sha256,
+    })?;
+    Ok(record.metrics)
+}
+
+/// Keeps what the attempt left, with its reason.
+fn keep(
+    task: &Task<'_>,
+    fault: &AttemptFault,
+    started: String,
+    partial: &Path,
+    means: &mut Means<'_>,
+) -> Result<Ended, ExecError> {
+    let message = fault.to_string();
+    let failure = Failure {
+        format: FAILURE_FORMAT,
+        cell: Some(task.id.to_owned()),
+        cell_name: task.name.to_owned(),
+        repeat: task.repeat,
+        attempt: Some(task.attempt),
+        cause: fault.cause().to_owned(),
+        message: message.clone(),
+        calls: artifacts::outcomes(partial),
+        started: Some(started),
+        finished: os::utc_now(),
+    };
+    // By the path it was made under: the partial one is absolute, the layout's may not be.
+    let folder = partial_folder(task.folder, task.repeat);
+    let kept = failed::keep(task.layout, &folder, &failure)?;
+    means.journal.write(What::Failed {
+        cell: task.id.to_owned(),
+        repeat: task.repeat,
+        attempt: task.attempt,
+        cause: failure.cause,
+        kept: task.layout.relative(&kept),
+    })?;
+    Ok(Ended::Failed {
+        message,
+        retry_cause: fault.retry_cause(),
+        cancelled: matches!(fault, AttemptFault::Cancelled),
+        kept,
+    })
+}

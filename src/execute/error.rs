@@ -1,0 +1,40 @@
+//! Why execution stops before its plan is done.
+
+use std::path::{Path, PathBuf};
+
+use crate::simulator::SimulatorError;
+use crate::store::StoreError;
+
+/// Why execution stopped. What was sealed before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// Nothing was executed; every finding is something to repair first.
+    #[error("nothing was executed, {} must be repaired first", findings(.0.len()))]
+    Preflight(Vec<String>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
+    #[error(
+        "the disk of {} has {} MiB left; finished runs are safe, make room and run exec again",
+        folder.display(), free / (1024 * 1024)
+    )]
+    DiskFull { folder: PathBuf, free: u64 },
+    #[error("cannot find out which program this is: {0}")]
+    Program(std::io::Error),
+}
+
+fn findings(count: usize) -> String {
+    if count == 1 { "one thing".to_owned() } else { format!("{count} things") }
+}
+
+impl ExecError {
+    /// The log of the paced endpoint could not be written into the folder.
+    pub(super) fn sends(folder: &Path, error: csv::Error) -> Self {
+        let path = folder.join(crate::simulator::sends::SENDS_FILE);
+        Self::Store(match error.into_kind() {
+            csv::ErrorKind::Io(source) => StoreError::Io { action: "write", path, source },
+            other => StoreError::Malformed { path, reason: format!("{other:?}") },
+        })
+    }
+}

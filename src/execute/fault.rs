@@ -1,0 +1,119 @@
+//! Why an attempt gave no run: every way it can end badly has its own words.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::agent::protocol::{Outcome, PROTOCOL};
+use crate::manifest::study::RetryOn;
+use crate::metrics::MetricsError;
+
+/// Why an attempt gave no run.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptFault {
+    #[error(transparent)]
+    Agent(#[from] AgentFault),
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactFault),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error("{} {call} of agent `{agent}` ended with {}{}", if *.warmup { "warm-up call" } else { "call" },
+        .outcome.name(), .error.as_deref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Call { agent: String, call: u32, warmup: bool, outcome: Outcome, error: Option<String> },
+    #[error("abandoned by the user")]
+    Cancelled,
+}
+
+impl AttemptFault {
+    /// The cause by the name that failures are filed under.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Agent(_) => "agent",
+            Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::Cancelled => "cancelled",
+            Self::Call { outcome, .. } => match outcome {
+                Outcome::Timeout => "timeout",
+                Outcome::ConnectError => "connect",
+                Outcome::HttpError => "http_error",
+                Outcome::InBandError => "in_band_error",
+                Outcome::Truncated => "truncated",
+                Outcome::Malformed => "malformed",
+                Outcome::Ok | Outcome::Length | Outcome::Cancelled => "agent",
+            },
+        }
+    }
+
+    /// The cause as a retry policy names it; `None`: never retried.
+    #[must_use]
+    pub fn retry_cause(&self) -> Option<RetryOn> {
+        match self.cause() {
+            "timeout" => Some(RetryOn::Timeout),
+            "connect" => Some(RetryOn::Connect),
+            "http_error" => Some(RetryOn::HttpError),
+            "in_band_error" => Some(RetryOn::InBandError),
+            "truncated" => Some(RetryOn::Truncated),
+            "malformed" => Some(RetryOn::Malformed),
+            "cancelled" => None,
+            _ => Some(RetryOn::Agent),
+        }
+    }
+}
+
+/// The agent's process did not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentFault {
+    #[error("cannot start the runtime `{program}`: {source}; check its `command` in the manifest")]
+    Start { program: String, source: std::io::Error },
+    #[error("cannot watch the runtime's process: {0}")]
+    Watch(std::io::Error),
+    #[error(
+        "the runtime speaks version {0} of the agent protocol, this runner version {PROTOCOL}; \
+         use versions that fit together"
+    )]
+    Protocol(u32),
+    #[error(
+        "the runtime wrote to standard output what is no event of the agent protocol: `{line}` \
+         ({reason}); only events belong there, free text goes to standard error"
+    )]
+    Garbage { line: String, reason: String },
+    #[error("the runtime gave up: {0}")]
+    GaveUp(String),
+    #[error("the runtime ended with {status} before it was done; agent.log may tell why{}",
+        .last.as_deref().map(|line| format!(", its last line is `{line}`")).unwrap_or_default())]
+    Died { status: ExitStatus, last: Option<String> },
+    #[error(
+        "the runtime exited with 0 without the event `done`; it must say so when all is written"
+    )]
+    NotDone,
+    #[error("the runtime said `done` and then ended with {status}; it must exit with 0")]
+    FailedAfterDone { status: ExitStatus },
+    #[error("the runtime was not ready after {0:?}; agent.log may tell why")]
+    NotReady(Duration),
+    #[error("the runtime still ran {0:?} after it was done or gave up, and was killed")]
+    Lingered(Duration),
+    #[error(
+        "the runtime still ran after {0:?}, longer than all its calls may take together, and was \
+         killed; it does not keep the `timeout` of its calls"
+    )]
+    Overran(Duration),
+    #[error("the runtime wrote more than {0} bytes to standard error, and was killed")]
+    LogFlood(u64),
+}
+
+/// The agent exited well but did not leave what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactFault {
+    #[error("the runtime left no usable {}: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error("{file} holds no record of call {call} of agent `{agent}`, which was asked for")]
+    MissingCall { file: &'static str, agent: String, call: u32 },
+    #[error("{file} holds a record of call {call} of agent `{agent}`, which was not asked for")]
+    ForeignCall { file: &'static str, agent: String, call: u32 },
+    #[error("the answer of call {call} of agent `{agent}` was not written to {}", path.display())]
+    MissingResponse { path: PathBuf, agent: String, call: u32 },
+    #[error("the header of {file} is `{found}`, it must be `{expected}`")]
+    Header { file: &'static str, found: String, expected: String },
+    #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]
+    Rows { file: &'static str, found: u64, expected: u64 },
+}

@@ -1,0 +1,38 @@
+//! What a runtime may take before it is taken for broken.
+
+use std::time::Duration;
+
+/// Free disk space below which no run is started: artifacts of one run stay well under it, and what
+/// is left lets failures be kept and reports be written.
+pub const MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Limits of one runtime's process; of its calls, the manifest's `timeout` decides.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From the start to `ready`: interpreters load their libraries in it.
+    pub startup: Duration,
+    /// Added to the time that all calls may take: for writing artifacts and for waiting on others.
+    pub slack: Duration,
+    /// From `done` to the end of the process.
+    pub after_done: Duration,
+    /// Between asking a process to end and killing it.
+    pub grace: Duration,
+    /// Longest `agent.log`, bytes.
+    pub log_bytes: u64,
+    /// Wait before another attempt after a failure to connect, times the number of attempts made: a
+    /// server that restarts gets a moment. Other failures are retried at once.
+    pub connect_backoff: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            startup: Duration::from_secs(30),
+            slack: Duration::from_secs(30),
+            after_done: Duration::from_secs(5),
+            grace: Duration::from_secs(2),
+            log_bytes: 64 * 1024 * 1024,
+            connect_backoff: Duration::from_millis(500),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The paced endpoints of one run: started for it on free ports, so that every run meets the same
+//! schedule from its beginning. They stay over the run's attempts, as a real server would.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use crate::manifest::study::{Endpoint, Pacing};
+use crate::plan::CellSpec;
+use crate::simulator::sends::SENDS_FILE;
+use crate::simulator::{Server, SimulatorError};
+
+/// Running paced endpoints by endpoint name; they end when dropped.
+#[derive(Debug)]
+pub struct PacedServers {
+    servers: BTreeMap<String, Server>,
+}
+
+impl PacedServers {
+    /// Those that the cell's agents call; none for a cell that calls real servers.
+    pub fn start(cell: &CellSpec) -> Result<Self, SimulatorError> {
+        let mut paced = Self { servers: BTreeMap::new() };
+        for agent in &cell.agents {
+            if let Endpoint::Simulated(pacing) = &agent.endpoint
+                && !paced.servers.contains_key(&agent.endpoint_name)
+            {
+                paced.add(&agent.endpoint_name, pacing.clone())?;
+            }
+        }
+        Ok(paced)
+    }
+
+    fn add(&mut self, name: &str, pacing: Pacing) -> Result<(), SimulatorError> {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        self.servers.insert(name.to_owned(), Server::start(pacing, any_port)?);
+        Ok(())
+    }
+
+    /// Base addresses by endpoint name.
+    #[must_use]
+    pub fn urls(&self) -> BTreeMap<String, String> {
+        self.servers.iter().map(|(name, server)| (name.clone(), server.base_url())).collect()
+    }
+
+    /// Writes the log of all sends to this run into the folder; no file if no endpoint is paced.
+    pub fn write_sends(&self, run: &str, folder: &Path) -> Result<(), csv::Error> {
+        if self.servers.is_empty() {
+            return Ok(());
+        }
+        let prefix = format!("{run}/");
+        let mut sends: Vec<_> =
+            self.servers.values().flat_map(|server| server.take_sends(&prefix)).collect();
+        sends.sort_by_key(|send| send.time_ns);
+        let mut writer = csv::Writer::from_path(folder.join(SENDS_FILE))?;
+        for send in sends {
+            writer.serialize(send)?;
+        }
+        writer.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! One process of a runtime: start it, hear it, end it with everything it started.
+//!
+//! Knows the events of the protocol, not what they are for: artifacts and metrics are left to others.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wait4::{ResUse, Wait4 as _};
+
+use super::conversation::{Conversation, Phase};
+use super::fault::{AgentFault, AttemptFault};
+use super::{Cancel, ExecEvent, Limits};
+use crate::os::{self, process};
+use crate::store::record::ProcessUsage;
+
+/// Longest line that an event may have, bytes.
+const LINE_LIMIT: u64 = 1 << 20;
+/// How often a silent process is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How often a process is looked at that has closed its output, or was asked to end.
+const FINE_TICK: Duration = Duration::from_millis(1);
+/// How long to read on after the process ended while something it started holds its output open.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What surrounds one process.
+pub struct Supervision<'a> {
+    pub limits: &'a Limits,
+    /// From `ready` to `done`: all calls one after the other, and some more.
+    pub overall: Duration,
+    pub cancel: &'a Cancel,
+    /// Called with the process id right after the start.
+    pub on_start: &'a mut dyn FnMut(u32),
+    pub emit: &'a mut dyn FnMut(ExecEvent),
+}
+
+/// Starts the runtime, hands it the spec and follows it to its end. Standard error goes to `log`.
+///
+/// What the process used is told however it ended; unknown is absent.
+pub fn supervise<'a>(
+    mut command: Command,
+    spec: Vec<u8>,
+    log: &'a Path,
+    supervision: Supervision<'a>,
+) -> (ProcessUsage, Result<(), AttemptFault>) {
+    let (mut child, started_ns) = match start(&mut command, log) {
+        Ok(started) => started,
+        Err(source) => {
+            let program = command.get_program().to_string_lossy().into_owned();
+            let fault = AgentFault::Start { program, source };
+            return (ProcessUsage::default(), Err(fault.into()));
+        }
+    };
+    feed(child.stdin.take(), spec);
+    let lines = listen(child.stdout.take());
+    (supervision.on_start)(child.id());
+
+    let mut watch = Watch {
+        child,
+        conversation: Conversation::new(Instant::now(), supervision.limits, supervision.overall),
+        log,
+        supervision,
+        own_peak_rss: process::peak_rss_bytes(std::process::id()),
+        seen_peak_rss: None,
+    };
+    let result = watch.follow(&lines);
+    watch.end(started_ns, result)
+}
+
+/// The process and the monotonic nanoseconds right before it was started.
+fn start(command: &mut Command, log: &Path) -> std::io::Result<(Child, u64)> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
+    process::lead_group(command);
+    let started_ns = os::monotonic_ns();
+    Ok((command.spawn()?, started_ns))
+}
+
+/// Writes the spec without waiting: a runtime that reads nothing must not hang us. If it ends early
+/// the pipe breaks, and its exit says why.
+fn feed(stdin: Option<ChildStdin>, spec: Vec<u8>) {
+    if let Some(mut stdin) = stdin {
+        thread::spawn(move || {
+            let _ = stdin.write_all(&spec);
+        });
+    }
+}
+
+/// Lines of standard output, the channel ends with it. A line beyond the limit arrives cut.
+fn listen(stdout: Option<ChildStdout>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = sync_channel(1024);
+    if let Some(stdout) = stdout {
+        thread::spawn(move || read_lines(stdout, &sender));
+    }
+    receiver
+}
+
+fn read_lines(stdout: ChildStdout, sender: &SyncSender<Vec<u8>>) {
+    let mut reader = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        match reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if sender.send(line).is_err() => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+struct Watch<'a> {
+    child: Child,
+    conversation: Conversation<'a>,
+    log: &'a Path,
+    supervision: Supervision<'a>,
+    own_peak_rss: Option<u64>,
+    seen_peak_rss: Option<u64>,
+}
+
+impl Watch<'_> {
+    /// Until the process has ended by itself, or until there is a reason to end it.
+    fn follow(&mut self, lines: &Receiver<Vec<u8>>) -> Result<(), AttemptFault> {
+        let mut open = true;
+        let mut ended_at: Option<Instant> = None;
+        loop {
+            if self.supervision.cancel.is_news() {
+                (self.supervision.emit)(ExecEvent::Stopping);
+            }
+            if self.supervision.cancel.is_urgent() {
+                return Err(AttemptFault::Cancelled);
+            }
+            if ended_at.is_none() {
+                self.conversation.check_time(Instant::now())?;
+                self.check_log()?;
+                if process::has_ended(&mut self.child).map_err(AgentFault::Watch)? {
+                    ended_at = Some(Instant::now());
+                }
+            }
+            let drained = ended_at.is_some_and(|at| at.elapsed() > DRAIN);
+            match (open, ended_at) {
+                (false, Some(_)) => return Ok(()),
+                (false, None) => thread::sleep(FINE_TICK),
+                (true, _) if drained => return Ok(()),
+                (true, _) => {
+                    match lines.recv_timeout(if ended_at.is_some() { FINE_TICK } else { TICK }) {
+                        Ok(line) => self.hear(&line)?,
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => open = false,
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, line: &[u8]) -> Result<(), AttemptFault> {
+        let phase = self.conversation.hear(line, self.supervision.emit)?;
+        if phase == Phase::Ending {
+            self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
+        }
+        Ok(())
+    }
+
+    fn check_log(&self) -> Result<(), AgentFault> {
+        let limit = self.supervision.limits.log_bytes;
+        let length = self.log.metadata().map_or(0, |log| log.len());
+        if length > limit { Err(AgentFault::LogFlood(limit)) } else { Ok(()) }
+    }
+
+    /// Ends the group and reaps the process.
+    fn end(
+        mut self,
+        started_ns: u64,
+        result: Result<(), AttemptFault>,
+    ) -> (ProcessUsage, Result<(), AttemptFault>) {
+        let pid = self.child.id();
+        if result.is_err() {
+            process::terminate_group(pid);
+            let deadline = Instant::now() + self.supervision.limits.grace;
+            while Instant::now() < deadline && !process::has_ended(&mut self.child).unwrap_or(true)
+            {
+                thread::sleep(FINE_TICK);
+            }
+        }
+        // Also after a good end: nothing the runtime started may disturb the next run. The process
+        // is not reaped yet, so the group's number cannot belong to anyone else.
+        process::kill_group(pid);
+        let startup_ms = self.conversation.startup_ms(started_ns);
+        let ended = match self.child.wait4() {
+            Ok(ended) => ended,
+            Err(error) => {
+                let usage = ProcessUsage { startup_ms, ..ProcessUsage::default() };
+                return (usage, result.and(Err(AgentFault::Watch(error).into())));
+            }
+        };
+        let usage = ProcessUsage {
+            startup_ms,
+            peak_rss_mb: peak_rss(&ended, self.own_peak_rss, self.seen_peak_rss),
+            cpu_s: Some((ended.rusage.utime + ended.rusage.stime).as_secs_f64()),
+        };
+        let judged = result
+            .and_then(|()| Ok(self.conversation.judge(ended.status, || last_line(self.log))?));
+        (usage, judged)
+    }
+}
+
+/// Megabytes. Linux counts into a child's peak what its parent had resident when starting it, so
+/// the system's number is the child's own only if it is the larger one; otherwise the reading at
+/// `done` stands, if there was one.
+fn peak_rss(ended: &ResUse, own: Option<u64>, seen: Option<u64>) -> Option<f64> {
+    let total = Some(ended.rusage.maxrss).filter(|bytes| *bytes > 0);
+    let trusted = total.filter(|bytes| own.is_none_or(|own| *bytes > own));
+    trusted.or(seen).map(|bytes| bytes as f64 / 1e6)
+}
+
+/// The end of the log, for the message.
+fn last_line(log: &Path) -> Option<String> {
+    use std::io::{Seek as _, SeekFrom};
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(2048))).ok()?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).ok()?;
+    let tail = String::from_utf8_lossy(&tail);
+    let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().filter(|c| !c.is_control()).take(200).collect())
+}

@@ -1,0 +1,324 @@
+//! From a plan to its runs: what is looked at before, and the loop over what is to do.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use super::agenda::{self, Agenda, StaleRuns};
+use super::attempt::{Ended, Means, Task, attempt};
+use super::paced::PacedServers;
+use super::surroundings::{Surroundings, questions};
+use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, preflight, recovery};
+use crate::manifest::study::RetryOn;
+use crate::plan::{CellSpec, Plan, RunKey};
+use crate::store::journal::{Journal, What};
+use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
+
+/// How to execute.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the results of all studies.
+    pub results: PathBuf,
+    pub skip_preflight: bool,
+    pub stale: Stale,
+    pub limits: Limits,
+    /// The program that knows `agent`; usually this one.
+    pub program: PathBuf,
+}
+
+/// What to do with finished runs that were measured under other circumstances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// They count as done, and are listed.
+    List,
+    /// They count as done.
+    Accept,
+    /// They are set aside and measured again.
+    Rerun,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub made: usize,
+    /// Runs without a sealed record after all their attempts.
+    pub failed: usize,
+    pub not_built: usize,
+    /// Finished runs that were measured under other circumstances and stay.
+    pub stale: usize,
+    pub interrupted: bool,
+}
+
+impl Summary {
+    /// Whether every planned run is there now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0 && self.not_built == 0 && !self.interrupted
+    }
+}
+
+/// Makes every planned run that is not sealed yet.
+///
+/// Blocks until it is done or `cancel` was asked. Call it from the main thread: the Rust agent ends
+/// with the thread that started it.
+pub fn execute(
+    plan: &Plan,
+    settings: &Settings,
+    cancel: &Cancel,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Summary, ExecError> {
+    let study = plan.study();
+    let layout = Layout::new(&settings.results, &study.results_name())?;
+    // A folder that cannot be locked is no obstacle while there is nothing to write.
+    let lock = match Lock::acquire(&layout) {
+        Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
+        lock => lock,
+    };
+    let store = Store::open(&settings.results, &study.results_name())?;
+    let mut agenda = Agenda::new(plan, &store);
+    let mut surroundings = Surroundings::collect(study);
+
+    // Servers are asked only when they are needed: a finished study needs none.
+    let mut findings = Vec::new();
+    if !agenda.todo.is_empty() || settings.stale == Stale::Rerun {
+        let questions = match settings.stale {
+            Stale::Rerun => questions(agenda::all_specs(plan).iter()),
+            Stale::List | Stale::Accept => questions(agenda.specs()),
+        };
+        findings = preflight::servers(&questions, &mut surroundings);
+    }
+    let stale = agenda::stale(plan, &store, &mut surroundings);
+    if settings.stale == Stale::Rerun {
+        agenda.add_stale(plan, &stale);
+    }
+    emit(ExecEvent::Started {
+        study: study.results_name(),
+        done: agenda.done,
+        todo: agenda.todo.len(),
+    });
+    agenda.tell(settings.stale, &stale, &store, emit);
+    let mut summary = agenda.summary();
+    if settings.stale != Stale::Rerun {
+        summary.stale = stale.len();
+    }
+    if agenda.todo.is_empty() {
+        return Ok(finish(summary, emit));
+    }
+
+    if let Err(error) = &lock {
+        findings.insert(0, format!("the results cannot be written: {error}"));
+    }
+    findings.extend(preflight::disk(layout.root()));
+    if !settings.skip_preflight && !findings.is_empty() {
+        return Err(ExecError::Preflight(findings));
+    }
+    for message in findings {
+        emit(ExecEvent::Note { message });
+    }
+    let _lock = lock?;
+    recovery::end_orphan(&layout, emit)?;
+    let mut journal = Journal::open(&layout)?;
+    recovery::set_partials_aside(&layout, &mut journal, emit)?;
+    executed::write(&layout, agenda::executed_plan(plan))?;
+    let todo = agenda.todo.len();
+    let runner = env!("CARGO_PKG_VERSION").to_owned();
+    journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
+
+    let mut session =
+        Session { plan, settings, cancel, store: &store, journal, surroundings, summary };
+    let result = session.run(&agenda, &stale, emit);
+    let Summary { made, failed, interrupted, .. } = session.summary;
+    let journaled = session.journal.write(What::Ended { made, failed, interrupted });
+    let summary = finish(session.summary, emit);
+    result?;
+    journaled?;
+    Ok(summary)
+}
+
+fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
+    let Summary { made, failed, not_built, interrupted, .. } = summary;
+    emit(ExecEvent::Finished { made, failed, not_built, interrupted });
+    summary
+}
+
+/// An exec with something to do, under its lock.
+struct Session<'a> {
+    plan: &'a Plan,
+    settings: &'a Settings,
+    cancel: &'a Cancel,
+    store: &'a Store,
+    journal: Journal,
+    surroundings: Surroundings,
+    summary: Summary,
+}
+
+impl Session<'_> {
+    fn run(
+        &mut self,
+        agenda: &Agenda,
+        stale: &StaleRuns,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        for (index, run) in (1..).zip(&agenda.todo) {
+            let Some(cell) = agenda.spec(run.cell) else { continue };
+            self.surroundings.meet_runtime(cell, self.plan.study());
+            if !self.surroundings.tried_calibration(&cell.runtime) {
+                self.calibrate(cell, emit)?;
+            }
+            if self.stops(emit) {
+                return Ok(());
+            }
+            self.make(index, *run, cell, stale.get(run), emit)?;
+        }
+        // Asked for during the last run: nothing was left undone.
+        Ok(())
+    }
+
+    /// Whether the user wants to stop before the next run.
+    fn stops(&mut self, emit: &mut dyn FnMut(ExecEvent)) -> bool {
+        if self.cancel.is_news() {
+            emit(ExecEvent::Stopping);
+        }
+        self.summary.interrupted |= self.cancel.is_asked();
+        self.summary.interrupted
+    }
+
+    fn calibrate(
+        &mut self,
+        cell: &CellSpec,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        emit(ExecEvent::Calibrating { runtime: cell.runtime.clone() });
+        let calibration = calibrate::calibrate(&calibrate::Instrument {
+            layout: self.store.layout(),
+            like: cell,
+            program: &self.settings.program,
+            study_folder: &self.plan.study().dir,
+            limits: &self.settings.limits,
+            cancel: self.cancel,
+        });
+        let calibration = match calibration {
+            Ok(calibration) => {
+                emit(ExecEvent::Calibrated { calibration: calibration.clone() });
+                Some(calibration)
+            }
+            Err(calibrate::Failure::Exec(error)) => return Err(error),
+            Err(calibrate::Failure::Unknown(reason)) => {
+                let runtime = &cell.runtime;
+                let message = format!("the runtime `{runtime}` could not be calibrated: {reason}");
+                emit(ExecEvent::Note { message });
+                None
+            }
+        };
+        self.surroundings.calibrated(&cell.runtime, calibration);
+        Ok(())
+    }
+
+    /// Makes one run, in as many attempts as its policy allows.
+    fn make(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        cell: &CellSpec,
+        stale: Option<&Vec<String>>,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        let id = self.plan.id(run.cell).hex();
+        let name = self.plan.name(run.cell);
+        let folder = self.store.cell_folder(&id, &name)?;
+        let layout = self.store.layout();
+        if let Some(because) = stale {
+            self.supersede(&id, run.repeat, because)?;
+        }
+        recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        let paced = PacedServers::start(cell)?;
+        for number in 1.. {
+            self.check_disk()?;
+            emit(ExecEvent::RunStarted {
+                index,
+                cell: id.clone(),
+                name: name.clone(),
+                repeat: run.repeat,
+                attempt: number,
+            });
+            let repeat = run.repeat;
+            let task = Task {
+                layout,
+                cell,
+                id: &id,
+                name: &name,
+                folder: &folder,
+                repeat,
+                attempt: number,
+            };
+            let mut means = Means {
+                program: &self.settings.program,
+                study_folder: &self.plan.study().dir,
+                paced: &paced,
+                limits: &self.settings.limits,
+                cancel: self.cancel,
+                journal: &mut self.journal,
+                emit,
+            };
+            match attempt(task, self.surroundings.evidence(cell), &mut means)? {
+                Ended::Sealed { wall, metrics } => {
+                    self.summary.made += 1;
+                    emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
+                    return Ok(());
+                }
+                Ended::Failed { message, retry_cause, cancelled, kept } => {
+                    let retry = !self.cancel.is_asked()
+                        && number <= cell.retry.max
+                        && retry_cause.is_some_and(|cause| cell.retry.on.contains(&cause));
+                    emit(ExecEvent::AttemptFailed {
+                        name: name.clone(),
+                        repeat,
+                        attempt: number,
+                        reason: message,
+                        kept,
+                        retry,
+                    });
+                    if !retry {
+                        self.summary.interrupted |= cancelled;
+                        self.summary.failed += usize::from(!cancelled);
+                        return Ok(());
+                    }
+                    self.journal.write(What::Retried {
+                        cell: id.clone(),
+                        repeat,
+                        attempt: number,
+                    })?;
+                    if retry_cause == Some(RetryOn::Connect) {
+                        thread::sleep(self.backoff(number));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn backoff(&self, attempts: u32) -> Duration {
+        self.settings.limits.connect_backoff.saturating_mul(attempts)
+    }
+
+    fn check_disk(&self) -> Result<(), ExecError> {
+        let root = self.store.layout().root();
+        match preflight::free_below(root) {
+            Some(free) if !self.settings.skip_preflight => {
+                Err(ExecError::DiskFull { folder: root.to_owned(), free })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a stale run out of the way; nothing is deleted.
+    fn supersede(&mut self, cell: &str, repeat: u32, because: &[String]) -> Result<(), ExecError> {
+        let Some(folder) = self.store.folder(cell, repeat) else { return Ok(()) };
+        let layout = self.store.layout();
+        let place = layout.superseded().join(layout.cell_part(folder)).join(repeat.to_string());
+        let kept = layout.relative(&set_aside(folder, &place)?);
+        let because = because.to_vec();
+        self.journal.write(What::Superseded { cell: cell.to_owned(), repeat, kept, because })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Today's evidence: collected once per session, put into every run, compared with stored runs.
+
+use std::collections::BTreeMap;
+
+use crate::agent::protocol::Api;
+use crate::endpoint::{self, EndpointError, ServerFacts};
+use crate::manifest::Study;
+use crate::manifest::study::Endpoint;
+use crate::plan::{CellSpec, SpecAgent};
+use crate::provenance;
+use crate::store::record::{
+    AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
+    MachineEvidence, ModelEvidence,
+};
+
+/// What is known of this session's circumstances.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    runner: CodeEvidence,
+    machine: MachineEvidence,
+    git: Option<GitEvidence>,
+    agents: BTreeMap<String, AgentEvidence>,
+    servers: BTreeMap<String, EndpointEvidence>,
+    /// `None`: tried, and it did not work.
+    calibrations: BTreeMap<String, Option<Calibration>>,
+}
+
+/// A server to ask, and the models that it must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Name of the endpoint in the manifest.
+    pub endpoint: String,
+    kind: &'static str,
+    url: String,
+    api: Api,
+    /// Name of the environment variable with the key.
+    pub api_key_env: Option<String>,
+    models: Vec<String>,
+}
+
+impl Surroundings {
+    /// Everything that can be known without asking a server.
+    #[must_use]
+    pub fn collect(study: &Study) -> Self {
+        Self {
+            runner: provenance::runner(),
+            machine: provenance::machine(),
+            git: provenance::repository(&study.dir),
+            ..Self::default()
+        }
+    }
+
+    /// Notes the runtime of a cell; its files are hashed the first time.
+    pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
+        self.agents
+            .entry(cell.runtime.clone())
+            .or_insert_with(|| provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir));
+    }
+
+    /// Keeps the answer of a server.
+    pub fn meet_server(&mut self, question: &Question, facts: ServerFacts) {
+        let models = facts.models.into_iter().map(|(name, model)| {
+            let evidence = ModelEvidence {
+                digest: model.digest,
+                quantization: model.quantization,
+                parameter_size: model.parameter_size,
+                context_length: model.context_length,
+                file: model.file,
+            };
+            (name, evidence)
+        });
+        let evidence = EndpointEvidence {
+            kind: question.kind.to_owned(),
+            server: facts.server,
+            version: facts.version,
+            models: models.collect(),
+        };
+        self.servers.insert(question.endpoint.clone(), evidence);
+    }
+
+    #[must_use]
+    pub fn tried_calibration(&self, runtime: &str) -> bool {
+        self.calibrations.contains_key(runtime)
+    }
+
+    /// Keeps the result of a calibration; `None` if it did not work.
+    pub fn calibrated(&mut self, runtime: &str, calibration: Option<Calibration>) {
+        self.calibrations.insert(runtime.to_owned(), calibration);
+    }
+
+    /// The evidence of a run of this cell, made now.
+    #[must_use]
+    pub fn evidence(&self, cell: &CellSpec) -> Evidence {
+        let mut endpoints: BTreeMap<String, EndpointEvidence> = BTreeMap::new();
+        for agent in &cell.agents {
+            let known = self.servers.get(&agent.endpoint_name);
+            let server = endpoints
+                .entry(agent.endpoint_name.clone())
+                .or_insert_with(|| server_evidence(agent, known));
+            let model = known.and_then(|known| known.models.get(&agent.model)).cloned();
+            server.models.insert(agent.model.clone(), model.unwrap_or_default());
+        }
+        let runtime = cell.runtime.clone();
+        let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
+        Evidence {
+            runner: self.runner.clone(),
+            agent: self.agents.get(&cell.runtime).cloned().unwrap_or_else(unknown),
+            machine: self.machine.clone(),
+            endpoints,
+            study_git: self.git.clone(),
+            calibration: self.calibrations.get(&cell.runtime).cloned().flatten(),
+        }
+    }
+}
+
+/// Without the models, which differ from cell to cell.
+fn server_evidence(agent: &SpecAgent, known: Option<&EndpointEvidence>) -> EndpointEvidence {
+    let unknown = EndpointEvidence { kind: kind(&agent.endpoint).to_owned(), ..Default::default() };
+    match (&agent.endpoint, known) {
+        // It is part of this program, so its version is known without asking.
+        (Endpoint::Simulated(_), _) => EndpointEvidence {
+            server: Some("runner simulate".to_owned()),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            ..unknown
+        },
+        (_, Some(known)) => EndpointEvidence {
+            server: known.server.clone(),
+            version: known.version.clone(),
+            ..unknown
+        },
+        (_, None) => unknown,
+    }
+}
+
+fn kind(endpoint: &Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Ollama { .. } => "ollama",
+        Endpoint::OpenAi { .. } => "openai",
+        Endpoint::Simulated(_) => "simulated",
+    }
+}
+
+/// The real servers that these cells call, each once with all its models.
+pub fn questions<'a>(cells: impl Iterator<Item = &'a CellSpec>) -> Vec<Question> {
+    let mut questions: BTreeMap<&str, Question> = BTreeMap::new();
+    for agent in cells.flat_map(|cell| &cell.agents) {
+        let (url, api_key_env) = match &agent.endpoint {
+            Endpoint::Ollama { url } => (url, None),
+            Endpoint::OpenAi { url, api_key_env, .. } => (url, api_key_env.clone()),
+            Endpoint::Simulated(_) => continue,
+        };
+        let question = questions.entry(&agent.endpoint_name).or_insert_with(|| Question {
+            endpoint: agent.endpoint_name.clone(),
+            kind: kind(&agent.endpoint),
+            url: url.clone(),
+            api: agent.api,
+            api_key_env,
+            models: Vec::new(),
+        });
+        if !question.models.contains(&agent.model) {
+            question.models.push(agent.model.clone());
+        }
+    }
+    questions.into_values().collect()
+}
+
+impl Question {
+    /// Asks the server; seconds at most.
+    pub fn ask(&self, api_key: Option<&str>) -> Result<ServerFacts, EndpointError> {
+        endpoint::facts(&self.url, self.api, &self.models, api_key)
+    }
+}

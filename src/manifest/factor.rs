@@ -1,0 +1,288 @@
+//! The factors that a scenario can vary: their types, units, defaults and spellings.
+
+use super::study::Level;
+use super::units;
+use super::written::Scalar;
+
+/// A factor that is built in.
+#[derive(Debug, Clone, Copy)]
+pub struct Factor {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// How the default level is written and shown; `None`: there is no default.
+    pub default: Option<&'static str>,
+    pub place: Place,
+}
+
+/// Type and unit of a factor's levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Choice(&'static [&'static str]),
+    /// Bytes.
+    Bytes,
+    /// Tokens per second.
+    Rate,
+    /// A duration, kept in seconds.
+    Duration,
+    /// A whole number from 1.
+    Count,
+    /// Whatever the server takes.
+    Any,
+}
+
+/// What a factor acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// What a run is: its runtime, scenario, model.
+    Run,
+    /// How the runtime works, any runtime.
+    Client,
+    /// How the Python runtime works.
+    Python,
+    /// An inference option; it applies to the agents that have options.
+    Option,
+    /// Tokenizer experiments.
+    Tokenizer,
+}
+
+const OFF: Option<&str> = Some("off");
+const DEFAULT: Option<&str> = Some("default");
+
+/// The factors that are no inference options.
+const FACTORS: [Factor; 15] = [
+    Factor { name: "model", kind: Kind::Text, default: None, place: Place::Run },
+    Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Run },
+    Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Run },
+    Factor { name: "read_buffer", kind: Kind::Bytes, default: DEFAULT, place: Place::Client },
+    Factor { name: "throttle", kind: Kind::Rate, default: OFF, place: Place::Client },
+    Factor { name: "max_tokens", kind: Kind::Count, default: DEFAULT, place: Place::Client },
+    Factor { name: "concurrency", kind: Kind::Count, default: Some("1"), place: Place::Client },
+    Factor { name: "rechunk", kind: Kind::Bytes, default: OFF, place: Place::Python },
+    Factor {
+        name: "event_loop",
+        kind: Kind::Choice(&["asyncio", "uvloop"]),
+        default: Some("asyncio"),
+        place: Place::Python,
+    },
+    Factor {
+        name: "json",
+        kind: Kind::Choice(&["stdlib", "orjson"]),
+        default: Some("stdlib"),
+        place: Place::Python,
+    },
+    Factor {
+        name: "parse",
+        kind: Kind::Choice(&["inline", "thread"]),
+        default: Some("inline"),
+        place: Place::Python,
+    },
+    Factor { name: "batch", kind: Kind::Duration, default: OFF, place: Place::Python },
+    Factor {
+        name: "processes",
+        kind: Kind::Choice(&["scenario", "agent"]),
+        default: Some("scenario"),
+        place: Place::Python,
+    },
+    Factor { name: "tokenizer", kind: Kind::Text, default: None, place: Place::Tokenizer },
+    Factor { name: "corpus", kind: Kind::Text, default: DEFAULT, place: Place::Tokenizer },
+];
+
+/// Inference options that servers know (Ollama's names; OpenAI servers take them as top-level keys).
+const OPTIONS: [&str; 40] = [
+    "cache_prompt",
+    "dry_allowed_length",
+    "dry_base",
+    "dry_multiplier",
+    "format",
+    "frequency_penalty",
+    "grammar",
+    "ignore_eos",
+    "keep_alive",
+    "logit_bias",
+    "low_vram",
+    "main_gpu",
+    "min_p",
+    "min_tokens",
+    "mirostat",
+    "mirostat_eta",
+    "mirostat_tau",
+    "n_probs",
+    "num_batch",
+    "num_ctx",
+    "num_gpu",
+    "num_keep",
+    "num_predict",
+    "num_thread",
+    "numa",
+    "penalize_newline",
+    "presence_penalty",
+    "raw",
+    "reasoning_effort",
+    "repeat_last_n",
+    "repeat_penalty",
+    "seed",
+    "stop",
+    "system",
+    "temperature",
+    "tfs_z",
+    "think",
+    "top_k",
+    "top_p",
+    "typical_p",
+];
+
+/// Options that make Ollama load the model again when they change.
+pub const RELOADING: [&str; 6] =
+    ["main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap"];
+
+/// Options of a server's start that no OpenAI request can set.
+pub const SERVER_SIDE: [&str; 8] =
+    ["low_vram", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "numa", "use_mmap"];
+
+/// The built-in factor of this name; `insight.num_ctx` is the factor `num_ctx` of one agent.
+#[must_use]
+pub fn lookup(name: &str) -> Option<Factor> {
+    if let Some((_, option)) = name.split_once('.') {
+        return lookup(option).filter(|factor| factor.place == Place::Option);
+    }
+    FACTORS.iter().find(|factor| factor.name == name).copied().or_else(|| option(name))
+}
+
+fn option(name: &str) -> Option<Factor> {
+    let name = OPTIONS.iter().chain(&["use_mmap"]).find(|option| **option == name)?;
+    Some(Factor { name, kind: Kind::Any, default: DEFAULT, place: Place::Option })
+}
+
+/// Whether this is an inference option.
+#[must_use]
+pub fn is_option(name: &str) -> bool {
+    option(name).is_some()
+}
+
+/// Every name that [`lookup`] knows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FACTORS.iter().map(|factor| factor.name).chain(option_names())
+}
+
+/// Every inference option.
+pub fn option_names() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().copied().chain(std::iter::once("use_mmap"))
+}
+
+impl Factor {
+    /// Normalises a level: spellings of one value become one value.
+    pub fn level(&self, written: &Scalar) -> Result<Level, String> {
+        if let Scalar::Text(text) = written {
+            let off = ["off", "none"];
+            let is_default = self.default == Some(text.as_str())
+                || (self.default == OFF && off.contains(&text.as_str()));
+            if is_default {
+                return Ok(Level::Default);
+            }
+        }
+        let level = match self.kind {
+            Kind::Text => text(written).map(Level::Text),
+            Kind::Choice(known) => text(written).and_then(|text| {
+                if known.contains(&text.as_str()) {
+                    Ok(Level::Text(text))
+                } else {
+                    Err(format!("`{text}` is none of {}", known.join(", ")))
+                }
+            }),
+            Kind::Bytes => quantity(written, |text| units::bytes(text).map(|bytes| bytes as f64))
+                .and_then(|bytes| match units::whole(bytes) {
+                    Some(1..) => Ok(Level::Number(bytes)),
+                    _ => Err(format!("`{written}` is not a whole number of bytes from 1")),
+                }),
+            Kind::Rate => quantity(written, units::rate).and_then(|rate| {
+                if rate > 0.0 && rate.is_finite() {
+                    Ok(Level::Number(rate))
+                } else {
+                    Err(format!("`{written}` must be more than 0 tok/s; \"off\" means no limit"))
+                }
+            }),
+            Kind::Duration => match written {
+                Scalar::Text(text) => {
+                    units::duration(text).map(|duration| Level::Number(duration.as_secs_f64()))
+                }
+                _ => Err(format!("`{written}` has no unit: write for example \"{written}ms\"")),
+            },
+            Kind::Count => quantity(written, |text| {
+                text.parse::<f64>().map_err(|_| format!("`{text}` is not a whole number"))
+            })
+            .and_then(|count| match units::whole(count) {
+                Some(1..=4_294_967_295) => Ok(Level::Number(count)),
+                _ => Err(format!("`{written}` is not a whole number from 1")),
+            }),
+            Kind::Any => free_level(written),
+        }?;
+        if self.default == Some(&self.show(&level)) { Ok(Level::Default) } else { Ok(level) }
+    }
+
+    /// Writes a level with its unit, the same for all spellings of one value.
+    #[must_use]
+    pub fn show(&self, level: &Level) -> String {
+        match (level, self.kind) {
+            (Level::Default, _) => self.default.unwrap_or("default").to_owned(),
+            (Level::Number(number), Kind::Bytes) => {
+                units::whole(*number).map_or_else(|| number.to_string(), units::show_bytes)
+            }
+            (Level::Number(number), Kind::Rate) => format!("{} tok/s", units::number(*number)),
+            (Level::Number(number), Kind::Duration) => {
+                units::show_duration(std::time::Duration::from_secs_f64(*number))
+            }
+            _ => show_free(level),
+        }
+    }
+}
+
+/// A level of an axis that is no built-in factor.
+pub fn free_level(written: &Scalar) -> Result<Level, String> {
+    match written {
+        Scalar::Text(text) => Ok(Level::Text(text.clone())),
+        Scalar::Integer(number) => Ok(Level::Number(*number as f64)),
+        Scalar::Float(number) if number.is_finite() => Ok(Level::Number(*number)),
+        Scalar::Float(number) => Err(format!("`{number}` is not a finite number")),
+        Scalar::Bool(truth) => Ok(Level::Bool(*truth)),
+    }
+}
+
+/// Writes a level of an axis that is no built-in factor.
+#[must_use]
+pub fn show_free(level: &Level) -> String {
+    match level {
+        Level::Default => "default".to_owned(),
+        // A stop word may be a line feed: it must not break a table or a terminal.
+        Level::Text(text) if text.chars().any(char::is_control) => text.escape_debug().to_string(),
+        Level::Text(text) => text.clone(),
+        Level::Number(number) => format!("{number}"),
+        Level::Bool(truth) => truth.to_string(),
+    }
+}
+
+/// Writes a level of the axis of this name.
+#[must_use]
+pub fn show(name: &str, level: &Level) -> String {
+    lookup(name).map_or_else(|| show_free(level), |factor| factor.show(level))
+}
+
+fn text(written: &Scalar) -> Result<String, String> {
+    match written {
+        Scalar::Text(text) if text.is_empty() => Err("an empty text names nothing".to_owned()),
+        Scalar::Text(text) if text.chars().any(char::is_control) => {
+            Err(format!("{text:?} has control characters in it"))
+        }
+        Scalar::Text(text) => Ok(text.clone()),
+        other => Err(format!("`{other}` must be a text: write \"{other}\"")),
+    }
+}
+
+fn quantity(written: &Scalar, parse: impl Fn(&str) -> Result<f64, String>) -> Result<f64, String> {
+    match written {
+        Scalar::Text(text) => parse(text),
+        Scalar::Integer(number) => Ok(*number as f64),
+        Scalar::Float(number) => Ok(*number),
+        Scalar::Bool(_) => Err(format!("`{written}` is not a number")),
+    }
+}

@@ -1,0 +1,414 @@
+//! The text of a manifest with the place of everything in it, and errors that point there.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource};
+use toml::de::{DeArray, DeTable, DeValue};
+
+/// A manifest's text and the places of its keys and values.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub path: PathBuf,
+    pub text: Arc<str>,
+    pub(super) root: Node,
+}
+
+/// A value of the manifest with its place.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub span: Range<usize>,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Table(Vec<Entry>),
+    Array(Vec<Node>),
+    Text(String),
+    /// As written; what fits no `i64` is reported by the parser.
+    Integer(Option<i64>),
+    Float,
+    Bool,
+    Datetime,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub key: String,
+    pub key_span: Range<usize>,
+    pub value: Node,
+}
+
+impl Kind {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Table(_) => "a table",
+            Kind::Array(_) => "a list",
+            Kind::Text(_) => "a text",
+            Kind::Integer(_) => "a whole number",
+            Kind::Float => "a number",
+            Kind::Bool => "true or false",
+            Kind::Datetime => "a date",
+        }
+    }
+}
+
+impl Source {
+    /// Parses the text; what is wrong with the syntax comes back as problems, all of it at once.
+    pub fn parse(path: &Path, text: &str) -> (Self, Vec<Problem>) {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let span = table.span();
+        let root = Node { span, kind: Kind::Table(entries(table.get_ref())) };
+        let problems = errors
+            .into_iter()
+            .map(|error| Problem {
+                message: error.message().to_owned(),
+                span: error.span().unwrap_or(0..0),
+                label: "here".to_owned(),
+                help: None,
+            })
+            .collect();
+        (Self { path: path.to_owned(), text: text.into(), root }, problems)
+    }
+
+    /// Line of a byte offset, from 1.
+    #[must_use]
+    pub fn line(&self, offset: usize) -> usize {
+        self.text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
+    }
+
+    /// Place of a value, or of the nearest thing around it that exists.
+    #[must_use]
+    pub fn value_span(&self, at: &At<'_>) -> Range<usize> {
+        self.find(at).1
+    }
+
+    /// Place of a key (of the value, for members of lists), or of the nearest thing around it.
+    #[must_use]
+    pub fn key_span(&self, at: &At<'_>) -> Range<usize> {
+        self.find(at).0
+    }
+
+    /// Line of a key or list member, from 1, if it is there.
+    #[must_use]
+    pub fn line_of(&self, at: &At<'_>) -> Option<usize> {
+        self.node(at)?;
+        Some(self.line(self.key_span(at).start))
+    }
+
+    /// The text at a place, if a text is there.
+    #[must_use]
+    pub fn text_at(&self, at: &At<'_>) -> Option<&str> {
+        match &self.node(at)?.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn find(&self, at: &At<'_>) -> (Range<usize>, Range<usize>) {
+        let Some((parent, step)) = at.parent_and_step() else {
+            return (0..0, 0..0);
+        };
+        let Some(node) = self.node(parent) else { return self.find(parent) };
+        let found = match (step, &node.kind) {
+            (Step::Key(key), Kind::Table(entries)) => entries
+                .iter()
+                .find(|entry| entry.key == *key)
+                .map(|entry| (entry.key_span.clone(), entry.value.span.clone())),
+            (Step::Index(index), Kind::Array(items)) => {
+                items.get(*index).map(|item| (item.span.clone(), item.span.clone()))
+            }
+            _ => None,
+        };
+        found.unwrap_or_else(|| self.find(parent))
+    }
+
+    fn node(&self, at: &At<'_>) -> Option<&Node> {
+        let Some((parent, step)) = at.parent_and_step() else { return Some(&self.root) };
+        match (step, &self.node(parent)?.kind) {
+            (Step::Key(key), Kind::Table(entries)) => {
+                entries.iter().find(|entry| entry.key == *key).map(|entry| &entry.value)
+            }
+            (Step::Index(index), Kind::Array(items)) => items.get(*index),
+            _ => None,
+        }
+    }
+
+    /// The error of this manifest, with all its problems in the order of the text.
+    #[must_use]
+    pub fn errors(&self, mut problems: Vec<Problem>) -> ManifestErrors {
+        problems.sort_by_key(|problem| problem.span.start);
+        let source =
+            Arc::new(NamedSource::new(self.path.display().to_string(), Arc::clone(&self.text)));
+        ManifestErrors {
+            path: self.path.clone(),
+            problems: problems
+                .into_iter()
+                .map(|problem| Located {
+                    line: self.line(problem.span.start),
+                    problem,
+                    source: Arc::clone(&source),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn entries(table: &DeTable<'_>) -> Vec<Entry> {
+    table
+        .iter()
+        .map(|(key, value)| Entry {
+            key: key.get_ref().to_string(),
+            key_span: key.span(),
+            value: node(value.span(), value.get_ref()),
+        })
+        .collect()
+}
+
+fn items(array: &DeArray<'_>) -> Vec<Node> {
+    array.iter().map(|value| node(value.span(), value.get_ref())).collect()
+}
+
+fn node(span: Range<usize>, value: &DeValue<'_>) -> Node {
+    let kind = match value {
+        DeValue::Table(table) => Kind::Table(entries(table)),
+        DeValue::Array(array) => Kind::Array(items(array)),
+        DeValue::String(text) => Kind::Text(text.to_string()),
+        DeValue::Integer(integer) => {
+            Kind::Integer(i64::from_str_radix(integer.as_str(), integer.radix()).ok())
+        }
+        DeValue::Float(_) => Kind::Float,
+        DeValue::Boolean(_) => Kind::Bool,
+        DeValue::Datetime(_) => Kind::Datetime,
+    };
+    Node { span, kind }
+}
+
+/// Removes the entries whose key or value lies at one of these places.
+pub(super) fn prune(table: &mut DeTable<'_>, spans: &[Range<usize>]) {
+    let wrong: Vec<_> = table
+        .iter()
+        .filter(|(key, value)| spans.contains(&key.span()) || spans.contains(&value.span()))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in wrong {
+        table.remove(&key);
+    }
+    for (_, value) in table.iter_mut() {
+        prune_value(value.get_mut(), spans);
+    }
+}
+
+fn prune_value(value: &mut DeValue<'_>, spans: &[Range<usize>]) {
+    match value {
+        DeValue::Table(table) => prune(table, spans),
+        DeValue::Array(array) => {
+            for item in array.iter_mut() {
+                prune_value(item.get_mut(), spans);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A path into the manifest: `experiment.ceiling.matrix.throttle[1]`.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    inner: Option<(&'a At<'a>, Step<'a>)>,
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> At<'a> {
+    /// The whole manifest.
+    pub const ROOT: At<'static> = At { inner: None };
+
+    #[must_use]
+    pub fn key(&'a self, key: &'a str) -> At<'a> {
+        At { inner: Some((self, Step::Key(key))) }
+    }
+
+    #[must_use]
+    pub fn index(&'a self, index: usize) -> At<'a> {
+        At { inner: Some((self, Step::Index(index))) }
+    }
+
+    fn parent_and_step(&self) -> Option<(&'a At<'a>, &Step<'a>)> {
+        self.inner.as_ref().map(|(parent, step)| (*parent, step))
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((parent, step)) = self.parent_and_step() else { return Ok(()) };
+        parent.fmt(f)?;
+        match step {
+            Step::Key(key) if parent.inner.is_none() => write!(f, "{key}"),
+            Step::Key(key) => write!(f, ".{key}"),
+            Step::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A lower-case fragment that names the key and the value.
+    pub message: String,
+    /// Bytes of the manifest.
+    pub span: Range<usize>,
+    /// A few words beside the place.
+    pub label: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// Problems as they are found.
+#[derive(Debug)]
+pub struct Problems<'s> {
+    source: &'s Source,
+    found: Vec<Problem>,
+}
+
+impl<'s> Problems<'s> {
+    #[must_use]
+    pub fn new(source: &'s Source) -> Self {
+        Self { source, found: Vec::new() }
+    }
+
+    /// Goes on from problems that were found earlier.
+    #[must_use]
+    pub fn after(source: &'s Source, found: Vec<Problem>) -> Self {
+        Self { source, found }
+    }
+
+    /// A problem with a value.
+    pub fn value(&mut self, at: &At<'_>, message: impl Into<String>, help: Option<String>) {
+        let span = self.source.value_span(at);
+        self.push(span, message.into(), help);
+    }
+
+    /// A problem with a key.
+    pub fn key(&mut self, at: &At<'_>, message: impl Into<String>, help: Option<String>) {
+        let span = self.source.key_span(at);
+        self.push(span, message.into(), help);
+    }
+
+    fn push(&mut self, span: Range<usize>, message: String, help: Option<String>) {
+        self.found.push(Problem { message, span, label: "here".to_owned(), help });
+    }
+
+    #[must_use]
+    pub fn source(&self) -> &'s Source {
+        self.source
+    }
+
+    /// How many were found so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Nothing wrong: `Ok`; else the error with all of it.
+    pub fn finish(self) -> Result<(), ManifestErrors> {
+        if self.found.is_empty() { Ok(()) } else { Err(self.source.errors(self.found)) }
+    }
+}
+
+/// Everything that is wrong with a manifest.
+#[derive(Debug, Clone)]
+pub struct ManifestErrors {
+    pub path: PathBuf,
+    pub problems: Vec<Located>,
+}
+
+/// A problem with the text it points into.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// From 1.
+    pub line: usize,
+    pub problem: Problem,
+    source: Arc<NamedSource<Arc<str>>>,
+}
+
+impl fmt::Display for ManifestErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.problems.len();
+        let s = if n == 1 { "" } else { "s" };
+        write!(f, "{}: {n} problem{s}", self.path.display())
+    }
+}
+
+impl std::error::Error for ManifestErrors {}
+
+impl Diagnostic for ManifestErrors {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
+    }
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.message)
+    }
+}
+
+impl std::error::Error for Located {}
+
+impl Diagnostic for Located {
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.problem.span.clone();
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(
+            Some(self.problem.label.clone()),
+            span,
+        ))))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.problem.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+}
+
+/// The known name nearest to an unknown one, if any is near: `did you mean "throttle"?`.
+#[must_use]
+pub fn nearest<'n>(unknown: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|name| {
+            (strsim::damerau_levenshtein(&unknown.to_lowercase(), &name.to_lowercase()), name)
+        })
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len().max(unknown.len()) / 3)
+        .map(|(_, name)| name.to_owned())
+}
+
+/// Help for an unknown name: the nearest known one, or all of them when there are few.
+#[must_use]
+pub fn suggest<'n>(unknown: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    if let Some(name) = nearest(unknown, known.iter().copied()) {
+        return Some(format!("did you mean `{name}`?"));
+    }
+    match known.len() {
+        0 => None,
+        1..=12 => Some(format!("known here: {}", known.join(", "))),
+        _ => Some(format!("known here: {}, …", known[..12].join(", "))),
+    }
+}

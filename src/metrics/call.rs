@@ -1,0 +1,84 @@
+//! Metrics of one call.
+
+use super::errors::CallErrors;
+use super::{ms, ratio, seconds};
+use crate::agent::protocol::CallRecord;
+use crate::stats::Sample;
+use crate::store::record::Metrics;
+
+/// Every metric of the catalogue that a call has. Computed for calls that failed too, as far as they
+/// got; only those whose outcome counts enter the run's.
+pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
+    let server = &call.server;
+    let gaps = sample(gaps_ms(call));
+    let gap_errors = sample(errors.gaps_ms.clone());
+    let e2e = call.end_ns.checked_sub(call.start_ns);
+    let span = text_span_ns(call);
+    let after_first = server.tokens.filter(|tokens| *tokens >= 2).map(|tokens| (tokens - 1) as f64);
+    let count = |count: Option<u64>| count.map(|count| count as f64);
+    let percentile =
+        |sample: &Option<Sample>, p| sample.as_ref().map(|sample| sample.percentile(p));
+
+    [
+        ("ttft_ms", call.text_offsets_ns.first().copied().map(ms)),
+        ("itl_ms", gaps.as_ref().map(Sample::mean)),
+        ("itl_p50_ms", percentile(&gaps, 50.0)),
+        ("itl_p95_ms", percentile(&gaps, 95.0)),
+        ("itl_p99_ms", percentile(&gaps, 99.0)),
+        ("itl_max_ms", gaps.as_ref().map(Sample::max)),
+        ("tpot_ms", span.zip(after_first).and_then(|(span, n)| ratio(ms(span), n))),
+        ("e2e_ms", e2e.map(ms)),
+        ("tokens", count(server.tokens)),
+        ("chunks", count(Some(call.text_offsets_ns.len() as u64))),
+        ("prompt_tokens", count(server.prompt_tokens)),
+        (
+            "client_tokens_per_s",
+            span.zip(after_first).and_then(|(span, n)| ratio(n, seconds(span))),
+        ),
+        (
+            "decode_tokens_per_s",
+            server.tokens.zip(server.decode_ns).and_then(|(n, ns)| ratio(n as f64, seconds(ns))),
+        ),
+        ("prefill_tokens_per_s", prefill_tokens_per_s(call)),
+        ("load_ms", server.load_ns.map(ms)),
+        ("queue_ms", queue_ms(call)),
+        ("client_residue_ms", e2e.zip(server.total_ns).map(|(ours, its)| ms(ours) - ms(its))),
+        ("ttft_error_ms", errors.ttft_ms),
+        ("gap_error_p50_ms", percentile(&gap_errors, 50.0)),
+        ("gap_error_p99_ms", percentile(&gap_errors, 99.0)),
+        ("gap_error_max_ms", gap_errors.as_ref().map(Sample::max)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// Times between consecutive chunks with text, milliseconds.
+pub fn gaps_ms(call: &CallRecord) -> Vec<f64> {
+    call.text_offsets_ns.windows(2).map(|pair| super::ms_between(pair[0], pair[1])).collect()
+}
+
+/// A sample of the values, if there are any.
+pub fn sample(values: Vec<f64>) -> Option<Sample> {
+    Sample::new(values).ok()
+}
+
+/// From the first to the last chunk with text.
+fn text_span_ns(call: &CallRecord) -> Option<u64> {
+    let (first, last) = (call.text_offsets_ns.first()?, call.text_offsets_ns.last()?);
+    last.checked_sub(*first)
+}
+
+/// Cached prompt tokens took no prefill, so they would flatter the rate.
+fn prefill_tokens_per_s(call: &CallRecord) -> Option<f64> {
+    let server = &call.server;
+    let tokens = server.prompt_tokens?.checked_sub(server.cached_tokens.unwrap_or(0))?;
+    ratio(tokens as f64, seconds(server.prefill_ns?)).filter(|_| tokens > 0)
+}
+
+/// What the server's total leaves after its own stages. Unknown as soon as one of them is.
+fn queue_ms(call: &CallRecord) -> Option<f64> {
+    let server = &call.server;
+    let stages = ms(server.load_ns?) + ms(server.prefill_ns?) + ms(server.decode_ns?);
+    Some(ms(server.total_ns?) - stages)
+}

@@ -1,0 +1,215 @@
+//! The single list of metrics: name, unit, formula, meaning. Tables, exports and documentation are
+//! made from it; a test holds it against what is computed.
+
+use std::fmt::Write;
+
+/// One metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricInfo {
+    pub name: &'static str,
+    pub scope: Scope,
+    pub clock: Clock,
+    /// Empty for a pure number.
+    pub unit: &'static str,
+    pub formula: &'static str,
+    /// Which direction is an improvement, where one is.
+    pub better: Option<Better>,
+    pub meaning: &'static str,
+}
+
+/// What a metric belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A call has it; a run has it under the same name, over its measured calls that count.
+    CallAndRun,
+    Run,
+}
+
+/// Who measured it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The agent's timestamps.
+    Client,
+    /// The server's own durations or counts.
+    Server,
+    /// The agent's timestamps with the server's counts, durations or log.
+    Both,
+    /// The executor, from outside the agent's process.
+    Executor,
+}
+
+impl Clock {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Clock::Client => "client",
+            Clock::Server => "server",
+            Clock::Both => "client + server",
+            Clock::Executor => "executor",
+        }
+    }
+}
+
+/// The direction of an improvement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    Higher,
+    Lower,
+}
+
+impl Better {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Better::Higher => "higher",
+            Better::Lower => "lower",
+        }
+    }
+}
+
+/// All metrics, those of calls first.
+#[must_use]
+pub fn catalogue() -> &'static [MetricInfo] {
+    &CATALOGUE
+}
+
+/// The metric of that name.
+#[must_use]
+pub fn info(name: &str) -> Option<&'static MetricInfo> {
+    CATALOGUE.iter().find(|info| info.name == name)
+}
+
+/// The catalogue as a page.
+#[must_use]
+pub fn catalogue_markdown() -> String {
+    let mut page = String::from(PREFACE);
+    for (title, scope) in
+        [("Calls, and runs over their calls", Scope::CallAndRun), ("Runs", Scope::Run)]
+    {
+        let _ = write!(
+            page,
+            "\n## {title}\n\n| metric | unit | measured by | better | formula | meaning |\n|---|---|---|---|---|---|\n"
+        );
+        for info in CATALOGUE.iter().filter(|info| info.scope == scope) {
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {} | {} | {} | {} |",
+                info.name,
+                info.unit,
+                info.clock.name(),
+                info.better.map_or("", Better::name),
+                info.formula.replace('|', "\\|"),
+                info.meaning,
+            );
+        }
+    }
+    page
+}
+
+const PREFACE: &str = "\
+# Metrics
+
+Computed by one implementation from the raw records, for every runtime. What is unknown is null or \
+empty, never 0.
+
+A call counts when its outcome is `ok` or `length` and it is no warm-up call. A run has the metrics of \
+its calls under the same name: the mean over the calls that count and for which it is known, so that \
+the run is the unit of replication. Exceptions: counts (`tokens`, `chunks`, `prompt_tokens`) are added \
+up and unknown as soon as one call's is; percentiles and maxima are taken over all gaps of the run.
+
+Client times are those of the agent's monotonic clock, taken right after a read returned (after the \
+wait of a throttle, where there is one). `first` and `last` are the times at which the first and the \
+last chunk with text were taken, `start` is right before connecting, `end` after the last byte. \
+Percentiles interpolate linearly (type 7). Agents are told apart in the order of their names, so \
+`collector` is the first and `insight` the second.
+";
+
+use Better::{Higher, Lower};
+use Clock::{Both, Client, Executor, Server};
+use Scope::{CallAndRun, Run};
+
+const fn metric(
+    name: &'static str,
+    scope: Scope,
+    clock: Clock,
+    unit: &'static str,
+    better: Option<Better>,
+    formula: &'static str,
+    meaning: &'static str,
+) -> MetricInfo {
+    MetricInfo { name, scope, clock, unit, formula, better, meaning }
+}
+
+#[rustfmt::skip]
+static CATALOGUE: [MetricInfo; 35] = [
+    metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
+        "first − start", "time to the first chunk with text, connecting included"),
+    metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
+        "mean of the gaps between consecutive chunks with text", "inter-token latency as the client sees it; a chunk may hold several tokens"),
+    metric("itl_p50_ms", CallAndRun, Client, "ms", Some(Lower),
+        "50th percentile of the gaps", "typical gap"),
+    metric("itl_p95_ms", CallAndRun, Client, "ms", Some(Lower),
+        "95th percentile of the gaps", "long gaps"),
+    metric("itl_p99_ms", CallAndRun, Client, "ms", Some(Lower),
+        "99th percentile of the gaps", "very long gaps"),
+    metric("itl_max_ms", CallAndRun, Client, "ms", Some(Lower),
+        "largest gap", "longest wait between two chunks with text"),
+    metric("tpot_ms", CallAndRun, Both, "ms", Some(Lower),
+        "(last − first) ÷ (tokens − 1)", "time per output token after the first; takes the first chunk for one token"),
+    metric("e2e_ms", CallAndRun, Client, "ms", Some(Lower),
+        "end − start", "duration of the call"),
+    metric("tokens", CallAndRun, Server, "tokens", None,
+        "the server's count of generated tokens", "length of the answer; unknown when the server does not count"),
+    metric("chunks", CallAndRun, Client, "chunks", None,
+        "number of chunks with text", "pieces in which the answer came; not tokens"),
+    metric("prompt_tokens", CallAndRun, Server, "tokens", None,
+        "the server's count of prompt tokens", "length of the prompt, cached tokens included where the server counts them"),
+    metric("client_tokens_per_s", CallAndRun, Both, "tok/s", Some(Higher),
+        "(tokens − 1) ÷ (last − first)", "rate at which the client took the answer: the server's count over the client's clock"),
+    metric("decode_tokens_per_s", CallAndRun, Server, "tok/s", Some(Higher),
+        "tokens ÷ decode duration (Ollama: eval_count ÷ eval_duration)", "rate of generation by the server's own clock"),
+    metric("prefill_tokens_per_s", CallAndRun, Server, "tok/s", Some(Higher),
+        "(prompt tokens − cached tokens, where told) ÷ prefill duration", "rate of reading the prompt by the server's own clock"),
+    metric("load_ms", CallAndRun, Server, "ms", Some(Lower),
+        "the server's load duration", "loading the model"),
+    metric("queue_ms", CallAndRun, Server, "ms", Some(Lower),
+        "total − load − prefill − decode", "what the server's total leaves after its stages: waiting and the rest"),
+    metric("client_residue_ms", CallAndRun, Both, "ms", Some(Lower),
+        "e2e_ms − the server's total", "connection, transport and client; with a throttle the waiting too"),
+    metric("ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
+        "|first − the paced endpoint's send of its first chunk with text|", "measurement error of the first chunk's time"),
+    metric("gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),
+        "50th percentile of |client's gap − paced endpoint's gap|", "typical measurement error of a gap; unknown when chunks cannot be paired or a throttle holds them back"),
+    metric("gap_error_p99_ms", CallAndRun, Both, "ms", Some(Lower),
+        "99th percentile of |client's gap − paced endpoint's gap|", "measurement error that one gap in a hundred exceeds"),
+    metric("gap_error_max_ms", CallAndRun, Both, "ms", Some(Lower),
+        "largest |client's gap − paced endpoint's gap|", "largest measurement error of a gap"),
+    metric("wall_ms", Run, Client, "ms", Some(Lower),
+        "first start → last end of the calls that count", "duration of the measured work"),
+    metric("agents", Run, Client, "", None,
+        "number of agents with measured calls", "concurrent streams"),
+    metric("speedup", Run, Client, "×", Some(Higher),
+        "Σ agent durations ÷ wall; an agent's duration is its first start → last end", "overlap of the agents, not a gain over working one after the other: that needs the solo control"),
+    metric("efficiency_percent", Run, Client, "%", Some(Higher),
+        "100 × speedup ÷ agents", "load balance: for two agents that start together it equals 50 × (1 + t_min ÷ t_max)"),
+    metric("aggregate_tokens_per_s", Run, Both, "tok/s", Some(Higher),
+        "Σ tokens ÷ wall", "tokens of all agents over the duration of the measured work"),
+    metric("contention", Run, Client, "", Some(Lower),
+        "1 if speedup < 1.5, else 0; two agents only", "the researchers' flag for agents that did not overlap"),
+    metric("throughput_delta", Run, Both, "tok/s", None,
+        "client_tokens_per_s of the second agent − of the first; two agents only", "positive: the second agent is faster"),
+    metric("ttft_delta_ms", Run, Client, "ms", None,
+        "ttft_ms of the first agent − of the second; two agents only", "positive: the second agent answers sooner"),
+    metric("startup_ms", Run, Executor, "ms", Some(Lower),
+        "spawn → ready", "start of the agent's process"),
+    metric("peak_rss_mb", Run, Executor, "MB", Some(Lower),
+        "largest resident set of the agent's process", "memory of the client"),
+    metric("cpu_s", Run, Executor, "s", Some(Lower),
+        "user + system time of the agent's process", "CPU time of the client, start and warm-up included"),
+    metric("cpu_s_per_1000_tokens", Run, Executor, "s", Some(Lower),
+        "1000 × cpu_s ÷ tokens of all calls, warm-up included", "CPU cost of the client"),
+    metric("measured_calls", Run, Client, "calls", None,
+        "number of calls that count", "calls behind the run's figures"),
+    metric("failed_calls", Run, Client, "calls", Some(Lower),
+        "number of measured calls that do not count", "calls that ended in another way than ok or length"),
+];

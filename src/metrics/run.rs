@@ -1,0 +1,176 @@
+//! Metrics of one run. The run is the unit of replication, so its calls are aggregated here, before
+//! any statistics over runs.
+
+use std::collections::BTreeMap;
+
+use super::call::{gaps_ms, sample};
+use super::catalogue::{Scope, catalogue};
+use super::errors::CallErrors;
+use super::{ms, ratio, seconds};
+use crate::agent::protocol::{AgentRecord, CallRecord};
+use crate::stats::Sample;
+use crate::store::record::{CallSummary, Metrics, ProcessUsage};
+
+/// Speed-up of two agents below which the researchers call the endpoint contended.
+const CONTENTION_BELOW: f64 = 1.5;
+/// Call metrics that a run adds up; it takes the mean of the others.
+const COUNTS: [&str; 3] = ["tokens", "chunks", "prompt_tokens"];
+
+/// One agent's measured calls that count.
+struct Agent {
+    start_ns: u64,
+    end_ns: u64,
+    ttft_ms: Option<f64>,
+    client_tokens_per_s: Option<f64>,
+}
+
+impl Agent {
+    fn duration_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+}
+
+/// Every metric of the catalogue that a run has. The three slices run in parallel.
+pub fn metrics(
+    record: &AgentRecord,
+    calls: &[CallSummary],
+    errors: &[CallErrors],
+    process: &ProcessUsage,
+) -> Metrics {
+    let counted: Vec<usize> =
+        (0..calls.len()).filter(|i| !calls[*i].warmup && calls[*i].outcome.counts()).collect();
+    let mut metrics = means(calls, &counted);
+    metrics.extend(pooled(record, errors, &counted));
+    metrics.extend(concurrency(record, calls, &counted));
+    metrics.extend(usage(record, process));
+    let failed = calls.iter().filter(|call| !call.warmup && !call.outcome.counts()).count();
+    metrics.insert("failed_calls".into(), Some(failed as f64));
+    metrics.insert("measured_calls".into(), Some(counted.len() as f64));
+    metrics
+}
+
+/// Call metrics under the same name: the mean of the calls where it is known; counts are added up,
+/// and unknown as soon as one call's is.
+fn means(calls: &[CallSummary], counted: &[usize]) -> Metrics {
+    let shared = catalogue().iter().filter(|info| info.scope == Scope::CallAndRun);
+    shared
+        .map(|info| {
+            let values =
+                counted.iter().map(|i| calls[*i].metrics.get(info.name).copied().flatten());
+            let value = if COUNTS.contains(&info.name) {
+                values.collect::<Option<Vec<f64>>>().filter(|all| !all.is_empty()).map(sum)
+            } else {
+                sample(values.flatten().collect()).map(|known| known.mean())
+            };
+            (info.name.to_owned(), value)
+        })
+        .collect()
+}
+
+/// Percentiles over all gaps of the run: those of single calls cannot be averaged.
+fn pooled(record: &AgentRecord, errors: &[CallErrors], counted: &[usize]) -> Metrics {
+    let gaps = sample(counted.iter().flat_map(|i| gaps_ms(&record.calls[*i])).collect());
+    let errors = sample(counted.iter().flat_map(|i| errors[*i].gaps_ms.clone()).collect());
+    let percentile =
+        |sample: &Option<Sample>, p| sample.as_ref().map(|sample| sample.percentile(p));
+    named([
+        ("itl_p50_ms", percentile(&gaps, 50.0)),
+        ("itl_p95_ms", percentile(&gaps, 95.0)),
+        ("itl_p99_ms", percentile(&gaps, 99.0)),
+        ("itl_max_ms", gaps.as_ref().map(Sample::max)),
+        ("gap_error_p50_ms", percentile(&errors, 50.0)),
+        ("gap_error_p99_ms", percentile(&errors, 99.0)),
+        ("gap_error_max_ms", errors.as_ref().map(Sample::max)),
+    ])
+}
+
+fn concurrency(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -> Metrics {
+    let agents = agents(record, calls, counted);
+    let wall_ns = agents
+        .iter()
+        .flatten()
+        .map(|agent| agent.end_ns)
+        .max()
+        .zip(agents.iter().flatten().map(|agent| agent.start_ns).min())
+        .map(|(end, start)| end.saturating_sub(start));
+    // an agent without a call that counts took part in the load, so its share is unknown, not 0
+    let whole: Option<Vec<&Agent>> = agents.iter().map(Option::as_ref).collect();
+    let speedup = whole.as_ref().zip(wall_ns).and_then(|(agents, wall)| {
+        ratio(agents.iter().map(|agent| ms(agent.duration_ns())).sum(), ms(wall))
+    });
+    let pair = whole.as_ref().and_then(|agents| <&[&Agent; 2]>::try_from(agents.as_slice()).ok());
+    let tokens = tokens(counted.iter().map(|i| &record.calls[*i]));
+    named([
+        ("wall_ms", wall_ns.map(ms)),
+        ("agents", Some(agents.len() as f64)),
+        ("speedup", speedup),
+        ("efficiency_percent", speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64))),
+        (
+            "aggregate_tokens_per_s",
+            tokens.zip(wall_ns).and_then(|(tokens, wall)| ratio(tokens, seconds(wall))),
+        ),
+        (
+            "contention",
+            pair.and(speedup).map(|speedup| f64::from(u8::from(speedup < CONTENTION_BELOW))),
+        ),
+        (
+            "throughput_delta",
+            pair.and_then(|[a, b]| Some(b.client_tokens_per_s? - a.client_tokens_per_s?)),
+        ),
+        ("ttft_delta_ms", pair.and_then(|[a, b]| Some(a.ttft_ms? - b.ttft_ms?))),
+    ])
+}
+
+/// The agents with measured calls, in the order of their names (the order of starts is chance);
+/// `None` for one none of whose calls counts.
+fn agents(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -> Vec<Option<Agent>> {
+    let measured = calls.iter().filter(|call| !call.warmup);
+    let mut by_name: BTreeMap<&str, Vec<usize>> =
+        measured.map(|call| (call.agent.as_str(), Vec::new())).collect();
+    for i in counted {
+        by_name.entry(calls[*i].agent.as_str()).or_default().push(*i);
+    }
+    let mean = |own: &[usize], name: &str| {
+        sample(own.iter().filter_map(|i| calls[*i].metrics.get(name).copied().flatten()).collect())
+            .map(|known| known.mean())
+    };
+    by_name
+        .into_values()
+        .map(|own| {
+            let raw = || own.iter().map(|i| &record.calls[*i]);
+            Some(Agent {
+                start_ns: raw().map(|call| call.start_ns).min()?,
+                end_ns: raw().map(|call| call.end_ns).max()?,
+                ttft_ms: mean(&own, "ttft_ms"),
+                client_tokens_per_s: mean(&own, "client_tokens_per_s"),
+            })
+        })
+        .collect()
+}
+
+fn usage(record: &AgentRecord, process: &ProcessUsage) -> Metrics {
+    // the process's CPU time covers warm-up and failed calls too, so their tokens count here
+    let per_thousand = process
+        .cpu_s
+        .zip(tokens(record.calls.iter()))
+        .and_then(|(cpu, tokens)| ratio(1000.0 * cpu, tokens));
+    named([
+        ("startup_ms", process.startup_ms),
+        ("peak_rss_mb", process.peak_rss_mb),
+        ("cpu_s", process.cpu_s),
+        ("cpu_s_per_1000_tokens", per_thousand),
+    ])
+}
+
+/// The server's counts added up; unknown as soon as one is.
+fn tokens<'a>(calls: impl Iterator<Item = &'a CallRecord>) -> Option<f64> {
+    calls.map(|call| call.server.tokens.map(|tokens| tokens as f64)).sum()
+}
+
+fn sum(values: Vec<f64>) -> f64 {
+    values.into_iter().sum()
+}
+
+fn named<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
+    metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

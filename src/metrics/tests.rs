@@ -1,0 +1,313 @@
+//! Figures computed by hand from small records.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::agent::protocol::{CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts};
+
+const MS: u64 = 1_000_000;
+
+fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord {
+    CallRecord {
+        agent: agent.into(),
+        call: 0,
+        warmup: false,
+        start_ns: start_ms * MS,
+        headers_ns: None,
+        text_offsets_ns: text_ms.iter().map(|t| t * MS).collect(),
+        end_ns: end_ms * MS,
+        http_status: Some(200),
+        outcome: Outcome::Ok,
+        error: None,
+        chunks: text_ms.len() as u64 + 1,
+        bytes: 100,
+        reads: None,
+        largest_read: None,
+        finish_reason: None,
+        server: ServerCounts::default(),
+    }
+}
+
+fn record(calls: Vec<CallRecord>) -> AgentRecord {
+    AgentRecord {
+        protocol: PROTOCOL,
+        runtime: RuntimeInfo {
+            name: "rust".into(),
+            version: "1".into(),
+            details: BTreeMap::default(),
+        },
+        clock: ClockPair { monotonic_ns: 0, utc: "2025-01-01T00:00:00.000Z".into() },
+        calls,
+    }
+}
+
+fn send(request: &str, time_us: u64, index: u32, tokens: u32) -> Send {
+    Send { time_ns: time_us * 1000, request: request.into(), index, tokens, bytes: 10 }
+}
+
+fn alone(calls: Vec<CallRecord>) -> RunMetrics {
+    compute(&record(calls), None, &ProcessUsage::default(), false)
+}
+
+#[track_caller]
+fn close(metrics: &Metrics, name: &str, expected: f64) {
+    let value = metrics[name].unwrap_or_else(|| panic!("{name} is unknown"));
+    assert!((value - expected).abs() < 1e-9, "{name}: {value} instead of {expected}");
+}
+
+#[track_caller]
+fn unknown(metrics: &Metrics, names: &[&str]) {
+    for name in names {
+        assert_eq!(metrics[*name], None, "{name}");
+    }
+}
+
+#[test]
+fn a_call_with_all_the_server_can_say() {
+    let mut one = call("a", 1000, &[50, 60, 80, 110], 1120);
+    one.server = ServerCounts {
+        total_ns: Some(115 * MS),
+        load_ns: Some(5 * MS),
+        prompt_tokens: Some(30),
+        prefill_ns: Some(20 * MS),
+        tokens: Some(7),
+        decode_ns: Some(70 * MS),
+        cached_tokens: Some(10),
+    };
+    let metrics = &alone(vec![one]).calls[0].metrics;
+    close(metrics, "ttft_ms", 50.0);
+    close(metrics, "itl_ms", 20.0); // gaps 10, 20, 30
+    close(metrics, "itl_p50_ms", 20.0);
+    close(metrics, "itl_p95_ms", 29.0); // 20 + 0.9 × 10
+    close(metrics, "itl_p99_ms", 29.8);
+    close(metrics, "itl_max_ms", 30.0);
+    close(metrics, "tpot_ms", 10.0); // 60 ms ÷ 6
+    close(metrics, "e2e_ms", 120.0);
+    close(metrics, "tokens", 7.0);
+    close(metrics, "chunks", 4.0);
+    close(metrics, "client_tokens_per_s", 100.0); // 6 ÷ 0.06 s
+    close(metrics, "decode_tokens_per_s", 100.0); // 7 ÷ 0.07 s
+    close(metrics, "prefill_tokens_per_s", 1000.0); // (30 − 10) ÷ 0.02 s
+    close(metrics, "load_ms", 5.0);
+    close(metrics, "queue_ms", 20.0); // 115 − 5 − 20 − 70
+    close(metrics, "client_residue_ms", 5.0); // 120 − 115
+    close(metrics, "prompt_tokens", 30.0);
+}
+
+#[test]
+fn what_nobody_said_is_unknown_not_zero() {
+    let metrics = &alone(vec![call("a", 0, &[], 10)]).calls[0].metrics;
+    unknown(
+        metrics,
+        &[
+            "ttft_ms",
+            "itl_ms",
+            "itl_p99_ms",
+            "tpot_ms",
+            "tokens",
+            "client_tokens_per_s",
+            "queue_ms",
+        ],
+    );
+    close(metrics, "chunks", 0.0);
+    // all tokens in one chunk: there is no gap to divide by
+    let mut one = call("a", 0, &[5], 10);
+    one.server.tokens = Some(12);
+    one.server.decode_ns = Some(0);
+    unknown(
+        &alone(vec![one]).calls[0].metrics,
+        &["itl_ms", "client_tokens_per_s", "decode_tokens_per_s"],
+    );
+}
+
+#[test]
+fn two_agents_that_start_together() {
+    let mut collector = call("collector", 100, &[10, 20], 200);
+    let mut insight = call("insight", 100, &[14, 19], 150);
+    collector.server.tokens = Some(2);
+    insight.server.tokens = Some(4);
+    let process =
+        ProcessUsage { startup_ms: Some(8.0), peak_rss_mb: Some(12.5), cpu_s: Some(0.03) };
+    let metrics = compute(&record(vec![insight, collector]), None, &process, false).run;
+    close(&metrics, "wall_ms", 100.0);
+    close(&metrics, "speedup", 1.5); // (100 + 50) ÷ 100
+    close(&metrics, "efficiency_percent", 75.0); // 50 × (1 + 50 ÷ 100)
+    close(&metrics, "contention", 0.0);
+    close(&metrics, "aggregate_tokens_per_s", 60.0); // 6 ÷ 0.1 s
+    close(&metrics, "throughput_delta", 500.0); // 3 ÷ 5 ms − 1 ÷ 10 ms
+    close(&metrics, "ttft_delta_ms", -4.0); // 10 − 14: insight answers later
+    close(&metrics, "ttft_ms", 12.0);
+    close(&metrics, "itl_ms", 7.5);
+    close(&metrics, "itl_max_ms", 10.0);
+    close(&metrics, "tokens", 6.0);
+    close(&metrics, "startup_ms", 8.0);
+    close(&metrics, "cpu_s_per_1000_tokens", 5.0);
+    close(&metrics, "agents", 2.0);
+    close(&metrics, "failed_calls", 0.0);
+}
+
+#[test]
+fn one_after_the_other_is_contention() {
+    let run = alone(vec![call("a", 0, &[1], 100), call("b", 100, &[1], 200)]).run;
+    close(&run, "speedup", 1.0);
+    close(&run, "contention", 1.0);
+}
+
+#[test]
+fn contention_and_deltas_need_exactly_two_agents() {
+    for names in [&["a"][..], &["a", "b", "c"]] {
+        let run = alone(names.iter().map(|name| call(name, 0, &[1, 2], 10)).collect()).run;
+        unknown(&run, &["contention", "throughput_delta", "ttft_delta_ms"]);
+        close(&run, "speedup", names.len() as f64);
+        close(&run, "efficiency_percent", 100.0);
+    }
+}
+
+#[test]
+fn warm_up_and_failed_calls_stay_out() {
+    let mut warmup = call("a", 0, &[500], 600);
+    warmup.warmup = true;
+    let mut failed = call("a", 700, &[300], 1000);
+    failed.outcome = Outcome::Truncated;
+    let run = alone(vec![warmup, call("a", 610, &[10], 650), failed]).run;
+    close(&run, "ttft_ms", 10.0);
+    close(&run, "wall_ms", 40.0);
+    close(&run, "measured_calls", 1.0);
+    close(&run, "failed_calls", 1.0);
+}
+
+#[test]
+fn an_agent_that_only_failed_leaves_the_speedup_unknown() {
+    let mut failed = call("b", 0, &[], 10);
+    failed.outcome = Outcome::HttpError;
+    let run = alone(vec![call("a", 0, &[1], 10), failed]).run;
+    unknown(&run, &["speedup", "efficiency_percent", "contention"]);
+    close(&run, "agents", 2.0);
+}
+
+#[test]
+fn a_run_without_a_call_that_counts_knows_nothing() {
+    let run = alone(vec![]).run;
+    for (name, value) in &run {
+        let count = ["failed_calls", "measured_calls", "agents"].contains(&name.as_str());
+        assert_eq!(*value, count.then_some(0.0), "{name}");
+    }
+}
+
+#[test]
+fn a_count_is_unknown_as_soon_as_one_calls_is() {
+    let mut counted = call("a", 0, &[1, 2], 10);
+    counted.server.tokens = Some(2);
+    let run = alone(vec![counted, call("b", 0, &[1, 2], 10)]).run;
+    unknown(&run, &["tokens", "aggregate_tokens_per_s"]);
+    close(&run, "chunks", 4.0);
+}
+
+#[test]
+fn errors_against_the_send_log() {
+    let record = record(vec![call("a", 1000, &[50, 60, 70], 1080)]);
+    let sends = [
+        send("run/x/a/0", 1_040_000, 0, 0), // headers
+        send("run/x/a/0", 1_049_800, 1, 1),
+        send("run/x/a/0", 1_059_500, 2, 1),
+        send("run/x/a/0", 1_069_900, 3, 1),
+        send("run/x/a/0", 1_070_000, 4, 0), // last record
+        send("#7", 1_000_000, 0, 1),
+    ];
+    let metrics = compute(&record, Some(&sends), &ProcessUsage::default(), false);
+    let call = &metrics.calls[0].metrics;
+    close(call, "ttft_error_ms", 0.2);
+    close(call, "gap_error_p50_ms", 0.35); // |10 − 9.7| and |10 − 10.4|
+    close(call, "gap_error_max_ms", 0.4);
+    close(&metrics.run, "gap_error_max_ms", 0.4);
+
+    let calibration = calibration(&record, &sends).unwrap();
+    assert_eq!((calibration.streams, calibration.samples), (1, 2));
+    assert!((calibration.rate_tok_s - 2.0 / 0.0201).abs() < 1e-6);
+    assert!((calibration.ttft_error_ms.p50 - 0.2).abs() < 1e-9);
+    assert!((calibration.gap_error_ms.max - 0.4).abs() < 1e-9);
+
+    let throttled = compute(&record, Some(&sends), &ProcessUsage::default(), true);
+    unknown(&throttled.run, &["gap_error_p50_ms", "gap_error_p99_ms", "gap_error_max_ms"]);
+    close(&throttled.run, "ttft_error_ms", 0.2);
+}
+
+#[test]
+fn chunks_that_cannot_be_paired_have_no_gap_error() {
+    let record = record(vec![call("a", 1000, &[50, 60, 70], 1080)]);
+    let short = [send("r/a/0", 1_050_000, 0, 1), send("r/a/0", 1_060_000, 1, 1)];
+    unknown(
+        &compute(&record, Some(&short), &ProcessUsage::default(), false).run,
+        &["gap_error_max_ms"],
+    );
+    assert_eq!(calibration(&record, &short), None);
+    // two runs in one log: which of them was this?
+    let twice = [send("r1/a/0", 1_050_000, 0, 1), send("r2/a/0", 1_050_000, 0, 1)];
+    unknown(
+        &compute(&record, Some(&twice), &ProcessUsage::default(), false).run,
+        &["ttft_error_ms"],
+    );
+}
+
+#[test]
+fn the_catalogue_lists_what_is_computed_and_nothing_else() {
+    let metrics = alone(vec![call("a", 0, &[1, 2], 3)]);
+    let names = |scopes: &[Scope]| {
+        let mut names: Vec<&str> = catalogue()
+            .iter()
+            .filter(|info| scopes.contains(&info.scope))
+            .map(|info| info.name)
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    let computed: Vec<&str> = metrics.calls[0].metrics.keys().map(String::as_str).collect();
+    assert_eq!(computed, names(&[Scope::CallAndRun]));
+    let computed: Vec<&str> = metrics.run.keys().map(String::as_str).collect();
+    assert_eq!(computed, names(&[Scope::CallAndRun, Scope::Run]));
+    let page = catalogue_markdown();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), catalogue().len());
+    for (row, info) in rows.iter().zip(catalogue()) {
+        assert!(row.starts_with(&format!("| `{}` |", info.name)), "{row}");
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 7, "{row}");
+    }
+}
+
+#[test]
+fn reads_what_lies_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap_err();
+    assert!(missing.to_string().contains("agent.json"), "{missing}");
+    let record = record(vec![call("a", 1000, &[50, 60], 1080)]);
+    let json = serde_json::to_vec(&record).unwrap();
+    std::fs::write(folder.path().join(RECORD_FILE), json).unwrap();
+    let plain = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap();
+    unknown(&plain.run, &["ttft_error_ms"]);
+    let log = "time_ns,request,index,tokens,bytes\n1049000000,r/a/0,0,1,20\n";
+    std::fs::write(folder.path().join(SENDS_FILE), log).unwrap();
+    let paced = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap();
+    close(&paced.run, "ttft_error_ms", 1.0);
+    std::fs::write(folder.path().join(SENDS_FILE), "time_ns,request\nsoon,r/a/0\n").unwrap();
+    let broken = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap_err();
+    assert!(broken.to_string().contains("sends.csv"), "{broken}");
+}
+
+proptest! {
+    /// The researchers' efficiency can only see how evenly two agents are loaded.
+    #[test]
+    fn efficiency_of_two_agents_is_load_balance(
+        start in 0u64..1_000_000_000_000,
+        first in 1u64..1_000_000_000_000,
+        second in 1u64..1_000_000_000_000,
+    ) {
+        let mut a = call("a", 0, &[], 0);
+        let mut b = call("b", 0, &[], 0);
+        (a.start_ns, a.end_ns, b.start_ns, b.end_ns) = (start, start + first, start, start + second);
+        let efficiency = alone(vec![a, b]).run["efficiency_percent"].unwrap();
+        let (least, most) = (first.min(second) as f64, first.max(second) as f64);
+        prop_assert!((efficiency - 50.0 * (1.0 + least / most)).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,45 @@
+//! Free space, and making what was written outlast a crash of the machine.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Bytes that this user can still write below `path`, which must exist; `None` where the system
+/// does not tell.
+#[cfg(unix)]
+#[must_use]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
+}
+
+/// Bytes free on the disk with the longest mount point above `path`. Untested.
+#[cfg(not(unix))]
+#[must_use]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let path = std::fs::canonicalize(path).ok()?;
+    sysinfo::Disks::new_with_refreshed_list()
+        .list()
+        .iter()
+        .filter(|disk| path.starts_with(disk.mount_point()))
+        .max_by_key(|disk| disk.mount_point().as_os_str().len())
+        .map(sysinfo::Disk::available_space)
+}
+
+/// Makes the entries of a folder (new files, renames) outlast a crash.
+#[cfg(unix)]
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows has no such call for folders; its file systems journal their entries. Untested.
+#[cfg(not(unix))]
+pub fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes a file's content outlast a crash.
+pub fn sync_file(file: &Path) -> io::Result<()> {
+    // Windows syncs only what was opened for writing.
+    File::options().read(true).write(cfg!(windows)).open(file)?.sync_all()
+}

@@ -1,0 +1,98 @@
+//! Process groups: a runtime is started in a group of its own, so that it can be ended with
+//! everything it started, and so that a ctrl-C in the terminal does not reach it.
+
+use std::io;
+use std::process::{Child, Command};
+
+/// Puts the process to be started at the head of a new group.
+#[cfg(unix)]
+pub fn lead_group(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+}
+
+/// Untested.
+#[cfg(not(unix))]
+pub fn lead_group(command: &mut Command) {
+    use std::os::windows::process::CommandExt;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    command.creation_flags(CREATE_NEW_PROCESS_GROUP);
+}
+
+/// Asks every process of the group to end (`SIGTERM`). A group that is gone is no error.
+#[cfg(unix)]
+pub fn terminate_group(leader: u32) {
+    signal_group(leader, rustix::process::Signal::TERM);
+}
+
+/// Ends every process of the group at once (`SIGKILL`). A group that is gone is no error.
+#[cfg(unix)]
+pub fn kill_group(leader: u32) {
+    signal_group(leader, rustix::process::Signal::KILL);
+}
+
+#[cfg(unix)]
+fn signal_group(leader: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(leader).ok().and_then(rustix::process::Pid::from_raw);
+    // Pid 1 as a group would mean every process there is.
+    if let Some(pid) = pid.filter(|pid| *pid != rustix::process::Pid::INIT) {
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// Windows cannot ask a process without a console; the grace period passes unused. Untested.
+#[cfg(not(unix))]
+pub fn terminate_group(_leader: u32) {}
+
+/// Ends the process and its descendants. Untested.
+#[cfg(not(unix))]
+pub fn kill_group(leader: u32) {
+    let _ = Command::new("taskkill")
+        .args(["/T", "/F", "/PID", &leader.to_string()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+}
+
+/// Whether the child has ended. It is not reaped: until [`wait4::Wait4::wait4`] its id stays taken,
+/// so its group can still be signalled without hitting anyone else.
+#[cfg(unix)]
+pub fn has_ended(child: &mut Child) -> io::Result<bool> {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid else { return Err(io::ErrorKind::NotFound.into()) };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(waitid(WaitId::Pid(pid), options)?.is_some())
+}
+
+/// Untested.
+#[cfg(not(unix))]
+pub fn has_ended(child: &mut Child) -> io::Result<bool> {
+    Ok(child.try_wait()?.is_some())
+}
+
+/// When a process was started, in the system's own count: together with its id it names one process.
+/// `None`: no such process (or one that has ended and waits to be reaped), or the system does not
+/// tell (everything but Linux).
+#[must_use]
+pub fn start_mark(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold spaces and parentheses; the fields after it do not.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    // The 22nd field of proc_pid_stat(5); the state is the 3rd.
+    fields.nth(18)?.parse().ok()
+}
+
+/// Largest resident set of a living process so far, bytes; `None` where the system does not tell
+/// (everything but Linux).
+#[must_use]
+pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}

@@ -1,0 +1,287 @@
+//! Identity: the document of what was asked for, and its digest.
+//!
+//! What is at its default is left out of the document, so that something added to the program later
+//! changes no identity. Names of experiments, axes and scenarios, titles, repeats, timeouts, retries
+//! and addresses never get in; that two agents share a server does.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::CellId;
+use super::canonical::Canonical;
+use super::resolve::{OptionValue, Resolved, ResolvedAgent};
+use crate::manifest::study::{
+    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, JitterShape, OpenAiApi,
+    PacedProtocol, Pacing, Probes,
+};
+use crate::manifest::{Study, units};
+
+/// The version of the document; part of what is hashed.
+pub const VERSION: &str = "runner/cell/1";
+
+/// The id of a document in canonical JSON (RFC 8785): the first 16 bytes of the SHA-256 of the
+/// version, a line feed and the document.
+#[must_use]
+pub fn id(document: &[u8]) -> CellId {
+    let mut hash = Sha256::new();
+    hash.update(VERSION);
+    hash.update(b"\n");
+    hash.update(document);
+    let digest = hash.finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    CellId(id)
+}
+
+/// SHA-256 of a text, 64 hex digits.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Digests of every prompt of a study, made once: they are the same in all its cells.
+#[derive(Debug)]
+pub(super) struct Contents {
+    prompts: HashMap<String, String>,
+}
+
+impl Contents {
+    pub fn new(study: &Study) -> Self {
+        let prompts = study
+            .scenarios
+            .values()
+            .flatten()
+            .map(|agent| (agent.prompt.clone(), digest(&agent.prompt)))
+            .collect();
+        Self { prompts }
+    }
+
+    fn prompt(&self, text: &str) -> &str {
+        // Every prompt of a study was put in when it was made.
+        self.prompts.get(text).map_or("", String::as_str)
+    }
+}
+
+/// The document of a cell, in canonical JSON. Keys are written in ascending order.
+pub(super) fn document(
+    resolved: &Resolved<'_>,
+    experiment: &Experiment,
+    contents: &Contents,
+) -> Vec<u8> {
+    let settings = &experiment.settings;
+    let mut out = Canonical::default();
+    out.object(|out| {
+        let kind = match &experiment.kind {
+            ExperimentKind::Scenario => {
+                agents(out.key("agents"), resolved, contents);
+                None
+            }
+            ExperimentKind::Tokenize(_) => Some("tokenize"),
+            ExperimentKind::Command { command } => {
+                out.key("command").array(command, |out, part| out.text(part));
+                Some("command")
+            }
+        };
+        if let Some(kind) = kind {
+            out.key("kind").text(kind);
+            out.key("levels").object(|out| {
+                for (name, level) in &resolved.other {
+                    out.key(name).level(level);
+                }
+            });
+        }
+        probes(out, &experiment.probes, experiment.controls.contains(&Control::Idle));
+        if let Some(bytes) = resolved.read_buffer {
+            out.key("read_buffer").number(bytes as f64);
+        }
+        out.key("runtime").text(resolved.runtime);
+        if let Some(rate) = resolved.throttle {
+            out.key("throttle").number(rate);
+        }
+        if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
+            out.key("tokenize").object(|out| {
+                out.key("corpus").value(&tokenize.corpus);
+                out.key("iterations").number(f64::from(tokenize.iterations));
+            });
+        }
+        if !resolved.variant.is_empty() {
+            out.key("variant").object(|out| {
+                for (name, level) in &resolved.variant {
+                    out.key(name).level(level);
+                }
+            });
+        }
+        if kind.is_none() {
+            if !settings.vary_prompt {
+                out.key("vary_prompt").boolean(false);
+            }
+            if settings.vary_seed {
+                out.key("vary_seed").boolean(true);
+            }
+            if settings.warmup > 0 {
+                out.key("warmup").number(f64::from(settings.warmup));
+            }
+        }
+    });
+    out.into_bytes()
+}
+
+/// The agents by name: the order in which a scenario lists them is no part of what is measured.
+fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
+    let mut agents: Vec<&ResolvedAgent<'_>> = resolved.agents.iter().collect();
+    agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));
+    let mut servers: Vec<(&str, &str)> = Vec::new();
+    out.array(agents, |out, agent| {
+        let server = server_key(agent);
+        let index = servers.iter().position(|known| *known == server).unwrap_or_else(|| {
+            servers.push(server);
+            servers.len() - 1
+        });
+        self::agent(out, agent, index, contents);
+    });
+}
+
+/// What tells two servers apart; never gets into the document itself.
+fn server_key<'s>(agent: &ResolvedAgent<'s>) -> (&'s str, &'s str) {
+    match agent.endpoint {
+        Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => ("address", url),
+        Endpoint::Simulated(_) => ("name", &agent.agent.endpoint),
+    }
+}
+
+fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents: &Contents) {
+    out.object(|out| {
+        if agent.count > 1 {
+            out.key("count").number(f64::from(agent.count));
+        }
+        if let Some(limit) = agent.max_tokens {
+            out.key("max_tokens").number(f64::from(limit));
+        }
+        out.key("model").text(agent.model);
+        out.key("name").text(&agent.agent.agent);
+        if let Some(options) = &agent.options {
+            out.key("options").object(|out| {
+                for (name, value) in options {
+                    match value {
+                        OptionValue::Own(value) => out.key(name).value(value),
+                        OptionValue::Level(level) => out.key(name).level(level),
+                    }
+                }
+            });
+        }
+        out.key("prompt").text(contents.prompt(&agent.agent.prompt));
+        match agent.endpoint {
+            Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
+            Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
+                out.key("protocol").text("openai_chat")
+            }
+            Endpoint::OpenAi { api: OpenAiApi::Completions, .. } => {
+                out.key("protocol").text("openai_completions");
+            }
+            Endpoint::Simulated(_) => {}
+        }
+        if server > 0 {
+            out.key("server").number(server as f64);
+        }
+        if let Endpoint::Simulated(schedule) = agent.endpoint {
+            out.key("simulated").object(|out| pacing(out, schedule));
+        }
+    });
+}
+
+fn pacing(out: &mut Canonical, pacing: &Pacing) {
+    let default = Pacing::default();
+    let jittered = pacing.jitter != default.jitter;
+    if !pacing.faults.is_empty() {
+        out.key("faults")
+            .array(&pacing.faults, |out, fault| out.object(|out| self::fault(out, fault)));
+    }
+    if !pacing.gaps.is_empty() {
+        out.key("gaps").array(&pacing.gaps, |out, gap| out.text(&units::show_duration(*gap)));
+    }
+    if jittered {
+        out.key("jitter").text(&units::show_duration(pacing.jitter));
+        match pacing.jitter_shape {
+            JitterShape::Uniform => {}
+            JitterShape::Normal => out.key("jitter_shape").text("normal"),
+            JitterShape::Exponential => out.key("jitter_shape").text("exponential"),
+        }
+    }
+    if pacing.load != default.load {
+        out.key("load").text(&units::show_duration(pacing.load));
+    }
+    out.key("protocol").text(match pacing.protocol {
+        PacedProtocol::Ollama => "ollama",
+        PacedProtocol::OpenaiChat => "openai_chat",
+        PacedProtocol::OpenaiCompletions => "openai_completions",
+    });
+    if pacing.gaps.is_empty() {
+        out.key("rate").number(pacing.rate);
+    }
+    if pacing.seed != default.seed {
+        // As text: a seed may lie beyond what a JSON number holds exactly.
+        out.key("seed").text(&pacing.seed.to_string());
+    }
+    if let Some(slots) = pacing.slots {
+        out.key("slots").number(f64::from(slots));
+    }
+    if let Some(tokens) = pacing.tokens {
+        out.key("tokens").number(f64::from(tokens));
+    }
+    if pacing.tokens_per_chunk != default.tokens_per_chunk {
+        out.key("tokens_per_chunk").number(f64::from(pacing.tokens_per_chunk));
+    }
+    out.key("ttft").text(&units::show_duration(pacing.ttft));
+}
+
+fn fault(out: &mut Canonical, fault: &Fault) {
+    if fault.after > 0 {
+        out.key("after").number(f64::from(fault.after));
+    }
+    if let FaultKind::Error(text) = &fault.kind {
+        out.key("error").text(text);
+    }
+    for (key, value) in [("every", fault.every), ("first", fault.first)] {
+        if let Some(value) = value {
+            out.key(key).number(f64::from(value));
+        }
+    }
+    match &fault.kind {
+        FaultKind::Error(_) => {}
+        FaultKind::Status(status) => out.key("status").number(f64::from(*status)),
+        FaultKind::Slow(gap) => out.key("slow").text(&units::show_duration(*gap)),
+        FaultKind::Stall => out.key("stall").boolean(true),
+        FaultKind::Reset => out.key("reset").boolean(true),
+        FaultKind::Truncate => out.key("truncate").boolean(true),
+        FaultKind::Malformed => out.key("malformed").boolean(true),
+    }
+}
+
+fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
+    if *probes == Probes::default() && !idle {
+        return;
+    }
+    out.key("probes").object(|out| {
+        for (key, on) in [("chunks", probes.chunks), ("flamegraph", probes.flamegraph)] {
+            if on {
+                out.key(key).boolean(true);
+            }
+        }
+        for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
+            if let Some(probe) = probe {
+                out.key(key).text(&units::show_duration(probe.interval));
+            }
+        }
+        if idle {
+            out.key("idle").boolean(true);
+        }
+        if let Some(sleep) = probes.loop_lag {
+            out.key("loop_lag").text(&units::show_duration(sleep));
+        }
+    });
+}

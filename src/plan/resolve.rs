@@ -1,0 +1,186 @@
+//! What the levels of a cell mean: factors applied to the scenario's agents.
+//!
+//! This runs once per cell of a million, so names are looked up once per experiment ([`Role`]), and
+//! what is resolved borrows from the study.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::manifest::factor::{self, Place};
+use crate::manifest::study::{Endpoint, Experiment, Level, ScenarioAgent, Study};
+use crate::manifest::units;
+
+/// What an axis (or a fixed factor) acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role<'s> {
+    Runtime,
+    Scenario,
+    Model,
+    ReadBuffer,
+    Throttle,
+    MaxTokens,
+    Concurrency,
+    /// A setting of the runtime.
+    Variant(&'s str),
+    /// An inference option of one agent, or of all agents that have options.
+    Option {
+        agent: Option<&'s str>,
+        name: &'s str,
+    },
+    /// Neither of a run nor of a client: tokenizers, corpora, free axes.
+    Other(&'s str),
+}
+
+impl<'s> Role<'s> {
+    pub fn of(name: &'s str) -> Self {
+        match name {
+            "runtime" => Role::Runtime,
+            "scenario" => Role::Scenario,
+            "model" => Role::Model,
+            "read_buffer" => Role::ReadBuffer,
+            "throttle" => Role::Throttle,
+            "max_tokens" => Role::MaxTokens,
+            "concurrency" => Role::Concurrency,
+            _ => match factor::lookup(name).map(|factor| factor.place) {
+                Some(Place::Python) => Role::Variant(name),
+                Some(Place::Option) => match name.split_once('.') {
+                    Some((agent, name)) => Role::Option { agent: Some(agent), name },
+                    None => Role::Option { agent: None, name },
+                },
+                _ => Role::Other(name),
+            },
+        }
+    }
+}
+
+/// A cell with its levels applied; borrows from the study.
+#[derive(Debug)]
+pub(super) struct Resolved<'s> {
+    pub runtime: &'s str,
+    pub scenario: &'s str,
+    pub agents: Vec<ResolvedAgent<'s>>,
+    pub read_buffer: Option<u64>,
+    pub throttle: Option<f64>,
+    /// Settings of the runtime that are not at their default.
+    pub variant: BTreeMap<&'s str, &'s Level>,
+    pub other: BTreeMap<&'s str, &'s Level>,
+}
+
+/// An agent with its levels applied.
+#[derive(Debug)]
+pub(super) struct ResolvedAgent<'s> {
+    pub agent: &'s ScenarioAgent,
+    pub endpoint: &'s Endpoint,
+    pub model: &'s str,
+    /// `None`: the server's defaults.
+    pub options: Option<BTreeMap<&'s str, OptionValue<'s>>>,
+    pub max_tokens: Option<u32>,
+    pub count: u32,
+}
+
+/// An option's value, from the agent's own set or from a level.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OptionValue<'s> {
+    Own(&'s Value),
+    Level(&'s Level),
+}
+
+impl OptionValue<'_> {
+    pub fn json(self) -> Value {
+        match self {
+            OptionValue::Own(value) => value.clone(),
+            OptionValue::Level(level) => level.json(),
+        }
+    }
+}
+
+/// The model's name where nothing names one: only paced endpoints may leave it open.
+const PACED_MODEL: &str = "paced";
+
+/// Applies levels, each with the role of its axis; of two for one role the later wins.
+pub(super) fn resolve<'s>(
+    study: &'s Study,
+    experiment: &Experiment,
+    levels: impl Iterator<Item = (Role<'s>, &'s Level)> + Clone,
+) -> Resolved<'s> {
+    let mut resolved = Resolved {
+        runtime: "rust",
+        scenario: "",
+        agents: Vec::new(),
+        read_buffer: None,
+        throttle: None,
+        variant: BTreeMap::new(),
+        other: BTreeMap::new(),
+    };
+    let mut model = None;
+    let mut max_tokens = experiment.settings.max_tokens;
+    let mut concurrency = 1;
+    for (role, level) in levels.clone() {
+        match (role, level) {
+            (_, Level::Default) | (Role::Option { .. }, _) => {}
+            (Role::Runtime, Level::Text(text)) => resolved.runtime = text,
+            (Role::Scenario, Level::Text(text)) => resolved.scenario = text,
+            (Role::Model, Level::Text(text)) => model = Some(text.as_str()),
+            (Role::ReadBuffer, Level::Number(bytes)) => resolved.read_buffer = units::whole(*bytes),
+            (Role::Throttle, Level::Number(rate)) => resolved.throttle = Some(*rate),
+            (Role::MaxTokens, Level::Number(count)) => max_tokens = count_of(*count),
+            (Role::Concurrency, Level::Number(count)) => {
+                concurrency = count_of(*count).unwrap_or(1);
+            }
+            (Role::Variant(name), _) => {
+                resolved.variant.insert(name, level);
+            }
+            (Role::Other(name), _) => {
+                resolved.other.insert(name, level);
+            }
+            // The checks let no other type of level through.
+            _ => {}
+        }
+    }
+    for agent in study.scenarios.get(resolved.scenario).into_iter().flatten() {
+        let Some(endpoint) = study.endpoints.get(&agent.endpoint) else { continue };
+        resolved.agents.push(ResolvedAgent {
+            agent,
+            endpoint,
+            model: agent.model.as_deref().or(model).unwrap_or(PACED_MODEL),
+            options: options(agent, levels.clone()),
+            max_tokens,
+            count: agent.count.saturating_mul(concurrency),
+        });
+    }
+    resolved
+}
+
+/// `insight.num_ctx` gives that agent options even where it had none; `num_ctx` alone leaves an agent
+/// with the server's defaults as it is: it is the baseline.
+fn options<'s>(
+    agent: &'s ScenarioAgent,
+    levels: impl Iterator<Item = (Role<'s>, &'s Level)>,
+) -> Option<BTreeMap<&'s str, OptionValue<'s>>> {
+    let mut options: Option<BTreeMap<_, _>> = agent.options.as_ref().map(|own| {
+        own.iter().map(|(name, value)| (name.as_str(), OptionValue::Own(value))).collect()
+    });
+    for (role, level) in levels {
+        let Role::Option { agent: addressed, name } = role else { continue };
+        if *level == Level::Default {
+            continue;
+        }
+        match addressed {
+            Some(addressed) if addressed == agent.agent => {
+                options.get_or_insert_default().insert(name, OptionValue::Level(level));
+            }
+            None => {
+                if let Some(options) = &mut options {
+                    options.insert(name, OptionValue::Level(level));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    options
+}
+
+fn count_of(number: f64) -> Option<u32> {
+    units::whole(number).and_then(|count| u32::try_from(count).ok())
+}

@@ -1,0 +1,395 @@
+//! The matrix algebra, the table of edits in the design, and the order, as properties.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::manifest;
+
+fn plan_of(text: &str) -> Plan {
+    let study = manifest::parse(Path::new("study.toml"), text, None).unwrap_or_else(|error| {
+        panic!("{:?}\n{text}", miette::Report::new(error));
+    });
+    Plan::new(study, &Filters::default()).unwrap()
+}
+
+/// A study in parts, so that edits can be made to one of them.
+#[derive(Debug, Clone)]
+struct Written {
+    head: String,
+    defaults: String,
+    endpoint: String,
+    options: String,
+    prompt: String,
+    experiment: String,
+    throttles: Vec<u32>,
+    further: String,
+}
+
+impl Written {
+    fn text(&self) -> String {
+        let throttles: Vec<String> =
+            self.throttles.iter().map(|t| format!("\"{t} tok/s\"")).collect();
+        format!(
+            r#"
+schema = 1
+{head}
+[defaults]
+{defaults}
+[endpoint]
+{endpoint}
+[options]
+tuned = {{ {options} }}
+[prompt]
+p = {{ text = "{prompt}" }}
+[scenario]
+pair = [
+  {{ agent = "collector", endpoint = "a", prompt = "p", options = "tuned" }},
+  {{ agent = "insight", endpoint = "b", prompt = "p" }},
+]
+[experiment.{experiment}]
+scenario = "pair"
+matrix = {{ model = ["m", "n"], throttle = [{throttles}] }}
+{further}
+"#,
+            head = self.head,
+            defaults = self.defaults,
+            endpoint = self.endpoint,
+            options = self.options,
+            prompt = self.prompt,
+            experiment = self.experiment,
+            throttles = throttles.join(", "),
+            further = self.further,
+        )
+    }
+
+    fn runs(&self) -> BTreeSet<(CellId, u32)> {
+        let plan = plan_of(&self.text());
+        plan.order().into_iter().map(|run| (plan.id(run.cell), run.repeat)).collect()
+    }
+}
+
+fn study(throttles: Vec<u32>, repeats: u32) -> Written {
+    Written {
+        head: "name = \"s\"\ntitle = \"t\"".into(),
+        defaults: format!("repeats = {repeats}\nwarmup = 1\nmax_tokens = 50"),
+        endpoint: "a = { ollama = \"http://localhost:11434\" }\nb = { ollama = \"http://localhost:11435\" }"
+            .into(),
+        options: "num_ctx = 512, temperature = 0.8".into(),
+        prompt: "hello".into(),
+        experiment: "one".into(),
+        throttles,
+        further: "baseline = { model = \"m\" }\n[experiment.one.hypothesis.h]\nclaim = \"c\"\nthreshold = { metric = \"e2e_ms\", above = 1.0 }".into(),
+    }
+}
+
+/// One edit, and whether it keeps every run.
+type Edit = (&'static str, fn(&mut Written));
+
+/// Edits that change no identity, whatever the study.
+const FREE: [Edit; 14] = [
+    ("comment", |s| s.head = format!("# a comment\n{}", s.head)),
+    ("title", |s| s.head = s.head.replace("\"t\"", "\"another title\"")),
+    ("timeout", |s| s.defaults.push_str("\ntimeout = \"9s\"")),
+    ("retry", |s| s.defaults.push_str("\nretry = { max = 3, on = [\"timeout\"] }")),
+    ("order", |s| s.defaults.push_str("\norder = \"shuffled\"")),
+    ("seed of the order", |s| s.defaults.push_str("\nseed = 99")),
+    ("claim", |s| s.further = s.further.replace("\"c\"", "\"another claim\"")),
+    ("criterion", |s| s.further = s.further.replace("above = 1.0", "below = 2.0")),
+    ("renamed experiment", |s| {
+        s.further = s.further.replace("experiment.one", "experiment.two");
+        s.experiment = "two".into();
+    }),
+    ("address", |s| s.endpoint = s.endpoint.replace("localhost:1143", "10.0.0.1:2143")),
+    ("order of options", |s| s.options = "temperature = 0.80, num_ctx = 512.0".into()),
+    ("order of levels", |s| s.throttles.reverse()),
+    ("axis at its default level", |s| {
+        s.further = format!("fixed = {{ read_buffer = \"default\" }}\n{}", s.further)
+    }),
+    ("cell names", |s| s.defaults.push_str("\ncell_name = \"{model|slug}/{throttle|slug}\"")),
+];
+
+/// Edits that touch every cell of this study.
+const TOUCHING: [Edit; 8] = [
+    ("prompt text", |s| s.prompt.push('!')),
+    ("option", |s| s.options = s.options.replace("0.8", "0.7")),
+    ("warm-up", |s| s.defaults = s.defaults.replace("warmup = 1", "warmup = 2")),
+    ("max_tokens", |s| s.defaults = s.defaults.replace("= 50", "= 51")),
+    ("probe", |s| s.further = format!("probes = {{ chunks = true }}\n{}", s.further)),
+    ("idle control", |s| s.further = format!("controls = [\"idle\"]\n{}", s.further)),
+    ("read buffer", |s| {
+        s.further = format!("fixed = {{ read_buffer = \"64 KiB\" }}\n{}", s.further)
+    }),
+    ("one server for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
+];
+
+fn throttles() -> impl Strategy<Value = Vec<u32>> {
+    proptest::collection::btree_set(1_u32..200, 1..6).prop_map(|set| set.into_iter().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn free_edits_keep_every_run(throttles in throttles(), repeats in 1_u32..6) {
+        let before = study(throttles, repeats);
+        for (name, edit) in FREE {
+            let mut after = before.clone();
+            edit(&mut after);
+            prop_assert_eq!(before.runs(), after.runs(), "{}", name);
+        }
+    }
+
+    #[test]
+    fn touching_edits_keep_no_run(throttles in throttles(), repeats in 1_u32..6) {
+        let before = study(throttles, repeats);
+        for (name, edit) in TOUCHING {
+            let mut after = before.clone();
+            edit(&mut after);
+            prop_assert!(before.runs().is_disjoint(&after.runs()), "{}", name);
+            prop_assert_eq!(before.runs().len(), after.runs().len(), "{}", name);
+        }
+    }
+
+    #[test]
+    fn repeats_add_and_hide(throttles in throttles(), few in 1_u32..4, more in 0_u32..4) {
+        let (few, many) = (study(throttles.clone(), few), study(throttles.clone(), few + more));
+        prop_assert!(few.runs().is_subset(&many.runs()));
+        let new = many.runs().len() - few.runs().len();
+        prop_assert_eq!(new, throttles.len() * 2 * more as usize);
+    }
+
+    #[test]
+    fn a_new_level_adds_its_cells_only(throttles in throttles(), level in 200_u32..300) {
+        let before = study(throttles.clone(), 3);
+        let mut after = before.clone();
+        after.throttles.push(level);
+        prop_assert!(before.runs().is_subset(&after.runs()));
+        prop_assert_eq!(after.runs().len() - before.runs().len(), 2 * 3);
+    }
+
+    #[test]
+    fn every_run_is_ordered_once(throttles in throttles(), repeats in 1_u32..5, seed in 0_u64..9,
+                                 order in proptest::sample::select(vec!["interleaved", "shuffled", "sequential"])) {
+        let mut written = study(throttles, repeats);
+        written.defaults.push_str(&format!("\norder = \"{order}\"\nseed = {seed}"));
+        let plan = plan_of(&written.text());
+        let runs = plan.order();
+        let distinct: BTreeSet<RunKey> = runs.iter().copied().collect();
+        prop_assert_eq!(runs.len() as u64, plan.runs());
+        prop_assert_eq!(distinct.len(), runs.len());
+        prop_assert_eq!(runs, plan_of(&written.text()).order());
+    }
+
+    #[test]
+    fn interleaving_finishes_a_block_before_the_next(throttles in throttles(), repeats in 1_u32..5) {
+        let order = plan_of(&study(throttles, repeats).text()).order();
+        prop_assert!(order.windows(2).all(|pair| pair[0].repeat <= pair[1].repeat));
+    }
+
+    #[test]
+    fn spellings_of_one_level_are_one_cell(kib in 1_u32..512) {
+        let with = |level: String| {
+            let mut s = study(vec![60], 1);
+            s.further = format!("fixed = {{ read_buffer = {level} }}\n{}", s.further);
+            s.runs()
+        };
+        let first = with(format!("\"{kib} KiB\""));
+        prop_assert_eq!(&first, &with(format!("{}", kib * 1024)));
+        prop_assert_eq!(&first, &with(format!("\"{} B\"", kib * 1024)));
+    }
+}
+
+const MATRIX: &str = r#"
+schema = 1
+name = "m"
+[endpoint]
+a = { simulated = {} }
+[prompt]
+p = { text = "hello" }
+[scenario]
+one = [{ agent = "a", endpoint = "a", prompt = "p", options = "o" }]
+[options]
+o = {}
+[experiment.e]
+scenario = "one"
+repeats = 1
+"#;
+
+fn cells(further: &str) -> Vec<String> {
+    let plan = plan_of(&format!("{MATRIX}{further}"));
+    plan.experiment_cells(0)
+        .into_iter()
+        .map(|cell| {
+            let levels = plan.levels(0, cell);
+            let shown: Vec<String> = levels.iter().map(|(n, l)| factor::show(n, l)).collect();
+            shown.join("/")
+        })
+        .collect()
+}
+
+#[test]
+fn axes_multiply_with_the_last_fastest() {
+    assert_eq!(
+        cells("matrix = { num_ctx = [1, 2], top_k = [3, 4] }"),
+        ["1/3", "1/4", "2/3", "2/4"]
+    );
+}
+
+#[test]
+fn zipped_axes_step_together() {
+    assert_eq!(
+        cells(
+            "matrix = { num_ctx = [1, 2], top_k = [3, 4], seed = [7, 8] }\nzip = [[\"num_ctx\", \"seed\"]]"
+        ),
+        ["1/3/7", "1/4/7", "2/3/8", "2/4/8"]
+    );
+}
+
+#[test]
+fn exclude_override_and_include_act_in_this_order() {
+    assert_eq!(
+        cells(
+            "matrix = { num_ctx = [1, 2], top_k = [3, 4] }\n\
+             exclude = [{ num_ctx = 1, top_k = 3 }]\n\
+             override = [{ when = { num_ctx = 2, top_k = 4 }, set = { top_k = 9 } }]\n\
+             include = [{ num_ctx = 5, top_k = 6 }]"
+        ),
+        ["1/4", "2/3", "2/9", "5/6"]
+    );
+}
+
+#[test]
+fn cells_that_come_out_identical_are_merged() {
+    let further = "matrix = { num_ctx = [1, 2] }\n\
+                   override = [{ when = { num_ctx = 2 }, set = { num_ctx = 1 } }]\n\
+                   [experiment.f]\nscenario = \"one\"\nrepeats = 4\nmatrix = { num_ctx = [1, 3] }";
+    let plan = plan_of(&format!("{MATRIX}{further}"));
+    assert_eq!(plan.cells(), 2);
+    let shared = plan.experiment_cells(0)[0];
+    assert_eq!(plan.experiments_of(shared), [0, 1]);
+    assert_eq!(plan.repeats(shared), 4);
+    assert_eq!(plan.runs(), 8);
+}
+
+#[test]
+fn options_reach_the_agents_that_have_options_or_are_addressed() {
+    let text = study(vec![60], 1).text();
+    let spec = |fixed: &str| {
+        let text = text.replace("baseline", &format!("fixed = {{ {fixed} }}\nbaseline"));
+        plan_of(&text).spec(0)
+    };
+    let plain = spec("num_gpu = 40");
+    assert_eq!(plain.agents[0].options["num_gpu"], 40);
+    assert!(plain.agents[1].options.is_empty(), "the baseline agent keeps the server's defaults");
+    let addressed = spec("\"insight.num_gpu\" = 40");
+    assert!(!addressed.agents[0].options.contains_key("num_gpu"));
+    assert_eq!(addressed.agents[1].options["num_gpu"], 40);
+}
+
+#[test]
+fn copies_are_streams_with_names_of_their_own() {
+    let text = MATRIX.replace("prompt = \"p\",", "prompt = \"p\", count = 2,");
+    let plan = plan_of(&format!("{text}matrix = {{ concurrency = [1, 3] }}"));
+    let streams = |cell| -> Vec<String> {
+        plan.spec(cell).agents.into_iter().map(|agent| agent.name).collect()
+    };
+    assert_eq!(streams(0), ["a", "a-2"]);
+    assert_eq!(streams(1), ["a", "a-2", "a-3", "a-4", "a-5", "a-6"]);
+}
+
+#[test]
+fn filters_select_cells() {
+    let text =
+        format!("{MATRIX}matrix = {{ num_ctx = [1, 2], throttle = [\"60 tok/s\", \"off\"] }}");
+    let count = |filters: &[&str]| {
+        let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
+        let expressions: Vec<String> = filters.iter().map(ToString::to_string).collect();
+        Filters::parse(&expressions, &study).map(|f| Plan::new(study, &f).unwrap().cells())
+    };
+    assert_eq!(count(&["throttle=60"]), Ok(2));
+    assert_eq!(count(&["throttle=60 tok/s,num_ctx=1"]), Ok(1));
+    assert_eq!(count(&["throttle=off,num_ctx=1", "num_ctx=2"]), Ok(3));
+    assert_eq!(count(&["throttle~60,experiment=e"]), Ok(2));
+    assert_eq!(count(&["num_ctx=7"]), Ok(0));
+    assert_eq!(
+        count(&["throtle=60"]).unwrap_err().help.as_deref(),
+        Some("did you mean `throttle`?")
+    );
+    assert!(count(&["experiment=nope"]).is_err());
+    assert!(count(&["60"]).is_err());
+}
+
+#[test]
+fn a_document_is_canonical_json_and_ids_are_stable() {
+    let plan = plan_of(&study(vec![60], 1).text());
+    let document = plan.document(0);
+    insta::assert_snapshot!(String::from_utf8(document.clone()).unwrap());
+    assert_eq!(identity::id(&document), plan.id(0));
+    // A changed id here would orphan every stored run: change it only with the version tag.
+    insta::assert_snapshot!(plan.id(0).hex());
+}
+
+/// Every key that a document can have, and numbers that are written in more than one way.
+const EVERYTHING: &str = r#"
+schema = 1
+name = "all"
+[defaults]
+vary_prompt = false
+vary_seed = true
+[endpoint]
+a = { simulated = { protocol = "openai_chat", gaps = ["10ms", "1.5s"], jitter = "1ms", jitter_shape = "normal",
+      seed = 9, tokens_per_chunk = 2, tokens = 30, load = "1s", slots = 2, faults = [
+      { status = 503, first = 2 }, { error = "out \"of\" memory\u0001é", after = 3, every = 2 }, { stall = true },
+      { reset = true }, { truncate = true }, { malformed = true }, { slow = "1ms" }] } }
+b = { simulated = { rate = 1e-7 } }
+c = { openai = "http://localhost:1/v1", api = "completions" }
+[options]
+o = { temperature = 1e21, top_p = 0.1, seed = 9007199254740991, stop = "ü\n\u007f", think = true, min_p = 1e-7 }
+[prompt]
+p = { text = "hello" }
+[scenario]
+all = [
+  { agent = "z", endpoint = "a", prompt = "p", options = "o", count = 3 },
+  { agent = "y", endpoint = "b", prompt = "p", model = "fixed" },
+  { agent = "x", endpoint = "c", prompt = "p", model = "fixed" },
+]
+[experiment.e]
+scenario = "all"
+max_tokens = 7
+controls = ["idle"]
+probes = { loop_lag = "1ms", chunks = true, gpu = true, host = { interval = "50ms" }, flamegraph = true }
+matrix = { runtime = ["python"], event_loop = ["uvloop"], json = ["orjson"], batch = ["50ms"],
+           read_buffer = ["64 KiB"], throttle = [33.3], "x.num_ctx" = [512] }
+[experiment.t]
+tokenize = { corpus = { generate = "10 MB", seed = 1 }, iterations = 5 }
+matrix = { tokenizer = ["gemma3"], runtime = ["rust"] }
+[experiment.c]
+command = ["sleep", "{seconds}", "{word}"]
+matrix = { seconds = [0.000001, 1e3], word = ["a\"b"] }
+"#;
+
+#[test]
+fn documents_are_what_a_library_calls_canonical() {
+    let plan = plan_of(EVERYTHING);
+    assert_eq!(plan.cells(), 4);
+    for cell in 0..4 {
+        let document = plan.document(cell);
+        let canonical = serde_json_canonicalizer::to_vec(&plan.identity(cell)).unwrap();
+        assert_eq!(String::from_utf8(document).unwrap(), String::from_utf8(canonical).unwrap());
+    }
+}
+
+#[test]
+fn names_are_readable_and_safe() {
+    let mut written = study(vec![60], 1);
+    written
+        .defaults
+        .push_str("\ncell_name = \"{runtime}/{model|slug}/ctx{num_ctx}_temp{temperature|slug}\"");
+    assert_eq!(plan_of(&written.text()).name(0), "rust/m/ctx512_temp0p8");
+    assert_eq!(name::slug("qwen2.5:7b"), "qwen2p5_7b");
+    assert_eq!(name::slug("../../x y"), "x_y");
+    assert_eq!(plan_of(&study(vec![60], 1).text()).name(0), "model-m_throttle-60_tok_s");
+}

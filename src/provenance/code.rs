@@ -1,0 +1,58 @@
+//! The code that measured: `runner` itself and the runtime that drove the agents.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::manifest::study::RuntimeCommand;
+use crate::store::digest;
+use crate::store::record::{AgentEvidence, CodeEvidence};
+
+/// This program.
+#[must_use]
+pub fn runner() -> CodeEvidence {
+    let executable = std::env::current_exe().ok();
+    CodeEvidence {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        digest: executable.and_then(|path| digest::of_file(&path).ok()).map(|file| file.sha256),
+    }
+}
+
+/// A runtime: `rust` by the digest of its sources, a user's by its files. `folder` is where the
+/// command's relative paths start.
+#[must_use]
+pub fn agent(runtime: &str, command: Option<&RuntimeCommand>, folder: &Path) -> AgentEvidence {
+    let digest = match command {
+        Some(command) => files_of(command, folder),
+        None if runtime == "rust" => Some(env!("RUNNER_AGENT_DIGEST").to_owned()),
+        None => None,
+    };
+    AgentEvidence { runtime: runtime.to_owned(), digest, info: None }
+}
+
+/// Digest of the program and of every argument that is a file (an interpreter's script), or `None`
+/// if the program cannot be read. Libraries that these load stay out of sight.
+fn files_of(command: &RuntimeCommand, folder: &Path) -> Option<String> {
+    let (program, arguments) = command.command.split_first()?;
+    let program = find_program(program, folder)?;
+    let mut hash = Sha256::new();
+    hash.update(digest::of_file(&program).ok()?.sha256);
+    for argument in arguments {
+        let file = folder.join(argument);
+        if file.is_file() {
+            hash.update(digest::of_file(&file).ok()?.sha256);
+        }
+    }
+    Some(digest::hex(&hash.finalize()))
+}
+
+/// The file that starting `program` would run: a path relative to `folder`, or a name on the search path.
+fn find_program(program: &str, folder: &Path) -> Option<std::path::PathBuf> {
+    if program.contains(['/', '\\']) {
+        return Some(folder.join(program));
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .flat_map(|entry| [entry.join(program), entry.join(format!("{program}.exe"))])
+        .find(|file| file.is_file())
+}

@@ -1,0 +1,46 @@
+use std::path::Path;
+
+use super::*;
+use crate::manifest::study::RuntimeCommand;
+
+#[test]
+fn gpus_are_read_from_the_tools_table_and_unknown_fields_stay_unknown() {
+    let gpus = machine::parse("NVIDIA H200, 570.86.15, 143771\nGraphics X, [N/A], [N/A]\n\n");
+    assert_eq!(gpus.len(), 2);
+    assert_eq!(gpus[0].driver.as_deref(), Some("570.86.15"));
+    assert_eq!(gpus[0].memory_mb, Some(143_771));
+    assert_eq!((gpus[1].driver.as_deref(), gpus[1].memory_mb), (None, None));
+}
+
+#[test]
+fn this_machine_has_cores_and_memory() {
+    let machine = machine();
+    assert!(machine.cores.is_some_and(|cores| cores > 0));
+    assert!(machine.memory_mb.is_some_and(|memory| memory > 0));
+}
+
+#[test]
+fn the_agents_digest_is_that_of_its_code() {
+    let digest = agent("rust", None, Path::new(".")).digest.expect("known at build time");
+    assert_eq!(digest.len(), 64);
+    assert_eq!(agent("python", None, Path::new(".")).digest, None);
+}
+
+#[test]
+fn a_users_runtime_changes_with_its_script_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = |script: &str| {
+        std::fs::write(folder.path().join("agent.sh"), script).unwrap();
+        let command = RuntimeCommand { command: vec!["sh".into(), "agent.sh".into(), "-v".into()] };
+        agent("mine", Some(&command), folder.path()).digest.expect("sh is on the search path")
+    };
+    let first = digest("exit 0");
+    assert_ne!(first, digest("exit 1"));
+    assert_eq!(first, digest("exit 0"));
+}
+
+#[test]
+fn a_folder_outside_any_repository_has_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(repository(folder.path()), None);
+}

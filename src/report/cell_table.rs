@@ -1,0 +1,149 @@
+//! The table of an experiment: one metric over its cells.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::completeness::fresh;
+use super::data::{Cell, Data, NamedLevel};
+use super::select::{Selection, value};
+use crate::metrics::{self, MetricInfo};
+use crate::stats::Sample;
+use crate::store::record::Calibration;
+
+/// One cell's statistics of one metric; what is unknown is absent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CellRow {
+    /// `<id8>`.
+    pub cell: String,
+    pub name: String,
+    /// The cell's levels on the experiment's axes.
+    pub levels: Vec<NamedLevel>,
+    /// Runs in which the metric is known.
+    pub n: usize,
+    pub planned: u32,
+    pub mean: Option<f64>,
+    pub sd: Option<f64>,
+    pub median: Option<f64>,
+    pub ci: Option<[f64; 2]>,
+    /// The mean differs from the reference cell's by less than the measurement error. The reference
+    /// is the baseline, or else the experiment's first cell.
+    pub below_error: bool,
+}
+
+/// The metrics worth a table, in their order; those that nothing is known of are left out.
+const MAIN: [&str; 17] = [
+    "efficiency_percent",
+    "speedup",
+    "wall_ms",
+    "aggregate_tokens_per_s",
+    "client_tokens_per_s",
+    "decode_tokens_per_s",
+    "prefill_tokens_per_s",
+    "ttft_ms",
+    "itl_ms",
+    "itl_p99_ms",
+    "tpot_ms",
+    "throughput_delta",
+    "ttft_delta_ms",
+    "ttft_error_ms",
+    "gap_error_p99_ms",
+    "cpu_s_per_1000_tokens",
+    "peak_rss_mb",
+];
+/// For one agent these are 1 and 100 % by definition.
+const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
+
+/// One row per selected cell.
+pub fn rows<'a>(data: &'a Data, metric: &MetricInfo, selection: &Selection<'a>) -> Vec<CellRow> {
+    let levels = levels(data, selection);
+    let reference = reference(selection);
+    let reference_sample = reference.and_then(|cell| sample(cell, metric));
+    selection
+        .cells
+        .iter()
+        .map(|cell| {
+            let sample = sample(cell, metric);
+            CellRow {
+                cell: cell.short().to_owned(),
+                name: cell.name.clone(),
+                levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
+                n: sample.as_ref().map_or(0, Sample::n),
+                planned: cell.repeats,
+                mean: sample.as_ref().map(Sample::mean),
+                sd: sample.as_ref().and_then(Sample::sd),
+                median: sample.as_ref().map(Sample::median),
+                ci: sample.as_ref().and_then(|s| s.mean_ci(0.95)).map(|ci| [ci.low, ci.high]),
+                below_error: reference.is_some_and(|reference| reference.id != cell.id)
+                    && below_error(cell, metric, sample.as_ref(), reference_sample.as_ref()),
+            }
+        })
+        .collect()
+}
+
+/// The main metrics that at least one selected run knows.
+pub fn main_metrics(selection: &Selection) -> Vec<&'static MetricInfo> {
+    let known = |name: &str| {
+        selection.cells.iter().copied().flat_map(fresh).any(|run| value(run, name).is_some())
+    };
+    let several_agents = selection
+        .cells
+        .iter()
+        .copied()
+        .flat_map(fresh)
+        .any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0));
+    MAIN.iter()
+        .filter(|name| several_agents || !OF_SEVERAL_AGENTS.contains(name))
+        .filter(|name| known(name))
+        .filter_map(|name| metrics::info(name))
+        .collect()
+}
+
+fn sample(cell: &Cell, metric: &MetricInfo) -> Option<Sample> {
+    Sample::new(fresh(cell).filter_map(|run| value(run, metric.name)).collect()).ok()
+}
+
+/// Levels on the experiment's axes by the cell's id.
+fn levels<'a>(data: &'a Data, selection: &Selection<'a>) -> BTreeMap<&'a str, &'a [NamedLevel]> {
+    let cells = selection.experiment.map_or(&[][..], |experiment| &experiment.cells);
+    cells.iter().map(|own| (data.cells[own.cell].id.as_str(), own.levels.as_slice())).collect()
+}
+
+/// The first cell at the baseline's levels, or the first of all.
+fn reference<'a>(selection: &Selection<'a>) -> Option<&'a Cell> {
+    let baseline = selection.experiment.map_or(&[][..], |experiment| &experiment.baseline);
+    let at_baseline = |cell: &&Cell| {
+        baseline.iter().all(|level| {
+            cell.factors.iter().any(|own| own.name == level.name && own.text == level.text)
+        })
+    };
+    selection.cells.iter().copied().find(at_baseline).or_else(|| selection.cells.first().copied())
+}
+
+/// Whether a difference of client times drowns in the error that calibration found.
+fn below_error(
+    cell: &Cell,
+    metric: &MetricInfo,
+    sample: Option<&Sample>,
+    reference: Option<&Sample>,
+) -> bool {
+    let error = fresh(cell)
+        .filter_map(|run| error_of(metric, run.evidence.calibration.as_ref()?))
+        .max_by(f64::total_cmp);
+    match (sample, reference, error) {
+        (Some(sample), Some(reference), Some(error)) => {
+            (sample.mean() - reference.mean()).abs() < error
+        }
+        _ => false,
+    }
+}
+
+fn error_of(metric: &MetricInfo, calibration: &Calibration) -> Option<f64> {
+    match metric.name {
+        "ttft_ms" | "ttft_delta_ms" => Some(calibration.ttft_error_ms.p99),
+        "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {
+            Some(calibration.gap_error_ms.p99)
+        }
+        _ => None,
+    }
+}

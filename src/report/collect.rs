@@ -1,0 +1,287 @@
+//! The plan and the store → [`Data`].
+
+use std::collections::BTreeMap;
+
+use super::data::{
+    Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
+};
+use super::{completeness, format};
+use crate::manifest::factor;
+use crate::manifest::study::{self, Endpoint, Level, Probes};
+use crate::plan::{CellSpec, Plan};
+use crate::store::{Store, failed};
+
+/// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
+/// the manifest's bytes, hex; `filters` are those of the plan, as given.
+#[must_use]
+pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[String]) -> Data {
+    let study = plan.study();
+    let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
+    let cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
+    let experiments = study
+        .experiments
+        .iter()
+        .enumerate()
+        .map(|(index, own)| experiment(plan, &cells, index, own))
+        .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
+        .collect();
+    let failed = attempts(store, &cells);
+    Data {
+        study: StudyFacts {
+            name: study.name.clone(),
+            title: study.title.clone(),
+            profile: study.profile.clone(),
+            results_name: study.results_name(),
+            manifest: study.path.to_string_lossy().into_owned(),
+            manifest_digest: manifest_digest.to_owned(),
+            filters: filters.to_vec(),
+            warnings: study.warnings.clone(),
+            endpoints: study
+                .endpoints
+                .iter()
+                .map(|(name, endpoint)| NamedText::new(name, endpoint_text(endpoint)))
+                .collect(),
+        },
+        experiments,
+        cells,
+        failed,
+    }
+}
+
+fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
+    let spec = plan.spec(index);
+    let id = plan.id(index).hex();
+    let repeats = plan.repeats(index);
+    let mut numbers = BTreeMap::new();
+    for experiment in plan.experiments_of(index) {
+        for (name, level) in plan.levels(experiment, index) {
+            if let Level::Number(number) = level {
+                numbers.insert(name, number);
+            }
+        }
+    }
+    let factors = plan
+        .factors(index)
+        .into_iter()
+        .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
+        .collect();
+    let runs = store.runs(&id);
+    let runs: BTreeMap<_, _> =
+        runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
+    Cell {
+        name: plan.name(index),
+        repeats,
+        factors,
+        scenario: scenario(&spec),
+        simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
+        throttled: spec.throttle.is_some(),
+        not_built: spec.not_built,
+        stale: completeness::against_newest(&runs),
+        runs,
+        id,
+    }
+}
+
+/// More agents than these are only counted.
+const LISTED_AGENTS: usize = 4;
+
+fn scenario(spec: &CellSpec) -> Option<NamedText> {
+    let mut agents: Vec<String> = spec
+        .agents
+        .iter()
+        .take(LISTED_AGENTS)
+        .map(|agent| format!("{} on {}", agent.name, agent.endpoint_name))
+        .collect();
+    if spec.agents.len() > LISTED_AGENTS {
+        agents.push(format!("… {} agents in all", spec.agents.len()));
+    }
+    (!agents.is_empty()).then(|| NamedText::new(&spec.scenario, agents.join(", ")))
+}
+
+fn experiment(
+    plan: &Plan,
+    cells: &[Cell],
+    index: usize,
+    experiment: &study::Experiment,
+) -> Experiment {
+    let own: Vec<ExperimentCell> = plan
+        .experiment_cells(index)
+        .into_iter()
+        .map(|cell| ExperimentCell {
+            cell: cell as usize,
+            levels: plan
+                .levels(index, cell)
+                .into_iter()
+                .map(|(name, level)| named_level(name, &level))
+                .collect(),
+        })
+        .collect();
+    let axes = axes(&own);
+    Experiment {
+        name: experiment.name.clone(),
+        title: experiment.title.clone(),
+        repeats: experiment.settings.repeats,
+        axes,
+        scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
+        settings: settings(&experiment.settings),
+        baseline: experiment
+            .baseline
+            .iter()
+            .map(|(name, level)| NamedText::new(name, factor::show(name, level)))
+            .collect(),
+        controls: experiment
+            .controls
+            .iter()
+            .map(|control| match control {
+                study::Control::Idle => "idle".to_owned(),
+                study::Control::Solo => "solo".to_owned(),
+            })
+            .collect(),
+        probes: probes(&experiment.probes),
+        hypotheses: experiment
+            .hypotheses
+            .iter()
+            .map(|hypothesis| NamedText::new(&hypothesis.name, &hypothesis.claim))
+            .collect(),
+        cells: own,
+    }
+}
+
+fn distinct<'a>(texts: impl Iterator<Item = &'a NamedText>) -> Vec<NamedText> {
+    texts.cloned().collect::<indexmap::IndexSet<_>>().into_iter().collect()
+}
+
+/// The axes with those levels that cells have after excludes, includes and overrides.
+fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
+    let mut found: indexmap::IndexMap<&str, Vec<String>> = indexmap::IndexMap::new();
+    for level in cells.iter().flat_map(|cell| &cell.levels) {
+        let texts = found.entry(&level.name).or_default();
+        if !texts.contains(&level.text) {
+            texts.push(level.text.clone());
+        }
+    }
+    found
+        .into_iter()
+        .map(|(name, levels)| Axis { name: name.to_owned(), varies: levels.len() > 1, levels })
+        .collect()
+}
+
+fn named_level(name: String, level: &Level) -> NamedLevel {
+    let number = if let Level::Number(number) = level { Some(*number) } else { None };
+    NamedLevel { text: factor::show(&name, level), name, number }
+}
+
+fn settings(settings: &study::Defaults) -> Vec<NamedText> {
+    let order = match settings.order {
+        study::Order::Interleaved => "interleaved blocks: every cell once per block, shuffled",
+        study::Order::Shuffled => "all runs shuffled together",
+        study::Order::Sequential => "sequential: all repeats of a cell before the next",
+    };
+    let on =
+        settings.retry.on.iter().map(|cause| retry_name(*cause)).collect::<Vec<_>>().join(", ");
+    let retry = match settings.retry.max {
+        0 => "none".to_owned(),
+        max => format!("up to {max} further attempt(s) after {on}"),
+    };
+    let yes = |value: bool| if value { "yes" } else { "no" };
+    vec![
+        NamedText::new("repeats", settings.repeats.to_string()),
+        NamedText::new("order", format!("{order}; seed {}", settings.order_seed)),
+        NamedText::new("warm-up calls per agent", settings.warmup.to_string()),
+        NamedText::new("timeout per call", format::duration(settings.timeout)),
+        NamedText::new("retry", retry),
+        NamedText::new(
+            "max_tokens",
+            settings.max_tokens.map_or("the server's default".into(), |n| n.to_string()),
+        ),
+        NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
+        NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
+    ]
+}
+
+fn retry_name(cause: study::RetryOn) -> &'static str {
+    match cause {
+        study::RetryOn::Timeout => "timeout",
+        study::RetryOn::Connect => "connect",
+        study::RetryOn::HttpError => "http_error",
+        study::RetryOn::InBandError => "in_band_error",
+        study::RetryOn::Truncated => "truncated",
+        study::RetryOn::Malformed => "malformed",
+        study::RetryOn::Agent => "agent",
+    }
+}
+
+fn probes(probes: &Probes) -> Vec<String> {
+    let sampled = |name: &str, probe: study::SampledProbe| {
+        format!("{name} every {}", format::duration(probe.interval))
+    };
+    [
+        probes.loop_lag.map(|sleep| format!("loop_lag at {}", format::duration(sleep))),
+        probes.chunks.then(|| "chunks".to_owned()),
+        probes.gpu.map(|probe| sampled("gpu", probe)),
+        probes.host.map(|probe| sampled("host", probe)),
+        probes.flamegraph.then(|| "flamegraph".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn endpoint_text(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Ollama { url } => format!("Ollama at {url}"),
+        Endpoint::OpenAi { url, .. } => format!("OpenAI-compatible at {url}"),
+        Endpoint::Simulated(pacing) => {
+            let pace = if pacing.gaps.is_empty() {
+                format!("{} tok/s", pacing.rate)
+            } else {
+                format!("a trace of {} gaps", pacing.gaps.len())
+            };
+            let jitter = if pacing.jitter.is_zero() {
+                "no jitter".to_owned()
+            } else {
+                format!("jitter {}", format::duration(pacing.jitter))
+            };
+            let faults = match pacing.faults.len() {
+                0 => String::new(),
+                count => format!(", {count} fault(s) played"),
+            };
+            format!(
+                "simulated: paced endpoint, first token after {}, {pace}, {jitter}{faults}",
+                format::duration(pacing.ttft),
+            )
+        }
+    }
+}
+
+/// Failed attempts of the plan's cells, and those of which a crash left no cell.
+fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
+    let known: std::collections::BTreeSet<&str> =
+        cells.iter().map(|cell| cell.id.as_str()).collect();
+    failed::all(store.layout())
+        .into_iter()
+        .filter(|(_, failure)| failure.cell.as_deref().is_none_or(|cell| known.contains(cell)))
+        .map(|(folder, failure)| FailedAttempt {
+            cell: failure.cell,
+            cell_name: failure.cell_name,
+            repeat: failure.repeat,
+            attempt: failure.attempt,
+            cause: failure.cause,
+            message: failure.message,
+            outcomes: failure
+                .calls
+                .iter()
+                .filter(|call| !call.warmup)
+                .map(|call| call.outcome)
+                .collect(),
+            finished: failure.finished,
+            kept: folder
+                .strip_prefix(store.layout().root())
+                .unwrap_or(&folder)
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy())
+                .collect::<Vec<_>>()
+                .join("/"),
+        })
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! Whether the stored runs are those that the plan asks for, measured under one set of circumstances.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::data::{Cell, Data};
+use crate::store::record::RunRecord;
+use crate::store::staleness;
+
+/// A cell with runs that do not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    pub cell: String,
+    pub name: String,
+    /// Repeats without a run, from 1.
+    pub repeats: Vec<u32>,
+    /// Why this version cannot make them; empty: it can.
+    pub not_built: Vec<String>,
+}
+
+/// A run that was measured under other circumstances than the newest of its cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stale {
+    /// `<id8>/<repeat>`.
+    pub run: String,
+    pub name: String,
+    pub differences: Vec<String>,
+}
+
+/// Cells of the plan with missing runs, in the order of the plan.
+#[must_use]
+pub fn missing(data: &Data) -> Vec<Missing> {
+    data.cells
+        .iter()
+        .filter_map(|cell| {
+            let repeats: Vec<u32> =
+                (1..=cell.repeats).filter(|repeat| !cell.runs.contains_key(repeat)).collect();
+            (!repeats.is_empty()).then(|| Missing {
+                cell: cell.short().to_owned(),
+                name: cell.name.clone(),
+                repeats,
+                not_built: cell.not_built.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Stale runs, in the order of the plan.
+#[must_use]
+pub fn stale(data: &Data) -> Vec<Stale> {
+    data.cells
+        .iter()
+        .flat_map(|cell| {
+            cell.stale.iter().map(|(repeat, differences)| Stale {
+                run: format!("{}/{repeat}", cell.short()),
+                name: cell.name.clone(),
+                differences: differences.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The runs of a cell that belong together: those that are not stale. Statistics use only these.
+pub fn fresh(cell: &Cell) -> impl Iterator<Item = &RunRecord> {
+    cell.runs.values().filter(|run| !cell.stale.contains_key(&run.repeat))
+}
+
+/// How the evidence of each run differs from that of the newest, by repeat; without those that do
+/// not differ.
+#[must_use]
+pub fn against_newest(runs: &BTreeMap<u32, RunRecord>) -> BTreeMap<u32, Vec<String>> {
+    let Some(newest) = runs.values().max_by_key(|run| (&run.finished, run.repeat)) else {
+        return BTreeMap::new();
+    };
+    runs.iter()
+        .map(|(repeat, run)| (*repeat, staleness(&run.evidence, &newest.evidence)))
+        .filter(|(_, differences)| !differences.is_empty())
+        .collect()
+}

@@ -1,0 +1,298 @@
+//! Everything a template finds by name, computed once and in a fixed order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::completeness::{self, Missing, Stale, fresh};
+use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
+
+/// The names of a template.
+#[derive(Debug, Serialize)]
+pub struct Context<'a> {
+    pub study: &'a StudyFacts,
+    pub status: Status,
+    pub experiments: Vec<ExperimentRow<'a>>,
+    /// Every cell once.
+    pub cells: Vec<CellView<'a>>,
+    pub calibrations: Vec<CalibrationRow<'a>>,
+    pub evidence: EvidenceTable<'a>,
+    pub failures: &'a [FailedAttempt],
+}
+
+/// How far the study is.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub complete: bool,
+    /// Cells and runs of the plan.
+    pub cells: usize,
+    pub planned: u32,
+    /// Stored runs of the plan, stale ones included.
+    pub done: usize,
+    pub simulated: bool,
+    pub throttled: bool,
+    pub first_started: Option<String>,
+    pub last_finished: Option<String>,
+    pub missing: Vec<Missing>,
+    pub stale: Vec<Stale>,
+}
+
+/// An experiment with its cells and how their measured calls ended.
+#[derive(Debug, Serialize)]
+pub struct ExperimentRow<'a> {
+    #[serde(flatten)]
+    pub facts: &'a Experiment,
+    pub cells: Vec<CellView<'a>>,
+    pub done: usize,
+    pub planned: u32,
+    pub simulated: bool,
+    /// Measured calls of sealed runs by outcome.
+    pub outcomes: BTreeMap<&'static str, usize>,
+    pub failed_attempts: usize,
+}
+
+/// A cell without its runs.
+#[derive(Debug, Serialize)]
+pub struct CellView<'a> {
+    pub id: &'a str,
+    pub short: &'a str,
+    pub name: &'a str,
+    /// On the experiment's axes; all factors where there is no experiment.
+    pub levels: &'a [NamedLevel],
+    pub factors: &'a [NamedLevel],
+    pub done: usize,
+    pub planned: u32,
+    pub simulated: bool,
+    pub not_built: &'a [String],
+}
+
+impl<'a> CellView<'a> {
+    pub fn new(cell: &'a Cell, levels: &'a [NamedLevel]) -> Self {
+        Self {
+            id: &cell.id,
+            short: cell.short(),
+            name: &cell.name,
+            levels,
+            factors: &cell.factors,
+            done: cell.runs.len(),
+            planned: cell.repeats,
+            simulated: cell.simulated,
+            not_built: &cell.not_built,
+        }
+    }
+}
+
+/// A run as lists show it.
+#[derive(Debug, Serialize)]
+pub struct RunRow<'a> {
+    /// `<id8>/<repeat>`.
+    pub id: String,
+    pub cell_name: &'a str,
+    pub repeat: u32,
+    pub attempt: u32,
+    pub started: &'a str,
+    pub finished: &'a str,
+    pub metrics: &'a Metrics,
+    /// Paths of its artifacts within the run's folder.
+    pub files: Vec<&'a str>,
+}
+
+impl<'a> RunRow<'a> {
+    pub fn new(cell: &'a Cell, run: &'a RunRecord) -> Self {
+        Self {
+            id: format!("{}/{}", cell.short(), run.repeat),
+            cell_name: &cell.name,
+            repeat: run.repeat,
+            attempt: run.attempt,
+            started: &run.started,
+            finished: &run.finished,
+            metrics: &run.metrics,
+            files: run.files.keys().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// A calibration and the number of runs that were made under it.
+#[derive(Debug, Serialize)]
+pub struct CalibrationRow<'a> {
+    #[serde(flatten)]
+    pub calibration: &'a Calibration,
+    pub runs: usize,
+}
+
+/// Circumstances of the runs, each once.
+#[derive(Debug, Serialize)]
+pub struct EvidenceTable<'a> {
+    pub machines: Vec<&'a MachineEvidence>,
+    /// Versions of `runner` with the digest of the executable.
+    pub runners: Vec<Digested<'a>>,
+    pub agents: Vec<Digested<'a>>,
+    pub gits: Vec<Git<'a>>,
+    pub servers: Vec<Server<'a>>,
+    pub models: Vec<Model<'a>>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Digested<'a> {
+    pub name: &'a str,
+    pub version: Option<&'a str>,
+    pub digest: Option<&'a str>,
+    /// What it is built on.
+    pub details: Vec<(&'a str, &'a str)>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Git<'a> {
+    pub commit: Option<&'a str>,
+    pub dirty: bool,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Server<'a> {
+    pub endpoint: &'a str,
+    pub kind: &'a str,
+    /// What answered, as it calls itself.
+    pub software: Option<&'a str>,
+    pub version: Option<&'a str>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Model<'a> {
+    pub endpoint: &'a str,
+    /// As it was asked for.
+    pub name: &'a str,
+    #[serde(flatten)]
+    pub facts: &'a ModelEvidence,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(data: &'a Data) -> Self {
+        Self {
+            study: &data.study,
+            status: status(data),
+            experiments: data
+                .experiments
+                .iter()
+                .map(|experiment| experiment_row(data, experiment))
+                .collect(),
+            cells: data.cells.iter().map(|cell| CellView::new(cell, &cell.factors)).collect(),
+            calibrations: calibrations(data),
+            evidence: evidence(data),
+            failures: &data.failed,
+        }
+    }
+}
+
+fn status(data: &Data) -> Status {
+    let runs = || data.cells.iter().flat_map(|cell| cell.runs.values());
+    let missing = completeness::missing(data);
+    let stale = completeness::stale(data);
+    Status {
+        complete: missing.is_empty() && stale.is_empty(),
+        cells: data.cells.len(),
+        planned: data.cells.iter().map(|cell| cell.repeats).sum(),
+        done: runs().count(),
+        simulated: data.cells.iter().any(|cell| cell.simulated),
+        throttled: data.cells.iter().any(|cell| cell.throttled),
+        first_started: runs().map(|run| run.started.clone()).min(),
+        last_finished: runs().map(|run| run.finished.clone()).max(),
+        missing,
+        stale,
+    }
+}
+
+fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentRow<'a> {
+    let own: Vec<&Cell> = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
+    let mut outcomes = BTreeMap::new();
+    for run in own.iter().copied().flat_map(fresh) {
+        for call in run.calls.iter().filter(|call| !call.warmup) {
+            *outcomes.entry(call.outcome.name()).or_insert(0) += 1;
+        }
+    }
+    let ids: BTreeSet<&str> = own.iter().map(|cell| cell.id.as_str()).collect();
+    let failed =
+        data.failed.iter().filter_map(|f| f.cell.as_deref()).filter(|id| ids.contains(id)).count();
+    ExperimentRow {
+        facts: experiment,
+        cells: experiment
+            .cells
+            .iter()
+            .map(|own| CellView::new(&data.cells[own.cell], &own.levels))
+            .collect(),
+        done: own.iter().map(|cell| cell.runs.len()).sum(),
+        planned: own.iter().map(|cell| cell.repeats).sum(),
+        simulated: own.iter().any(|cell| cell.simulated),
+        outcomes,
+        failed_attempts: failed,
+    }
+}
+
+fn calibrations(data: &Data) -> Vec<CalibrationRow<'_>> {
+    let mut rows: Vec<CalibrationRow> = Vec::new();
+    for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
+        let Some(calibration) = &run.evidence.calibration else { continue };
+        match rows.iter_mut().find(|row| row.calibration == calibration) {
+            Some(row) => row.runs += 1,
+            None => rows.push(CalibrationRow { calibration, runs: 1 }),
+        }
+    }
+    rows
+}
+
+fn evidence(data: &Data) -> EvidenceTable<'_> {
+    let mut table = EvidenceTable {
+        machines: Vec::new(),
+        runners: Vec::new(),
+        agents: Vec::new(),
+        gits: Vec::new(),
+        servers: Vec::new(),
+        models: Vec::new(),
+    };
+    for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
+        let evidence = &run.evidence;
+        once(&mut table.machines, &evidence.machine);
+        let runner = Digested {
+            name: "runner",
+            version: Some(&evidence.runner.version),
+            digest: evidence.runner.digest.as_deref(),
+            details: Vec::new(),
+        };
+        once(&mut table.runners, runner);
+        let info = evidence.agent.info.as_ref();
+        let agent = Digested {
+            name: &evidence.agent.runtime,
+            version: info.map(|info| info.version.as_str()),
+            digest: evidence.agent.digest.as_deref(),
+            details: info
+                .map(|info| info.details.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect())
+                .unwrap_or_default(),
+        };
+        once(&mut table.agents, agent);
+        let git = evidence.study_git.as_ref();
+        let git = Git {
+            commit: git.map(|git| git.commit.as_str()),
+            dirty: git.is_some_and(|git| git.dirty),
+        };
+        once(&mut table.gits, git);
+        for (name, endpoint) in &evidence.endpoints {
+            let server = Server {
+                endpoint: name,
+                kind: &endpoint.kind,
+                software: endpoint.server.as_deref(),
+                version: endpoint.version.as_deref(),
+            };
+            once(&mut table.servers, server);
+            for (model, facts) in &endpoint.models {
+                once(&mut table.models, Model { endpoint: name, name: model, facts });
+            }
+        }
+    }
+    table
+}
+
+fn once<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}

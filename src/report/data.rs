@@ -1,0 +1,154 @@
+//! What a report is made of: the study's plan and the stored runs, brought together.
+//!
+//! Plain data, so that selection and rendering know neither the manifest nor the store.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::agent::protocol::Outcome;
+use crate::store::record::RunRecord;
+
+/// A study with all that is stored of it.
+#[derive(Debug, Clone)]
+pub struct Data {
+    pub study: StudyFacts,
+    /// In the order of the manifest.
+    pub experiments: Vec<Experiment>,
+    /// Every cell once, in the order of the plan.
+    pub cells: Vec<Cell>,
+    /// In the order of their ends.
+    pub failed: Vec<FailedAttempt>,
+}
+
+/// The study itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct StudyFacts {
+    pub name: String,
+    pub title: Option<String>,
+    pub profile: Option<String>,
+    /// Folder under the results folder.
+    pub results_name: String,
+    /// Path of the manifest, as given.
+    pub manifest: String,
+    /// SHA-256 of the manifest's bytes, hex.
+    pub manifest_digest: String,
+    /// The filters of the plan, as given; empty: the whole study.
+    pub filters: Vec<String>,
+    pub warnings: Vec<String>,
+    /// What each endpoint is, in the order of the manifest.
+    pub endpoints: Vec<NamedText>,
+}
+
+/// A name with a text for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct NamedText {
+    pub name: String,
+    pub text: String,
+}
+
+impl NamedText {
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+}
+
+/// An experiment and the cells that belong to it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Experiment {
+    pub name: String,
+    pub title: Option<String>,
+    pub repeats: u32,
+    /// Axis and its levels, readable.
+    pub axes: Vec<Axis>,
+    /// Which agents work at the same time on which endpoints, by scenario.
+    pub scenarios: Vec<NamedText>,
+    /// Settings in words (`timeout` → `120 s`).
+    pub settings: Vec<NamedText>,
+    /// Level of the baseline by axis.
+    pub baseline: Vec<NamedText>,
+    pub controls: Vec<String>,
+    pub probes: Vec<String>,
+    pub hypotheses: Vec<NamedText>,
+    /// In the order of the matrix.
+    #[serde(skip)]
+    pub cells: Vec<ExperimentCell>,
+}
+
+/// One axis of an experiment's matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Axis {
+    pub name: String,
+    pub levels: Vec<String>,
+    /// It has more than one level.
+    pub varies: bool,
+}
+
+/// A cell under an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExperimentCell {
+    /// Index into [`Data::cells`].
+    pub cell: usize,
+    /// In the order of the experiment's axes.
+    pub levels: Vec<NamedLevel>,
+}
+
+/// A factor's level, for people and for comparing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NamedLevel {
+    pub name: String,
+    /// Readable (`60 tok/s`).
+    pub text: String,
+    /// In the factor's base unit, if it is a number.
+    #[serde(skip)]
+    pub number: Option<f64>,
+}
+
+/// A cell and its runs.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// 32 hex digits.
+    pub id: String,
+    /// Readable name.
+    pub name: String,
+    /// Runs asked for: repeats 1 to this. Further stored runs are hidden.
+    pub repeats: u32,
+    pub factors: Vec<NamedLevel>,
+    /// Its scenario with the agents in words; `None` where there are no agents.
+    pub scenario: Option<NamedText>,
+    /// An endpoint of it is the paced one.
+    pub simulated: bool,
+    pub throttled: bool,
+    /// What this version cannot execute, in words.
+    pub not_built: Vec<String>,
+    /// Stored runs by repeat, the planned ones only.
+    pub runs: BTreeMap<u32, RunRecord>,
+    /// Of these, by repeat, how the stale ones differ from the newest.
+    pub stale: BTreeMap<u32, Vec<String>>,
+}
+
+impl Cell {
+    /// 8 hex digits.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.id.get(..8).unwrap_or(&self.id)
+    }
+}
+
+/// An attempt that gave no run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FailedAttempt {
+    /// 32 hex digits; `None` for what a crash left behind.
+    pub cell: Option<String>,
+    pub cell_name: String,
+    pub repeat: u32,
+    pub attempt: Option<u32>,
+    pub cause: String,
+    pub message: String,
+    /// How its measured calls ended.
+    pub outcomes: Vec<Outcome>,
+    /// RFC 3339, UTC.
+    pub finished: String,
+    /// Folder of what is kept of it, relative to the study's results.
+    pub kept: String,
+}

@@ -1,0 +1,60 @@
+//! Text from outside (model output, error messages, names) made harmless in Markdown.
+
+use std::fmt::Write;
+
+/// As running text or a table's cell: shown as it is, on one line, without any markup.
+#[must_use]
+pub fn text(raw: &str) -> String {
+    let mut escaped = String::with_capacity(raw.len());
+    for (position, c) in raw.trim().chars().enumerate() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '$' | '!' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            // would begin a list or underline a heading
+            '-' | '+' | '=' if position == 0 => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// As code within a line or a table's cell.
+#[must_use]
+pub fn code(raw: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || " ._:/@=+,%-()#~^*".contains(c);
+    if !raw.trim().is_empty() && raw.trim() == raw && raw.chars().all(plain) {
+        return format!("`{raw}`");
+    }
+    // a code span has no escapes, an element has
+    let mut element = String::from("<code>");
+    for c in raw.chars() {
+        match c {
+            c if c.is_control() => element.push(' '),
+            c if plain(c) && !"_*~#".contains(c) => element.push(c),
+            c => {
+                let _ = write!(element, "&#{};", u32::from(c));
+            }
+        }
+    }
+    element + "</code>"
+}
+
+/// As one word of a shell command inside a fenced block, on one line.
+#[must_use]
+pub fn shell(raw: &str) -> String {
+    let line: String = raw.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = |c: char| c.is_alphanumeric() || "._:/@=+,%-".contains(c);
+    if !line.is_empty() && line.chars().all(plain) {
+        return line;
+    }
+    format!("'{}'", line.replace('\'', "'\\''"))
+}

@@ -1,0 +1,154 @@
+//! Tidy tables for other programs: one row per run or per call, one column per name.
+//!
+//! The columns depend on the plan and the catalogue only, not on what happens to be known.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::data::{Cell, Data};
+use crate::metrics::{self, Scope};
+use crate::store::record::{Metrics, RunRecord};
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// One per sealed run.
+    Runs,
+    /// One per call of a sealed run, warm-up included.
+    Calls,
+}
+
+/// Columns and rows; an unknown value is `null`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// Before the factors. `warmup` and `stale` are 0 or 1.
+const LEADING: [&str; 8] =
+    ["experiment", "cell", "repeat", "agent", "call", "outcome", "warmup", "stale"];
+
+/// The table of all stored runs of the plan; a cell in several experiments is listed under each.
+#[must_use]
+pub fn table(data: &Data, which: Rows) -> Table {
+    let mut factors: Vec<&str> = Vec::new();
+    for factor in data.cells.iter().flat_map(|cell| &cell.factors) {
+        if !factors.contains(&factor.name.as_str()) {
+            factors.push(&factor.name);
+        }
+    }
+    let metrics: Vec<&str> = metrics::catalogue()
+        .iter()
+        .filter(|info| which == Rows::Runs || info.scope == Scope::CallAndRun)
+        .map(|info| info.name)
+        .collect();
+    // the axes of a command are named by its author
+    let factor_column = |name: &&str| {
+        let taken = LEADING.contains(name) || metrics.contains(name);
+        if taken { format!("factor_{name}") } else { (*name).to_owned() }
+    };
+    let columns = LEADING
+        .iter()
+        .map(|name| (*name).to_owned())
+        .chain(factors.iter().map(factor_column))
+        .chain(metrics.iter().map(|name| (*name).to_owned()))
+        .collect();
+
+    let mut rows = Vec::new();
+    for experiment in &data.experiments {
+        for own in &experiment.cells {
+            let cell = &data.cells[own.cell];
+            for run in cell.runs.values() {
+                let shared = Shared { experiment: &experiment.name, cell, factors: &factors };
+                match which {
+                    Rows::Runs => rows.push(shared.run(run, &metrics)),
+                    Rows::Calls => shared.calls(run, &metrics, &mut rows),
+                }
+            }
+        }
+    }
+    Table { columns, rows }
+}
+
+/// What the rows of one cell share.
+struct Shared<'a> {
+    experiment: &'a str,
+    cell: &'a Cell,
+    factors: &'a [&'a str],
+}
+
+impl Shared<'_> {
+    fn run(&self, run: &RunRecord, metrics: &[&str]) -> Vec<Value> {
+        let own = [Value::Null, Value::Null, "ok".into(), Value::Null];
+        self.row(run, own, &run.metrics, metrics)
+    }
+
+    fn calls(&self, run: &RunRecord, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
+        for call in &run.calls {
+            let own = [
+                call.agent.as_str().into(),
+                call.call.into(),
+                call.outcome.name().into(),
+                u8::from(call.warmup).into(),
+            ];
+            rows.push(self.row(run, own, &call.metrics, metrics));
+        }
+    }
+
+    fn row(
+        &self,
+        run: &RunRecord,
+        own: [Value; 4],
+        known: &Metrics,
+        metrics: &[&str],
+    ) -> Vec<Value> {
+        let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
+        let levels: BTreeMap<&str, &str> = self
+            .cell
+            .factors
+            .iter()
+            .map(|factor| (factor.name.as_str(), factor.text.as_str()))
+            .collect();
+        [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
+            .into_iter()
+            .chain(own)
+            .chain([stale.into()])
+            .chain(self.factors.iter().map(|name| levels.get(name).copied().into()))
+            .chain(metrics.iter().map(|name| known.get(*name).copied().flatten().into()))
+            .collect()
+    }
+}
+
+impl Table {
+    /// As CSV with a header; unknown is empty, numbers have the fewest digits that read back the
+    /// same.
+    pub fn write_csv(&self, to: impl Write) -> Result<(), csv::Error> {
+        let mut writer = csv::Writer::from_writer(to);
+        writer.write_record(&self.columns)?;
+        for row in &self.rows {
+            writer.write_record(row.iter().map(|value| match value {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                // Rust writes the shortest form that reads back the same, whole numbers without `.0`
+                number => number.as_f64().map_or_else(String::new, |number| number.to_string()),
+            }))?;
+        }
+        writer.flush()?;
+        Ok(())
+    }
+
+    /// As a JSON array of objects; unknown is null.
+    pub fn write_json(&self, mut to: impl Write) -> std::io::Result<()> {
+        to.write_all(b"[")?;
+        for (index, row) in self.rows.iter().enumerate() {
+            to.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+            let object: indexmap::IndexMap<&String, &Value> =
+                self.columns.iter().zip(row).collect();
+            serde_json::to_writer(&mut to, &object)?;
+        }
+        to.write_all(b"\n]\n")
+    }
+}

@@ -1,0 +1,80 @@
+//! Attempts that did not succeed, kept with their reason under `failed/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Layout, StoreError, set_aside};
+use crate::agent::protocol::Outcome;
+
+/// The version of `failure.json` that this program writes.
+pub const FAILURE_FORMAT: u32 = 1;
+/// File of the [`Failure`] in the attempt's folder.
+pub const FAILURE_FILE: &str = "failure.json";
+
+/// Why an attempt gave no run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// [`FAILURE_FORMAT`].
+    pub format: u32,
+    /// 32 hex digits; absent for what a crash left behind before anything was known.
+    pub cell: Option<String>,
+    pub cell_name: String,
+    /// From 1.
+    pub repeat: u32,
+    /// From 1.
+    pub attempt: Option<u32>,
+    /// `timeout`, `connect`, `http_error`, `in_band_error`, `truncated`, `malformed` (the causes a
+    /// retry policy can name), `agent`, `artifacts`, `storage`, `cancelled`, `abandoned`, `damaged`.
+    pub cause: String,
+    /// In words, with what to do about it.
+    pub message: String,
+    /// How the calls ended, as far as the agent left a readable record.
+    pub calls: Vec<CallOutcome>,
+    /// RFC 3339, UTC.
+    pub started: Option<String>,
+    pub finished: String,
+}
+
+/// How one call of a failed attempt ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallOutcome {
+    pub agent: String,
+    pub call: u32,
+    pub warmup: bool,
+    pub outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Moves what an attempt left (`folder`, in its cell's folder below `runs`) to the same place below
+/// `failed/`, with its reason; returns where it lies.
+///
+/// On a full disk the reason may not be writable; the move needs no space and happens all the same.
+pub fn keep(layout: &Layout, folder: &Path, failure: &Failure) -> Result<PathBuf, StoreError> {
+    let name = match failure.attempt {
+        Some(attempt) => format!("{}-{attempt}", failure.repeat),
+        None => format!("{}-{}", failure.repeat, failure.cause),
+    };
+    let place = layout.failed().join(layout.cell_part(folder)).join(name);
+    let text = serde_json::to_vec_pretty(failure).unwrap_or_default();
+    let _ = fs::write(folder.join(FAILURE_FILE), text);
+    set_aside(folder, &place)
+}
+
+/// Every failed attempt that left a readable reason, with its folder, in the order of their ends.
+#[must_use]
+pub fn all(layout: &Layout) -> Vec<(PathBuf, Failure)> {
+    let mut found: Vec<(PathBuf, Failure)> = walkdir::WalkDir::new(layout.failed())
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_name() == FAILURE_FILE)
+        .filter_map(|entry| {
+            let failure = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
+            Some((entry.path().parent()?.to_owned(), failure))
+        })
+        .collect();
+    found.sort_by(|(a, left), (b, right)| (&left.finished, a).cmp(&(&right.finished, b)));
+    found
+}

@@ -1,0 +1,197 @@
+//! The sealed runs of a study, found by id alone and held in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::StoreError;
+use super::layout::{self, Layout};
+use super::record::{RUN_FILE, RUN_FORMAT, RunRecord};
+
+/// What a study's folder held when it was opened.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    cells: HashMap<String, Cell>,
+    damaged: Vec<Damaged>,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    runs: BTreeMap<u32, RunRecord>,
+    folders: BTreeMap<u32, PathBuf>,
+}
+
+/// A run's folder whose record cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    pub folder: PathBuf,
+    pub reason: String,
+}
+
+static NO_RUNS: BTreeMap<u32, RunRecord> = BTreeMap::new();
+
+impl Store {
+    /// Reads the records of all sealed runs. A study without results is an empty store.
+    ///
+    /// Fails if a record was written by a newer version; a record that cannot be read is listed in
+    /// [`Store::damaged`].
+    pub fn open(results: &Path, study: &str) -> Result<Self, StoreError> {
+        let layout = Layout::new(results, study)?;
+        let folders = run_folders(&layout.runs())?;
+        let loaded: Vec<(PathBuf, Result<RunRecord, StoreError>)> =
+            folders.into_par_iter().map(|folder| (folder.clone(), load(&folder))).collect();
+
+        let mut store = Self { layout, cells: HashMap::new(), damaged: Vec::new() };
+        for (folder, record) in loaded {
+            match record {
+                Ok(record) => store.add(folder, record),
+                Err(error @ StoreError::NewerFormat { .. }) => return Err(error),
+                Err(error) => store.damaged.push(Damaged { folder, reason: error.to_string() }),
+            }
+        }
+        Ok(store)
+    }
+
+    fn add(&mut self, folder: PathBuf, record: RunRecord) {
+        let damage = match folder_repeat(&folder) {
+            Some(repeat) if repeat == record.repeat => None,
+            _ => Some(format!("its record is of repeat {}", record.repeat)),
+        };
+        let cell = self.cells.entry(record.cell.clone()).or_default();
+        let damage = damage.or_else(|| {
+            let first = cell.folders.get(&record.repeat)?;
+            Some(format!("the same run lies in {}", first.display()))
+        });
+        match damage {
+            Some(reason) => self.damaged.push(Damaged { folder, reason }),
+            None => {
+                cell.folders.insert(record.repeat, folder);
+                cell.runs.insert(record.repeat, record);
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Sealed runs of a cell (32 hex digits) by their repeat.
+    #[must_use]
+    pub fn runs(&self, cell: &str) -> &BTreeMap<u32, RunRecord> {
+        self.cells.get(cell).map_or(&NO_RUNS, |cell| &cell.runs)
+    }
+
+    /// Folder of a sealed run.
+    #[must_use]
+    pub fn folder(&self, cell: &str, repeat: u32) -> Option<&Path> {
+        self.cells.get(cell)?.folders.get(&repeat).map(PathBuf::as_path)
+    }
+
+    /// Ids of all cells with sealed runs, planned or not, sorted.
+    #[must_use]
+    pub fn cells(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = self.cells.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Run folders whose records cannot be trusted, sorted.
+    #[must_use]
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
+
+    /// Where a cell's next run belongs: the folder that holds its runs already, whatever its readable
+    /// part says, or a new one under today's `name`.
+    pub fn cell_folder(&self, cell: &str, name: &str) -> Result<PathBuf, StoreError> {
+        if let Some(parent) = self
+            .cells
+            .get(cell)
+            .and_then(|cell| cell.folders.values().next())
+            .and_then(|folder| folder.parent())
+        {
+            return Ok(parent.to_owned());
+        }
+        let folder = self.layout.runs().join(layout::cell_folder(name, cell)?);
+        let taken = self
+            .cells
+            .values()
+            .flat_map(|other| other.folders.values())
+            .any(|run| run.parent() == Some(folder.as_path()));
+        if taken {
+            return Ok(self.layout.runs().join(layout::cell_folder_in_full(name, cell)?));
+        }
+        Ok(folder)
+    }
+}
+
+/// Folders below `runs` that hold a record, sorted; hidden ones are not sealed.
+pub(super) fn run_folders(runs: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    if !runs.exists() {
+        return Ok(found);
+    }
+    let visible = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+    };
+    let mut walk = walkdir::WalkDir::new(runs).follow_links(true).into_iter();
+    loop {
+        let entry = match walk.next() {
+            None => break,
+            Some(Ok(entry)) if !visible(&entry) => {
+                if entry.file_type().is_dir() {
+                    walk.skip_current_dir();
+                }
+                continue;
+            }
+            Some(Ok(entry)) => entry,
+            Some(Err(error)) => {
+                let path = error.path().unwrap_or(runs).to_owned();
+                let source = error.into();
+                return Err(StoreError::Io { action: "read", path, source });
+            }
+        };
+        // A numbered folder is a run even if its record is gone: that is damage, not absence.
+        let is_run = entry.file_type().is_dir()
+            && folder_repeat(entry.path()).is_some()
+            && entry.path().parent().is_some_and(layout::is_cell_folder);
+        if is_run {
+            walk.skip_current_dir();
+            found.push(entry.into_path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The repeat that a run's folder is named after.
+fn folder_repeat(folder: &Path) -> Option<u32> {
+    let name = folder.file_name()?.to_str()?;
+    let repeat: u32 = name.parse().ok()?;
+    (repeat > 0 && repeat.to_string() == name).then_some(repeat)
+}
+
+/// Reads one sealed record.
+pub fn load(folder: &Path) -> Result<RunRecord, StoreError> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u64,
+    }
+    let path = folder.join(RUN_FILE);
+    let text = fs::read(&path).map_err(StoreError::io("read", &path))?;
+    let malformed = |error: serde_json::Error| StoreError::Malformed {
+        path: path.clone(),
+        reason: error.to_string(),
+    };
+    // The format first: a newer record may well have another shape.
+    let Format { format } = serde_json::from_slice(&text).map_err(malformed)?;
+    if format > u64::from(RUN_FORMAT) {
+        return Err(StoreError::NewerFormat { path, found: format, known: RUN_FORMAT });
+    }
+    serde_json::from_slice(&text).map_err(malformed)
+}

@@ -1,0 +1,107 @@
+//! The journal: what happened, in order, one line and one sync each.
+//!
+//! It is a history for people and for recovery after a crash. What exists is decided by the folders
+//! alone.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Layout, StoreError};
+
+/// One line of `journal.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// RFC 3339, UTC.
+    pub time: String,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened. Runs are named by cell (32 hex digits), repeat and attempt, both from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// An exec began with this many runs to make.
+    Exec { runner: String, pid: u32, todo: usize },
+    /// An agent process was started. `mark` tells it from a later process with the same id.
+    Started { cell: String, repeat: u32, attempt: u32, pid: u32, mark: Option<u64> },
+    /// The run is sealed; `sha256` is that of its `run.json`.
+    Finished { cell: String, repeat: u32, attempt: u32, sha256: String },
+    /// The attempt failed; what it left lies in `kept`, relative to the study's folder.
+    Failed { cell: String, repeat: u32, attempt: u32, cause: String, kept: String },
+    /// The attempt failed and another one follows.
+    Retried { cell: String, repeat: u32, attempt: u32 },
+    /// What an earlier exec left unfinished was moved to `kept`.
+    Abandoned { repeat: u32, kept: String },
+    /// A stale run was moved to `kept`, to be measured again.
+    Superseded { cell: String, repeat: u32, kept: String, because: Vec<String> },
+    /// The exec ended; `interrupted` by the user.
+    Ended { made: usize, failed: usize, interrupted: bool },
+}
+
+/// The open journal of the exec that holds the lock.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Opens it for appending. A line that a crash cut short is closed, so that it spoils no other.
+    pub fn open(layout: &Layout) -> Result<Self, StoreError> {
+        let path = layout.journal();
+        let mut file = File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(StoreError::io("write", &path))?;
+        let cut = ends_mid_line(&mut file).map_err(StoreError::io("read", &path))?;
+        if cut {
+            file.write_all(b"\n").map_err(StoreError::io("write", &path))?;
+        }
+        Ok(Self { file, path })
+    }
+
+    /// Appends one line and waits until it is on the disk.
+    pub fn write(&mut self, what: What) -> Result<(), StoreError> {
+        let entry = Entry { time: crate::os::utc_now(), what };
+        let mut line = serde_json::to_vec(&entry).map_err(|error| StoreError::Malformed {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
+        line.push(b'\n');
+        self.file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_data())
+            .map_err(StoreError::io("write", &self.path))
+    }
+}
+
+fn ends_mid_line(file: &mut File) -> std::io::Result<bool> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last[0] != b'\n')
+}
+
+/// All entries that can be read, in order; none if there is no journal. Lines that a crash cut short
+/// and events of later versions are passed over.
+pub fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("read", path)(error)),
+    };
+    Ok(text
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect())
+}

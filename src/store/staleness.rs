@@ -1,0 +1,65 @@
+//! Whether a run was measured under other circumstances than today's.
+
+use super::record::{EndpointEvidence, Evidence};
+
+/// How today's evidence differs from the stored, one sentence fragment each; empty: not stale.
+///
+/// Only what changes what is measured counts: the agent's code, the servers, the models, the
+/// machine. What is unknown on either side is no difference.
+#[must_use]
+pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
+    let mut differences = Vec::new();
+    if differs(stored.agent.digest.as_ref(), today.agent.digest.as_ref()) {
+        differences.push(format!("the code of the runtime `{}` changed", stored.agent.runtime));
+    }
+    for (name, then) in &stored.endpoints {
+        if let Some(now) = today.endpoints.get(name) {
+            endpoint(name, then, now, &mut differences);
+        }
+    }
+    let (then, now) = (&stored.machine, &today.machine);
+    changed("the hostname", then.hostname.as_deref(), now.hostname.as_deref(), &mut differences);
+    changed("the CPU", then.cpu.as_deref(), now.cpu.as_deref(), &mut differences);
+    // No GPU listed means that none was seen, which may mean that none could be seen.
+    let gpus = |gpus: &[super::record::GpuEvidence]| {
+        let names: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    changed("the GPU", gpus(&then.gpus).as_deref(), gpus(&now.gpus).as_deref(), &mut differences);
+    differences
+}
+
+fn endpoint(
+    name: &str,
+    then: &EndpointEvidence,
+    now: &EndpointEvidence,
+    differences: &mut Vec<String>,
+) {
+    let what = format!("the server of `{name}`");
+    changed(&what, then.server.as_deref(), now.server.as_deref(), differences);
+    let what = format!("the server version of `{name}`");
+    changed(&what, then.version.as_deref(), now.version.as_deref(), differences);
+    for (model, then) in &then.models {
+        let now = now.models.get(model).and_then(|model| model.digest.as_deref());
+        let what = format!("the digest of model `{model}` on `{name}`");
+        changed(&what, then.digest.as_deref().map(short), now.map(short), differences);
+    }
+}
+
+/// Digests of models are long; twelve digits are what their own tools show.
+fn short(digest: &str) -> &str {
+    let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
+    digits.get(..12).unwrap_or(digits)
+}
+
+fn changed(what: &str, then: Option<&str>, now: Option<&str>, differences: &mut Vec<String>) {
+    if let (Some(then), Some(now)) = (then, now)
+        && then != now
+    {
+        differences.push(format!("{what} was {then}, is {now}"));
+    }
+}
+
+fn differs<T: PartialEq>(then: Option<T>, now: Option<T>) -> bool {
+    matches!((then, now), (Some(then), Some(now)) if then != now)
+}

@@ -1,0 +1,278 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::record::*;
+use super::*;
+
+const CELL: &str = "0123456789abcdef0123456789abcdef";
+/// Another cell with the same short id.
+const TWIN: &str = "01234567ffffffffffffffffffffffff";
+
+fn record(cell: &str, repeat: u32) -> RunRecord {
+    RunRecord {
+        format: RUN_FORMAT,
+        cell: cell.to_owned(),
+        cell_name: "cell".to_owned(),
+        repeat,
+        attempt: 1,
+        identity: json!({ "tag": "runner/cell/1" }),
+        started: "2025-01-01T00:00:00.000Z".to_owned(),
+        finished: "2025-01-01T00:00:01.000Z".to_owned(),
+        evidence: Evidence::default(),
+        process: ProcessUsage::default(),
+        calls: Vec::new(),
+        metrics: Metrics::new(),
+        files: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Seals a run with two files, as exec would; returns its folder.
+fn seal_run(results: &Path, cell: &str, name: &str, repeat: u32) -> PathBuf {
+    let store = Store::open(results, "study").unwrap();
+    let folder = store.cell_folder(cell, name).unwrap();
+    let partial = partial_folder(&folder, repeat);
+    fs::create_dir_all(partial.join("responses")).unwrap();
+    fs::write(partial.join("agent.json"), "{}").unwrap();
+    fs::write(partial.join("responses/a-0.txt"), format!("answer {repeat}")).unwrap();
+    let place = folder.join(repeat.to_string());
+    let sha256 = seal::seal(&partial, &place, &mut record(cell, repeat)).unwrap();
+    let mut journal = journal::Journal::open(store.layout()).unwrap();
+    let cell = cell.to_owned();
+    journal.write(journal::What::Finished { cell, repeat, attempt: 1, sha256 }).unwrap();
+    place
+}
+
+#[test]
+fn a_sealed_run_is_found_by_id_whatever_its_folder_is_called() {
+    let results = tempfile::tempdir().unwrap();
+    let place = seal_run(results.path(), CELL, "rust/old name", 1);
+    assert!(place.ends_with("rust/old name-01234567/1"), "{place:?}");
+    let place = seal_run(results.path(), CELL, "new", 2);
+    assert!(place.ends_with("rust/old name-01234567/2"), "{place:?}");
+
+    let store = Store::open(results.path(), "study").unwrap();
+    assert_eq!(store.runs(CELL).keys().copied().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(store.runs(CELL)[&1].files["responses/a-0.txt"].bytes, 8);
+    assert!(store.runs(TWIN).is_empty());
+    assert!(!place.with_file_name(".2.partial").exists());
+}
+
+#[test]
+fn two_cells_with_one_short_id_stay_apart() {
+    let results = tempfile::tempdir().unwrap();
+    seal_run(results.path(), CELL, "cell", 1);
+    let twin = seal_run(results.path(), TWIN, "cell", 1);
+    assert!(twin.ends_with(format!("cell-{TWIN}/1")), "{twin:?}");
+    let store = Store::open(results.path(), "study").unwrap();
+    assert_eq!((store.runs(CELL).len(), store.runs(TWIN).len()), (1, 1));
+    assert_eq!(verify::verify(store.layout()).unwrap().findings, []);
+}
+
+#[test]
+fn a_moved_results_folder_is_read_and_continued() {
+    let old = tempfile::tempdir().unwrap();
+    seal_run(old.path(), CELL, "cell", 1);
+    let new = tempfile::tempdir().unwrap();
+    fs::rename(old.path().join("study"), new.path().join("study")).unwrap();
+    seal_run(new.path(), CELL, "cell", 2);
+    let store = Store::open(new.path(), "study").unwrap();
+    assert_eq!(store.runs(CELL).len(), 2);
+    assert_eq!(verify::verify(store.layout()).unwrap().findings, []);
+}
+
+#[test]
+fn a_sealed_run_is_never_overwritten() {
+    let results = tempfile::tempdir().unwrap();
+    let place = seal_run(results.path(), CELL, "cell", 1);
+    let partial = place.with_file_name(".1.partial");
+    fs::create_dir(&partial).unwrap();
+    let error = seal::seal(&partial, &place, &mut record(CELL, 1)).unwrap_err();
+    assert!(matches!(error, StoreError::Occupied { .. }), "{error}");
+    assert!(partial.exists());
+}
+
+#[test]
+fn names_never_leave_the_folder() {
+    let results = tempfile::tempdir().unwrap();
+    let store = Store::open(results.path(), "study").unwrap();
+    for name in ["../up", "a/../../b", "/etc/x", "a//b", "tab\there", "back\\slash", ".hidden", ""]
+    {
+        let folder = store.cell_folder(CELL, name);
+        let inside = |folder: &PathBuf| folder.starts_with(store.layout().runs());
+        let safe = folder.as_ref().is_ok_and(inside) && name.is_empty();
+        assert!(folder.is_err() || safe, "{name:?}: {folder:?}");
+    }
+    for study in ["..", "a/b", "", "a\u{1b}[0m"] {
+        assert!(Store::open(results.path(), study).is_err(), "{study:?}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused_and_an_unreadable_record_is_reported() {
+    let results = tempfile::tempdir().unwrap();
+    let first = seal_run(results.path(), CELL, "cell", 1);
+    let second = seal_run(results.path(), CELL, "cell", 2);
+    fs::write(first.join(RUN_FILE), "{ not json").unwrap();
+    let store = Store::open(results.path(), "study").unwrap();
+    assert_eq!(store.damaged().len(), 1);
+    assert_eq!(store.damaged()[0].folder, first);
+    assert_eq!(store.runs(CELL).len(), 1);
+
+    fs::remove_file(first.join(RUN_FILE)).unwrap();
+    assert_eq!(Store::open(results.path(), "study").unwrap().damaged().len(), 1);
+
+    fs::write(second.join(RUN_FILE), r#"{ "format": 99, "shape": "unheard of" }"#).unwrap();
+    let error = Store::open(results.path(), "study").unwrap_err();
+    assert!(error.to_string().contains("has format 99"), "{error}");
+}
+
+#[test]
+fn a_run_in_a_folder_of_another_repeat_is_damage() {
+    let results = tempfile::tempdir().unwrap();
+    let place = seal_run(results.path(), CELL, "cell", 1);
+    fs::rename(&place, place.with_file_name("7")).unwrap();
+    let store = Store::open(results.path(), "study").unwrap();
+    assert!(store.runs(CELL).is_empty());
+    assert!(store.damaged()[0].reason.contains("repeat 1"), "{:?}", store.damaged());
+}
+
+#[test]
+fn verification_names_what_was_changed_missing_added_and_gone() {
+    let results = tempfile::tempdir().unwrap();
+    let first = seal_run(results.path(), CELL, "cell", 1);
+    let second = seal_run(results.path(), CELL, "cell", 2);
+    let third = seal_run(results.path(), CELL, "cell", 3);
+    let layout = Layout::new(results.path(), "study").unwrap();
+    let clean = verify::verify(&layout).unwrap();
+    assert_eq!((clean.runs, clean.files, clean.findings.len()), (3, 9, 0));
+
+    fs::write(first.join("responses/a-0.txt"), "Answer 1").unwrap();
+    fs::remove_file(first.join("agent.json")).unwrap();
+    fs::write(first.join("notes.txt"), "").unwrap();
+    let text = fs::read_to_string(second.join(RUN_FILE)).unwrap();
+    fs::write(second.join(RUN_FILE), text.replace("\"attempt\": 1", "\"attempt\": 2")).unwrap();
+    fs::remove_dir_all(&third).unwrap();
+
+    let found = verify::verify(&layout).unwrap().findings;
+    let what: Vec<verify::Wrong> = found.into_iter().map(|finding| finding.what).collect();
+    let file = |name: &str| name.to_owned();
+    assert_eq!(
+        what,
+        [
+            verify::Wrong::Missing { file: file("agent.json") },
+            verify::Wrong::Changed { file: file("responses/a-0.txt") },
+            verify::Wrong::Added { file: file("notes.txt") },
+            verify::Wrong::Changed { file: file("run.json") },
+            verify::Wrong::Gone,
+        ]
+    );
+}
+
+#[test]
+fn the_second_lock_names_the_holder_and_a_dropped_one_is_free() {
+    let results = tempfile::tempdir().unwrap();
+    let layout = Layout::new(results.path(), "study").unwrap();
+    assert_eq!(holder(&layout), None);
+    let lock = Lock::acquire(&layout).unwrap();
+    let error = Lock::acquire(&layout).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    assert_eq!(holder(&layout).unwrap().pid, std::process::id());
+    drop(lock);
+    assert_eq!(holder(&layout), None);
+    Lock::acquire(&layout).unwrap();
+}
+
+#[test]
+fn a_journal_line_that_a_crash_cut_short_spoils_no_other() {
+    let results = tempfile::tempdir().unwrap();
+    let layout = Layout::new(results.path(), "study").unwrap();
+    fs::create_dir_all(layout.root()).unwrap();
+    let line = |repeat| journal::What::Retried { cell: CELL.to_owned(), repeat, attempt: 1 };
+    journal::Journal::open(&layout).unwrap().write(line(1)).unwrap();
+    let text = fs::read(layout.journal()).unwrap();
+    fs::write(layout.journal(), [&text[..], &text[..text.len() / 2]].concat()).unwrap();
+    journal::Journal::open(&layout).unwrap().write(line(2)).unwrap();
+    let read = journal::read(&layout.journal()).unwrap();
+    let what: Vec<_> = read.into_iter().map(|entry| entry.what).collect();
+    assert_eq!(what, [line(1), line(2)]);
+}
+
+#[test]
+fn staleness_counts_known_differences_only() {
+    let mut stored = Evidence::default();
+    stored.agent.runtime = "rust".to_owned();
+    stored.agent.digest = Some("aa".to_owned());
+    stored.machine.hostname = Some("lab".to_owned());
+    let model = |digest: Option<&str>| ModelEvidence {
+        digest: digest.map(str::to_owned),
+        ..ModelEvidence::default()
+    };
+    let server = |digest| EndpointEvidence {
+        models: [("gemma3".to_owned(), model(digest))].into(),
+        ..EndpointEvidence::default()
+    };
+    stored.endpoints.insert("left".to_owned(), server(Some("sha256:0123456789abcdef")));
+
+    let mut today = stored.clone();
+    assert!(staleness(&stored, &today).is_empty());
+    today.machine.hostname = None;
+    today.agent.digest = None;
+    today.endpoints.insert("left".to_owned(), server(None));
+    assert!(staleness(&stored, &today).is_empty(), "unknown is no difference");
+
+    today.machine.hostname = Some("laptop".to_owned());
+    today.agent.digest = Some("bb".to_owned());
+    today.endpoints.insert("left".to_owned(), server(Some("sha256:ffff456789abcdef")));
+    today.runner.digest = Some("another build".to_owned());
+    assert_eq!(
+        staleness(&stored, &today),
+        [
+            "the code of the runtime `rust` changed",
+            "the digest of model `gemma3` on `left` was 0123456789ab, is ffff456789ab",
+            "the hostname was lab, is laptop",
+        ]
+    );
+}
+
+#[test]
+fn a_hypothesis_keeps_its_first_criterion() {
+    let results = tempfile::tempdir().unwrap();
+    let layout = Layout::new(results.path(), "study").unwrap();
+    fs::create_dir_all(layout.root()).unwrap();
+    let plan = |time: &str, above: f64| executed::ExecutedPlan {
+        format: executed::PLAN_FORMAT,
+        study: "study".to_owned(),
+        profile: None,
+        executed: time.to_owned(),
+        digest: executed::cells_digest(&[]),
+        manifest: String::new(),
+        cells: Vec::new(),
+        hypotheses: [(
+            "race/slow".to_owned(),
+            executed::Declared::new(time, &json!({ "ratio": { "above": above } })),
+        )]
+        .into(),
+    };
+    assert_eq!(executed::read(&layout).unwrap(), None);
+    executed::write(&layout, plan("first", 2.0)).unwrap();
+    executed::write(&layout, plan("second", 1.1)).unwrap();
+    let stored = executed::read(&layout).unwrap().unwrap();
+    assert_eq!(stored.executed, "second");
+    assert_eq!(stored.hypotheses, plan("first", 2.0).hypotheses);
+}
+
+#[test]
+fn what_is_set_aside_never_replaces_what_was_set_aside_before() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=3 {
+        let from = folder.path().join("from");
+        fs::create_dir(&from).unwrap();
+        fs::write(from.join("n"), number.to_string()).unwrap();
+        set_aside(&from, &folder.path().join("to/1-1")).unwrap();
+    }
+    let read =
+        |name: &str| fs::read_to_string(folder.path().join("to").join(name).join("n")).unwrap();
+    assert_eq!([read("1-1"), read("1-1.2"), read("1-1.3")], ["1", "2", "3"]);
+}

@@ -1,0 +1,101 @@
+//! Manifests as data: the contract example loads as it stands; every bad one says what is wrong with
+//! it, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+use runner::manifest::{self, LoadError};
+use runner::plan::{Filters, Plan};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/manifests")
+}
+
+/// All problems, one per line: `line: message | help`.
+fn problems(path: &Path) -> String {
+    let error = manifest::load(path, None)
+        .and_then(|study| Plan::new(study, &Filters::default()).map(drop).map_err(LoadError::from));
+    match error {
+        Ok(()) => panic!("{} was accepted", path.display()),
+        Err(LoadError::Invalid(errors)) => errors
+            .problems
+            .iter()
+            .map(|located| {
+                let help = located.problem.help.as_deref().unwrap_or("-");
+                let message = located
+                    .problem
+                    .message
+                    .replace(&format!("{}{}", fixtures().display(), std::path::MAIN_SEPARATOR), "");
+                format!("{}: {message} | {help}\n", located.line)
+            })
+            .collect(),
+        Err(other) => format!("{other}\n"),
+    }
+}
+
+#[test]
+fn the_contract_example_loads_as_it_stands() {
+    for profile in [None, Some("simulated")] {
+        let study = manifest::load(&fixtures().join("contract.toml"), profile).unwrap();
+        let plan = Plan::new(study, &Filters::default()).unwrap();
+        assert_eq!(plan.study().experiments.len(), 3);
+        assert_eq!((plan.cells(), plan.runs()), (10, 50));
+    }
+}
+
+#[test]
+fn the_starter_and_the_shipped_studies_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let starter = include_str!("../templates/starter.toml").replace("NAME", "mine");
+    manifest::parse(Path::new("mine.toml"), &starter, None).unwrap();
+    for name in ["quickstart.toml", "tr117.toml"] {
+        let path = root.join("experiments").join(name);
+        let study = manifest::load(&path, None).unwrap();
+        for profile in &study.profiles {
+            let study = manifest::load(&path, Some(profile)).unwrap();
+            Plan::new(study, &Filters::default()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn bad_manifests_say_what_is_wrong() {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(fixtures().join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    let all: String = paths
+        .iter()
+        .map(|path| format!("## {}\n{}\n", path.file_name().unwrap().display(), problems(path)))
+        .collect();
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn an_unknown_profile_offers_the_nearest() {
+    let error = manifest::load(&fixtures().join("contract.toml"), Some("simulatd")).unwrap_err();
+    let LoadError::UnknownProfile { help, .. } = error else { panic!("{error}") };
+    assert_eq!(help.as_deref(), Some("did you mean `simulated`?"));
+}
+
+#[test]
+fn a_manifest_that_is_not_there_is_named() {
+    let error = manifest::load(Path::new("no/such.toml"), None).unwrap_err();
+    assert!(error.to_string().contains("no/such.toml"), "{error}");
+}
+
+/// Whatever the bytes, loading ends with a study or an error, never with a panic.
+mod any_bytes {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+        #[test]
+        fn never_panic(cut in 0_usize..4000, insert in ".{0,12}") {
+            let text = include_str!("fixtures/manifests/contract.toml");
+            let mut at = cut.min(text.len());
+            while !text.is_char_boundary(at) { at -= 1; }
+            let text = format!("{}{insert}{}", &text[..at], &text[at..]);
+            let path = super::fixtures().join("contract.toml");
+            let _ = runner::manifest::parse(&path, &text, None);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A small study with a store filled by hand: known times, no server, no clock.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use runner::agent::protocol::{
+    AgentRecord, CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts,
+};
+use runner::plan::{Filters, Plan};
+use runner::report::{self, Data};
+use runner::store::record::{
+    AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, ErrorSummary, Evidence,
+    GitEvidence, MachineEvidence, ModelEvidence, ProcessUsage, RUN_FORMAT, RunRecord,
+};
+use runner::store::{Store, failed, seal};
+use runner::{manifest, metrics};
+
+pub const MANIFEST: &str = r#"
+schema = 1
+name   = "small"
+title  = "A small study | with <b>markup</b>"
+
+[defaults]
+repeats = 3
+warmup  = 1
+
+[endpoint]
+collector = { simulated = { ttft = "50ms", rate = "100 tok/s" } }
+insight   = { ollama = "http://localhost:11435" }
+
+[prompt]
+collector = { text = "Collect." }
+insight   = { text = "Analyse." }
+
+[scenario]
+both = [
+  { agent = "collector", endpoint = "collector", prompt = "collector" },
+  { agent = "insight",   endpoint = "insight",   prompt = "insight" },
+]
+
+[experiment.throttle]
+title    = "Is slower faster?"
+matrix   = { model = ["gemma3:latest"], scenario = ["both"], throttle = ["off", "60 tok/s"] }
+baseline = { throttle = "off" }
+
+[experiment.again]
+matrix = { model = ["gemma3:latest"], scenario = ["both"] }
+"#;
+
+/// A study's folder, its plan, and what is stored.
+pub struct Stored {
+    pub dir: tempfile::TempDir,
+    pub plan: Plan,
+}
+
+impl Stored {
+    /// The study without any run.
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("small.toml");
+        fs::write(&path, MANIFEST).unwrap();
+        let study = manifest::load(&path, None).unwrap();
+        let filters = Filters::parse(&[], &study).unwrap();
+        let plan = Plan::new(study, &filters).unwrap();
+        Self { dir, plan }
+    }
+
+    /// The study with all of its runs.
+    pub fn complete() -> Self {
+        let stored = Self::empty();
+        for cell in 0..u32::try_from(stored.plan.cells()).unwrap() {
+            for repeat in 1..=stored.plan.repeats(cell) {
+                stored.seal(cell, &stored.run(cell, repeat));
+            }
+        }
+        stored
+    }
+
+    pub fn results(&self) -> PathBuf {
+        self.dir.path().join("results")
+    }
+
+    pub fn run(&self, cell: u32, repeat: u32) -> RunRecord {
+        let record = record(u64::from(cell), u64::from(repeat));
+        let process = ProcessUsage {
+            startup_ms: Some(4.0),
+            peak_rss_mb: Some(10.0 + f64::from(repeat)),
+            cpu_s: Some(0.02),
+        };
+        let metrics = metrics::compute(&record, None, &process, false);
+        RunRecord {
+            format: RUN_FORMAT,
+            cell: self.plan.id(cell).hex(),
+            cell_name: self.plan.name(cell),
+            repeat,
+            attempt: 1,
+            identity: self.plan.spec(cell).identity,
+            started: format!("2025-06-01T10:0{repeat}:0{cell}.000Z"),
+            finished: format!("2025-06-01T10:0{repeat}:0{cell}.500Z"),
+            evidence: evidence(),
+            process,
+            calls: metrics.calls,
+            metrics: metrics.run,
+            files: BTreeMap::new(),
+        }
+    }
+
+    pub fn seal(&self, cell: u32, record: &RunRecord) {
+        let folder = self.cell_folder(cell);
+        let partial = folder.join(format!(".{}.partial", record.repeat));
+        fs::create_dir_all(&partial).unwrap();
+        fs::write(partial.join("agent.log"), "").unwrap();
+        let place = folder.join(record.repeat.to_string());
+        seal::seal(&partial, &place, &mut record.clone()).unwrap();
+    }
+
+    pub fn remove(&self, cell: u32, repeat: u32) {
+        fs::remove_dir_all(self.cell_folder(cell).join(repeat.to_string())).unwrap();
+    }
+
+    fn cell_folder(&self, cell: u32) -> PathBuf {
+        let store = Store::open(&self.results(), "small").unwrap();
+        store.cell_folder(&self.plan.id(cell).hex(), &self.plan.name(cell)).unwrap()
+    }
+
+    /// An attempt that failed with a message from outside.
+    pub fn fail(&self, cell: u32, message: &str) {
+        let store = Store::open(&self.results(), "small").unwrap();
+        let folder = self.cell_folder(cell).join(".1.partial");
+        fs::create_dir_all(&folder).unwrap();
+        let failure = failed::Failure {
+            format: failed::FAILURE_FORMAT,
+            cell: Some(self.plan.id(cell).hex()),
+            cell_name: self.plan.name(cell),
+            repeat: 1,
+            attempt: Some(1),
+            cause: "in_band_error".into(),
+            message: message.into(),
+            calls: Vec::new(),
+            started: None,
+            finished: "2025-06-01T10:00:30.000Z".into(),
+        };
+        failed::keep(store.layout(), &folder, &failure).unwrap();
+    }
+
+    pub fn data(&self) -> Arc<Data> {
+        let store = Store::open(&self.results(), "small").unwrap();
+        let mut data = report::collect(&self.plan, &store, &"ab".repeat(32), &[]);
+        // the folder differs from test to test
+        data.study.manifest = "experiments/small.toml".into();
+        Arc::new(data)
+    }
+}
+
+/// Two agents that start together; the throttled cell (1) is slower, later repeats are too.
+fn record(cell: u64, repeat: u64) -> AgentRecord {
+    const MS: u64 = 1_000_000;
+    let gap = if cell == 0 { 10 } else { 17 };
+    let made = |agent: &str, call: u32, ttft: u64, tokens: u64| {
+        let texts: Vec<u64> = (0..tokens).map(|i| (ttft + repeat + i * gap) * MS).collect();
+        let start_ns = (1000 + u64::from(call) * 1000) * MS;
+        CallRecord {
+            agent: agent.into(),
+            call,
+            warmup: call == 0,
+            start_ns,
+            headers_ns: None,
+            end_ns: start_ns + texts[texts.len() - 1] + MS,
+            text_offsets_ns: texts,
+            http_status: Some(200),
+            outcome: Outcome::Length,
+            error: None,
+            chunks: tokens + 1,
+            bytes: 1000,
+            reads: None,
+            largest_read: None,
+            finish_reason: Some("length".into()),
+            server: ServerCounts { tokens: Some(tokens), ..ServerCounts::default() },
+        }
+    };
+    AgentRecord {
+        protocol: PROTOCOL,
+        runtime: RuntimeInfo {
+            name: "rust".into(),
+            version: "0.1.0".into(),
+            details: BTreeMap::default(),
+        },
+        clock: ClockPair { monotonic_ns: 0, utc: "2025-06-01T10:00:00.000Z".into() },
+        calls: vec![
+            made("collector", 0, 60, 5),
+            made("insight", 0, 60, 5),
+            made("collector", 1, 50, 11),
+            made("insight", 1, 52, 6),
+        ],
+    }
+}
+
+fn evidence() -> Evidence {
+    let model = ModelEvidence {
+        digest: Some("sha256:0123456789abcdef".into()),
+        quantization: Some("Q4_K_M".into()),
+        ..ModelEvidence::default()
+    };
+    let endpoint = |kind: &str, models: BTreeMap<String, ModelEvidence>| EndpointEvidence {
+        kind: kind.into(),
+        server: Some(kind.into()),
+        version: None,
+        models,
+    };
+    Evidence {
+        runner: CodeEvidence { version: "0.1.0".into(), digest: Some("cd".repeat(32)) },
+        agent: AgentEvidence { runtime: "rust".into(), digest: Some("ef".repeat(32)), info: None },
+        machine: MachineEvidence {
+            hostname: Some("bench".into()),
+            cores: Some(2),
+            ..MachineEvidence::default()
+        },
+        endpoints: BTreeMap::from([
+            ("collector".into(), endpoint("simulated", BTreeMap::new())),
+            ("insight".into(), endpoint("ollama", [("gemma3:latest".into(), model)].into())),
+        ]),
+        study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
+        calibration: Some(Calibration {
+            runtime: "rust".into(),
+            streams: 2,
+            rate_tok_s: 100.0,
+            samples: 198,
+            ttft_error_ms: ErrorSummary { p50: 0.1, p99: 0.4, max: 0.5 },
+            gap_error_ms: ErrorSummary { p50: 0.02, p99: 0.2, max: 0.6 },
+        }),
+    }
+}
+
+/// Every file below a folder with its bytes.
+pub fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root).into_iter().flatten() {
+        if entry.file_type().is_file() {
+            found.insert(entry.path().to_owned(), fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}

@@ -1,0 +1,74 @@
+//! What an author's own template may say, and how it fails.
+
+use runner::report::{self, RenderError, Template, TemplateError};
+
+use crate::stored::Stored;
+
+fn render(stored: &Stored, source: &str, partial: bool) -> Result<String, Box<TemplateError>> {
+    let template = Template { name: "own.md.j2".into(), source: source.into() };
+    report::study(&stored.data(), &template, partial).map_err(|error| match error {
+        RenderError::Template(error) => error,
+        RenderError::Incomplete { .. } => panic!("{error}"),
+    })
+}
+
+#[track_caller]
+fn says(source: &str, text: &str) {
+    assert_eq!(render(&Stored::complete(), source, false).unwrap(), text);
+}
+
+#[track_caller]
+fn fails(source: &str, line: usize, parts: &[&str]) {
+    let error = render(&Stored::complete(), source, false).unwrap_err();
+    assert_eq!((error.name.as_str(), error.line), ("own.md.j2", line), "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "{error} does not say {part:?}");
+    }
+}
+
+#[test]
+fn prose_with_values_bound_in_place() {
+    // TTFT of repeat r: mean of 50 + r and 52 + r
+    let of = r#"experiment="throttle", throttle="60 tok/s""#;
+    says(&format!(r#"{{{{ mean("ttft_ms", {of}) | num }}}}"#), "53.00");
+    says(&format!(r#"{{{{ median("ttft_ms", {of}) | unit("ms") }}}}"#), "53.00 ms");
+    says(&format!(r#"{{{{ sd("ttft_ms", {of}) | fixed(1) }}}}"#), "1.0");
+    says(&format!(r#"{{{{ n("ttft_ms", {of}) }}}}"#), "3");
+    // t(2; 0.975) = 4.302653; 53 ± 4.302653 ÷ √3
+    says(&format!(r#"{{{{ ci("ttft_ms", {of}) | interval }}}}"#), "50.52 to 55.48");
+    says(r#"{{ mean("ttft_ms", throttle=60) | num }}"#, "53.00");
+    says(r#"{{ mean("ttft_ms", where={"throttle": 60}) | num }}"#, "53.00");
+    says(r#"{{ runs(experiment="again") | length }}"#, "3");
+    says(r#"{{ mean("wall_ms", throttle="off") | pct }}"#, "153.0 %");
+    says(r#"{{ n("decode_tokens_per_s") }}"#, "0");
+    says(r#"{{ "a|b" }} {{ none }} {{ "x_y" | code }}"#, "a\\|b unknown `x_y`");
+}
+
+#[test]
+fn unknown_names_name_the_line() {
+    fails("one\n{{ stauts.done }}", 2, &["undefined"]);
+    fails("one\n\n{{ mean(\"ttft_sm\") }}", 3, &["`ttft_sm`", "did you mean `ttft_ms`?"]);
+    fails("{{ mean(\"ttft_ms\", throtle=\"off\") }}", 1, &["`throtle`", "`throttle`?"]);
+    fails("{{ mean(\"ttft_ms\", experiment=\"trottle\") }}", 1, &["`trottle`", "`throttle`?"]);
+    fails("{{ study.nmae }}", 1, &["undefined"]);
+    fails("{{ 1 | percent }}", 1, &["percent"]);
+    fails("{% if %}", 1, &["syntax"]);
+}
+
+#[test]
+fn empty_selections_say_what_was_selected() {
+    fails(
+        "\n{{ mean(\"ttft_ms\", experiment=\"throttle\", throttle=\"80 tok/s\") }}",
+        2,
+        &["experiment = \"throttle\", throttle = \"80 tok/s\"", "60 tok/s"],
+    );
+    fails("{{ mean(\"load_ms\", throttle=60) }}", 1, &["`load_ms` is unknown in all 3 runs"]);
+    let error = render(&Stored::empty(), "{{ mean(\"tfft\") }}", true).unwrap_err();
+    assert!(error.to_string().contains("`tfft`"), "{error}");
+}
+
+#[test]
+fn without_data_a_partial_report_says_so() {
+    let source = "{{ mean(\"ttft_ms\", throttle=60) | num }} {{ runs(throttle=60) | length }}";
+    assert_eq!(render(&Stored::empty(), source, true).unwrap(), "no data 0");
+}
