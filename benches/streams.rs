@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench streams`: the paced endpoint in a process of its own, `runner agent` pinned
 //! to one core; the agent's times against the server's own send times. Prints figures, judges none.
+//! Other work on the same cores shows as milliseconds at p99: run it on a machine that is idle, or
+//! ahead of its other work (`chrt -r 10 cargo bench --bench streams`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Write};
@@ -64,6 +66,7 @@ fn start_server(sends_file: &Path) -> (Child, String) {
         .arg(sends_file)
         .args(["--tokens", &TOKENS.to_string()])
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .expect("runner simulate starts");
     let output = BufReader::new(server.stdout.take().expect("its output"));
@@ -164,7 +167,9 @@ mod cores {
 
     pub fn stay_on(cores: &[usize]) {
         let mut set = CpuSet::new();
-        cores.iter().for_each(|&core| set.set(core));
+        for &core in cores {
+            set.set(core);
+        }
         sched_setaffinity(None, &set).expect("a core of this process");
     }
 }

@@ -9,6 +9,7 @@ mod exec;
 mod export;
 mod failure;
 mod init;
+mod plan;
 mod report;
 mod schema;
 mod simulate;
@@ -48,22 +49,25 @@ struct Cli {
     command: Command,
 }
 
+/// In the order of a researcher's day.
 #[derive(Subcommand)]
 enum Command {
     /// Write a commented starter manifest
     Init(init::Args),
     /// Check manifests: all problems at once, each with its place
     Check(check::Args),
+    /// Show the cells of a study, what is done and what is to do
+    Plan(plan::Args),
     /// Make every planned run that does not exist yet
     Exec(exec::Args),
     /// Show how far a study is; needs no lock and asks no server
     Status(status::Args),
-    /// Check stored runs against their digests, and the plan against the stored runs
-    Verify(verify::Args),
     /// Render the report of a study from what is stored
     Report(report::Args),
     /// Print one tidy row per run or call, as CSV or JSON
     Export(export::Args),
+    /// Hash every stored file again and name what is changed, missing or added
+    Verify(verify::Args),
     /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
@@ -82,11 +86,12 @@ pub fn main() -> ExitCode {
     let result: CommandResult = match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Exec(args) => exec::run(args),
         Command::Status(args) => status::run(args),
-        Command::Verify(args) => verify::run(args),
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),

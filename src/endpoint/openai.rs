@@ -1,6 +1,6 @@
 //! The stream of OpenAI-compatible servers: server-sent events, the last one `data: [DONE]`.
 //!
-//! Reads what OpenAI, llama.cpp, vLLM, SGLang and LM Studio send for chat and for completions,
+//! Reads what OpenAI, llama.cpp, vLLM, `SGLang` and LM Studio send for chat and for completions,
 //! llama.cpp's `timings` and its `error:` field included. Only `choices[0]` counts.
 
 use std::borrow::Cow;

@@ -237,16 +237,17 @@ proptest! {
         cut_end in 0_usize..20,
     ) {
         let end = if returns { "\r\n" } else { "\n" };
-        let mut ollama = String::new();
-        let mut chat = String::new();
+        let mut ollama = Vec::new();
+        let mut chat = Vec::new();
         for text in &texts {
-            ollama += &format!("{}{end}", json!({ "response": text, "done": false }));
+            ollama.push(json!({ "response": text, "done": false }).to_string());
             let event = json!({ "choices": [{ "delta": { "content": text } }] });
-            chat += &format!(": ping{end}{end}data: {event}{end}{end}");
+            chat.push(format!(": ping{end}{end}data: {event}{end}"));
         }
-        ollama += &format!("{}{end}", json!({ "response": "", "done": true, "eval_count": 3 }));
-        chat += &format!("data: [DONE]{end}{end}");
-        for (api, stream) in [(Api::Ollama, ollama), (Api::OpenaiChat, chat)] {
+        ollama.push(json!({ "response": "", "done": true, "eval_count": 3 }).to_string());
+        chat.push(format!("data: [DONE]{end}"));
+        for (api, records) in [(Api::Ollama, ollama), (Api::OpenaiChat, chat)] {
+            let stream: String = records.iter().flat_map(|record: &String| [record.as_str(), end]).collect();
             let stream = &stream.as_bytes()[..stream.len() - cut_end.min(stream.len())];
             let whole = decode(api, [stream]);
             prop_assert_eq!(&decode(api, pieces(stream, &cuts)), &whole);

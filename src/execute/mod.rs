@@ -5,6 +5,7 @@
 //! the unit; [`execute`] is the loop around it.
 
 mod agenda;
+pub mod ahead;
 mod artifacts;
 pub mod attempt;
 mod calibrate;
@@ -23,6 +24,7 @@ pub mod request;
 mod session;
 mod surroundings;
 
+pub use agenda::StaleRuns;
 pub use attempt::attempt;
 pub use cancel::Cancel;
 pub use error::ExecError;

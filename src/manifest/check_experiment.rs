@@ -9,8 +9,8 @@ use super::check_hypothesis::hypothesis;
 use super::factor::{self, Factor, Place};
 use super::source::{At, Problems, Source, suggest};
 use super::study::{
-    Endpoint, Experiment, ExperimentKind, Level, Override, Probes, RuntimeCommand, SampledProbe,
-    ScenarioAgent, Tokenize,
+    Control, Endpoint, Experiment, ExperimentKind, Level, Override, Probes, RuntimeCommand,
+    SampledProbe, ScenarioAgent, Tokenize,
 };
 use super::units;
 use super::written::{self, Axis, Sampled, Scalar};
@@ -75,6 +75,12 @@ pub(super) fn experiment(
     if matches!(kind, ExperimentKind::Scenario) {
         needs(&at, setting, &axes, &fixed, &include, problems);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
+    }
+    if written.controls.contains(&Control::Solo) {
+        warnings.push(format!(
+            "experiment `{name}`: the solo control is not yet built; its runs are not planned, and \
+             nothing can be said of contention"
+        ));
     }
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written

@@ -92,6 +92,22 @@ impl Source {
         self.find(at).0
     }
 
+    /// Line of a key or list member, from 1, if it is there.
+    #[must_use]
+    pub fn line_of(&self, at: &At<'_>) -> Option<usize> {
+        self.node(at)?;
+        Some(self.line(self.key_span(at).start))
+    }
+
+    /// The text at a place, if a text is there.
+    #[must_use]
+    pub fn text_at(&self, at: &At<'_>) -> Option<&str> {
+        match &self.node(at)?.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     fn find(&self, at: &At<'_>) -> (Range<usize>, Range<usize>) {
         let Some((parent, step)) = at.parent_and_step() else {
             return (0..0, 0..0);

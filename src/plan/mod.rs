@@ -13,6 +13,7 @@ mod resolve;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 use std::collections::HashMap;
 
@@ -208,11 +209,28 @@ impl Plan {
         spec::spec(&self.study, experiment, &resolved, identity)
     }
 
+    /// What of the cell this version cannot execute, in words; empty: it can.
+    #[must_use]
+    pub fn not_built(&self, cell: u32) -> Vec<String> {
+        let (experiment, resolved) = self.resolved(cell);
+        spec::not_built(experiment, &resolved)
+    }
+
     /// Cells of an experiment (index into the study's experiments), in the order of its matrix.
     #[must_use]
     pub fn experiment_cells(&self, experiment: usize) -> Vec<u32> {
         let mut seen = std::collections::HashSet::new();
         self.rows[experiment].iter().copied().filter(|cell| seen.insert(*cell)).collect()
+    }
+
+    /// Cells of an experiment with their levels, in the order of its matrix; merged cells recur.
+    pub fn experiment_rows(
+        &self,
+        experiment: usize,
+    ) -> impl Iterator<Item = (u32, Vec<(&str, &Level)>)> {
+        let matrix = &self.matrices[experiment];
+        let rows = self.rows[experiment].iter().enumerate();
+        rows.map(|(row, cell)| (*cell, matrix.levels(row).collect()))
     }
 
     /// Experiments that a cell belongs to.

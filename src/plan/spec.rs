@@ -131,7 +131,7 @@ fn api(endpoint: &Endpoint) -> Api {
 
 /// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
 /// be written before the instrument exists.
-fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec<String> {
+pub(super) fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec<String> {
     let mut missing = Vec::new();
     match experiment.kind {
         ExperimentKind::Scenario => {}

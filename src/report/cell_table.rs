@@ -21,6 +21,8 @@ pub struct CellRow {
     pub levels: Vec<NamedLevel>,
     /// Runs in which the metric is known.
     pub n: usize,
+    /// Runs that are stored and not stale.
+    pub runs: usize,
     pub planned: u32,
     pub mean: Option<f64>,
     pub sd: Option<f64>,
@@ -69,6 +71,7 @@ pub fn rows<'a>(data: &'a Data, metric: &MetricInfo, selection: &Selection<'a>) 
                 name: cell.name.clone(),
                 levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
                 n: sample.as_ref().map_or(0, Sample::n),
+                runs: fresh(cell).count(),
                 planned: cell.repeats,
                 mean: sample.as_ref().map(Sample::mean),
                 sd: sample.as_ref().and_then(Sample::sd),

@@ -92,3 +92,22 @@ fn stale_runs_are_never_pooled() {
     assert!(text.contains("| 2 of 3 |"), "{text}");
     assert!(text.contains("Stale runs, left out"), "{text}");
 }
+
+#[test]
+fn what_no_run_knows_is_unknown_and_what_was_not_run_is_no_data() {
+    let stored = Stored::complete();
+    for repeat in 1..=3 {
+        stored.remove(1, repeat);
+    }
+    let row =
+        |text: &str| text.lines().find(|line| line.starts_with("| 60 tok/s")).map(str::to_owned);
+    let text = report::study(&stored.data(), &general(), true).unwrap();
+    assert!(row(&text).unwrap().contains("| 0 of 3 | no data | – |"), "{text}");
+    for repeat in 1..=3 {
+        let mut run = stored.run(1, repeat);
+        run.metrics.insert("efficiency_percent".into(), None);
+        stored.seal(1, &run);
+    }
+    let text = report::study(&stored.data(), &general(), false).unwrap();
+    assert!(row(&text).unwrap().contains("| 0 of 3 | unknown | – |"), "{text}");
+}

@@ -119,14 +119,14 @@ impl Listener {
 /// Writes the spec over several lines in two halves; says whether the program spoke between them.
 fn feed(child: &mut Child, spec: &Spec, spoken: &AtomicBool) -> bool {
     let text = serde_json::to_string_pretty(spec).unwrap_or_default();
-    let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    let (first, second) = text.as_bytes().split_at(text.len() / 2);
     let Some(mut stdin) = child.stdin.take() else { return false };
     // A program that ends early closes its end; its exit code and events tell the rest.
-    let _ = stdin.write_all(first.as_bytes());
+    let _ = stdin.write_all(first);
     let _ = stdin.flush();
     thread::sleep(PAUSE);
     let early = spoken.load(Ordering::Relaxed);
-    let _ = stdin.write_all(second.as_bytes());
+    let _ = stdin.write_all(second);
     early
 }
 

@@ -15,12 +15,24 @@ use crate::simulator::sends::Send;
 /// Median delay between a send and the time noted for it beyond which times are not plausible, ms.
 const PLAUSIBLE_MS: f64 = 20.0;
 
-/// Runs two agents with one warm-up and two measured calls each, and looks at everything.
+/// Names of the agents and their warm-up calls: one is ready before the other.
+const AGENTS: [(&str, u32); 2] = [("one", 1), ("two.b-c_d", 2)];
+/// Measured calls of each.
+const MEASURED: u32 = 2;
+
+/// Agent, number and kind of every call that is asked for.
+fn asked() -> impl Iterator<Item = (&'static str, u32, bool)> {
+    AGENTS.into_iter().flat_map(|(agent, warmups)| {
+        (0..warmups + MEASURED).map(move |call| (agent, call, call < warmups))
+    })
+}
+
+/// Runs the agents and looks at everything they say and leave.
 pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), ConformanceError> {
     let server = serve(pacing(Api::Ollama))?;
     let text = whole_text(&server)?;
     let url = server.base_url();
-    let agents = ["one", "two.b-c_d"].map(|name| agent(name, Api::Ollama, &url, 1, 2));
+    let agents = AGENTS.map(|(name, warmups)| agent(name, Api::Ollama, &url, warmups, MEASURED));
     let mut spec = spec(agents.to_vec());
     spec.probes.chunks = true;
     let finished = run(command, spec)?;
@@ -155,7 +167,8 @@ fn calls_told(finished: &Finished) -> Verdict {
         };
         told.entry((agent, *call)).or_default().push(name);
     }
-    expect(told.len() == 6, || format!("events of {} calls, there were 6", told.len()))?;
+    let calls = asked().count();
+    expect(told.len() == calls, || format!("events of {} calls, there were {calls}", told.len()))?;
     match told.iter().find(|(_, names)| **names != ["call_started", "first_token", "call_finished"])
     {
         None => Ok(()),
@@ -181,11 +194,8 @@ fn exit_zero(finished: &Finished) -> Verdict {
 fn all_calls(record: &AgentRecord) -> Verdict {
     let found: BTreeSet<_> =
         record.calls.iter().map(|call| (call.agent.as_str(), call.call, call.warmup)).collect();
-    let wanted: BTreeSet<_> = ["one", "two.b-c_d"]
-        .into_iter()
-        .flat_map(|agent| (0..3).map(move |call| (agent, call, call == 0)))
-        .collect();
-    expect(found == wanted && record.calls.len() == 6, || {
+    let wanted: BTreeSet<_> = asked().collect();
+    expect(found == wanted && record.calls.len() == wanted.len(), || {
         format!("(agent, call, warmup) are {found:?}, asked for were {wanted:?}")
     })?;
     expect(record.calls.is_sorted_by_key(|call| call.start_ns), || {
@@ -207,9 +217,8 @@ fn each(
 
 fn request_ids(sends: &[Send]) -> Verdict {
     let seen: BTreeSet<&str> = sends.iter().map(|send| send.request.as_str()).collect();
-    let missing = ["one", "two.b-c_d"]
-        .into_iter()
-        .flat_map(|agent| (0..3).map(move |call| format!("{RUN}/{agent}/{call}")))
+    let missing = asked()
+        .map(|(agent, call, _)| format!("{RUN}/{agent}/{call}"))
         .find(|id| !seen.contains(id.as_str()));
     missing.map_or(Ok(()), |id| Err(format!("the server saw no request {id:?}")))
 }
@@ -254,8 +263,10 @@ fn barrier(record: &AgentRecord) -> Verdict {
 }
 
 fn overlap(record: &AgentRecord) -> Verdict {
-    let first = |agent: &str| record.calls.iter().find(|c| c.agent == agent && c.call == 1);
-    let (Some(one), Some(two)) = (first("one"), first("two.b-c_d")) else {
+    let first = |(agent, warmups): (&str, u32)| {
+        record.calls.iter().find(|call| call.agent == agent && call.call == warmups)
+    };
+    let (Some(one), Some(two)) = (first(AGENTS[0]), first(AGENTS[1])) else {
         return Err("the measured calls are missing".to_owned());
     };
     expect(one.start_ns < two.end_ns && two.start_ns < one.end_ns, || {
@@ -264,15 +275,13 @@ fn overlap(record: &AgentRecord) -> Verdict {
 }
 
 fn answers(finished: &Finished, text: &str) -> Verdict {
-    for agent in ["one", "two.b-c_d"] {
-        for call in 0..3 {
-            let name = format!("{RESPONSES_DIR}/{agent}-{call}.txt");
-            let found = fs::read(finished.folder.path().join(&name))
-                .map_err(|error| format!("{name}: {error}"))?;
-            expect(found == text.as_bytes(), || {
-                format!("{name} has {} bytes and differs from the text sent", found.len())
-            })?;
-        }
+    for (agent, call, _) in asked() {
+        let name = format!("{RESPONSES_DIR}/{agent}-{call}.txt");
+        let found = fs::read(finished.folder.path().join(&name))
+            .map_err(|error| format!("{name}: {error}"))?;
+        expect(found == text.as_bytes(), || {
+            format!("{name} has {} bytes and differs from the text sent", found.len())
+        })?;
     }
     Ok(())
 }
@@ -281,7 +290,7 @@ fn chunk_table(finished: &Finished, record: &AgentRecord) -> Verdict {
     let path = finished.folder.path().join(CHUNK_FILE);
     let mut reader = csv::Reader::from_path(path).map_err(|error| error.to_string())?;
     let header = reader.headers().map_err(|error| error.to_string())?;
-    expect(header == &CHUNK_COLUMNS[..], || format!("its header is {header:?}"))?;
+    expect(header == CHUNK_COLUMNS[..], || format!("its header is {header:?}"))?;
     let mut rows: BTreeMap<(String, u32), Vec<ChunkRow>> = BTreeMap::new();
     for row in reader.deserialize::<ChunkRow>() {
         let row = row.map_err(|error| error.to_string())?;

@@ -134,7 +134,7 @@ impl Caller {
         let limit = self.settings.timeout;
         let end = match request {
             Ok(request) => within(limit, cancelled, self.exchange(&request, &mut log)).await,
-            Err(error) => End::failed(Outcome::ConnectError, error),
+            Err(error) => End::failed(Outcome::ConnectError, error.to_string()),
         };
         self.finish(&mut log, end);
         let CallRecord { end_ns: t_ns, outcome, ref server, .. } = log.record;

@@ -72,5 +72,5 @@ fn before_answer(error: &ConnectionError) -> End {
         ConnectionError::Http(error) if error.is_parse() => Outcome::Malformed,
         _ => Outcome::ConnectError,
     };
-    End::failed(outcome, error)
+    End::failed(outcome, error.to_string())
 }

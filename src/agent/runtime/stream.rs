@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::taker::{Read, Taker};
 use crate::agent::protocol::Outcome;
-use crate::endpoint::{Connection, ConnectionError, Decoder};
+use crate::endpoint::{Connection, ConnectionError, DecodeError, Decoder};
 use crate::os;
 
 /// How long the end of a body is waited for once the answer is whole. A connection whose body has
@@ -27,8 +27,8 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) fn failed(outcome: Outcome, error: impl ToString) -> Self {
-        Self { outcome, error: Some(error.to_string()), keep: false }
+    pub(super) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
+        Self { outcome, error: Some(error.into()), keep: false }
     }
 }
 
@@ -63,14 +63,12 @@ pub(super) async fn stream(
         if let Err(end) = take_all(decoder, taker, read).await {
             return end;
         }
-        if closed {
-            if let Some(chunk) = decoder.last_chunk() {
-                taker.take(chunk, read, 0).await;
-            }
+        if closed && let Some(chunk) = decoder.last_chunk() {
+            taker.take(chunk, read, 0).await;
         }
         let ending = decoder.ending();
         if let Some(error) = &ending.error {
-            return End::failed(Outcome::InBandError, error);
+            return End::failed(Outcome::InBandError, error.as_str());
         }
         if ending.complete || (closed && decoder.complete_at_close()) {
             let keep = closed || body_ends(connection, body).await;
@@ -89,7 +87,7 @@ pub(super) async fn stream(
 async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, read: Read) -> Result<(), End> {
     loop {
         let before_ns = if taker.probes() { os::monotonic_ns() } else { 0 };
-        let malformed = |error| End::failed(Outcome::Malformed, error);
+        let malformed = |error: DecodeError| End::failed(Outcome::Malformed, error.to_string());
         let Some(chunk) = decoder.next_chunk().map_err(malformed)? else { return Ok(()) };
         let parse_ns = if taker.probes() { os::monotonic_ns() - before_ns } else { 0 };
         taker.take(chunk, read, parse_ns).await;
@@ -126,5 +124,5 @@ fn broken(error: hyper::Error) -> End {
         source = cause.source();
     }
     let outcome = if senseless { Outcome::Malformed } else { Outcome::Truncated };
-    End::failed(outcome, ConnectionError::from(error))
+    End::failed(outcome, ConnectionError::from(error).to_string())
 }

@@ -9,6 +9,8 @@ use runner::agent::protocol::{
 };
 use tempfile::TempDir;
 
+use crate::scripted::{Reply, Request, Scripted};
+
 /// What a process left behind.
 pub struct Finished {
     pub code: Option<i32>,
@@ -83,9 +85,15 @@ pub fn run(spec: Spec) -> Finished {
 
 pub fn run_with(command: Command, mut spec: Spec) -> Finished {
     let dir = tempfile::tempdir().unwrap();
-    spec.artifacts = dir.path().to_owned();
+    dir.path().clone_into(&mut spec.artifacts);
     let child = start(command, &serde_json::to_string(&spec).unwrap());
     finished(child.wait_with_output().unwrap(), dir)
+}
+
+/// Runs one call against a server that answers by this script.
+pub fn one_call(script: impl Fn(&Request, &mut Reply<'_>) + Send + Sync + 'static) -> Finished {
+    let server = Scripted::start(script);
+    run(spec(vec![agent(&server.url)]))
 }
 
 /// Reads what is there after the end.

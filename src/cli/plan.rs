@@ -1,0 +1,205 @@
+//! `runner plan`: what a manifest comes to, against what is stored. Writes nothing, asks no server
+//! unless told to.
+
+mod text;
+mod why;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{CommandResult, Failure, StudyArgs, exit, report};
+use crate::execute::ahead;
+use crate::manifest::factor;
+use crate::plan::{Plan, RunKey};
+use crate::store::{Store, StoreError};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// List every cell, however many there are
+    #[arg(long)]
+    all: bool,
+    /// Ask the servers whether the runs that are left can be made
+    #[arg(long)]
+    preflight: bool,
+    /// Say field by field how this cell differs from the nearest stored one (its id or a part of its
+    /// name)
+    #[arg(long, value_name = "CELL")]
+    why: Option<String>,
+}
+
+/// A plan as it is shown.
+#[derive(Debug, Serialize)]
+struct Overview {
+    study: String,
+    cells: usize,
+    runs: u64,
+    done: u64,
+    stale: usize,
+    /// Runs that are left and that this version cannot make.
+    not_built: u64,
+    experiments: Vec<ExperimentView>,
+    /// How often a server will load another model, in the order of the runs that are left.
+    reloads: usize,
+    /// Seconds that the runs that are left will take, from stored runs; `null`: there are none.
+    estimate_s: Option<f64>,
+    warnings: Vec<String>,
+    /// `null`: not asked for.
+    preflight: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExperimentView {
+    name: String,
+    title: Option<String>,
+    order: String,
+    /// Axis → levels, in the order of the manifest.
+    factors: Vec<FactorView>,
+    fixed: BTreeMap<String, String>,
+    repeats: u32,
+    cells: Vec<CellView>,
+}
+
+#[derive(Debug, Serialize)]
+struct FactorView {
+    name: String,
+    levels: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct CellView {
+    id: String,
+    name: String,
+    levels: Vec<String>,
+    done: u32,
+    repeats: u32,
+    /// Repeat → what differs from today's circumstances.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    stale: BTreeMap<u32, Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_built: Vec<String>,
+}
+
+pub fn run(args: &Args) -> CommandResult {
+    let plan = args.study.plan()?;
+    let store = open(&args.study, &plan)?;
+    if let Some(cell) = &args.why {
+        let text = why::explain(&plan, &store, cell, args.json)?;
+        report::print(text.as_bytes())?;
+        return Ok(exit::DONE);
+    }
+    let overview = overview(&plan, &store, args.preflight);
+    let text = if args.json {
+        let json = serde_json::to_string_pretty(&overview);
+        json.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n"
+    } else {
+        text::overview(&overview, args.all)
+    };
+    report::print(text.as_bytes())?;
+    let doomed = overview.preflight.is_some_and(|findings| !findings.is_empty());
+    Ok(if doomed { exit::PREFLIGHT_FAILED } else { exit::DONE })
+}
+
+fn open(args: &StudyArgs, plan: &Plan) -> Result<Store, Failure> {
+    Store::open(&args.results, &plan.study().results_name())
+        .map_err(|error: StoreError| Failure::error(exit::INTERNAL, error))
+}
+
+fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
+    let study = plan.study();
+    let stale = ahead::stale(plan, store);
+    let ids: Vec<String> = (0..).take(plan.cells()).map(|cell| plan.id(cell).hex()).collect();
+    let is_done = |run: &RunKey| store.runs(&ids[run.cell as usize]).contains_key(&run.repeat);
+    let order = plan.order();
+    let left: Vec<RunKey> = order.iter().copied().filter(|run| !is_done(run)).collect();
+    let mut not_built = 0;
+    let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
+        let rows = plan.experiment_rows(index);
+        let cells = rows.map(|(cell, levels)| {
+            let repeats = plan.repeats(cell);
+            let stale = stale.range(RunKey { cell, repeat: 0 }..=RunKey { cell, repeat: u32::MAX });
+            let done = store.runs(&ids[cell as usize]).range(..=repeats).count();
+            CellView {
+                id: plan.id(cell).short(),
+                name: plan.name(cell),
+                levels: levels.iter().map(|(name, level)| factor::show(name, level)).collect(),
+                done: u32::try_from(done).unwrap_or(u32::MAX),
+                repeats,
+                stale: stale.map(|(run, why)| (run.repeat, why.clone())).collect(),
+                not_built: plan.not_built(cell),
+            }
+        });
+        ExperimentView {
+            name: experiment.name.clone(),
+            title: experiment.title.clone(),
+            order: format!("{:?}", experiment.settings.order).to_lowercase(),
+            factors: experiment
+                .axes
+                .iter()
+                .map(|(name, levels)| FactorView {
+                    name: name.clone(),
+                    levels: levels.iter().map(|level| factor::show(name, level)).collect(),
+                })
+                .collect(),
+            fixed: experiment
+                .fixed
+                .iter()
+                .map(|(name, level)| (name.clone(), factor::show(name, level)))
+                .collect(),
+            repeats: experiment.settings.repeats,
+            cells: cells.collect(),
+        }
+    });
+    let experiments: Vec<ExperimentView> = experiments.collect();
+    for run in &left {
+        not_built += u64::from(!plan.not_built(run.cell).is_empty());
+    }
+    Overview {
+        study: study.results_name(),
+        cells: plan.cells(),
+        runs: plan.runs(),
+        done: (order.len() - left.len()) as u64,
+        stale: stale.len(),
+        not_built,
+        experiments,
+        reloads: plan.reloads(&left),
+        estimate_s: estimate(plan, store, &ids, &left).map(|time| time.as_secs_f64()),
+        warnings: study.warnings.clone(),
+        preflight: preflight.then(|| ahead::preflight(plan, store)),
+    }
+}
+
+/// Time for the runs that are left: each takes as long as its cell's stored runs took on average, or
+/// where the cell has none, as all stored runs of the plan.
+fn estimate(plan: &Plan, store: &Store, ids: &[String], left: &[RunKey]) -> Option<Duration> {
+    let mean =
+        |times: &[f64]| (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64);
+    let times: Vec<Vec<f64>> = ids.iter().map(|id| seconds(store, id)).collect();
+    let overall = mean(&times.concat())?;
+    let seconds: f64 = left
+        .iter()
+        .filter(|run| plan.not_built(run.cell).is_empty())
+        .map(|run| mean(&times[run.cell as usize]).unwrap_or(overall))
+        .sum();
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// How long each stored run of a cell took, from its start to its seal.
+fn seconds(store: &Store, cell: &str) -> Vec<f64> {
+    let parse = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    store
+        .runs(cell)
+        .values()
+        .filter_map(|run| {
+            let taken = parse(&run.finished)?.duration_since(parse(&run.started)?);
+            Some(taken.as_secs_f64())
+        })
+        .filter(|seconds| *seconds >= 0.0)
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! The plan for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{CellView, ExperimentView, Overview};
+
+/// Cells of an experiment that are listed without `--all`.
+const LISTED: usize = 40;
+
+pub(super) fn overview(plan: &Overview, all: bool) -> String {
+    let mut text = String::new();
+    let left = plan.runs - plan.done;
+    let _ = writeln!(
+        text,
+        "{}: {} cells, {} runs: {} done, {left} to do{}{}",
+        plan.study,
+        plan.cells,
+        plan.runs,
+        plan.done,
+        if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
+        if plan.not_built > 0 {
+            format!(" ({} of them not yet built)", plan.not_built)
+        } else {
+            String::new()
+        },
+    );
+    for experiment in &plan.experiments {
+        self::experiment(&mut text, experiment, all);
+    }
+    text.push('\n');
+    if left > 0 {
+        let _ = match plan.estimate_s {
+            Some(seconds) => writeln!(text, "time left: about {}", rough(seconds)),
+            None => writeln!(text, "time left: unknown, nothing is stored yet"),
+        };
+        if plan.reloads > 0 {
+            let _ = writeln!(text, "model reloads in this order: {}", plan.reloads);
+        }
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    for finding in plan.preflight.iter().flatten() {
+        let _ = writeln!(text, "preflight: {finding}");
+    }
+    if plan.preflight.as_ref().is_some_and(Vec::is_empty) {
+        text.push_str("preflight: everything that is needed is there\n");
+    }
+    text
+}
+
+fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
+    let _ = write!(text, "\nexperiment {}", experiment.name);
+    if let Some(title) = &experiment.title {
+        let _ = write!(text, ": {title}");
+    }
+    let _ = writeln!(text, "\n  {} repeats, {} order", experiment.repeats, experiment.order);
+    for (name, level) in &experiment.fixed {
+        let _ = writeln!(text, "  {name}: {level}");
+    }
+    for factor in &experiment.factors {
+        let _ = writeln!(
+            text,
+            "  {} × {}: {}",
+            factor.levels.len(),
+            factor.name,
+            factor.levels.join(" · ")
+        );
+    }
+    let columns: Vec<&str> = experiment.factors.iter().map(|factor| factor.name.as_str()).collect();
+    let shown = if all { experiment.cells.len() } else { experiment.cells.len().min(LISTED) };
+    let cells = &experiment.cells[..shown];
+    let widths: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let levels = cells.iter().map(|cell| cell.levels[index].chars().count());
+            levels.max().unwrap_or(0).max(name.chars().count())
+        })
+        .collect();
+    let _ = write!(text, "  {:8}  {:>7}", "cell", "done");
+    for (name, width) in columns.iter().zip(&widths) {
+        let _ = write!(text, "  {name:width$}");
+    }
+    trim_end(text);
+    for cell in cells {
+        let done = format!("{}/{}", cell.done, cell.repeats);
+        let _ = write!(text, "  {}  {done:>7}", cell.id);
+        for (level, width) in cell.levels.iter().zip(&widths) {
+            let _ = write!(text, "  {level:width$}");
+        }
+        text.push_str(&remarks(cell));
+        trim_end(text);
+    }
+    if experiment.cells.len() > shown {
+        let _ = writeln!(text, "  … and {} more cells (--all)", experiment.cells.len() - shown);
+    }
+}
+
+fn remarks(cell: &CellView) -> String {
+    let mut remarks = String::new();
+    if let Some((_, reasons)) = cell.stale.first_key_value() {
+        let _ = write!(remarks, "  {} stale: {}", cell.stale.len(), reasons.join("; "));
+    }
+    if !cell.not_built.is_empty() {
+        let _ = write!(remarks, "  not yet built: {}", cell.not_built.join(", "));
+    }
+    remarks
+}
+
+fn trim_end(text: &mut String) {
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+}
+
+/// `42 s`, `7 min`, `3.5 h`.
+fn rough(seconds: f64) -> String {
+    let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_secs_f64();
+    if time < 100.0 {
+        format!("{time:.0} s")
+    } else if time < 5400.0 {
+        format!("{:.0} min", time / 60.0)
+    } else {
+        format!("{:.1} h", time / 3600.0)
+    }
+}

@@ -1,0 +1,12 @@
+//! The Rust runtime as a process, the check of other runtimes, and what servers tell of themselves,
+//! against real servers that do what they should and what they should not.
+
+mod answers;
+mod calls;
+mod conformance;
+mod facts;
+mod lifecycle;
+mod outcomes;
+mod process;
+mod scripted;
+mod timing;
