@@ -2,7 +2,7 @@
 
 use super::{CommandResult, Failure, StudyArgs, exit};
 use crate::manifest::LoadError;
-use crate::manifest::source::ManifestErrors;
+use crate::manifest::ManifestErrors;
 use crate::manifest::{self};
 use crate::plan::{Filters, Plan};
 

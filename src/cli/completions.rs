@@ -2,15 +2,12 @@
 
 use clap::CommandFactory;
 
-use super::{CommandResult, exit};
-
 #[derive(Debug, clap::Args)]
 pub struct Args {
     shell: clap_complete::Shell,
 }
 
-pub fn run(args: &Args) -> CommandResult {
+pub fn run(args: &Args) {
     let mut command = super::Cli::command();
     clap_complete::generate(args.shell, &mut command, "runner", &mut std::io::stdout());
-    Ok(exit::DONE)
 }

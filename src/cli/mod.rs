@@ -94,7 +94,10 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::Completions(args) => completions::run(args),
+        Command::Completions(args) => {
+            completions::run(args);
+            Ok(exit::DONE)
+        }
         Command::Agent(args) => agent::run(args),
     };
     match result {

@@ -38,17 +38,13 @@ pub fn run(args: &Args) -> CommandResult {
         let message = format!("which one? {}", names.join(", "));
         return Err(Failure::new(exit::USAGE, message, Some("or --write DIR for all of them")));
     };
-    match files.iter().find(|(name, _)| stem(name) == wanted) {
-        Some((_, text)) => {
-            print!("{text}");
-            Ok(exit::DONE)
-        }
-        None => {
-            let help = manifest::source::suggest(wanted, files.iter().map(|(name, _)| stem(name)));
-            let message = format!("there is no schema named `{wanted}`");
-            Err(Failure::new(exit::USAGE, message, help.as_deref()))
-        }
+    if let Some((_, text)) = files.iter().find(|(name, _)| stem(name) == wanted) {
+        print!("{text}");
+        return Ok(exit::DONE);
     }
+    let help = manifest::nearest::suggest(wanted, files.iter().map(|(name, _)| stem(name)));
+    let message = format!("there is no schema named `{wanted}`");
+    Err(Failure::new(exit::USAGE, message, help.as_deref()))
 }
 
 /// File names and contents of everything that is generated from the code.

@@ -174,10 +174,12 @@ impl Factor {
     /// Normalises a level: spellings of one value become one value.
     pub fn level(&self, written: &Scalar) -> Result<Level, String> {
         if let Scalar::Text(text) = written {
-            let off = ["off", "none"];
-            let is_default = self.default == Some(text.as_str())
-                || (self.default == OFF && off.contains(&text.as_str()));
-            if is_default {
+            let words: &[&str] = match self.default {
+                None => &[],
+                OFF => &["default", "off", "none"],
+                Some(_) => &["default"],
+            };
+            if self.default == Some(text) || words.contains(&text.as_str()) {
                 return Ok(Level::Default);
             }
         }

@@ -5,10 +5,9 @@
 //! of which needs the one before: syntax (`source`), keys and types (`structure`), meaning (`check`).
 
 mod check;
-mod check_endpoint;
-mod check_experiment;
-mod check_hypothesis;
 pub mod factor;
+pub mod nearest;
+pub mod problem;
 pub mod source;
 mod structure;
 pub mod study;
@@ -20,39 +19,45 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 
 pub use check::{PatternPart, pattern};
-pub use source::{ManifestErrors, Source};
+pub use problem::ManifestErrors;
+pub use source::Source;
 pub use study::Study;
 
 /// Loads a manifest, checks all of it, and applies a profile.
 pub fn load(path: &Path, profile: Option<&str>) -> Result<Study, LoadError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    parse(path, &text, profile).map_err(LoadError::from)
+    parse(path, &text, profile)
 }
 
 /// As [`load`], from a text; `path` names it in errors and is where relative paths start.
 pub fn parse(path: &Path, text: &str, profile: Option<&str>) -> Result<Study, LoadError> {
     let (source, syntax) = Source::parse(path, text);
     if !syntax.is_empty() {
-        return Err(LoadError::Invalid(source.errors(syntax)));
+        return Err(LoadError::Invalid(ManifestErrors::new(&source, syntax)));
     }
     let structure = structure::check(&source, &written::schema());
     match read(text, &structure) {
         Ok(written) => check::check(source, &written, profile, structure),
         // What was left out was needed: the problems that are known say so.
-        Err(_) if !structure.is_empty() => Err(LoadError::Invalid(source.errors(structure))),
-        Err(error) => Err(LoadError::Invalid(source.errors(vec![source::Problem {
-            message: error.message().to_owned(),
-            span: error.span().unwrap_or(0..0),
-            label: "here".into(),
-            help: None,
-        }]))),
+        Err(_) if !structure.is_empty() => {
+            Err(LoadError::Invalid(ManifestErrors::new(&source, structure)))
+        }
+        Err(error) => Err(LoadError::Invalid(ManifestErrors::new(
+            &source,
+            vec![problem::Problem {
+                message: error.message().to_owned(),
+                span: error.span().unwrap_or(0..0),
+                label: "here".into(),
+                help: None,
+            }],
+        ))),
     }
 }
 
 /// The manifest without what the structure pass found wrong, so that the checks can go on and all
 /// problems are reported at once.
-fn read(text: &str, wrong: &[source::Problem]) -> Result<written::Manifest, toml::de::Error> {
+fn read(text: &str, wrong: &[problem::Problem]) -> Result<written::Manifest, toml::de::Error> {
     let mut table = toml::de::DeTable::parse(text)?;
     let spans: Vec<_> = wrong.iter().map(|problem| problem.span.clone()).collect();
     source::prune(table.get_mut(), &spans);

@@ -5,7 +5,9 @@
 
 use serde_json::Value;
 
-use super::source::{Entry, Kind, Node, Problem, Source, suggest};
+use super::nearest::suggest;
+use super::problem::Problem;
+use super::source::{Entry, Kind, Node, Source};
 
 /// Everything in the source that the schema does not allow.
 pub(super) fn check(source: &Source, schema: &Value) -> Vec<Problem> {
@@ -129,7 +131,7 @@ impl<'s> Walk<'s> {
         self.problems.push(Problem {
             message: format!("`{path}` must be {}, not {}", wanted.join(" or "), node.kind.name()),
             span: node.span.clone(),
-            label: format!("{}", node.kind.name()),
+            label: node.kind.name().to_owned(),
             help: None,
         });
     }

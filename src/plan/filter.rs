@@ -1,7 +1,7 @@
 //! Filters: which cells a command works on.
 
 use crate::manifest::factor;
-use crate::manifest::source::suggest;
+use crate::manifest::nearest::suggest;
 use crate::manifest::study::{Level, Study};
 use crate::manifest::written::Scalar;
 

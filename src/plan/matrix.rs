@@ -73,14 +73,14 @@ impl Matrix {
                     row[*axis] = *counter;
                 }
             }
-            let mut excluded = false;
+            let mut out = false;
             for (conditions, matched) in &mut excludes {
                 if conditions.iter().all(|(axis, level)| row[*axis] == *level) {
                     *matched = true;
-                    excluded = true;
+                    out = true;
                 }
             }
-            if !excluded {
+            if !out {
                 // Conditions see the cell as multiplied, so the order of overrides does not matter
                 // to what they match.
                 let start = indices.len();
@@ -211,20 +211,20 @@ fn conditions(
 ) -> Conditions {
     cell.iter()
         .filter_map(|(name, level)| {
-            let axis = axes.iter().position(|(axis, _)| axis == name)?;
-            let index = axes[axis].1.iter().position(|known| known == level)?;
-            Some((axis, u32::try_from(index).ok()?))
+            let column = axes.iter().position(|(known, _)| known == name)?;
+            let index = axes[column].1.iter().position(|known| known == level)?;
+            Some((column, u32::try_from(index).ok()?))
         })
         .collect()
 }
 
 /// The index of a level, added to its axis when new.
 fn intern(axes: &mut [(String, Vec<Level>)], name: &str, level: &Level) -> Option<(usize, u32)> {
-    let axis = axes.iter().position(|(axis, _)| axis == name)?;
-    let levels = &mut axes[axis].1;
+    let column = axes.iter().position(|(known, _)| known == name)?;
+    let levels = &mut axes[column].1;
     let index = levels.iter().position(|known| known == level).unwrap_or_else(|| {
         levels.push(level.clone());
         levels.len() - 1
     });
-    Some((axis, u32::try_from(index).ok()?))
+    Some((column, u32::try_from(index).ok()?))
 }

@@ -20,7 +20,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use crate::manifest::factor::{self, Place, RELOADING};
-use crate::manifest::source::{At, Problems};
+use crate::manifest::problem::Problems;
+use crate::manifest::source::At;
 use crate::manifest::study::{Experiment, Level};
 use crate::manifest::{ManifestErrors, Study};
 pub use filter::{FilterError, Filters};

@@ -54,7 +54,12 @@ pub(super) fn explain(
     let _ = writeln!(text, "nearest stored cell: {}  {}", &run.cell[..8], run.cell_name);
     let manifest = plan.study().path.display().to_string();
     for Difference { field, stored, planned, line } in &differences {
-        let _ = write!(text, "  {field}: stored {}, here {}", show(stored), show(planned));
+        let _ = write!(
+            text,
+            "  {field}: stored {}, here {}",
+            show(stored.as_ref()),
+            show(planned.as_ref())
+        );
         if let Some(line) = line {
             let _ = write!(text, "  ({manifest}:{line})");
         }
@@ -63,7 +68,7 @@ pub(super) fn explain(
     Ok(text)
 }
 
-fn show(value: &Option<Value>) -> String {
+fn show(value: Option<&Value>) -> String {
     match value {
         None => "the default".to_owned(),
         Some(Value::String(text)) if text.len() == 64 => format!("{}…", &text[..12]),

@@ -1,10 +1,13 @@
 //! Checks of endpoints, most of all of the paced endpoint's schedule.
 
-use super::check::duration;
-use super::source::{At, Problems};
-use super::study::{Endpoint, Fault, FaultKind, JitterShape, OpenAiApi, PacedProtocol, Pacing};
-use super::units;
-use super::written::{self, Scalar};
+use super::settings::duration;
+use crate::manifest::problem::Problems;
+use crate::manifest::source::At;
+use crate::manifest::study::{
+    Endpoint, Fault, FaultKind, JitterShape, OpenAiApi, PacedProtocol, Pacing,
+};
+use crate::manifest::units;
+use crate::manifest::written::{self, Scalar};
 
 pub(super) fn endpoint(
     at: &At<'_>,

@@ -2,11 +2,12 @@
 
 use indexmap::IndexMap;
 
-use super::check_experiment::Selections;
-use super::factor;
-use super::source::{At, Problems};
-use super::study::Hypothesis;
-use super::written::{self, Scalar};
+use super::selection::Selections;
+use crate::manifest::factor;
+use crate::manifest::problem::Problems;
+use crate::manifest::source::At;
+use crate::manifest::study::Hypothesis;
+use crate::manifest::written::{self, Scalar};
 
 /// Statistics that a threshold can bound.
 const STATISTICS: [&str; 8] = ["mean", "median", "sd", "cv", "min", "max", "p95", "p99"];
@@ -108,7 +109,7 @@ fn criterion(
         if let Some(stat) = &body.stat
             && !STATISTICS.contains(&stat.as_str())
         {
-            let help = super::source::suggest(stat, STATISTICS);
+            let help = crate::manifest::nearest::suggest(stat, STATISTICS);
             problems.value(&at.key("stat"), format!("`{stat}` is not a statistic"), help);
         }
     }

@@ -1,0 +1,198 @@
+//! Checks of factors and their levels: known, of the right type, used where they mean something.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+
+use super::experiment::Setting;
+use super::names::reference;
+use crate::manifest::factor::{self, Factor, Place};
+use crate::manifest::nearest::suggest;
+use crate::manifest::problem::Problems;
+use crate::manifest::source::At;
+use crate::manifest::study::{ExperimentKind, Level};
+use crate::manifest::written::{self, Axis, Scalar};
+
+/// Reads the levels of one experiment.
+pub(super) struct Levels<'c> {
+    pub setting: &'c Setting<'c>,
+    pub kind: &'c ExperimentKind,
+    pub written: &'c written::Experiment,
+}
+
+impl Levels<'_> {
+    /// The built-in factor of an axis; `None` in a command experiment, where every name is free.
+    fn factor(&self, axis: &str) -> Option<Factor> {
+        match self.kind {
+            ExperimentKind::Command { .. } => None,
+            _ => factor::lookup(axis),
+        }
+    }
+
+    /// Whether the name may be an axis; reports why not.
+    pub(super) fn axis(&self, at: &At<'_>, axis: &str, problems: &mut Problems<'_>) -> bool {
+        if let ExperimentKind::Command { command } = self.kind {
+            let used = command.iter().any(|part| {
+                part.contains(&format!("{{{axis}}}")) || part.contains(&format!("{{{axis}|"))
+            });
+            if !used {
+                let help = format!("write {{{axis}}} where its level belongs");
+                problems.key(at, format!("the command does not use the axis `{axis}`"), Some(help));
+            }
+            return used;
+        }
+        let Some(factor) = factor::lookup(axis) else {
+            let (agent, option) = axis.split_once('.').unwrap_or(("", axis));
+            let help = if agent.is_empty() {
+                suggest(axis, factor::names())
+            } else {
+                suggest(option, factor::option_names())
+            };
+            problems.key(at, format!("`{axis}` is not a factor"), help);
+            return false;
+        };
+        let tokenizer = matches!(self.kind, ExperimentKind::Tokenize(_));
+        let fits = match factor.place {
+            Place::Tokenizer => tokenizer,
+            Place::Run if axis == "runtime" => true,
+            _ => !tokenizer,
+        };
+        if !fits {
+            let what =
+                if tokenizer { "a tokenizer experiment" } else { "an experiment with a scenario" };
+            problems.key(at, format!("`{axis}` means nothing in {what}"), None);
+            return false;
+        }
+        if let Some((agent, _)) = axis.split_once('.') {
+            let known: BTreeSet<&str> =
+                self.setting.scenarios.values().flatten().map(|a| a.agent.as_str()).collect();
+            if !known.contains(agent) {
+                let help = suggest(agent, known);
+                problems.key(at, format!("no scenario has an agent named `{agent}`"), help);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One level, normalised, its references checked and the profile's model names applied.
+    pub(super) fn level(
+        &self,
+        at: &At<'_>,
+        axis: &str,
+        written: &Scalar,
+        problems: &mut Problems<'_>,
+    ) -> Option<Level> {
+        let parsed = match self.factor(axis) {
+            Some(factor) => factor.level(written),
+            None => factor::free_level(written),
+        };
+        let level = match parsed {
+            Ok(level) => level,
+            Err(message) => {
+                problems.value(at, format!("`{axis}`: {message}"), None);
+                return None;
+            }
+        };
+        if matches!(self.kind, ExperimentKind::Command { .. }) {
+            return Some(level);
+        }
+        match (&level, axis) {
+            (Level::Text(name), "scenario") => {
+                let known = self.setting.scenarios.keys();
+                reference(problems, at, "scenario", name, known, false);
+            }
+            (Level::Text(name), "runtime") => {
+                let built_in = ["rust".to_owned(), "python".to_owned()];
+                let known = built_in.iter().chain(self.setting.runtimes.keys());
+                reference(problems, at, "runtime", name, known, false);
+            }
+            (Level::Text(name), "model") => {
+                let name = self.setting.common.models.get(name).unwrap_or(name);
+                return Some(Level::Text(name.clone()));
+            }
+            _ => {}
+        }
+        Some(level)
+    }
+
+    pub(super) fn axes(
+        &self,
+        at: &At<'_>,
+        fixed: &IndexMap<String, Level>,
+        problems: &mut Problems<'_>,
+    ) -> IndexMap<String, Vec<Level>> {
+        let at_matrix = at.key("matrix");
+        let mut axes = IndexMap::new();
+        let mut add = |at: &At<'_>, name: String, levels: &[Scalar]| {
+            if !self.axis(at, &name, problems) {
+                return;
+            }
+            if fixed.contains_key(&name) {
+                problems.key(at, format!("`{name}` is fixed and also in the matrix"), None);
+            }
+            if levels.is_empty() {
+                let help = "give it at least one level, or remove the axis";
+                problems.key(at, format!("axis `{name}` has no levels"), Some(help.into()));
+            }
+            let mut parsed: Vec<Level> = Vec::with_capacity(levels.len());
+            for (index, written) in levels.iter().enumerate() {
+                let at = at.index(index);
+                if let Some(level) = self.level(&at, &name, written, problems) {
+                    // Two names of the study may stand for one model of a profile: merged, not wrong.
+                    if parsed.contains(&level) && name != "model" {
+                        let shown = factor::show(&name, &level);
+                        problems.value(&at, format!("axis `{name}` has `{shown}` twice"), None);
+                    }
+                    parsed.push(level);
+                }
+            }
+            axes.insert(name, parsed);
+        };
+        for (key, axis) in &self.written.matrix {
+            let at = at_matrix.key(key);
+            match axis {
+                Axis::Levels(levels) => add(&at, key.clone(), levels),
+                Axis::Agent(options) => {
+                    for (option, levels) in options {
+                        add(&at.key(option), format!("{key}.{option}"), levels);
+                    }
+                }
+            }
+        }
+        axes
+    }
+}
+
+pub(super) fn zip(
+    at: &At<'_>,
+    written: &[Vec<String>],
+    axes: &IndexMap<String, Vec<Level>>,
+    problems: &mut Problems<'_>,
+) -> Vec<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    for (index, group) in written.iter().enumerate() {
+        let at = at.index(index);
+        let mut lengths = Vec::new();
+        for (index, axis) in group.iter().enumerate() {
+            let at = at.index(index);
+            match axes.get(axis) {
+                None => reference(problems, &at, "axis", axis, axes.keys(), false),
+                Some(levels) => lengths.push(format!("{axis} has {}", levels.len())),
+            }
+            if !seen.insert(axis) {
+                problems.value(&at, format!("axis `{axis}` is zipped twice"), None);
+            }
+        }
+        let counts: BTreeSet<usize> =
+            group.iter().filter_map(|axis| axes.get(axis)).map(Vec::len).collect();
+        if counts.len() > 1 {
+            let message = format!("zipped axes need as many levels each: {}", lengths.join(", "));
+            problems.value(&at, message, None);
+        }
+        if group.len() < 2 {
+            problems.value(&at, "a zip pairs two or more axes", None);
+        }
+    }
+    written.to_vec()
+}

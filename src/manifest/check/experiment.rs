@@ -1,0 +1,299 @@
+//! Checks of experiments: what kind they are, and whether every cell has what it needs.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+
+use super::Common;
+use super::axes::{Levels, zip};
+use super::hypothesis::hypothesis;
+use super::selection::Selections;
+use super::settings::{defaults, duration};
+use crate::manifest::nearest::suggest;
+use crate::manifest::problem::Problems;
+use crate::manifest::source::{At, Source};
+use crate::manifest::study::{
+    Control, Endpoint, Experiment, ExperimentKind, Level, Probes, RuntimeCommand, SampledProbe,
+    ScenarioAgent, Tokenize,
+};
+use crate::manifest::written::{self, Sampled, Scalar};
+use crate::manifest::{factor, units};
+
+/// What experiments refer to.
+pub(super) struct Setting<'c> {
+    pub source: &'c Source,
+    pub common: &'c Common,
+    pub scenarios: &'c IndexMap<String, Vec<ScenarioAgent>>,
+    pub runtimes: &'c IndexMap<String, RuntimeCommand>,
+}
+
+/// Checks one experiment; `None` when it is too broken to go on with (problems say why).
+pub(super) fn experiment(
+    setting: &Setting<'_>,
+    name: &str,
+    written: &written::Experiment,
+    problems: &mut Problems<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Experiment> {
+    let section = At::ROOT.key("experiment");
+    let at = section.key(name);
+    let before = problems.len();
+    let kind = kind(&at, written, problems)?;
+    let mut settings = defaults(&at, &written.settings(), &setting.common.defaults, problems);
+    settings =
+        defaults(&At::ROOT, &setting.common.overlay, &settings, &mut Problems::new(setting.source));
+
+    let checker = Levels { setting, kind: &kind, written };
+    let mut fixed = IndexMap::new();
+    for (key, value) in
+        [("runtime", &written.runtime), ("model", &written.model), ("scenario", &written.scenario)]
+    {
+        if let Some(value) = value {
+            let value = Scalar::Text(value.clone());
+            fixed.extend(
+                checker.level(&at.key(key), key, &value, problems).map(|l| (key.into(), l)),
+            );
+        }
+    }
+    if written.runtime.is_none() && !written.matrix.contains_key("runtime") {
+        fixed.insert("runtime".to_owned(), Level::Text("rust".to_owned()));
+    }
+    let at_fixed = at.key("fixed");
+    for (key, value) in &written.fixed {
+        let at = at_fixed.key(key);
+        if checker.axis(&at, key, problems)
+            && let Some(level) = checker.level(&at, key, value, problems)
+            && fixed.insert(key.clone(), level).is_some()
+        {
+            problems.key(&at, format!("`{key}` is fixed twice"), None);
+        }
+    }
+    let axes = checker.axes(&at, &fixed, problems);
+    let zip = zip(&at.key("zip"), &written.zip, &axes, problems);
+    let selections = Selections { checker: &checker, axes: &axes, fixed: &fixed };
+    let exclude = selections.list(&at.key("exclude"), &written.exclude, problems);
+    let include = selections.additions(&at.key("include"), &written.include, problems);
+    let overrides = selections.overrides(&at.key("override"), &written.overrides, problems);
+    let baseline = selections.one(&at.key("baseline"), &written.baseline, true, problems);
+
+    if matches!(kind, ExperimentKind::Scenario) {
+        needs(&at, setting, &axes, &fixed, &include, problems);
+        warn_server_side(setting, name, written, &axes, &fixed, warnings);
+    }
+    if written.controls.contains(&Control::Solo) {
+        warnings.push(format!(
+            "experiment `{name}`: the solo control is not yet built; its runs are not planned, and \
+             nothing can be said of contention"
+        ));
+    }
+    let at_hypotheses = at.key("hypothesis");
+    let hypotheses = written
+        .hypothesis
+        .iter()
+        .filter_map(|(key, body)| {
+            hypothesis(&at_hypotheses.key(key), key, body, &selections, problems)
+        })
+        .collect();
+    let probes = probes(&at.key("probes"), &written.probes, problems);
+    let line = setting.source.line(setting.source.key_span(&at).start);
+    (problems.len() == before).then(|| Experiment {
+        name: name.to_owned(),
+        title: written.title.clone(),
+        kind: kind.clone(),
+        settings,
+        fixed: fixed.clone(),
+        axes: axes.clone(),
+        zip,
+        exclude,
+        include,
+        overrides,
+        probes,
+        controls: written.controls.clone(),
+        baseline,
+        hypotheses,
+        line,
+    })
+}
+
+fn kind(
+    at: &At<'_>,
+    written: &written::Experiment,
+    problems: &mut Problems<'_>,
+) -> Option<ExperimentKind> {
+    match (&written.tokenize, &written.command) {
+        (None, None) => Some(ExperimentKind::Scenario),
+        (Some(tokenize), None) => {
+            let corpus = corpus(&at.key("tokenize").key("corpus"), &tokenize.corpus, problems)?;
+            if tokenize.iterations == Some(0) {
+                let at = at.key("tokenize");
+                problems.value(&at.key("iterations"), "`iterations` must be 1 or more", None);
+            }
+            let iterations = tokenize.iterations.unwrap_or(5);
+            Some(ExperimentKind::Tokenize(Tokenize { corpus, iterations }))
+        }
+        (None, Some(command)) => {
+            if command.first().is_none_or(String::is_empty) {
+                problems.key(&at.key("command"), "the command is empty", None);
+            }
+            Some(ExperimentKind::Command { command: command.clone() })
+        }
+        (Some(_), Some(_)) => {
+            let message = "an experiment has `tokenize` or `command`, not both";
+            problems.key(&at.key("command"), message, None);
+            None
+        }
+    }
+}
+
+fn corpus(
+    at: &At<'_>,
+    written: &written::Corpus,
+    problems: &mut Problems<'_>,
+) -> Option<serde_json::Value> {
+    match (&written.generate, &written.file) {
+        (Some(size), None) => {
+            let bytes = match size {
+                Scalar::Text(text) => units::bytes(text),
+                Scalar::Integer(number) => u64::try_from(*number).map_err(|e| e.to_string()),
+                other => Err(format!("`{other}` is not a size: write for example \"10 MB\"")),
+            };
+            match bytes {
+                Ok(bytes) => Some(serde_json::json!({
+                    "generate": bytes, "seed": written.seed.unwrap_or(0)
+                })),
+                Err(message) => {
+                    problems.value(&at.key("generate"), message, None);
+                    None
+                }
+            }
+        }
+        (None, Some(file)) => Some(serde_json::json!({ "file": file, "sha256": written.sha256 })),
+        _ => {
+            problems.value(at, "a corpus needs exactly one of `generate` and `file`", None);
+            None
+        }
+    }
+}
+
+fn probes(at: &At<'_>, written: &written::Probes, problems: &mut Problems<'_>) -> Probes {
+    let mut sampled = |key: &'static str, probe: &Option<Sampled>| {
+        let at = at.key(key);
+        let interval = std::time::Duration::from_millis(100);
+        match probe {
+            None | Some(Sampled::Switch(false)) => None,
+            Some(Sampled::Switch(true)) => Some(SampledProbe { interval, required: false }),
+            Some(Sampled::Settings(settings)) => {
+                let interval = settings.interval.as_ref().map_or(Some(interval), |written| {
+                    duration(&at.key("interval"), written, problems)
+                })?;
+                if interval < std::time::Duration::from_millis(1) {
+                    let message = "an interval below 1ms would measure the probe itself";
+                    problems.value(&at.key("interval"), message, None);
+                }
+                Some(SampledProbe { interval, required: settings.required })
+            }
+        }
+    };
+    let gpu = sampled("gpu", &written.gpu);
+    let host = sampled("host", &written.host);
+    let loop_lag = written
+        .loop_lag
+        .as_ref()
+        .and_then(|lag| duration(&at.key("loop_lag"), lag, problems))
+        .inspect(|lag| {
+            if lag.is_zero() {
+                problems.value(&at.key("loop_lag"), "a sleep of 0 would never yield", None);
+            }
+        });
+    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph: written.flamegraph }
+}
+
+/// Every cell needs a scenario, and every agent a model.
+fn needs(
+    at: &At<'_>,
+    setting: &Setting<'_>,
+    axes: &IndexMap<String, Vec<Level>>,
+    fixed: &IndexMap<String, Level>,
+    include: &[IndexMap<String, Level>],
+    problems: &mut Problems<'_>,
+) {
+    let has = |name: &str| fixed.contains_key(name) || axes.contains_key(name);
+    if !has("scenario") {
+        let help = suggest("", setting.scenarios.keys().map(String::as_str))
+            .unwrap_or_else(|| "declare one under [scenario]".into());
+        let message = "the experiment has no scenario: fix one or put it into the matrix";
+        problems.key(at, message, Some(help));
+        return;
+    }
+    if has("model") {
+        return;
+    }
+    for scenario in scenarios_of(axes, fixed, include) {
+        for agent in setting.scenarios.get(scenario).into_iter().flatten() {
+            let simulated = matches!(
+                setting.common.endpoints.get(&agent.endpoint),
+                Some(Endpoint::Simulated(_)) | None
+            );
+            if agent.model.is_none() && !simulated {
+                let message = format!(
+                    "agent `{}` of scenario `{scenario}` has no model in this experiment",
+                    agent.agent
+                );
+                let help = "put `model` into the matrix, or write `model = \"…\"` here";
+                problems.key(at, message, Some(help.into()));
+            }
+        }
+    }
+}
+
+fn scenarios_of<'l>(
+    axes: &'l IndexMap<String, Vec<Level>>,
+    fixed: &'l IndexMap<String, Level>,
+    include: &'l [IndexMap<String, Level>],
+) -> BTreeSet<&'l str> {
+    let levels = axes.get("scenario").into_iter().flatten();
+    let added = include.iter().filter_map(|cell| cell.get("scenario"));
+    levels
+        .chain(fixed.get("scenario"))
+        .chain(added)
+        .filter_map(|level| match level {
+            Level::Text(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Options that only a server's start can set change nothing on an OpenAI endpoint: say so.
+fn warn_server_side(
+    setting: &Setting<'_>,
+    experiment: &str,
+    written: &written::Experiment,
+    axes: &IndexMap<String, Vec<Level>>,
+    fixed: &IndexMap<String, Level>,
+    warnings: &mut Vec<String>,
+) {
+    let scenarios = scenarios_of(axes, fixed, &[]);
+    let agents: Vec<&ScenarioAgent> =
+        scenarios.iter().filter_map(|name| setting.scenarios.get(*name)).flatten().collect();
+    let mut ineffective = BTreeSet::new();
+    for agent in agents {
+        let endpoint = setting.common.endpoints.get(&agent.endpoint);
+        if !matches!(endpoint, Some(Endpoint::OpenAi { .. })) {
+            continue;
+        }
+        let own = agent.options.iter().flat_map(|options| options.keys());
+        let varied = axes.keys().chain(written.fixed.keys());
+        for name in own.chain(varied) {
+            let option = name.rsplit('.').next().unwrap_or(name);
+            if factor::SERVER_SIDE.contains(&option) {
+                ineffective.insert((option.to_owned(), agent.endpoint.clone()));
+            }
+        }
+    }
+    for (option, endpoint) in ineffective {
+        warnings.push(format!(
+            "experiment `{experiment}`: `{option}` is set when an OpenAI-compatible server starts; \
+             requests to endpoint `{endpoint}` cannot change it"
+        ));
+    }
+}

@@ -1,0 +1,134 @@
+//! Experiments as they are written.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Axis, Hypothesis, Retry, Sampled, Scalar, Settings};
+use crate::manifest::study::{Control, Order};
+
+/// A matrix and what to run for each of its cells.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    pub title: Option<String>,
+    /// Runtime of every cell: rust (default), python or one of yours.
+    pub runtime: Option<String>,
+    /// Model of every cell.
+    pub model: Option<String>,
+    /// Scenario of every cell.
+    pub scenario: Option<String>,
+    /// Further factors fixed for every cell, e.g. { throttle = "60 tok/s" }.
+    #[serde(default)]
+    pub fixed: IndexMap<String, Scalar>,
+    /// Factors and their levels; they multiply.
+    #[serde(default)]
+    pub matrix: IndexMap<String, Axis>,
+    /// Groups of axes that go in pairs instead of multiplying.
+    #[serde(default)]
+    pub zip: Vec<Vec<String>>,
+    /// Cells to leave out.
+    #[serde(default)]
+    pub exclude: Vec<IndexMap<String, Scalar>>,
+    /// Cells to add.
+    #[serde(default)]
+    pub include: Vec<IndexMap<String, Scalar>>,
+    /// Levels to change in matching cells.
+    #[serde(default, rename = "override")]
+    pub overrides: Vec<Override>,
+    #[serde(default)]
+    pub probes: Probes,
+    /// Runs made only to interpret others.
+    #[serde(default)]
+    pub controls: Vec<Control>,
+    /// Levels that the others are compared with.
+    #[serde(default)]
+    pub baseline: IndexMap<String, Scalar>,
+    /// Claims, declared before the data.
+    #[serde(default)]
+    pub hypothesis: IndexMap<String, Hypothesis>,
+    /// Measure tokenizers instead of a scenario.
+    pub tokenize: Option<Tokenize>,
+    /// Measure any program instead of a scenario; {axis} is replaced by the cell's level.
+    pub command: Option<Vec<String>>,
+    pub repeats: Option<u32>,
+    pub warmup: Option<u32>,
+    pub timeout: Option<Scalar>,
+    pub retry: Option<Retry>,
+    pub order: Option<Order>,
+    pub seed: Option<u64>,
+    pub max_tokens: Option<u32>,
+    pub vary_prompt: Option<bool>,
+    pub vary_seed: Option<bool>,
+    pub max_runs: Option<u64>,
+    pub cell_name: Option<String>,
+}
+
+impl Experiment {
+    /// The settings that this experiment overrides.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            repeats: self.repeats,
+            warmup: self.warmup,
+            timeout: self.timeout.clone(),
+            retry: self.retry.clone(),
+            order: self.order,
+            seed: self.seed,
+            max_tokens: self.max_tokens,
+            vary_prompt: self.vary_prompt,
+            vary_seed: self.vary_seed,
+            max_runs: self.max_runs,
+            cell_name: self.cell_name.clone(),
+        }
+    }
+}
+
+/// Levels that change in the cells that match.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    pub when: IndexMap<String, Scalar>,
+    pub set: IndexMap<String, Scalar>,
+}
+
+/// Instruments that are switched on.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probes {
+    /// Sleep of a task in the agent's own event loop, e.g. "1ms".
+    pub loop_lag: Option<Scalar>,
+    /// One row per chunk.
+    #[serde(default)]
+    pub chunks: bool,
+    /// GPU samples: true, or { interval = "100ms", required = true }.
+    pub gpu: Option<Sampled>,
+    /// Host samples: true, or { interval = "100ms", required = true }.
+    pub host: Option<Sampled>,
+    /// Profile of the agent's process.
+    #[serde(default)]
+    pub flamegraph: bool,
+}
+
+/// What tokenizers are measured on.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenize {
+    pub corpus: Corpus,
+    /// Passes over the corpus (default 5).
+    pub iterations: Option<u32>,
+}
+
+/// A text; exactly one of generate, file.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Corpus {
+    /// Size of a generated text, e.g. "10 MB".
+    pub generate: Option<Scalar>,
+    /// Seed of the generated text (default 0).
+    pub seed: Option<u64>,
+    /// Path beside the manifest.
+    pub file: Option<String>,
+    /// Expected digest of the file.
+    pub sha256: Option<String>,
+}

@@ -1,0 +1,232 @@
+//! The manifest as it is written, before anything is checked. The doc comments here become the
+//! descriptions in `schemas/manifest.schema.json`, which editors show while a manifest is typed.
+
+mod experiment;
+mod hypothesis;
+mod value;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::study::{JitterShape, OpenAiApi, Order, PacedProtocol, RetryOn};
+pub use experiment::{Corpus, Experiment, Override, Probes, Tokenize};
+pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
+pub use value::{Axis, Sampled, SampledSettings, Scalar};
+
+/// A study: what to measure, on which servers, how often, and what is claimed of it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this grammar: 1.
+    pub schema: u32,
+    /// Short name of the study; its results live in results/<name>/.
+    pub name: String,
+    pub title: Option<String>,
+    /// Report template: a built-in name (study.md.j2, tr117.md.j2) or a path beside the manifest.
+    pub report: Option<String>,
+    /// Settings that any experiment may override.
+    #[serde(default)]
+    pub defaults: Settings,
+    /// Named inference servers.
+    #[serde(default)]
+    pub endpoint: IndexMap<String, Endpoint>,
+    /// Named sets of inference options.
+    #[serde(default)]
+    pub options: IndexMap<String, IndexMap<String, Scalar>>,
+    /// Named prompts.
+    #[serde(default)]
+    pub prompt: IndexMap<String, Prompt>,
+    /// Which agents work at the same time.
+    #[serde(default)]
+    pub scenario: IndexMap<String, Vec<Agent>>,
+    /// Your own runtimes: programs that speak the agent protocol.
+    #[serde(default)]
+    pub runtime: IndexMap<String, Runtime>,
+    /// Matrices and what to run for each cell.
+    #[serde(default)]
+    pub experiment: IndexMap<String, Experiment>,
+    /// Overlays: the same study on other servers, models or repeats.
+    #[serde(default)]
+    pub profile: IndexMap<String, Profile>,
+}
+
+/// Settings of runs.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Runs of each cell (default 3).
+    pub repeats: Option<u32>,
+    /// Calls of each agent before the measured ones; recorded, never counted (default 1).
+    pub warmup: Option<u32>,
+    /// Limit of one call, e.g. "2m" (default).
+    pub timeout: Option<Scalar>,
+    /// When a failed attempt is repeated (default: never).
+    pub retry: Option<Retry>,
+    /// Order of the runs (default interleaved).
+    pub order: Option<Order>,
+    /// Seed of the order (default 0).
+    pub seed: Option<u64>,
+    /// Tokens after which an answer is cut.
+    pub max_tokens: Option<u32>,
+    /// Put a short prefix before each prompt that differs per repeat, so that no prompt cache flatters prefill (default true).
+    pub vary_prompt: Option<bool>,
+    /// Add the repeat index to the inference seed (default false).
+    pub vary_seed: Option<bool>,
+    /// Largest matrix that is accepted, in runs of one experiment (default 100 000).
+    pub max_runs: Option<u64>,
+    /// Pattern of the folders of cells, e.g. "{runtime}/{model|slug}".
+    pub cell_name: Option<String>,
+}
+
+/// When and how often a failed attempt is repeated.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Further attempts after the first.
+    pub max: u32,
+    /// Causes that are retried.
+    pub on: Vec<RetryOn>,
+}
+
+/// A named inference server; exactly one of ollama, openai, simulated.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Address of an Ollama server, e.g. `"http://localhost:11434"`.
+    pub ollama: Option<String>,
+    /// Base address of an OpenAI-compatible server, e.g. `"http://localhost:8080/v1"`.
+    pub openai: Option<String>,
+    /// With openai: which endpoint is called (default chat).
+    pub api: Option<OpenAiApi>,
+    /// With openai: the environment variable that holds the API key.
+    pub api_key_env: Option<String>,
+    /// The built-in paced endpoint; started by exec on a free port.
+    pub simulated: Option<Simulated>,
+}
+
+/// Schedule of the built-in paced endpoint.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Simulated {
+    /// What it speaks (default ollama).
+    pub protocol: Option<PacedProtocol>,
+    /// Time to first token (default "50ms").
+    pub ttft: Option<Scalar>,
+    /// Tokens per second after the first (default "100 tok/s").
+    pub rate: Option<Scalar>,
+    /// Gaps between chunks instead of a rate, repeated when they end, e.g. `["10ms", "12ms"]`.
+    #[serde(default)]
+    pub gaps: Vec<Scalar>,
+    /// Scale of the random deviation of gaps (default none).
+    pub jitter: Option<Scalar>,
+    /// Distribution of the deviation (default uniform).
+    pub jitter_shape: Option<JitterShape>,
+    /// Seed of the deviations (default 0).
+    pub seed: Option<u64>,
+    /// Tokens in one chunk (default 1).
+    pub tokens_per_chunk: Option<u32>,
+    /// Tokens after which the answer ends by itself.
+    pub tokens: Option<u32>,
+    /// Time of loading the model on the first call (default none).
+    pub load: Option<Scalar>,
+    /// Calls served at the same time; further ones queue (default no limit).
+    pub slots: Option<u32>,
+    /// What goes wrong, and when.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+}
+
+/// A fault of the paced endpoint; exactly one of status, error, stall, reset, truncate, malformed, slow.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the manifest")]
+pub struct Fault {
+    /// This HTTP status instead of an answer.
+    pub status: Option<u16>,
+    /// An error object with this text inside the stream.
+    pub error: Option<String>,
+    /// Nothing more is sent; the connection stays open.
+    #[serde(default)]
+    pub stall: bool,
+    /// The connection is reset.
+    #[serde(default)]
+    pub reset: bool,
+    /// The stream ends without its last record.
+    #[serde(default)]
+    pub truncate: bool,
+    /// A line that is not JSON.
+    #[serde(default)]
+    pub malformed: bool,
+    /// Every byte by itself, this far apart.
+    pub slow: Option<Scalar>,
+    /// Tokens sent before the fault (default 0).
+    pub after: Option<u32>,
+    /// Only the first N calls.
+    pub first: Option<u32>,
+    /// Only every Nth call.
+    pub every: Option<u32>,
+}
+
+/// A prompt; exactly one of file, text.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    /// Path beside the manifest.
+    pub file: Option<String>,
+    pub text: Option<String>,
+}
+
+/// One participant of a scenario.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// Name of the agent, unique in its scenario.
+    pub agent: String,
+    /// Name of an endpoint.
+    pub endpoint: String,
+    /// Name of a prompt.
+    pub prompt: String,
+    /// Name of a set of options; without it the agent keeps the server's defaults.
+    pub options: Option<String>,
+    /// A fixed model for this agent, whatever the matrix says.
+    pub model: Option<String>,
+    /// Identical copies that work at the same time (default 1).
+    pub count: Option<u32>,
+}
+
+/// A program that speaks the agent protocol.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Program and arguments; a relative program is looked for beside the manifest.
+    pub command: Vec<String>,
+}
+
+/// Other servers, models or settings for the same study.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Endpoints to replace.
+    #[serde(default)]
+    pub endpoint: IndexMap<String, Endpoint>,
+    /// Model names of the study → names on these servers.
+    #[serde(default)]
+    pub model: IndexMap<String, String>,
+    /// Sets of options to replace, each as a whole.
+    #[serde(default)]
+    pub options: IndexMap<String, IndexMap<String, Scalar>>,
+    /// Settings to replace, also where an experiment has its own.
+    #[serde(default)]
+    pub defaults: Settings,
+}
+
+/// The JSON Schema of manifests, generated from these types.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Manifest).to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("title".into(), "runner manifest".into());
+    }
+    schema
+}

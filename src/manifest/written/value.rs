@@ -1,0 +1,157 @@
+//! Values that may be written in more than one way, read by hand so that errors stay exact.
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+/// One value: a text, a number or a truth value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)] // only written, never read: reading is by hand below
+pub enum Scalar {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Bool(bool),
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Scalar::Text(text) => write!(f, "{text}"),
+            Scalar::Integer(number) => write!(f, "{number}"),
+            Scalar::Float(number) => write!(f, "{number}"),
+            Scalar::Bool(truth) => write!(f, "{truth}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl Visitor<'_> for ScalarVisitor {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text, a number, true or false")
+            }
+            fn visit_str<E: Error>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(value.to_owned()))
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Integer(value))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
+                i64::try_from(value).map(Scalar::Integer).map_err(E::custom)
+            }
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Float(value))
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Bool(value))
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+impl JsonSchema for Scalar {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// The levels of a factor; a table addresses one agent: `insight = { num_ctx = [512, 1024] }`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Axis {
+    Levels(Vec<Scalar>),
+    Agent(IndexMap<String, Vec<Scalar>>),
+}
+
+impl<'de> Deserialize<'de> for Axis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AxisVisitor;
+        impl<'de> Visitor<'de> for AxisVisitor {
+            type Value = Axis;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of levels")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Axis, A::Error> {
+                let mut levels = Vec::new();
+                while let Some(level) = seq.next_element()? {
+                    levels.push(level);
+                }
+                Ok(Axis::Levels(levels))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Axis, A::Error> {
+                let mut factors = IndexMap::new();
+                while let Some((name, levels)) = map.next_entry()? {
+                    factors.insert(name, levels);
+                }
+                Ok(Axis::Agent(factors))
+            }
+        }
+        deserializer.deserialize_any(AxisVisitor)
+    }
+}
+
+impl JsonSchema for Axis {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Axis".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let levels = Vec::<Scalar>::json_schema(generator);
+        let agent = IndexMap::<String, Vec<Scalar>>::json_schema(generator);
+        json_schema!({ "anyOf": [levels, agent] })
+    }
+}
+
+/// `true`, or a table with an interval.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sampled {
+    Switch(bool),
+    Settings(SampledSettings),
+}
+
+/// Settings of a sampling probe.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampledSettings {
+    /// Time between samples (default "100ms").
+    pub interval: Option<Scalar>,
+    /// The run fails when the instrument is unavailable (default false).
+    #[serde(default)]
+    pub required: bool,
+}
+
+impl<'de> Deserialize<'de> for Sampled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SampledVisitor;
+        impl<'de> Visitor<'de> for SampledVisitor {
+            type Value = Sampled;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true, false or a table with `interval`")
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Sampled, E> {
+                Ok(Sampled::Switch(value))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Sampled, A::Error> {
+                SampledSettings::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    .map(Sampled::Settings)
+            }
+        }
+        deserializer.deserialize_any(SampledVisitor)
+    }
+}
+
+impl JsonSchema for Sampled {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sampled".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let settings = generator.subschema_for::<SampledSettings>();
+        json_schema!({ "anyOf": [{ "type": "boolean" }, settings] })
+    }
+}
