@@ -73,7 +73,7 @@ fn case(name: &str) {
         plan.cells(),
         plan.runs(),
         planned.as_secs_f64(),
-        (ordered - planned).as_secs_f64(),
+        ordered.checked_sub(planned).unwrap().as_secs_f64(),
         peak().unwrap_or_else(|| "unknown".into()),
     );
 }

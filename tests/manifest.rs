@@ -1,6 +1,7 @@
 //! Manifests as data: the contract example loads as it stands; every bad one says what is wrong with
 //! it, where, and what to do.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use runner::manifest::{self, LoadError};
@@ -16,18 +17,16 @@ fn problems(path: &Path) -> String {
         .and_then(|study| Plan::new(study, &Filters::default()).map(drop).map_err(LoadError::from));
     match error {
         Ok(()) => panic!("{} was accepted", path.display()),
-        Err(LoadError::Invalid(errors)) => errors
-            .problems
-            .iter()
-            .map(|located| {
+        Err(LoadError::Invalid(errors)) => {
+            let mut text = String::new();
+            for located in &errors.problems {
                 let help = located.problem.help.as_deref().unwrap_or("-");
-                let message = located
-                    .problem
-                    .message
-                    .replace(&format!("{}{}", fixtures().display(), std::path::MAIN_SEPARATOR), "");
-                format!("{}: {message} | {help}\n", located.line)
-            })
-            .collect(),
+                let folder = format!("{}{}", fixtures().display(), std::path::MAIN_SEPARATOR);
+                let message = located.problem.message.replace(&folder, "");
+                writeln!(text, "{}: {message} | {help}", located.line).unwrap();
+            }
+            text
+        }
         Err(other) => format!("{other}\n"),
     }
 }
@@ -62,10 +61,10 @@ fn bad_manifests_say_what_is_wrong() {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(fixtures().join("bad")).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
-    let all: String = paths
-        .iter()
-        .map(|path| format!("## {}\n{}\n", path.file_name().unwrap().display(), problems(path)))
-        .collect();
+    let mut all = String::new();
+    for path in &paths {
+        writeln!(all, "## {}\n{}", path.file_name().unwrap().display(), problems(path)).unwrap();
+    }
     insta::assert_snapshot!(all);
 }
 

@@ -178,7 +178,7 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         match agent.endpoint {
             Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
             Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
-                out.key("protocol").text("openai_chat")
+                out.key("protocol").text("openai_chat");
             }
             Endpoint::OpenAi { api: OpenAiApi::Completions, .. } => {
                 out.key("protocol").text("openai_completions");

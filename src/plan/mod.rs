@@ -115,7 +115,7 @@ impl Plan {
                 .map(|row| {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
-                    let resolved = resolve::resolve(&study, experiment, levels);
+                    let resolved = resolve::resolve(&study, experiment, &levels);
                     identity::id(&identity::document(&resolved, experiment, &contents))
                 })
                 .collect();
@@ -326,7 +326,7 @@ impl Plan {
         let fixed = fixed_roles(experiment);
         let levels = self.matrices[index].levels(row).map(|(name, level)| (Role::of(name), level));
         let levels = fixed.into_iter().chain(levels);
-        (experiment, resolve::resolve(&self.study, experiment, levels))
+        (experiment, resolve::resolve(&self.study, experiment, &levels))
     }
 
     fn home(&self, cell: u32) -> (usize, usize) {

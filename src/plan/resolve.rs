@@ -102,7 +102,7 @@ const PACED_MODEL: &str = "paced";
 pub(super) fn resolve<'s>(
     study: &'s Study,
     experiment: &Experiment,
-    levels: impl Iterator<Item = (Role<'s>, &'s Level)> + Clone,
+    levels: &(impl Iterator<Item = (Role<'s>, &'s Level)> + Clone),
 ) -> Resolved<'s> {
     let mut resolved = Resolved {
         runtime: "rust",

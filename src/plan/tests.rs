@@ -106,7 +106,7 @@ const FREE: [Edit; 14] = [
     ("order of options", |s| s.options = "temperature = 0.80, num_ctx = 512.0".into()),
     ("order of levels", |s| s.throttles.reverse()),
     ("axis at its default level", |s| {
-        s.further = format!("fixed = {{ read_buffer = \"default\" }}\n{}", s.further)
+        s.further = format!("fixed = {{ read_buffer = \"default\" }}\n{}", s.further);
     }),
     ("cell names", |s| s.defaults.push_str("\ncell_name = \"{model|slug}/{throttle|slug}\"")),
 ];
@@ -120,7 +120,7 @@ const TOUCHING: [Edit; 8] = [
     ("probe", |s| s.further = format!("probes = {{ chunks = true }}\n{}", s.further)),
     ("idle control", |s| s.further = format!("controls = [\"idle\"]\n{}", s.further)),
     ("read buffer", |s| {
-        s.further = format!("fixed = {{ read_buffer = \"64 KiB\" }}\n{}", s.further)
+        s.further = format!("fixed = {{ read_buffer = \"64 KiB\" }}\n{}", s.further);
     }),
     ("one server for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
 ];
@@ -174,7 +174,7 @@ proptest! {
     fn every_run_is_ordered_once(throttles in throttles(), repeats in 1_u32..5, seed in 0_u64..9,
                                  order in proptest::sample::select(vec!["interleaved", "shuffled", "sequential"])) {
         let mut written = study(throttles, repeats);
-        written.defaults.push_str(&format!("\norder = \"{order}\"\nseed = {seed}"));
+        written.defaults = format!("{}\norder = \"{order}\"\nseed = {seed}", written.defaults);
         let plan = plan_of(&written.text());
         let runs = plan.order();
         let distinct: BTreeSet<RunKey> = runs.iter().copied().collect();
