@@ -242,6 +242,10 @@ pub struct ServerCounts {
     pub tokens: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode_ns: Option<u64>,
+    /// Tokens that fall into `decode_ns`, where the server counts fewer than it generated: llama.cpp's
+    /// time starts with the first token, so that it covers one less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode_tokens: Option<u64>,
     /// Prompt tokens that the server took from its cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<u64>,

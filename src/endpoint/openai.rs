@@ -209,6 +209,9 @@ fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeE
         counts.prefill_ns = nanoseconds(timings.prompt_ms).or(counts.prefill_ns);
         counts.tokens = known(timings.predicted_n).or(counts.tokens);
         counts.decode_ns = nanoseconds(timings.predicted_ms).or(counts.decode_ns);
+        // Its clock starts with the first token.
+        let after_first = known(timings.predicted_n).and_then(|tokens| tokens.checked_sub(1));
+        counts.decode_tokens = after_first.or(counts.decode_tokens);
     }
     if let Some(usage) = event.usage {
         let cached = usage.prompt_tokens_details.and_then(|details| known(details.cached_tokens));

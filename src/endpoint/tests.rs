@@ -88,7 +88,7 @@ fn an_ollama_stream_gives_its_text_and_the_counts_of_its_last_record() {
         prefill_ns: None,
         tokens: Some(4),
         decode_ns: Some(2500),
-        cached_tokens: None,
+        ..ServerCounts::default()
     };
     assert_eq!(decoded.ending.counts, counts, "what the server leaves out stays unknown");
 }
@@ -105,6 +105,7 @@ fn a_chat_stream_gives_its_text_usage_and_timings() {
         prefill_ns: Some(1_500_000),
         tokens: Some(3),
         decode_ns: Some(20_250_000),
+        decode_tokens: Some(1), // its clock starts with the first token
         cached_tokens: Some(4),
         ..ServerCounts::default()
     };
@@ -338,5 +339,42 @@ fn error_bodies_of_all_shapes_give_the_servers_words() {
         ("", None),
     ] {
         assert_eq!(error_body(body.as_bytes()).as_deref(), message, "{body}");
+    }
+}
+
+/// Streams as servers send them, captured or written from their documentation, with what is in them.
+#[test]
+fn recorded_streams_give_what_lies_beside_them() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/streams");
+    for (file, api) in [
+        ("llamacpp-chat.sse", Api::OpenaiChat),
+        ("llamacpp-completion.sse", Api::OpenaiCompletions),
+        ("ollama-error-inband.ndjson", Api::Ollama),
+        ("ollama-generate.ndjson", Api::Ollama),
+        ("ollama-thinking.ndjson", Api::Ollama),
+        ("openai-vllm-chat.sse", Api::OpenaiChat),
+    ] {
+        let body = std::fs::read(folder.join(file)).unwrap();
+        let expected = folder.join(file).with_extension("expected.json");
+        let expected: Value = serde_json::from_slice(&std::fs::read(expected).unwrap()).unwrap();
+        for decoded in [decode(api, [&body[..]]), decode(api, body.chunks(1))] {
+            assert_eq!(decoded.error, None, "{file}");
+            let counts = &decoded.ending.counts;
+            let got = json!({
+                "text": texts(&decoded).concat(),
+                "chunks_with_text": texts(&decoded).iter().filter(|text| !text.is_empty()).count(),
+                "tokens": counts.tokens,
+                "prompt_tokens": counts.prompt_tokens,
+                "cached_tokens": counts.cached_tokens,
+                "finish_reason": decoded.ending.finish_reason,
+                "decode_ns": counts.decode_ns,
+                "prefill_ns": counts.prefill_ns,
+                "load_ns": counts.load_ns,
+                "total_ns": counts.total_ns,
+                "error": decoded.ending.error,
+                "outcome": expected["outcome"],
+            });
+            assert_eq!(got, expected, "{file}");
+        }
     }
 }

@@ -35,10 +35,7 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
             "client_tokens_per_s",
             span.zip(after_first).and_then(|(span, n)| ratio(n, seconds(span))),
         ),
-        (
-            "decode_tokens_per_s",
-            server.tokens.zip(server.decode_ns).and_then(|(n, ns)| ratio(n as f64, seconds(ns))),
-        ),
+        ("decode_tokens_per_s", decode_tokens_per_s(call)),
         ("prefill_tokens_per_s", prefill_tokens_per_s(call)),
         ("load_ms", server.load_ns.map(ms)),
         ("queue_ms", queue_ms(call)),
@@ -51,6 +48,13 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// By the server's clock; of a single token whose time is not counted there is no rate.
+fn decode_tokens_per_s(call: &CallRecord) -> Option<f64> {
+    let server = &call.server;
+    let tokens = server.decode_tokens.or(server.tokens).filter(|tokens| *tokens > 0)?;
+    ratio(tokens as f64, seconds(server.decode_ns?))
 }
 
 /// Times between consecutive chunks with text, milliseconds.

@@ -167,7 +167,7 @@ static CATALOGUE: [MetricInfo; 35] = [
     metric("client_tokens_per_s", CallAndRun, Both, "tok/s", Some(Higher),
         "(tokens − 1) ÷ (last − first)", "rate at which the client took the answer: the server's count over the client's clock"),
     metric("decode_tokens_per_s", CallAndRun, Server, "tok/s", Some(Higher),
-        "tokens ÷ decode duration (Ollama: eval_count ÷ eval_duration)", "rate of generation by the server's own clock"),
+        "tokens in the decode duration ÷ decode duration (Ollama: eval_count ÷ eval_duration; llama.cpp: (predicted_n − 1) ÷ predicted_ms, since its time starts with the first token)", "rate of generation by the server's own clock"),
     metric("prefill_tokens_per_s", CallAndRun, Server, "tok/s", Some(Higher),
         "(prompt tokens − cached tokens, where told) ÷ prefill duration", "rate of reading the prompt by the server's own clock"),
     metric("load_ms", CallAndRun, Server, "ms", Some(Lower),

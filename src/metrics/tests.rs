@@ -74,9 +74,10 @@ fn a_call_with_all_the_server_can_say() {
         prefill_ns: Some(20 * MS),
         tokens: Some(7),
         decode_ns: Some(70 * MS),
+        decode_tokens: None,
         cached_tokens: Some(10),
     };
-    let metrics = &alone(vec![one]).calls[0].metrics;
+    let metrics = &alone(vec![one.clone()]).calls[0].metrics;
     close(metrics, "ttft_ms", 50.0);
     close(metrics, "itl_ms", 20.0); // gaps 10, 20, 30
     close(metrics, "itl_p50_ms", 20.0);
@@ -89,6 +90,9 @@ fn a_call_with_all_the_server_can_say() {
     close(metrics, "chunks", 4.0);
     close(metrics, "client_tokens_per_s", 100.0); // 6 ÷ 0.06 s
     close(metrics, "decode_tokens_per_s", 100.0); // 7 ÷ 0.07 s
+    let mut llama_cpp = call("a", 1000, &[50, 60], 1120);
+    llama_cpp.server = ServerCounts { decode_tokens: Some(6), ..one.server.clone() };
+    close(&alone(vec![llama_cpp]).calls[0].metrics, "decode_tokens_per_s", 6.0 / 0.07);
     close(metrics, "prefill_tokens_per_s", 1000.0); // (30 − 10) ÷ 0.02 s
     close(metrics, "load_ms", 5.0);
     close(metrics, "queue_ms", 20.0); // 115 − 5 − 20 − 70

@@ -57,9 +57,25 @@ struct Said {
     tokens: u64,
     /// Times of the first and the last text.
     first_ns: Option<u64>,
+    /// Tokens in that chunk.
+    first_tokens: u64,
     last_ns: u64,
     /// All of it, when it is sent at the end.
     text: String,
+}
+
+impl Said {
+    /// From the first text to the last.
+    fn span_ns(&self) -> u64 {
+        self.first_ns.map_or(0, |first| self.last_ns.saturating_sub(first))
+    }
+
+    /// What the first chunk took to generate, taken from the pace of the others: the time that is told
+    /// as decoding then covers every token, and tokens over time is the rate of the schedule.
+    fn first_chunk_ns(&self) -> u64 {
+        let others = self.tokens - self.first_tokens;
+        (self.span_ns() * self.first_tokens).checked_div(others).unwrap_or(0)
+    }
 }
 
 impl Answer<'_> {
@@ -99,14 +115,15 @@ impl Answer<'_> {
         let said = self.speak(start_ns, own.min(limit), fault)?;
 
         let now_ns = monotonic_ns();
-        let first_ns = said.first_ns.unwrap_or(now_ns);
+        let prefilled_ns = said.first_ns.unwrap_or(now_ns).saturating_sub(start_ns);
+        let first_chunk_ns = said.first_chunk_ns().min(prefilled_ns);
         let end = End {
             tokens: said.tokens,
             limited: limit < own,
             total_ns: now_ns.saturating_sub(self.arrived_ns),
             load_ns: loading.own_ns,
-            prefill_ns: first_ns.saturating_sub(start_ns),
-            decode_ns: said.last_ns.saturating_sub(first_ns),
+            prefill_ns: prefilled_ns - first_chunk_ns,
+            decode_ns: said.span_ns() + first_chunk_ns,
         };
         let mut last = Vec::new();
         if self.call.stream {
@@ -168,7 +185,10 @@ impl Answer<'_> {
             } else {
                 due_ns
             };
-            said.first_ns.get_or_insert(said.last_ns);
+            if said.first_ns.is_none() {
+                said.first_ns = Some(said.last_ns);
+                said.first_tokens = tokens;
+            }
             said.tokens += tokens;
         }
         Ok(said)
