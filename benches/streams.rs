@@ -117,7 +117,7 @@ fn spec(streams: u32, url: &str, folder: &Path) -> Spec {
         timeout_ns: 60_000_000_000,
         read_buffer: None,
         throttle: None,
-        probes: ProbeSpec { chunks: true },
+        probes: ProbeSpec { chunks: true, ..ProbeSpec::default() },
         variant: BTreeMap::new(),
     }
 }

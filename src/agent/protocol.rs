@@ -22,6 +22,13 @@ pub const PROTOCOL: u32 = 1;
 pub const RECORD_FILE: &str = "agent.json";
 /// File of the chunk probe in the run's folder; its header is [`CHUNK_COLUMNS`].
 pub const CHUNK_FILE: &str = "chunk_metrics.csv";
+/// File of the loop-lag probe in the run's folder; its header is [`LOOP_LAG_COLUMNS`].
+pub const LOOP_LAG_FILE: &str = "loop_lag.csv";
+/// Columns of [`LOOP_LAG_FILE`], one row per wake-up of a task that sleeps `loop_lag_ns` in the
+/// agents' own event loop, from `ready` to the end of the last call.
+///
+/// `time_ns`: when it woke; `lag_ms`: how much later than it had asked for.
+pub const LOOP_LAG_COLUMNS: [&str; 2] = ["time_ns", "lag_ms"];
 /// Folder of the answers in the run's folder; one `<agent>-<call>.txt` per call.
 pub const RESPONSES_DIR: &str = "responses";
 
@@ -112,6 +119,13 @@ pub struct ProbeSpec {
     /// Write [`CHUNK_FILE`].
     #[serde(default)]
     pub chunks: bool,
+    /// Sleep of the loop-lag probe, nanoseconds; write [`LOOP_LAG_FILE`]. Absent: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loop_lag_ns: Option<u64>,
+    /// The idle control: this long, nanoseconds, the process only runs its probes, after `ready` and
+    /// before its first call. Absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ns: Option<u64>,
 }
 
 /// One line of standard output. Unknown further fields are ignored, unknown events are an error.
@@ -167,6 +181,20 @@ pub struct AgentRecord {
     pub clock: ClockPair,
     /// Every call that was started, warm-up included, in the order of their starts.
     pub calls: Vec<CallRecord>,
+    /// The idle control, when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Window>,
+    /// What each probe cost the process by its own measure, nanoseconds of CPU time or, where that
+    /// cannot be told, of the loop's time; by the probe's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub probe_cost_ns: BTreeMap<String, u64>,
+}
+
+/// A stretch of time, monotonic nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    pub start_ns: u64,
+    pub end_ns: u64,
 }
 
 /// The implementation that made the calls.

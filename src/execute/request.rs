@@ -24,6 +24,9 @@ pub struct Request<'a> {
     pub paced: &'a BTreeMap<String, String>,
 }
 
+/// Length of the idle control.
+const IDLE_NS: u64 = 1_000_000_000;
+
 impl Request<'_> {
     /// The spec as the agent gets it. It holds names of environment variables, never keys.
     #[must_use]
@@ -37,10 +40,14 @@ impl Request<'_> {
                 .zip(&cell.agents)
                 .map(|(index, agent)| self.agent(index, agent))
                 .collect(),
-            timeout_ns: u64::try_from(cell.timeout.as_nanos()).unwrap_or(u64::MAX),
+            timeout_ns: nanoseconds(cell.timeout),
             read_buffer: cell.read_buffer,
             throttle: cell.throttle,
-            probes: ProbeSpec { chunks: cell.probes.chunks },
+            probes: ProbeSpec {
+                chunks: cell.probes.chunks,
+                loop_lag_ns: cell.probes.loop_lag.map(nanoseconds),
+                idle_ns: cell.idle.then_some(IDLE_NS),
+            },
             variant: cell.variant.clone(),
         }
     }
@@ -83,4 +90,8 @@ impl Request<'_> {
         };
         CallSpec { prompt, warmup: call < self.cell.warmup }
     }
+}
+
+fn nanoseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

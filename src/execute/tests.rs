@@ -35,6 +35,7 @@ fn cell() -> CellSpec {
         throttle: None,
         warmup: 2,
         probes: Probes::default(),
+        idle: false,
         vary_prompt: true,
         vary_seed: false,
         timeout: Duration::from_secs(1),

@@ -40,6 +40,8 @@ fn record(calls: Vec<CallRecord>) -> AgentRecord {
         },
         clock: ClockPair { monotonic_ns: 0, utc: "2025-01-01T00:00:00.000Z".into() },
         calls,
+        idle: None,
+        probe_cost_ns: BTreeMap::default(),
     }
 }
 

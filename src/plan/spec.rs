@@ -30,6 +30,8 @@ pub struct CellSpec {
     pub throttle: Option<f64>,
     pub warmup: u32,
     pub probes: Probes,
+    /// Run the idle control before the calls.
+    pub idle: bool,
     pub vary_prompt: bool,
     pub vary_seed: bool,
     pub timeout: Duration,
@@ -77,6 +79,7 @@ pub(super) fn spec(
         throttle: resolved.throttle,
         warmup: settings.warmup,
         probes: experiment.probes.clone(),
+        idle: experiment.controls.contains(&Control::Idle),
         vary_prompt: settings.vary_prompt,
         vary_seed: settings.vary_seed,
         timeout: settings.timeout,

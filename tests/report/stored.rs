@@ -194,6 +194,8 @@ fn record(cell: u64, repeat: u64) -> AgentRecord {
             made("collector", 1, 50, 11),
             made("insight", 1, 52, 6),
         ],
+        idle: None,
+        probe_cost_ns: BTreeMap::new(),
     }
 }
 

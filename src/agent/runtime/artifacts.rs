@@ -30,7 +30,14 @@ pub(super) fn write(
         write_file(&spec.artifacts.join(CHUNK_FILE), chunk_table(&calls).as_bytes())?;
     }
     let calls = calls.into_iter().map(|call| call.record).collect();
-    let record = AgentRecord { protocol: PROTOCOL, runtime, clock, calls };
+    let record = AgentRecord {
+        protocol: PROTOCOL,
+        runtime,
+        clock,
+        calls,
+        idle: None,
+        probe_cost_ns: std::collections::BTreeMap::new(),
+    };
     let path = spec.artifacts.join(RECORD_FILE);
     let json = serde_json::to_vec(&record).map_err(|error| RuntimeError::Artifact {
         path: path.clone(),
