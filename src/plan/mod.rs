@@ -171,9 +171,14 @@ impl Plan {
     pub fn name(&self, cell: u32) -> String {
         let (index, row) = self.home(cell);
         let experiment = &self.study.experiments[index];
-        let levels: Vec<(&str, &Level)> = self.matrices[index].levels(row).collect();
+        let matrix = &self.matrices[index];
+        let levels: Vec<(&str, &Level, bool)> = matrix
+            .levels(row)
+            .zip(&matrix.axes)
+            .map(|((name, level), (_, levels))| (name, level, levels.len() > 1))
+            .collect();
         let value = |factor: &str| {
-            let own = levels.iter().find(|(name, _)| *name == factor).map(|(_, level)| *level);
+            let own = levels.iter().find(|(name, ..)| *name == factor).map(|(_, level, _)| *level);
             own.or_else(|| experiment.fixed.get(factor)).map_or_else(
                 || self.set_option(cell, factor).unwrap_or_else(|| "default".to_owned()),
                 |level| factor::show(factor, level),
