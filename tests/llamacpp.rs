@@ -168,7 +168,9 @@ fn check_run(folder: &Path) {
     let endpoints = &run.evidence.endpoints;
     for (name, model) in [("collector", "gemma-3-270m"), ("insight", "smollm2-135m")] {
         assert_eq!(endpoints[name].server.as_deref(), Some("llama.cpp"));
-        assert!(endpoints[name].models.contains_key(model), "{endpoints:?}");
+        let known = &endpoints[name].models[model];
+        assert!(known.digest.as_ref().is_some_and(|digest| digest.len() == 71), "{known:?}");
+        assert!(known.quantization.as_ref().is_some_and(|quant| quant.contains("Q4")), "{known:?}");
     }
     let answer = String::from_utf8(read("responses/insight-1.txt")).unwrap();
     assert!(!answer.trim().is_empty());
