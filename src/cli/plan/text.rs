@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use super::{CellView, ExperimentView, Overview};
 
-/// Cells of an experiment that are listed without `--all`.
-const LISTED: usize = 40;
-
-pub(super) fn overview(plan: &Overview, all: bool) -> String {
+pub(super) fn overview(plan: &Overview) -> String {
     let mut text = String::new();
     let left = plan.runs - plan.done;
     let _ = writeln!(
@@ -26,7 +23,7 @@ pub(super) fn overview(plan: &Overview, all: bool) -> String {
         },
     );
     for experiment in &plan.experiments {
-        self::experiment(&mut text, experiment, all);
+        self::experiment(&mut text, experiment);
     }
     text.push('\n');
     if left > 0 {
@@ -50,7 +47,7 @@ pub(super) fn overview(plan: &Overview, all: bool) -> String {
     text
 }
 
-fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
+fn experiment(text: &mut String, experiment: &ExperimentView) {
     let _ = write!(text, "\nexperiment {}", experiment.name);
     if let Some(title) = &experiment.title {
         let _ = write!(text, ": {title}");
@@ -69,8 +66,7 @@ fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
         );
     }
     let columns: Vec<&str> = experiment.factors.iter().map(|factor| factor.name.as_str()).collect();
-    let shown = if all { experiment.cells.len() } else { experiment.cells.len().min(LISTED) };
-    let cells = &experiment.cells[..shown];
+    let cells = &experiment.cells;
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -93,8 +89,9 @@ fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
         text.push_str(&remarks(cell));
         trim_end(text);
     }
-    if experiment.cells.len() > shown {
-        let _ = writeln!(text, "  … and {} more cells (--all)", experiment.cells.len() - shown);
+    let further = experiment.cell_count - cells.len();
+    if further > 0 {
+        let _ = writeln!(text, "  … and {further} more cells (--all)");
     }
 }
 
