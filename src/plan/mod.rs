@@ -240,6 +240,7 @@ impl Plan {
     }
 
     /// Cells of an experiment with their levels, in the order of its matrix; merged cells recur.
+    #[must_use]
     pub fn experiment_rows(
         &self,
         experiment: usize,
