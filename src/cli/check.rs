@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> CommandResult {
             }
             Err(Checked::Problems(errors)) if args.json => documents.push(document(&errors)),
             Err(Checked::Problems(errors)) => {
-                failures.push(Failure::diagnostic(exit::INVALID_MANIFEST, errors));
+                failures.push(Failure::manifest(errors));
             }
             Err(Checked::Failure(failure)) => return Err(failure),
         }
@@ -69,7 +69,7 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
     let load = |profile: Option<&str>| {
         manifest::load(&args.manifest, profile).map_err(|error| match error {
             LoadError::Invalid(errors) => Checked::Problems(errors),
-            other => Checked::Failure(Failure::diagnostic(exit::USAGE, other)),
+            other => Checked::Failure(Failure::load(other)),
         })
     };
     let study = load(args.profile.as_deref())?;

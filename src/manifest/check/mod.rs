@@ -25,6 +25,7 @@ use super::problem::{Problem, Problems};
 use super::source::{At, Source};
 use super::study::{Defaults, Endpoint, Options, Study};
 use super::written::{self, Manifest, Settings};
+pub use names::{NAME_HELP, is_name};
 pub use settings::{PatternPart, pattern};
 
 /// The grammar's version that this program reads.
