@@ -39,7 +39,8 @@ pub(super) fn name(
             .map(|part| match part {
                 Ok(text) => text,
                 Err((factor, true)) => slug(&value(&factor)),
-                Err((factor, false)) => value(&factor),
+                // A slash in a level is no folder; one in the pattern is.
+                Err((factor, false)) => value(&factor).replace('/', "_"),
             })
             .collect(),
         None => own_name(&value("runtime"), levels),

@@ -53,8 +53,9 @@ impl Link {
         if let Some(mut connection) = self.connection.take() {
             match connection.send(request.clone()).await {
                 Ok(response) => return Ok((self.connection.insert(connection), response)),
-                // The server closed it at this very moment, before it answered anything.
-                Err(_) if connection.meter().bytes() == 0 => {}
+                // The server closed it at this very moment, before the request was written. One that
+                // was written is never sent again: the server may have begun to work on it.
+                Err(error) if error.is_canceled() => {}
                 Err(error) => return Err(before_answer(&error.into())),
             }
         }

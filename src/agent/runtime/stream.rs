@@ -16,7 +16,10 @@ use crate::os;
 /// ended can be kept; the answer does not depend on it.
 const BODY_END: Duration = Duration::from_millis(200);
 /// Longest answer that is kept, bytes of text.
-const TEXT_LIMIT: usize = 256 * 1024 * 1024;
+const TEXT_LIMIT: usize = 64 * 1024 * 1024;
+/// Most chunks that one answer may have: more than a context holds tokens, and a bound for what a
+/// server that never ends costs in memory and on disk.
+const CHUNK_LIMIT: u64 = 1_000_000;
 
 /// How a call ended.
 pub(super) struct End {
@@ -72,6 +75,12 @@ pub(super) async fn stream(
         }
         if ending.complete || (closed && decoder.complete_at_close()) {
             let keep = closed || body_ends(connection, body).await;
+            if !taker.has_text() && decoder.ending().counts.tokens.is_none_or(|tokens| tokens == 0)
+            {
+                let reason = decoder.ending().finish_reason.as_deref().unwrap_or("none");
+                let message = format!("the answer has neither text nor tokens (reason: {reason})");
+                return End::failed(Outcome::Malformed, message);
+            }
             let limited = decoder.ending().finish_reason.as_deref() == Some("length");
             let outcome = if limited { Outcome::Length } else { Outcome::Ok };
             return End { outcome, error: None, keep };
@@ -91,8 +100,10 @@ async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, read: Read) -> R
         let Some(chunk) = decoder.next_chunk().map_err(malformed)? else { return Ok(()) };
         let parse_ns = if taker.probes() { os::monotonic_ns() - before_ns } else { 0 };
         taker.take(chunk, read, parse_ns).await;
-        if taker.text_bytes() > TEXT_LIMIT {
-            let reason = format!("the answer is longer than {TEXT_LIMIT} bytes");
+        if taker.text_bytes() > TEXT_LIMIT || taker.chunks() > CHUNK_LIMIT {
+            let reason = format!(
+                "the answer is longer than {TEXT_LIMIT} bytes of text or {CHUNK_LIMIT} chunks"
+            );
             return Err(End::failed(Outcome::Malformed, reason));
         }
     }

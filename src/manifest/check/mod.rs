@@ -50,7 +50,10 @@ pub(super) fn check(
             }
         },
     };
-    let dir = source.path.parent().unwrap_or(Path::new("")).to_owned();
+    let dir = match source.path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => Path::new(".").to_owned(),
+    };
     let mut problems = Problems::after(&source, structure);
 
     if written.schema != SCHEMA {
