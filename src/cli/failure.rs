@@ -18,7 +18,10 @@ pub struct Failure {
 impl Failure {
     /// From a plain message; `help` says what to do.
     pub fn new(code: u8, message: impl fmt::Display, help: Option<&str>) -> Self {
-        let mut diagnostic = miette::MietteDiagnostic::new(message.to_string());
+        // Words of servers may be in it: what could steer a terminal is taken out.
+        let harmless = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+        let message: String = message.to_string().chars().map(harmless).collect();
+        let mut diagnostic = miette::MietteDiagnostic::new(message);
         diagnostic.help = help.map(str::to_owned);
         Self { code, reports: vec![diagnostic.into()] }
     }

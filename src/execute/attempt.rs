@@ -120,7 +120,7 @@ pub fn attempt(
 /// The empty folder that the artifacts go into, absolute.
 fn prepare(task: &Task<'_>) -> Result<PathBuf, StoreError> {
     let partial = partial_folder(task.folder, task.repeat);
-    fs::create_dir_all(task.folder)
+    os::disk::create_folders(task.folder)
         .and_then(|()| fs::create_dir(&partial))
         .and_then(|()| std::path::absolute(&partial))
         .map_err(|source| StoreError::Io { action: "create", path: partial, source })

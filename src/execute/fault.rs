@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
+use crate::store::failed::CANCELLED;
 
 /// Why an attempt gave no run.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
                 Outcome::ConnectError => "connect",

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::super::count;
 use super::{CellView, ExperimentView, Overview};
 
 pub(super) fn overview(plan: &Overview) -> String {
@@ -10,10 +11,10 @@ pub(super) fn overview(plan: &Overview) -> String {
     let left = plan.runs - plan.done;
     let _ = writeln!(
         text,
-        "{}: {} cells, {} runs: {} done, {left} to do{}{}",
+        "{}: {}, {}: {} done, {left} to do{}{}",
         plan.study,
-        plan.cells,
-        plan.runs,
+        count(plan.cells as u64, "cell"),
+        count(plan.runs, "run"),
         plan.done,
         if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
         if plan.not_built > 0 {
@@ -22,7 +23,8 @@ pub(super) fn overview(plan: &Overview) -> String {
             String::new()
         },
     );
-    for experiment in &plan.experiments {
+    // A filter may leave nothing of an experiment.
+    for experiment in plan.experiments.iter().filter(|experiment| experiment.cell_count > 0) {
         self::experiment(&mut text, experiment);
     }
     text.push('\n');
@@ -52,7 +54,12 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
     if let Some(title) = &experiment.title {
         let _ = write!(text, ": {title}");
     }
-    let _ = writeln!(text, "\n  {} repeats, {} order", experiment.repeats, experiment.order);
+    let _ = writeln!(
+        text,
+        "\n  {}, {} order",
+        count(experiment.repeats.into(), "repeat"),
+        experiment.order
+    );
     for (name, level) in &experiment.fixed {
         let _ = writeln!(text, "  {name}: {level}");
     }
