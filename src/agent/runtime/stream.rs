@@ -12,8 +12,8 @@ use crate::agent::protocol::Outcome;
 use crate::endpoint::{Connection, ConnectionError, DecodeError, Decoder};
 use crate::os;
 
-/// How long the end of a body is waited for once the answer is whole. A connection whose body has
-/// ended can be kept; the answer does not depend on it.
+/// How long the end of a body is waited for once the answer is whole, so that a server sees its answer
+/// taken and its last bytes are counted.
 const BODY_END: Duration = Duration::from_millis(200);
 /// Longest answer that is kept, bytes of text.
 const TEXT_LIMIT: usize = 64 * 1024 * 1024;
@@ -25,13 +25,11 @@ const CHUNK_LIMIT: u64 = 1_000_000;
 pub(super) struct End {
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
-    /// The connection is at the start of the next answer.
-    pub(super) keep: bool,
 }
 
 impl End {
     pub(super) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
-        Self { outcome, error: Some(error.into()), keep: false }
+        Self { outcome, error: Some(error.into()) }
     }
 }
 
@@ -74,7 +72,6 @@ pub(super) async fn stream(
             return End::failed(Outcome::InBandError, error.as_str());
         }
         if ending.complete || (closed && decoder.complete_at_close()) {
-            let keep = closed || body_ends(connection, body).await;
             if !taker.has_text() && decoder.ending().counts.tokens.is_none_or(|tokens| tokens == 0)
             {
                 let reason = decoder.ending().finish_reason.as_deref().unwrap_or("none");
@@ -83,7 +80,11 @@ pub(super) async fn stream(
             }
             let limited = decoder.ending().finish_reason.as_deref() == Some("length");
             let outcome = if limited { Outcome::Length } else { Outcome::Ok };
-            return End { outcome, error: None, keep };
+            if !closed {
+                let rest = async { while let Some(Ok(_)) = connection.next(body).await {} };
+                let _ = tokio::time::timeout(BODY_END, rest).await;
+            }
+            return End { outcome, error: None };
         }
         if closed {
             let reason = "the stream ended without the server's last record";
@@ -107,20 +108,6 @@ async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, read: Read) -> R
             return Err(End::failed(Outcome::Malformed, reason));
         }
     }
-}
-
-/// Whether the body ends soon after its answer is whole.
-async fn body_ends(connection: &mut Connection, body: &mut Incoming) -> bool {
-    let rest = async {
-        loop {
-            match connection.next(body).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) => return false,
-                None => return true,
-            }
-        }
-    };
-    tokio::time::timeout(BODY_END, rest).await.unwrap_or(false)
 }
 
 /// A body that did not end as HTTP wants: cut, unless its framing makes no sense.
