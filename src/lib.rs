@@ -1,11 +1,15 @@
 //! `runner`: a declarative experiment runner for LLM inference research.
 //!
-//! The house follows the data, from left to right; what stands left knows nothing of what stands
-//! right of it:
+//! The house follows the data, from left to right:
 //!
 //! ```text
-//! manifest → plan → execute (agent, endpoint, simulator, probe) → store → metrics → stats → report
+//! manifest → plan → agent, endpoint, simulator → execute → report
+//!                   store ← metrics ← stats
 //! ```
+//!
+//! `manifest` and `plan` know nothing of running or storing (`plan` knows the names of wire
+//! protocols). `store`, `metrics` and `stats` know nothing of plans or of execution: `execute` fills
+//! the store with what `metrics` computes, `report` reads it. Nothing but `cli` knows everything.
 //!
 //! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
 //! - [`plan`]: factors, matrix algebra, cells, identity, run order. Pure: touches no server and no store.

@@ -222,7 +222,7 @@ pub struct CallRecord {
     /// From 0, counting warm-up calls.
     pub call: u32,
     pub warmup: bool,
-    /// Right before connecting (or before writing the request on a kept connection).
+    /// Right before connecting; each call opens a connection of its own.
     pub start_ns: u64,
     /// The response's status line and headers were read.
     #[serde(default)]

@@ -1,9 +1,11 @@
 //! `runner check`: is the manifest right?
 
-use super::{CommandResult, Failure, StudyArgs, exit};
-use crate::manifest::LoadError;
-use crate::manifest::ManifestErrors;
-use crate::manifest::{self};
+use serde_json::Value;
+
+use super::{CommandResult, Failure, StudyArgs, count, exit, report};
+use crate::manifest::nearest::nearest;
+use crate::manifest::{self, LoadError, ManifestErrors, Study};
+use crate::metrics;
 use crate::plan::{Filters, Plan};
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +44,7 @@ pub fn run(args: &Args) -> CommandResult {
             }
             Err(Checked::Problems(errors)) if args.json => documents.push(document(&errors)),
             Err(Checked::Problems(errors)) => {
-                failures.push(Failure::diagnostic(exit::INVALID_MANIFEST, errors));
+                failures.push(Failure::manifest(errors));
             }
             Err(Checked::Failure(failure)) => return Err(failure),
         }
@@ -69,7 +71,7 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
     let load = |profile: Option<&str>| {
         manifest::load(&args.manifest, profile).map_err(|error| match error {
             LoadError::Invalid(errors) => Checked::Problems(errors),
-            other => Checked::Failure(Failure::diagnostic(exit::USAGE, other)),
+            other => Checked::Failure(Failure::load(other)),
         })
     };
     let study = load(args.profile.as_deref())?;
@@ -81,18 +83,58 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
     for profile in profiles {
         let study = load(profile.as_deref())?;
         let name = study.results_name();
-        let warnings = study.warnings.clone();
+        report::template(None, &study).map_err(Checked::Failure)?;
+        let mut warnings = study.warnings.clone();
+        warnings.extend(unknown_metrics(&study));
         let plan = Plan::new(study, &Filters::default()).map_err(Checked::Problems)?;
         lines.push(format!(
-            "{}: {name}: {} experiments, {} cells, {} runs",
+            "{}: {name}: {}, {}, {}",
             args.manifest.display(),
-            plan.study().experiments.len(),
-            plan.cells(),
-            plan.runs()
+            count(plan.study().experiments.len() as u64, "experiment"),
+            count(plan.cells() as u64, "cell"),
+            count(plan.runs(), "run")
         ));
         lines.extend(warnings.into_iter().map(|warning| format!("  warning: {warning}")));
     }
     Ok(lines)
+}
+
+/// Metrics that hypotheses name and this version does not compute: a later one may, or it is a typo.
+fn unknown_metrics(study: &Study) -> Vec<String> {
+    fn names<'c>(criterion: &'c Value, found: &mut Vec<&'c str>) {
+        match criterion {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match value {
+                        Value::String(name) if ["metric", "x", "y"].contains(&key.as_str()) => {
+                            found.push(name);
+                        }
+                        other => names(other, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+            _ => {}
+        }
+    }
+    let mut warnings = Vec::new();
+    for experiment in &study.experiments {
+        for hypothesis in &experiment.hypotheses {
+            let mut used = Vec::new();
+            names(&hypothesis.criterion, &mut used);
+            for name in used.into_iter().filter(|name| metrics::info(name).is_none()) {
+                let known = metrics::catalogue().iter().map(|info| info.name);
+                let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+                warnings.push(format!(
+                    "experiment `{}`, hypothesis `{}`: this version computes no metric `{name}`{}",
+                    experiment.name,
+                    hypothesis.name,
+                    hint.unwrap_or_default()
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 fn document(errors: &ManifestErrors) -> serde_json::Value {

@@ -2,12 +2,17 @@
 
 use clap::CommandFactory;
 
+use super::{CommandResult, exit};
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     shell: clap_complete::Shell,
 }
 
-pub fn run(args: &Args) {
+pub fn run(args: &Args) -> CommandResult {
     let mut command = super::Cli::command();
-    clap_complete::generate(args.shell, &mut command, "runner", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "runner", &mut script);
+    super::report::print(&script)?;
+    Ok(exit::DONE)
 }

@@ -38,6 +38,10 @@ struct StaleArgs {
 
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
+    if args.report {
+        // A report that cannot be rendered is better known before the runs than after them.
+        report::template(None, plan.study())?;
+    }
     let program = std::env::current_exe()
         .map_err(|error| Failure::error(exit::INTERNAL, ExecError::Program(error)))?;
     let settings = Settings {

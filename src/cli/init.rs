@@ -19,10 +19,11 @@ pub struct Args {
 
 pub fn run(args: &Args) -> CommandResult {
     let path = args.dir.join(format!("{}.toml", args.name));
-    let text = STARTER.replace("NAME", &args.name);
-    if let Err(error) = crate::manifest::parse(&path, &text, None) {
-        return Err(Failure::diagnostic(exit::USAGE, error));
+    if !crate::manifest::is_name(&args.name) {
+        let message = format!("{:?} cannot be the name of a study", args.name);
+        return Err(Failure::new(exit::USAGE, message, Some(crate::manifest::NAME_HELP)));
     }
+    let text = STARTER.replace("NAME", &args.name);
     if path.exists() {
         let help = "choose another name, or remove the file first";
         let message = format!("{} exists already", path.display());

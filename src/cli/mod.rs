@@ -49,6 +49,12 @@ struct Cli {
     command: Command,
 }
 
+/// `1 cell`, `2 cells`.
+fn count(number: u64, thing: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{s}")
+}
+
 /// In the order of a researcher's day.
 #[derive(Subcommand)]
 enum Command {
@@ -94,10 +100,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::Completions(args) => {
-            completions::run(args);
-            Ok(exit::DONE)
-        }
+        Command::Completions(args) => completions::run(args),
         Command::Agent(args) => agent::run(args),
     };
     match result {

@@ -15,6 +15,9 @@ use crate::manifest::factor;
 use crate::plan::{Plan, RunKey};
 use crate::store::{Store, StoreError};
 
+/// Cells of an experiment that are listed without `--all`.
+const LISTED: usize = 40;
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -63,6 +66,8 @@ struct ExperimentView {
     factors: Vec<FactorView>,
     fixed: BTreeMap<String, String>,
     repeats: u32,
+    /// How many cells there are; `cells` may hold the first of them only.
+    cell_count: usize,
     cells: Vec<CellView>,
 }
 
@@ -94,12 +99,13 @@ pub fn run(args: &Args) -> CommandResult {
         report::print(text.as_bytes())?;
         return Ok(exit::DONE);
     }
-    let overview = overview(&plan, &store, args.preflight);
+    let listed = if args.all || args.json { usize::MAX } else { LISTED };
+    let overview = overview(&plan, &store, listed, args.preflight);
     let text = if args.json {
         let json = serde_json::to_string_pretty(&overview);
         json.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n"
     } else {
-        text::overview(&overview, args.all)
+        text::overview(&overview)
     };
     report::print(text.as_bytes())?;
     let doomed = overview.preflight.is_some_and(|findings| !findings.is_empty());
@@ -111,7 +117,8 @@ fn open(args: &StudyArgs, plan: &Plan) -> Result<Store, Failure> {
         .map_err(|error: StoreError| Failure::error(exit::INTERNAL, error))
 }
 
-fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
+/// At most `listed` cells of each experiment are looked at one by one.
+fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overview {
     let study = plan.study();
     let stale = ahead::stale(plan, store);
     let ids: Vec<String> = (0..).take(plan.cells()).map(|cell| plan.id(cell).hex()).collect();
@@ -121,7 +128,7 @@ fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
     let mut not_built = 0;
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
         let rows = plan.experiment_rows(index);
-        let cells = rows.map(|(cell, levels)| {
+        let cells = rows.take(listed).map(|(cell, levels)| {
             let repeats = plan.repeats(cell);
             let stale = stale.range(RunKey { cell, repeat: 0 }..=RunKey { cell, repeat: u32::MAX });
             let done = store.runs(&ids[cell as usize]).range(..=repeats).count();
@@ -153,12 +160,13 @@ fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
                 .map(|(name, level)| (name.clone(), factor::show(name, level)))
                 .collect(),
             repeats: experiment.settings.repeats,
+            cell_count: plan.experiment_rows(index).len(),
             cells: cells.collect(),
         }
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
     for run in &left {
-        not_built += u64::from(!plan.not_built(run.cell).is_empty());
+        not_built += u64::from(!plan.is_built(run.cell));
     }
     Overview {
         study: study.results_name(),
@@ -184,7 +192,7 @@ fn estimate(plan: &Plan, store: &Store, ids: &[String], left: &[RunKey]) -> Opti
     let overall = mean(&times.concat())?;
     let seconds: f64 = left
         .iter()
-        .filter(|run| plan.not_built(run.cell).is_empty())
+        .filter(|run| plan.is_built(run.cell))
         .map(|run| mean(&times[run.cell as usize]).unwrap_or(overall))
         .sum();
     Duration::try_from_secs_f64(seconds).ok()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CommandResult, Failure, StudyArgs, exit};
+use crate::manifest::Study;
 use crate::plan::Plan;
 use crate::report::{self, Data, Missing, RenderError, Stale, Template};
 use crate::store::{Store, digest};
@@ -31,7 +32,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
-    let template = template(args.template.as_deref(), &plan)?;
+    let template = template(args.template.as_deref(), plan.study())?;
     let (data, store) = load(&args.study, &plan)?;
     let data = Arc::new(data);
     let text = report::study(&data, &template, args.partial)
@@ -79,8 +80,7 @@ pub fn print(text: &[u8]) -> Result<(), Failure> {
 }
 
 /// `--template`, or what the manifest names: a file beside it, or one in the binary.
-fn template(file: Option<&Path>, plan: &Plan) -> Result<Template, Failure> {
-    let study = plan.study();
+pub fn template(file: Option<&Path>, study: &Study) -> Result<Template, Failure> {
     if let Some(file) = file {
         return read_template(file);
     }

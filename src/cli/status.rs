@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, exit};
+use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::plan::Plan;
 use crate::store::{Holder, Store, failed, holder};
 
@@ -58,16 +57,14 @@ pub fn run(args: &Args) -> CommandResult {
     } else {
         table(&status)
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    report::print(text.as_bytes())?;
     Ok(exit::DONE)
 }
 
 fn status(plan: &Plan, store: &Store) -> Status {
     let mut failures: HashMap<(String, u32), u32> = HashMap::new();
     for (_, failure) in failed::all(store.layout()) {
-        if let Some(cell) = failure.cell {
+        if let Some(cell) = failure.cell.filter(|_| failure.cause != failed::CANCELLED) {
             *failures.entry((cell, failure.repeat)).or_default() += 1;
         }
     }

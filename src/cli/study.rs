@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, exit};
-use crate::manifest::{self, LoadError, Study};
+use crate::manifest::{self, Study};
 use crate::plan::{Filters, Plan};
 
 /// Shared by all commands that take a manifest.
@@ -26,13 +26,7 @@ pub struct StudyArgs {
 impl StudyArgs {
     /// Loads and checks the manifest and applies the profile.
     pub fn study(&self) -> Result<Study, Failure> {
-        manifest::load(&self.manifest, self.profile.as_deref()).map_err(|error| {
-            let code = match &error {
-                LoadError::Read { .. } | LoadError::UnknownProfile { .. } => exit::USAGE,
-                LoadError::Invalid(_) => exit::INVALID_MANIFEST,
-            };
-            Failure::diagnostic(code, error)
-        })
+        manifest::load(&self.manifest, self.profile.as_deref()).map_err(Failure::load)
     }
 
     /// Loads the study, plans it and applies the filters.
@@ -40,8 +34,7 @@ impl StudyArgs {
         let study = self.study()?;
         let filters = Filters::parse(&self.filters, &study)
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
-        let plan = Plan::new(study, &filters)
-            .map_err(|errors| Failure::diagnostic(exit::INVALID_MANIFEST, errors))?;
+        let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;
         if plan.cells() == 0 {
             let message = format!("no cell matches --filter {}", self.filters.join(" --filter "));
             return Err(Failure::new(exit::USAGE, message, None));

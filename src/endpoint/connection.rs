@@ -6,7 +6,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::{future, io};
 
 use bytes::Bytes;
@@ -110,16 +110,6 @@ impl Connection {
                 Err(error) => return Some(Err(error)),
             }
         }
-    }
-
-    /// Whether the next request can go over this connection, as far as can be known before.
-    pub async fn is_reusable(&mut self) -> bool {
-        future::poll_fn(|cx| {
-            drive(&mut self.driver, &mut self.ended, cx);
-            let ready = matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
-            Poll::Ready(ready && !self.ended)
-        })
-        .await
     }
 }
 

@@ -125,12 +125,13 @@ impl Questions<'_> {
         let list = self.first(&format!("{base}/models")).await?;
         let props = self.get(&format!("{root}/props")).await.unwrap_or_default();
         let version = self.get(&format!("{root}/version")).await.unwrap_or_default();
-        let build = text(&props, "build_info");
+        // What a build without its history calls itself says nothing.
+        let build = text(&props, "build_info").filter(|build| build != "b0-unknown");
         let owner = text(&list["data"][0], "owned_by");
         let server = match owner.as_deref() {
             Some("llamacpp") => Some("llama.cpp"),
             Some(name @ ("vllm" | "sglang")) => Some(name),
-            _ if build.is_some() => Some("llama.cpp"),
+            _ if props["build_info"].is_string() => Some("llama.cpp"),
             _ => None,
         };
         let mut facts = ServerFacts {
@@ -139,23 +140,25 @@ impl Questions<'_> {
             models: BTreeMap::new(),
         };
         for model in models {
-            let mut entry = listed(&list["data"], "id", |id| id == model);
-            if server == Some("llama.cpp") {
-                // It serves its one model under whatever name is asked for.
-                entry = entry.or_else(|| list["data"].get(0));
-            } else if entry.is_none() && list["data"].is_array() {
+            // llama.cpp answers to any name with the one model it holds: a wrong name would be
+            // measured without a word.
+            let entry = listed(&list["data"], "id", |id| id == model)
+                .or_else(|| alias(&list["data"], model));
+            if entry.is_none() && list["data"].is_array() {
                 return Err(self.missing(model, &list["data"], "id"));
             }
             let entry = entry.unwrap_or(&Value::Null);
             let file = text(&props, "model_path").or_else(|| text(entry, "root"));
             let about = ModelFacts {
-                context_length: entry["max_model_len"]
-                    .as_u64()
-                    .or_else(|| entry["meta"]["n_ctx_train"].as_u64()),
+                digest: tag(entry, "sha256:").map(|digest| format!("sha256:{digest}")),
+                quantization: text(&entry["meta"], "ftype").or_else(|| text(&props, "model_ftype")),
+                context_length: ["/max_model_len", "/meta/n_ctx", "/meta/n_ctx_train"]
+                    .iter()
+                    .find_map(|key| entry.pointer(key)?.as_u64()),
                 parameter_size: entry["meta"]["n_params"].as_u64().map(|count| count.to_string()),
                 file: file.and_then(|path| path.rsplit(['/', '\\']).next().map(str::to_owned)),
-                ..ModelFacts::default()
             };
+            facts.version = facts.version.take().or_else(|| tag(entry, "engine:"));
             facts.models.insert(model.clone(), about);
         }
         Ok(facts)
@@ -236,6 +239,20 @@ impl Questions<'_> {
 /// The entry of a server's list whose `key` is the name that is looked for.
 fn listed<'a>(list: &'a Value, key: &str, is_it: impl Fn(&str) -> bool) -> Option<&'a Value> {
     list.as_array()?.iter().find(|entry| entry[key].as_str().is_some_and(&is_it))
+}
+
+/// The entry that another of its names is looked for by.
+fn alias<'a>(list: &'a Value, name: &str) -> Option<&'a Value> {
+    let has_alias = |entry: &&Value| {
+        entry["aliases"].as_array().is_some_and(|all| all.iter().any(|alias| alias == name))
+    };
+    list.as_array()?.iter().find(has_alias)
+}
+
+/// What follows `key` in the free-text tags that a llama.cpp server was started with.
+fn tag(entry: &Value, key: &str) -> Option<String> {
+    let tags = entry["tags"].as_array()?;
+    tags.iter().find_map(|tag| tag.as_str()?.strip_prefix(key)).map(str::to_owned)
 }
 
 /// Ollama lists `gemma3:latest` for `gemma3`.

@@ -52,13 +52,6 @@ impl Meter {
         self.largest.load(Relaxed)
     }
 
-    /// Starts again from nothing, for the next call on a kept connection.
-    pub fn reset(&self) {
-        for counter in [&self.last_read_ns, &self.bytes, &self.reads, &self.largest] {
-            counter.store(0, Relaxed);
-        }
-    }
-
     fn note(&self, time_ns: u64, bytes: usize) {
         let bytes = bytes as u64;
         self.last_read_ns.store(time_ns, Relaxed);

@@ -21,6 +21,7 @@ pub fn check(folder: &Path, spec: &Spec) -> Result<AgentRecord, AttemptFault> {
             call: call.call,
             warmup: call.warmup,
             outcome: call.outcome,
+            status: call.http_status.filter(|status| *status >= 400),
             error: call.error.clone(),
         });
     }

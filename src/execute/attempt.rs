@@ -43,6 +43,8 @@ pub struct Task<'a> {
 pub struct Means<'a> {
     /// This program, for the Rust runtime.
     pub program: &'a Path,
+    /// Differs from one `exec` to the next.
+    pub session: &'a str,
     /// Where a user's runtime is started and its relative paths begin.
     pub study_folder: &'a Path,
     pub paced: &'a PacedServers,
@@ -88,6 +90,8 @@ pub fn attempt(
     let paced = means.paced.urls();
     let spec = Request {
         cell: task.cell,
+        id: task.id,
+        session: means.session,
         repeat: task.repeat,
         attempt: task.attempt,
         run: &run,
@@ -116,7 +120,7 @@ pub fn attempt(
 /// The empty folder that the artifacts go into, absolute.
 fn prepare(task: &Task<'_>) -> Result<PathBuf, StoreError> {
     let partial = partial_folder(task.folder, task.repeat);
-    fs::create_dir_all(task.folder)
+    os::disk::create_folders(task.folder)
         .and_then(|()| fs::create_dir(&partial))
         .and_then(|()| std::path::absolute(&partial))
         .map_err(|source| StoreError::Io { action: "create", path: partial, source })

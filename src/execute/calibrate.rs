@@ -68,6 +68,8 @@ pub fn calibrate(
     let urls = paced.urls();
     let request = Request {
         cell: &cell,
+        id: "calibration",
+        session: "",
         repeat: 1,
         attempt: 1,
         run: "calibration",

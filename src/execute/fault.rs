@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
+use crate::store::failed::CANCELLED;
 
 /// Why an attempt gave no run.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +18,19 @@ pub enum AttemptFault {
     Artifacts(#[from] ArtifactFault),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    #[error("{} {call} of agent `{agent}` ended with {}{}", if *.warmup { "warm-up call" } else { "call" },
-        .outcome.name(), .error.as_deref().map(|error| format!(": {error}")).unwrap_or_default())]
-    Call { agent: String, call: u32, warmup: bool, outcome: Outcome, error: Option<String> },
+    #[error("{} {call} of agent `{agent}` ended with {}{}{}",
+        if *.warmup { "warm-up call" } else { "call" }, .outcome.name(),
+        .status.map(|status| format!(", HTTP {status}")).unwrap_or_default(),
+        .error.as_deref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Call {
+        agent: String,
+        call: u32,
+        warmup: bool,
+        outcome: Outcome,
+        /// Of an answer that was an error.
+        status: Option<u16>,
+        error: Option<String>,
+    },
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -31,7 +42,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
                 Outcome::ConnectError => "connect",
@@ -47,15 +58,18 @@ impl AttemptFault {
     /// The cause as a retry policy names it; `None`: never retried.
     #[must_use]
     pub fn retry_cause(&self) -> Option<RetryOn> {
-        match self.cause() {
-            "timeout" => Some(RetryOn::Timeout),
-            "connect" => Some(RetryOn::Connect),
-            "http_error" => Some(RetryOn::HttpError),
-            "in_band_error" => Some(RetryOn::InBandError),
-            "truncated" => Some(RetryOn::Truncated),
-            "malformed" => Some(RetryOn::Malformed),
-            "cancelled" => None,
-            _ => Some(RetryOn::Agent),
+        match self {
+            Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
+            Self::Cancelled => None,
+            Self::Call { outcome, .. } => Some(match outcome {
+                Outcome::Timeout => RetryOn::Timeout,
+                Outcome::ConnectError => RetryOn::Connect,
+                Outcome::HttpError => RetryOn::HttpError,
+                Outcome::InBandError => RetryOn::InBandError,
+                Outcome::Truncated => RetryOn::Truncated,
+                Outcome::Malformed => RetryOn::Malformed,
+                Outcome::Ok | Outcome::Length | Outcome::Cancelled => RetryOn::Agent,
+            }),
         }
     }
 }

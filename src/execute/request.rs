@@ -12,6 +12,10 @@ use crate::plan::{CellSpec, SpecAgent};
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     pub cell: &'a CellSpec,
+    /// Id of the cell, 32 hex digits.
+    pub id: &'a str,
+    /// Differs from one `exec` to the next.
+    pub session: &'a str,
     /// From 1.
     pub repeat: u32,
     /// From 1.
@@ -36,10 +40,7 @@ impl Request<'_> {
             protocol: PROTOCOL,
             run: self.run.to_owned(),
             artifacts: self.artifacts.to_owned(),
-            agents: (0..)
-                .zip(&cell.agents)
-                .map(|(index, agent)| self.agent(index, agent))
-                .collect(),
+            agents: cell.agents.iter().map(|agent| self.agent(agent)).collect(),
             timeout_ns: nanoseconds(cell.timeout),
             read_buffer: cell.read_buffer,
             throttle: cell.throttle,
@@ -52,7 +53,7 @@ impl Request<'_> {
         }
     }
 
-    fn agent(&self, index: usize, agent: &SpecAgent) -> AgentSpec {
+    fn agent(&self, agent: &SpecAgent) -> AgentSpec {
         let (url, api_key_env) = match &agent.endpoint {
             Endpoint::Ollama { url } => (url.clone(), None),
             Endpoint::OpenAi { url, api_key_env, .. } => (url.clone(), api_key_env.clone()),
@@ -77,12 +78,19 @@ impl Request<'_> {
             model: agent.model.clone(),
             options,
             max_tokens: agent.max_tokens,
-            calls: calls.map(|call| self.call(index, call, agent)).collect(),
+            calls: calls.map(|call| self.call(call, agent)).collect(),
         }
     }
 
-    fn call(&self, index: usize, call: u32, agent: &SpecAgent) -> CallSpec {
-        let place = Place { repeat: self.repeat, attempt: self.attempt, agent: index, call };
+    fn call(&self, call: u32, agent: &SpecAgent) -> CallSpec {
+        let place = Place {
+            session: self.session,
+            cell: self.id,
+            repeat: self.repeat,
+            attempt: self.attempt,
+            agent: &agent.name,
+            call,
+        };
         let prompt = if self.cell.vary_prompt {
             prompt::prefix(place) + &agent.prompt
         } else {

@@ -127,8 +127,9 @@ pub fn execute(
     let runner = env!("CARGO_PKG_VERSION").to_owned();
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
+    let began = crate::os::utc_now();
     let mut session =
-        Session { plan, settings, cancel, store: &store, journal, surroundings, summary };
+        Session { plan, settings, cancel, store: &store, began, journal, surroundings, summary };
     let result = session.run(&agenda, &stale, emit);
     let Summary { made, failed, interrupted, .. } = session.summary;
     let journaled = session.journal.write(What::Ended { made, failed, interrupted });
@@ -150,6 +151,8 @@ struct Session<'a> {
     settings: &'a Settings,
     cancel: &'a Cancel,
     store: &'a Store,
+    /// When it began: what tells its prompts from those of other sessions.
+    began: String,
     journal: Journal,
     surroundings: Surroundings,
     summary: Summary,
@@ -256,6 +259,7 @@ impl Session<'_> {
             };
             let mut means = Means {
                 program: &self.settings.program,
+                session: &self.began,
                 study_folder: &self.plan.study().dir,
                 paced: &paced,
                 limits: &self.settings.limits,

@@ -44,10 +44,12 @@ fn cell() -> CellSpec {
     }
 }
 
-fn prompts(cell: &CellSpec, repeat: u32, attempt: u32) -> Vec<String> {
+fn prompts(cell: &CellSpec, id: &str, repeat: u32, attempt: u32) -> Vec<String> {
     let paced = BTreeMap::new();
     let artifacts = Path::new("/run");
-    let request = Request { cell, repeat, attempt, run: "r", artifacts, paced: &paced };
+    let session = "now";
+    let request =
+        Request { cell, id, session, repeat, attempt, run: "r", artifacts, paced: &paced };
     let agents = request.spec().agents;
     agents.into_iter().flat_map(|agent| agent.calls).map(|call| call.prompt).collect()
 }
@@ -56,26 +58,32 @@ fn prompts(cell: &CellSpec, repeat: u32, attempt: u32) -> Vec<String> {
 fn no_prompt_is_sent_twice_and_all_have_one_length() {
     let cell = cell();
     let all: Vec<String> = (1..=50)
-        .flat_map(|repeat| [prompts(&cell, repeat, 1), prompts(&cell, repeat, 2)].concat())
+        .flat_map(|repeat| {
+            let of = |id, attempt| prompts(&cell, id, repeat, attempt);
+            [of("a", 1), of("a", 2), of("b", 1)].concat()
+        })
         .collect();
-    assert_eq!(all.len(), 50 * 2 * 2 * 3);
+    assert_eq!(all.len(), 50 * 3 * 2 * 3);
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     assert_eq!(all.iter().map(String::len).collect::<BTreeSet<_>>().len(), 1);
     assert!(all.iter().all(|prompt| prompt.ends_with("] Say hello.")), "{}", all[0]);
 }
 
 #[test]
-fn cells_share_the_prompts_of_a_repeat_and_the_rule_is_fixed() {
-    let mut other = cell();
-    other.throttle = Some(60.0);
-    other.agents[0].options.clear();
-    assert_eq!(prompts(&cell(), 3, 1), prompts(&other, 3, 1));
-    // A change of the rule would make stored runs and new ones differ in what was asked.
-    let place = Place { repeat: 1, attempt: 1, agent: 0, call: 0 };
-    assert_eq!(prefix(place), "[78139413] ");
+fn sessions_cells_and_streams_share_no_prefix_and_the_rule_is_fixed() {
+    let place = Place { session: "now", cell: "a", repeat: 1, attempt: 1, agent: "left", call: 0 };
+    let others = [
+        Place { session: "later", ..place },
+        Place { cell: "b", ..place },
+        Place { agent: "right", ..place },
+    ];
+    assert!(others.iter().all(|other| prefix(*other) != prefix(place)));
+    // A change of the rule changes what is asked: change its tag with it.
+    assert_eq!(prefix(place), "[59135570] ");
 
-    other.vary_prompt = false;
-    assert!(prompts(&other, 3, 1).iter().all(|prompt| prompt == "Say hello."));
+    let mut cell = cell();
+    cell.vary_prompt = false;
+    assert!(prompts(&cell, "a", 3, 1).iter().all(|prompt| prompt == "Say hello."));
 }
 
 #[test]
@@ -85,8 +93,16 @@ fn warm_up_comes_first_and_the_seed_moves_only_when_it_shall() {
     for (vary, expected) in [(false, 7), (true, 10)] {
         cell.vary_seed = vary;
         let artifacts = Path::new("/run");
-        let request =
-            Request { cell: &cell, repeat: 3, attempt: 1, run: "r", artifacts, paced: &paced };
+        let request = Request {
+            cell: &cell,
+            id: "a",
+            session: "now",
+            repeat: 3,
+            attempt: 1,
+            run: "r",
+            artifacts,
+            paced: &paced,
+        };
         let spec = request.spec();
         let agent = &spec.agents[0];
         let warmup: Vec<bool> = agent.calls.iter().map(|call| call.warmup).collect();
@@ -107,6 +123,7 @@ fn every_outcome_that_does_not_count_has_a_cause() {
             call: 0,
             warmup: false,
             outcome,
+            status: None,
             error: None,
         };
         (fault.cause(), fault.retry_cause())

@@ -243,6 +243,9 @@ impl Factor {
 pub fn free_level(written: &Scalar) -> Result<Level, String> {
     match written {
         Scalar::Text(text) => Ok(Level::Text(text.clone())),
+        Scalar::Integer(number) if number.unsigned_abs() > 1 << 53 => {
+            Err(format!("`{number}` is beyond 2^53, where JSON numbers are no longer exact"))
+        }
         Scalar::Integer(number) => Ok(Level::Number(*number as f64)),
         Scalar::Float(number) if number.is_finite() => Ok(Level::Number(*number)),
         Scalar::Float(number) => Err(format!("`{number}` is not a finite number")),

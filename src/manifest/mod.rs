@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
-pub use check::{PatternPart, pattern};
+pub use check::{NAME_HELP, PatternPart, is_name, pattern};
 pub use problem::ManifestErrors;
 pub use source::Source;
 pub use study::Study;

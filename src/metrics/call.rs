@@ -31,6 +31,7 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
         ("tokens", count(server.tokens)),
         ("chunks", count(Some(call.text_offsets_ns.len() as u64))),
         ("prompt_tokens", count(server.prompt_tokens)),
+        ("cached_tokens", count(server.cached_tokens)),
         (
             "client_tokens_per_s",
             span.zip(after_first).and_then(|(span, n)| ratio(n, seconds(span))),

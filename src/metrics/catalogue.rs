@@ -114,7 +114,7 @@ empty, never 0.
 
 A call counts when its outcome is `ok` or `length` and it is no warm-up call. A run has the metrics of \
 its calls under the same name: the mean over the calls that count and for which it is known, so that \
-the run is the unit of replication. Exceptions: counts (`tokens`, `chunks`, `prompt_tokens`) are added \
+the run is the unit of replication. Exceptions: counts (`tokens`, `chunks`, `prompt_tokens`, `cached_tokens`) are added \
 up and unknown as soon as one call's is; percentiles and maxima are taken over all gaps of the run.
 
 Client times are those of the agent's monotonic clock, taken right after a read returned (after the \
@@ -141,7 +141,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 35] = [
+static CATALOGUE: [MetricInfo; 36] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -164,6 +164,8 @@ static CATALOGUE: [MetricInfo; 35] = [
         "number of chunks with text", "pieces in which the answer came; not tokens"),
     metric("prompt_tokens", CallAndRun, Server, "tokens", None,
         "the server's count of prompt tokens", "length of the prompt, cached tokens included where the server counts them"),
+    metric("cached_tokens", CallAndRun, Server, "tokens", Some(Lower),
+        "the server's count of prompt tokens taken from its cache", "part of the prompt that was not processed; unknown where the server does not tell, as Ollama does not"),
     metric("client_tokens_per_s", CallAndRun, Both, "tok/s", Some(Higher),
         "(tokens − 1) ÷ (last − first)", "rate at which the client took the answer: the server's count over the client's clock"),
     metric("decode_tokens_per_s", CallAndRun, Server, "tok/s", Some(Higher),

@@ -14,7 +14,7 @@ use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 /// Speed-up of two agents below which the researchers call the endpoint contended.
 const CONTENTION_BELOW: f64 = 1.5;
 /// Call metrics that a run adds up; it takes the mean of the others.
-const COUNTS: [&str; 3] = ["tokens", "chunks", "prompt_tokens"];
+const COUNTS: [&str; 4] = ["tokens", "chunks", "prompt_tokens", "cached_tokens"];
 
 /// One agent's measured calls that count.
 struct Agent {

@@ -38,6 +38,22 @@ pub fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a folder and those above it that are missing, and makes each outlast a crash.
+pub fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|parent| *parent != Path::new(""));
+    if let Some(parent) = parent {
+        create_folders(parent)?;
+    }
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    sync_folder(parent.unwrap_or(Path::new(".")))
+}
+
 /// Makes a file's content outlast a crash.
 pub fn sync_file(file: &Path) -> io::Result<()> {
     // Windows syncs only what was opened for writing.

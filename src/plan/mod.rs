@@ -78,6 +78,8 @@ struct Cell {
     experiment: u32,
     row: u32,
     repeats: u32,
+    /// This version can execute it.
+    built: bool,
 }
 
 impl Plan {
@@ -110,23 +112,25 @@ impl Plan {
             let matrix = &*matrix;
             let roles: Vec<Role<'_>> = matrix.axes.iter().map(|(name, _)| Role::of(name)).collect();
             let fixed = fixed_roles(experiment);
-            let ids: Vec<CellId> = (0..matrix.rows())
+            let ids: Vec<(CellId, bool)> = (0..matrix.rows())
                 .into_par_iter()
                 .map(|row| {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
-                    identity::id(&identity::document(&resolved, experiment, &contents))
+                    let id = identity::id(&identity::document(&resolved, experiment, &contents));
+                    (id, spec::not_built(experiment, &resolved).is_empty())
                 })
                 .collect();
             known.reserve(ids.len());
             let mut members = Vec::with_capacity(ids.len());
-            for (row, id) in ids.into_iter().enumerate() {
+            for (row, (id, built)) in ids.into_iter().enumerate() {
                 let next = cells.len();
                 let cell = *known.entry(id).or_insert_with(|| small(next));
                 let repeats = experiment.settings.repeats;
                 if cell == small(next) {
-                    cells.push(Cell { id, experiment: small(index), row: small(row), repeats });
+                    let (experiment, row) = (small(index), small(row));
+                    cells.push(Cell { id, experiment, row, repeats, built });
                 }
                 let merged = &mut cells[cell as usize];
                 merged.repeats = merged.repeats.max(repeats);
@@ -171,9 +175,14 @@ impl Plan {
     pub fn name(&self, cell: u32) -> String {
         let (index, row) = self.home(cell);
         let experiment = &self.study.experiments[index];
-        let levels: Vec<(&str, &Level)> = self.matrices[index].levels(row).collect();
+        let matrix = &self.matrices[index];
+        let levels: Vec<(&str, &Level, bool)> = matrix
+            .levels(row)
+            .zip(&matrix.axes)
+            .map(|((name, level), (_, levels))| (name, level, levels.len() > 1))
+            .collect();
         let value = |factor: &str| {
-            let own = levels.iter().find(|(name, _)| *name == factor).map(|(_, level)| *level);
+            let own = levels.iter().find(|(name, ..)| *name == factor).map(|(_, level, _)| *level);
             own.or_else(|| experiment.fixed.get(factor)).map_or_else(
                 || self.set_option(cell, factor).unwrap_or_else(|| "default".to_owned()),
                 |level| factor::show(factor, level),
@@ -210,6 +219,12 @@ impl Plan {
         spec::spec(&self.study, experiment, &resolved, identity)
     }
 
+    /// Whether this version can execute the cell.
+    #[must_use]
+    pub fn is_built(&self, cell: u32) -> bool {
+        self.cells[cell as usize].built
+    }
+
     /// What of the cell this version cannot execute, in words; empty: it can.
     #[must_use]
     pub fn not_built(&self, cell: u32) -> Vec<String> {
@@ -225,10 +240,11 @@ impl Plan {
     }
 
     /// Cells of an experiment with their levels, in the order of its matrix; merged cells recur.
+    #[must_use]
     pub fn experiment_rows(
         &self,
         experiment: usize,
-    ) -> impl Iterator<Item = (u32, Vec<(&str, &Level)>)> {
+    ) -> impl ExactSizeIterator<Item = (u32, Vec<(&str, &Level)>)> {
         let matrix = &self.matrices[experiment];
         let rows = self.rows[experiment].iter().enumerate();
         rows.map(|(row, cell)| (*cell, matrix.levels(row).collect()))

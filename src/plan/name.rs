@@ -25,11 +25,12 @@ pub fn slug(text: &str) -> String {
     slug.trim_matches('_').to_owned()
 }
 
-/// The name from a pattern (checked when the manifest was), or from the cell's own levels.
+/// The name from a pattern (checked when the manifest was), or from the cell's own levels: axis,
+/// level, and whether the axis has several.
 pub(super) fn name(
     pattern: Option<&str>,
     value: impl Fn(&str) -> String,
-    levels: &[(&str, &Level)],
+    levels: &[(&str, &Level, bool)],
 ) -> String {
     let parts = pattern.and_then(|pattern| crate::manifest::pattern(pattern).ok());
     let name = match parts {
@@ -38,17 +39,23 @@ pub(super) fn name(
             .map(|part| match part {
                 Ok(text) => text,
                 Err((factor, true)) => slug(&value(&factor)),
-                Err((factor, false)) => value(&factor),
+                // A slash in a level is no folder; one in the pattern is.
+                Err((factor, false)) => value(&factor).replace('/', "_"),
             })
             .collect(),
-        None if levels.is_empty() => "cell".to_owned(),
-        None => levels
-            .iter()
-            .map(|(axis, level)| format!("{axis}-{}", slug(&factor::show(axis, level))))
-            .collect::<Vec<_>>()
-            .join("_"),
+        None => own_name(&value("runtime"), levels),
     };
     safe(&name)
+}
+
+/// The runtime and the levels that tell the cell from its neighbours, all of them where none does.
+fn own_name(runtime: &str, levels: &[(&str, &Level, bool)]) -> String {
+    let varied = levels.iter().any(|(.., varies)| *varies);
+    let levels = levels
+        .iter()
+        .filter(|(axis, _, varies)| *axis != "runtime" && (*varies || !varied))
+        .map(|(axis, level, _)| format!("{axis}-{}", slug(&factor::show(axis, level))));
+    std::iter::once(slug(runtime)).chain(levels).collect::<Vec<_>>().join("_")
 }
 
 /// Only characters that every file system takes; no part is empty or made of dots.

@@ -391,5 +391,6 @@ fn names_are_readable_and_safe() {
     assert_eq!(plan_of(&written.text()).name(0), "rust/m/ctx512_temp0p8");
     assert_eq!(name::slug("qwen2.5:7b"), "qwen2p5_7b");
     assert_eq!(name::slug("../../x y"), "x_y");
-    assert_eq!(plan_of(&study(vec![60], 1).text()).name(0), "model-m_throttle-60_tok_s");
+    assert_eq!(plan_of(&study(vec![60], 1).text()).name(0), "rust_model-m");
+    assert_eq!(plan_of(&study(vec![60, 90], 1).text()).name(0), "rust_model-m_throttle-60_tok_s");
 }

@@ -17,9 +17,15 @@ pub fn short(duration: Duration) -> String {
     }
 }
 
-/// What is worth a line of its own, for people; `None`: nothing.
+/// What is worth a line of its own, for people; `None`: nothing. Words of servers and agents may be
+/// in it: what could steer a terminal is taken out.
 #[must_use]
 pub fn sentence(event: &ExecEvent, tally: &Tally) -> Option<String> {
+    let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    words(event, tally).map(|line| line.chars().map(harmless).collect())
+}
+
+fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
     let count = |number: usize| if number == 1 { "run" } else { "runs" };
     Some(match event {
         ExecEvent::Started { study, done, todo: 0 } => {
@@ -42,7 +48,7 @@ pub fn sentence(event: &ExecEvent, tally: &Tally) -> Option<String> {
         ExecEvent::RunFinished { name, repeat, wall, metrics } => {
             let figure = |metric: &str| metrics.get(metric).copied().flatten();
             let mut line = format!(
-                "[{}/{}] {name} repeat {repeat}: {:.2} s",
+                "[{}/{}] {name}/{repeat}: {:.2} s",
                 tally.ended,
                 tally.todo,
                 wall.as_secs_f64()

@@ -74,7 +74,7 @@ fn lines_are_plain_text_and_one_per_run() {
     assert_eq!(
         String::from_utf8(text).unwrap(),
         "demo: 1 run done, 2 to do\n\
-         [1/2] cell repeat 1: 2.00 s, TTFT 50.0 ms, about 2s left\n\
+         [1/2] cell/1: 2.00 s, TTFT 50.0 ms, about 2s left\n\
          1 run made, 1 failed\n"
     );
 }

@@ -30,14 +30,17 @@ pub fn agent(runtime: &str, command: Option<&RuntimeCommand>, folder: &Path) -> 
     AgentEvidence { runtime: runtime.to_owned(), digest, info: None }
 }
 
-/// Digest of the program and of every argument that is a file (an interpreter's script), or `None`
-/// if the program cannot be read. Libraries that these load stay out of sight.
+/// Digest of the command's words, of the program and of every argument that is a file (an
+/// interpreter's script), or `None` if the program cannot be read. Libraries that these load stay out
+/// of sight.
 fn files_of(command: &RuntimeCommand, folder: &Path) -> Option<String> {
     let (program, arguments) = command.command.split_first()?;
     let program = find_program(program, folder)?;
     let mut hash = Sha256::new();
     hash.update(digest::of_file(&program).ok()?.sha256);
     for argument in arguments {
+        hash.update(argument.len().to_le_bytes());
+        hash.update(argument);
         let file = folder.join(argument);
         if file.is_file() {
             hash.update(digest::of_file(&file).ok()?.sha256);

@@ -9,7 +9,7 @@ use super::data::{Cell, Data, NamedLevel};
 use super::select::{Selection, value};
 use crate::metrics::{self, MetricInfo};
 use crate::stats::Sample;
-use crate::store::record::Calibration;
+use crate::store::record::{Calibration, RunRecord};
 
 /// One cell's statistics of one metric; what is unknown is absent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -131,13 +131,28 @@ fn below_error(
     reference: Option<&Sample>,
 ) -> bool {
     let error = fresh(cell)
-        .filter_map(|run| error_of(metric, run.evidence.calibration.as_ref()?))
+        .flat_map(|run| {
+            let calibrated = run.evidence.calibration.as_ref();
+            [calibrated.and_then(|c| error_of(metric, c)), own_error_of(metric, run)]
+        })
+        .flatten()
         .max_by(f64::total_cmp);
     match (sample, reference, error) {
         (Some(sample), Some(reference), Some(error)) => {
             (sample.mean() - reference.mean()).abs() < error
         }
         _ => false,
+    }
+}
+
+/// What the run's own send log says, where it has one.
+fn own_error_of(metric: &MetricInfo, run: &RunRecord) -> Option<f64> {
+    match metric.name {
+        "ttft_ms" | "ttft_delta_ms" => value(run, "ttft_error_ms"),
+        "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {
+            value(run, "gap_error_p99_ms")
+        }
+        _ => None,
     }
 }
 

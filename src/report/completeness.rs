@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::data::{Cell, Data};
+use crate::store::failed::CANCELLED;
 use crate::store::record::RunRecord;
 use crate::store::staleness;
 
@@ -17,6 +18,10 @@ pub struct Missing {
     pub repeats: Vec<u32>,
     /// Why this version cannot make them; empty: it can.
     pub not_built: Vec<String>,
+    /// Attempts at these repeats that failed, those that the user abandoned not counted.
+    pub failed_attempts: usize,
+    /// Cause of the last of them.
+    pub last_cause: Option<String>,
 }
 
 /// A run that was measured under other circumstances than the newest of its cell.
@@ -36,9 +41,19 @@ pub fn missing(data: &Data) -> Vec<Missing> {
         .filter_map(|cell| {
             let repeats: Vec<u32> =
                 (1..=cell.repeats).filter(|repeat| !cell.runs.contains_key(repeat)).collect();
-            (!repeats.is_empty()).then(|| Missing {
+            if repeats.is_empty() {
+                return None;
+            }
+            let mut failed = data.failed.iter().filter(|attempt| {
+                attempt.cell.as_ref() == Some(&cell.id)
+                    && repeats.contains(&attempt.repeat)
+                    && attempt.cause != CANCELLED
+            });
+            Some(Missing {
                 cell: cell.short().to_owned(),
                 name: cell.name.clone(),
+                failed_attempts: failed.clone().count(),
+                last_cause: failed.next_back().map(|attempt| attempt.cause.clone()),
                 repeats,
                 not_built: cell.not_built.clone(),
             })

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::completeness::{self, Missing, Stale, fresh};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
 /// The names of a template.
@@ -211,8 +212,8 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
         }
     }
     let ids: BTreeSet<&str> = own.iter().map(|cell| cell.id.as_str()).collect();
-    let failed =
-        data.failed.iter().filter_map(|f| f.cell.as_deref()).filter(|id| ids.contains(id)).count();
+    let of_this = |f: &&FailedAttempt| f.cell.as_deref().is_some_and(|id| ids.contains(id));
+    let failed = data.failed.iter().filter(|f| f.cause != CANCELLED).filter(of_this).count();
     ExperimentRow {
         facts: experiment,
         cells: experiment

@@ -7,7 +7,8 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::data::{Cell, Data};
+use super::data::{Cell, Data, NamedLevel};
+use crate::agent::protocol::Outcome;
 use crate::metrics::{self, Scope};
 use crate::store::record::{Metrics, RunRecord};
 
@@ -82,7 +83,10 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     fn run(&self, run: &RunRecord, metrics: &[&str]) -> Vec<Value> {
-        let own = [Value::Null, Value::Null, "ok".into(), Value::Null];
+        let measured = run.calls.iter().filter(|call| !call.warmup);
+        // What kept a run from being sealed is no outcome of it: the worst left is `length`.
+        let outcome = measured.map(|call| call.outcome).max().map(Outcome::name);
+        let own = [Value::Null, Value::Null, outcome.into(), Value::Null];
         self.row(run, own, &run.metrics, metrics)
     }
 
@@ -106,19 +110,32 @@ impl Shared<'_> {
         metrics: &[&str],
     ) -> Vec<Value> {
         let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
-        let levels: BTreeMap<&str, &str> = self
-            .cell
-            .factors
-            .iter()
-            .map(|factor| (factor.name.as_str(), factor.text.as_str()))
-            .collect();
+        let levels: BTreeMap<&str, Value> =
+            self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
         [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
             .into_iter()
             .chain(own)
             .chain([stale.into()])
-            .chain(self.factors.iter().map(|name| levels.get(name).copied().into()))
-            .chain(metrics.iter().map(|name| known.get(*name).copied().flatten().into()))
+            .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
+            .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()
+    }
+}
+
+/// In the factor's base unit (tokens per second, bytes, …) where it is a number; a default is a word.
+fn level(factor: &NamedLevel) -> Value {
+    match factor.number {
+        Some(value) => number(Some(value)),
+        None => factor.text.as_str().into(),
+    }
+}
+
+/// Whole numbers without a fraction; unknown is null.
+fn number(value: Option<f64>) -> Value {
+    match value {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+        Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => (value as i64).into(),
+        value => value.into(),
     }
 }
 

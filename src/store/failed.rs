@@ -13,6 +13,9 @@ pub const FAILURE_FORMAT: u32 = 1;
 /// File of the [`Failure`] in the attempt's folder.
 pub const FAILURE_FILE: &str = "failure.json";
 
+/// Cause of an attempt that the user abandoned: no failure of what was measured.
+pub const CANCELLED: &str = "cancelled";
+
 /// Why an attempt gave no run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {

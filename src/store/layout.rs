@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::os::disk;
 
 /// The folder of one study's results and the places in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +157,7 @@ pub fn partial_folder(cell_folder: &Path, repeat: u32) -> PathBuf {
 /// Moves `from` to `to`, or to `to.2`, `to.3`, … if that is taken; returns where it lies now.
 pub fn set_aside(from: &Path, to: &Path) -> Result<PathBuf, StoreError> {
     if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(StoreError::io("create", parent))?;
+        disk::create_folders(parent).map_err(StoreError::io("create", parent))?;
     }
     let mut place = to.to_owned();
     let mut number = 1_u32;
@@ -167,5 +168,8 @@ pub fn set_aside(from: &Path, to: &Path) -> Result<PathBuf, StoreError> {
         place = to.with_file_name(name);
     }
     fs::rename(from, &place).map_err(StoreError::io("move", from))?;
+    for folder in [from.parent(), place.parent()].into_iter().flatten() {
+        disk::sync_folder(folder).map_err(StoreError::io("sync", folder))?;
+    }
     Ok(place)
 }

@@ -122,7 +122,7 @@ fn delivery_byte_by_byte_and_all_at_once_read_alike() {
 }
 
 #[test]
-fn a_kept_connection_is_used_again_and_a_closed_one_is_not() {
+fn every_call_has_a_connection_of_its_own_whether_the_server_keeps_it_or_not() {
     for keeps in [true, false] {
         let server = Scripted::start(move |_, reply| {
             if keeps {
@@ -140,7 +140,7 @@ fn a_kept_connection_is_used_again_and_a_closed_one_is_not() {
         assert!(record.calls.iter().all(|call| call.outcome == Outcome::Ok), "{record:?}");
         let connections: Vec<usize> =
             server.requests.lock().unwrap().iter().map(|request| request.connection).collect();
-        assert_eq!(connections, if keeps { [0, 0, 0] } else { [0, 1, 2] });
+        assert_eq!(connections, [0, 1, 2], "keeps: {keeps}");
         let warmups: Vec<bool> = record.calls.iter().map(|call| call.warmup).collect();
         assert_eq!(warmups, [true, false, false]);
         let bytes: BTreeSet<u64> = record.calls.iter().map(|call| call.bytes).collect();

@@ -76,29 +76,35 @@ fn a_model_that_the_server_does_not_list_is_missing() {
 }
 
 #[test]
-fn llama_cpp_serves_its_one_model_under_any_name() {
+fn llama_cpp_answers_to_any_name_so_a_wrong_one_is_missing() {
     let server = server(vec![
         (
             "/v1/models",
             json!({ "data": [{ "id": "/models/gemma.gguf", "owned_by": "llamacpp",
-                "meta": { "n_ctx_train": 32_768, "n_params": 268_098_176 } }] }),
+                "aliases": ["/models/gemma.gguf", "gemma"],
+                "tags": ["engine:xllamacpp-1", "sha256:abcd"],
+                "meta": { "n_ctx": 2048, "n_ctx_train": 32_768, "n_params": 268_098_176,
+                          "ftype": "Q4_K - Medium" } }] }),
         ),
-        ("/props", json!({ "build_info": "b6000-abc", "model_path": "/models/gemma.gguf" })),
+        ("/props", json!({ "build_info": "b0-unknown", "model_path": "/models/gemma.gguf" })),
     ]);
     let url = format!("{}/v1/", server.url);
     let found = facts(&url, Api::OpenaiCompletions, &names(&["gemma"]), None).unwrap();
     let model = ModelFacts {
+        digest: Some("sha256:abcd".to_owned()),
+        quantization: Some("Q4_K - Medium".to_owned()),
         parameter_size: Some("268098176".to_owned()),
-        context_length: Some(32_768),
+        context_length: Some(2048),
         file: Some("gemma.gguf".to_owned()),
-        ..ModelFacts::default()
     };
     let expected = ServerFacts {
         server: Some("llama.cpp".to_owned()),
-        version: Some("b6000-abc".to_owned()),
+        version: Some("xllamacpp-1".to_owned()),
         models: [("gemma".to_owned(), model)].into(),
     };
     assert_eq!(found, expected);
+    let error = facts(&url, Api::OpenaiCompletions, &names(&["qwen"]), None).unwrap_err();
+    assert!(matches!(error, EndpointError::ModelMissing { .. }), "{error}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One agent's calls: when each begins, what is sent, what is kept, how it ended.
 //!
-//! Leaves the connection to [`super::link`] and the answer's chunks to [`super::stream`].
+//! Each call opens a connection of its own: a kept one may be closed by the server at the moment it is
+//! used, and whether it was kept would show in the time to the first token. Leaves the answer's chunks
+//! to [`super::stream`].
 
 use std::future::{self, Future};
 use std::pin::pin;
@@ -17,11 +19,12 @@ use tokio::sync::{Barrier, watch};
 
 use super::check::Access;
 use super::events::Events;
-use super::link::Link;
 use super::stream::{End, stream};
 use super::taker::Taker;
 use crate::agent::protocol::{AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec};
-use crate::endpoint::{Connection, DEFAULT_READ_BUFFER, Decoder, Prompt, error_body};
+use crate::endpoint::{
+    Connection, ConnectionError, DEFAULT_READ_BUFFER, Decoder, Prompt, Target, error_body,
+};
 use crate::os;
 
 /// Longest body of an error that is read, bytes.
@@ -70,13 +73,15 @@ pub(super) struct ChunkRow {
     pub(super) text: bool,
 }
 
-/// One agent: makes its calls one after the other, on one connection while the server keeps it.
+/// One agent: makes its calls one after the other.
 #[derive(Debug)]
 pub(super) struct Caller {
     settings: Arc<Settings>,
     agent: AgentSpec,
     authorization: Option<HeaderValue>,
-    link: Link,
+    target: Target,
+    /// Of the call that is being made.
+    connection: Option<Connection>,
     events: Events,
 }
 
@@ -88,8 +93,7 @@ impl Caller {
         events: Events,
     ) -> Self {
         let Access { target, authorization } = access;
-        let link = Link::new(target, settings.read_buffer);
-        Self { settings, agent, authorization, link, events }
+        Self { settings, agent, authorization, target, connection: None, events }
     }
 
     /// Makes all calls; waits at `barrier` between warm-up and measured ones.
@@ -126,7 +130,6 @@ impl Caller {
     ) -> CallLog {
         let request = self.request(index, prompt);
         let mut log = CallLog::new(&self.agent.name, index, warmup, &self.settings);
-        self.link.prepare().await;
         let (agent, call) = (self.agent.name.clone(), index);
         let t_ns = os::monotonic_ns();
         self.events.send(Event::CallStarted { t_ns, agent: agent.clone(), call, warmup });
@@ -156,8 +159,8 @@ impl Caller {
             max_tokens: agent.max_tokens,
         };
         let id = format!("{}/{}/{index}", self.settings.run, agent.name);
-        let mut request = Request::post(self.link.target().call_path(agent.api))
-            .header(HOST, self.link.target().authority())
+        let mut request = Request::post(self.target.call_path(agent.api))
+            .header(HOST, self.target.authority())
             .header(USER_AGENT, concat!("runner/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, "application/json")
             .header("x-request-id", id);
@@ -168,18 +171,23 @@ impl Caller {
     }
 
     async fn exchange(&mut self, request: &Request<Full<Bytes>>, log: &mut CallLog) -> End {
-        let (connection, response) = match self.link.respond(request).await {
+        let opened = Connection::open(&self.target, self.settings.read_buffer).await;
+        let connection = match opened {
+            Ok(connection) => self.connection.insert(connection),
+            Err(error) => return before_answer(&error),
+        };
+        let response = match connection.send(request.clone()).await {
             Ok(response) => response,
-            Err(end) => return end,
+            Err(error) => return before_answer(&error.into()),
         };
         let status = response.status();
         log.record.headers_ns = connection.meter().last_read_ns();
         log.record.http_status = Some(status.as_u16());
         let mut body = response.into_body();
         if !status.is_success() {
-            let (bytes, keep) = error_bytes(connection, &mut body).await;
+            let bytes = error_bytes(connection, &mut body).await;
             let message = error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}"));
-            return End { outcome: Outcome::HttpError, error: Some(message), keep };
+            return End::failed(Outcome::HttpError, message);
         }
         let mut decoder = Decoder::new(self.agent.api);
         let mut taker = Taker::new(log, &self.settings, &self.events);
@@ -190,26 +198,24 @@ impl Caller {
         end
     }
 
-    /// Completes the record and gives the connection up unless it can serve the next call.
+    /// Completes the record and closes the connection.
     fn finish(&mut self, log: &mut CallLog, end: End) {
         let record = &mut log.record;
         let now_ns = os::monotonic_ns();
         let mut last_read_ns = None;
-        if let Some(meter) = self.link.meter() {
+        if let Some(connection) = self.connection.take() {
+            let meter = connection.meter();
             last_read_ns = meter.last_read_ns();
             record.bytes = meter.bytes();
             record.reads = Some(meter.reads());
             record.largest_read = Some(meter.largest()).filter(|&bytes| bytes > 0);
         }
-        let whole = end.keep || end.outcome.counts();
+        let whole = end.outcome.counts() || end.outcome == Outcome::HttpError;
         let last_taken_ns = record.text_offsets_ns.last().map(|offset| record.start_ns + offset);
         record.end_ns =
             if whole { last_read_ns.max(last_taken_ns).unwrap_or(now_ns) } else { now_ns };
         record.outcome = end.outcome;
         record.error = end.error;
-        if !end.keep {
-            self.link.close();
-        }
     }
 }
 
@@ -238,17 +244,25 @@ impl CallLog {
     }
 }
 
-/// The body of an error, and whether it was read to its end.
-async fn error_bytes(connection: &mut Connection, body: &mut Incoming) -> (Vec<u8>, bool) {
+/// A connection that broke, or was never made, before the answer began.
+fn before_answer(error: &ConnectionError) -> End {
+    let outcome = match error {
+        ConnectionError::Http(error) if error.is_parse() => Outcome::Malformed,
+        _ => Outcome::ConnectError,
+    };
+    End::failed(outcome, error.to_string())
+}
+
+/// The body of an error, as far as it came.
+async fn error_bytes(connection: &mut Connection, body: &mut Incoming) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < ERROR_BODY_LIMIT {
         match connection.next(body).await {
             Some(Ok(piece)) => bytes.extend_from_slice(&piece),
-            Some(Err(_)) => return (bytes, false),
-            None => return (bytes, true),
+            Some(Err(_)) | None => break,
         }
     }
-    (bytes, false)
+    bytes
 }
 
 /// Runs a call until its end, its limit or the cancelling of all calls.

@@ -7,7 +7,6 @@ mod artifacts;
 mod call;
 mod check;
 mod events;
-mod link;
 mod stream;
 mod taker;
 #[cfg(test)]

@@ -12,23 +12,24 @@ use crate::agent::protocol::Outcome;
 use crate::endpoint::{Connection, ConnectionError, DecodeError, Decoder};
 use crate::os;
 
-/// How long the end of a body is waited for once the answer is whole. A connection whose body has
-/// ended can be kept; the answer does not depend on it.
+/// How long the end of a body is waited for once the answer is whole, so that a server sees its answer
+/// taken and its last bytes are counted.
 const BODY_END: Duration = Duration::from_millis(200);
 /// Longest answer that is kept, bytes of text.
-const TEXT_LIMIT: usize = 256 * 1024 * 1024;
+const TEXT_LIMIT: usize = 64 * 1024 * 1024;
+/// Most chunks that one answer may have: more than a context holds tokens, and a bound for what a
+/// server that never ends costs in memory and on disk.
+const CHUNK_LIMIT: u64 = 1_000_000;
 
 /// How a call ended.
 pub(super) struct End {
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
-    /// The connection is at the start of the next answer.
-    pub(super) keep: bool,
 }
 
 impl End {
     pub(super) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
-        Self { outcome, error: Some(error.into()), keep: false }
+        Self { outcome, error: Some(error.into()) }
     }
 }
 
@@ -71,10 +72,19 @@ pub(super) async fn stream(
             return End::failed(Outcome::InBandError, error.as_str());
         }
         if ending.complete || (closed && decoder.complete_at_close()) {
-            let keep = closed || body_ends(connection, body).await;
+            if !taker.has_text() && decoder.ending().counts.tokens.is_none_or(|tokens| tokens == 0)
+            {
+                let reason = decoder.ending().finish_reason.as_deref().unwrap_or("none");
+                let message = format!("the answer has neither text nor tokens (reason: {reason})");
+                return End::failed(Outcome::Malformed, message);
+            }
             let limited = decoder.ending().finish_reason.as_deref() == Some("length");
             let outcome = if limited { Outcome::Length } else { Outcome::Ok };
-            return End { outcome, error: None, keep };
+            if !closed {
+                let rest = async { while let Some(Ok(_)) = connection.next(body).await {} };
+                let _ = tokio::time::timeout(BODY_END, rest).await;
+            }
+            return End { outcome, error: None };
         }
         if closed {
             let reason = "the stream ended without the server's last record";
@@ -91,25 +101,13 @@ async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, read: Read) -> R
         let Some(chunk) = decoder.next_chunk().map_err(malformed)? else { return Ok(()) };
         let parse_ns = if taker.probes() { os::monotonic_ns() - before_ns } else { 0 };
         taker.take(chunk, read, parse_ns).await;
-        if taker.text_bytes() > TEXT_LIMIT {
-            let reason = format!("the answer is longer than {TEXT_LIMIT} bytes");
+        if taker.text_bytes() > TEXT_LIMIT || taker.chunks() > CHUNK_LIMIT {
+            let reason = format!(
+                "the answer is longer than {TEXT_LIMIT} bytes of text or {CHUNK_LIMIT} chunks"
+            );
             return Err(End::failed(Outcome::Malformed, reason));
         }
     }
-}
-
-/// Whether the body ends soon after its answer is whole.
-async fn body_ends(connection: &mut Connection, body: &mut Incoming) -> bool {
-    let rest = async {
-        loop {
-            match connection.next(body).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) => return false,
-                None => return true,
-            }
-        }
-    };
-    tokio::time::timeout(BODY_END, rest).await.unwrap_or(false)
 }
 
 /// A body that did not end as HTTP wants: cut, unless its framing makes no sense.

@@ -37,6 +37,16 @@ impl<'a> Taker<'a> {
         self.probe
     }
 
+    /// Whether a chunk with text was taken.
+    pub(super) fn has_text(&self) -> bool {
+        !self.log.record.text_offsets_ns.is_empty()
+    }
+
+    /// Chunks of any kind taken so far.
+    pub(super) fn chunks(&self) -> u64 {
+        self.log.record.chunks
+    }
+
     /// Bytes of text taken so far.
     pub(super) fn text_bytes(&self) -> usize {
         self.log.text.len()

@@ -3,20 +3,18 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::super::count;
 use super::{CellView, ExperimentView, Overview};
 
-/// Cells of an experiment that are listed without `--all`.
-const LISTED: usize = 40;
-
-pub(super) fn overview(plan: &Overview, all: bool) -> String {
+pub(super) fn overview(plan: &Overview) -> String {
     let mut text = String::new();
     let left = plan.runs - plan.done;
     let _ = writeln!(
         text,
-        "{}: {} cells, {} runs: {} done, {left} to do{}{}",
+        "{}: {}, {}: {} done, {left} to do{}{}",
         plan.study,
-        plan.cells,
-        plan.runs,
+        count(plan.cells as u64, "cell"),
+        count(plan.runs, "run"),
         plan.done,
         if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
         if plan.not_built > 0 {
@@ -25,8 +23,9 @@ pub(super) fn overview(plan: &Overview, all: bool) -> String {
             String::new()
         },
     );
-    for experiment in &plan.experiments {
-        self::experiment(&mut text, experiment, all);
+    // A filter may leave nothing of an experiment.
+    for experiment in plan.experiments.iter().filter(|experiment| experiment.cell_count > 0) {
+        self::experiment(&mut text, experiment);
     }
     text.push('\n');
     if left > 0 {
@@ -50,12 +49,17 @@ pub(super) fn overview(plan: &Overview, all: bool) -> String {
     text
 }
 
-fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
+fn experiment(text: &mut String, experiment: &ExperimentView) {
     let _ = write!(text, "\nexperiment {}", experiment.name);
     if let Some(title) = &experiment.title {
         let _ = write!(text, ": {title}");
     }
-    let _ = writeln!(text, "\n  {} repeats, {} order", experiment.repeats, experiment.order);
+    let _ = writeln!(
+        text,
+        "\n  {}, {} order",
+        count(experiment.repeats.into(), "repeat"),
+        experiment.order
+    );
     for (name, level) in &experiment.fixed {
         let _ = writeln!(text, "  {name}: {level}");
     }
@@ -69,8 +73,7 @@ fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
         );
     }
     let columns: Vec<&str> = experiment.factors.iter().map(|factor| factor.name.as_str()).collect();
-    let shown = if all { experiment.cells.len() } else { experiment.cells.len().min(LISTED) };
-    let cells = &experiment.cells[..shown];
+    let cells = &experiment.cells;
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -93,8 +96,9 @@ fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
         text.push_str(&remarks(cell));
         trim_end(text);
     }
-    if experiment.cells.len() > shown {
-        let _ = writeln!(text, "  … and {} more cells (--all)", experiment.cells.len() - shown);
+    let further = experiment.cell_count - cells.len();
+    if further > 0 {
+        let _ = writeln!(text, "  … and {further} more cells (--all)");
     }
 }
 

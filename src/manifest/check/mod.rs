@@ -25,6 +25,7 @@ use super::problem::{Problem, Problems};
 use super::source::{At, Source};
 use super::study::{Defaults, Endpoint, Options, Study};
 use super::written::{self, Manifest, Settings};
+pub use names::{NAME_HELP, is_name};
 pub use settings::{PatternPart, pattern};
 
 /// The grammar's version that this program reads.
@@ -49,7 +50,10 @@ pub(super) fn check(
             }
         },
     };
-    let dir = source.path.parent().unwrap_or(Path::new("")).to_owned();
+    let dir = match source.path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => Path::new(".").to_owned(),
+    };
     let mut problems = Problems::after(&source, structure);
 
     if written.schema != SCHEMA {

@@ -31,8 +31,9 @@ pub(super) fn reference<'n>(
     }
 }
 
-/// Names become folder names, file names and table headings: letters, digits, `.`, `_` and `-`.
-fn valid_name(name: &str) -> bool {
+/// Whether this may be a name. Names become folder names, file names and table headings: letters, digits, `.`, `_` and `-`.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 80
         && !name.starts_with('.')
@@ -40,17 +41,18 @@ fn valid_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-const NAME_HELP: &str =
+/// What a name may be.
+pub const NAME_HELP: &str =
     "use letters, digits, `.`, `_` and `-`, at most 80, not starting with `.` or `-`";
 
 pub(super) fn name(problems: &mut Problems<'_>, at: &At<'_>, name: &str) {
-    if !valid_name(name) {
+    if !is_name(name) {
         problems.value(at, format!("{name:?} cannot be a name"), Some(NAME_HELP.into()));
     }
 }
 
 pub(super) fn name_of_key(problems: &mut Problems<'_>, at: &At<'_>, name: &str) {
-    if !valid_name(name) {
+    if !is_name(name) {
         problems.key(at, format!("{name:?} cannot be a name"), Some(NAME_HELP.into()));
     }
 }

@@ -38,6 +38,9 @@ pub(super) fn defaults(
         let help = "write 1 or more, or remove the experiment";
         problems.value(&at.key("repeats"), "`repeats = 0` measures nothing", Some(help.into()));
     }
+    if written.max_tokens == Some(0) {
+        problems.value(&at.key("max_tokens"), "`max_tokens = 0` asks for no answer", None);
+    }
     let timeout = written.timeout.as_ref().and_then(|timeout| {
         let timeout = duration(&at.key("timeout"), timeout, problems)?;
         if timeout.is_zero() {
