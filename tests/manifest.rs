@@ -80,8 +80,8 @@ fn settings_of_python_may_stand_beside_rust() {
     };
     for experiment in [
         "runtime = \"python\"\nmatrix = { event_loop = [\"asyncio\", \"uvloop\"] }",
-        "zip = [[\"runtime\", \"json\"]]\nmatrix = { runtime = [\"rust\", \"python\", \"python\"], \
-         json = [\"default\", \"stdlib\", \"orjson\"] }",
+        "zip = [[\"runtime\", \"json\"]]\nmatrix = { runtime = [\"rust\", \"python\"], json = \
+         [\"stdlib\", \"orjson\"] }",
         "exclude = [{ runtime = \"rust\", parse = \"thread\" }]\nmatrix = { runtime = [\"rust\", \
          \"python\"], parse = [\"inline\", \"thread\"] }",
         "override = [{ when = { runtime = \"rust\" }, set = { batch = \"off\" } }]\nmatrix = { runtime = \

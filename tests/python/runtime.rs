@@ -1,5 +1,6 @@
 //! The runtime under test here: the Python one in its real environment, made once for all tests.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,28 +16,28 @@ pub fn setup() -> Setup {
     setup
 }
 
-/// `None`: this machine cannot make it, which in CI is a failure.
-pub fn python() -> Option<&'static PythonRuntime> {
-    static RUNTIME: OnceLock<Option<PythonRuntime>> = OnceLock::new();
-    let made = || match setup().prepare(&mut |message| eprintln!("{message}")) {
-        Ok(runtime) => Some(runtime),
-        Err(error) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => panic!("{error}"),
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            None
-        }
-    };
-    RUNTIME.get_or_init(made).as_ref()
+/// The runtime. Where it cannot be made the whole test program ends as skipped, in CI as failed.
+pub fn python() -> &'static PythonRuntime {
+    static RUNTIME: OnceLock<PythonRuntime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        setup().prepare(&mut |message| eprintln!("{message}")).unwrap_or_else(|error| {
+            let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+            let word = if ci { "FAILED" } else { "SKIPPED" };
+            // Past the harness, which hides what tests print.
+            let _ = writeln!(std::io::stderr(), "{word}: the Python runtime's tests: {error}");
+            std::process::exit(i32::from(ci));
+        })
+    })
 }
 
 /// The command, not yet started.
 pub fn command() -> Command {
-    python().expect("tests that need it ask before").command()
+    python().command()
 }
 
 /// The same program with parts of a file replaced, in a folder of its own.
 pub fn changed(folder: &Path, file: &str, from: &str, to: &str) -> PythonRuntime {
-    let runtime = python().expect("tests that need it ask before");
+    let runtime = python();
     for entry in walkdir::WalkDir::new(&runtime.program).into_iter().map(Result::unwrap) {
         let place = folder.join(entry.path().strip_prefix(&runtime.program).unwrap());
         if entry.file_type().is_dir() {
