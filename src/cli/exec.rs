@@ -98,6 +98,7 @@ fn failure(error: ExecError) -> Failure {
             let help = "--skip-preflight starts all the same";
             Failure::new(exit::PREFLIGHT_FAILED, message, Some(help))
         }
+        ExecError::Python(_) => Failure::error(exit::PREFLIGHT_FAILED, error),
         ExecError::Store(StoreError::Locked { .. }) => {
             let help = "wait for it, or end it; `runner status` shows how far it is";
             Failure::new(exit::INTERNAL, &error, Some(help))

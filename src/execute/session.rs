@@ -118,6 +118,7 @@ pub fn execute(
             return Ok(finish(summary, emit));
         }
         // Nothing makes up for it, so it cannot be skipped like other findings.
+        Err(error) if findings.is_empty() || settings.skip_preflight => return Err(error.into()),
         Err(error) => {
             findings.insert(0, error.to_string());
             return Err(ExecError::Preflight(findings));

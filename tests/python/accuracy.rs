@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use runner::agent::protocol::{AgentRecord, Api, CallRecord, Outcome, Spec};
+use runner::agent::protocol::{Api, CallRecord, Outcome, Spec};
 use runner::manifest::study::{JitterShape, PacedProtocol, Pacing};
 use runner::metrics;
 use runner::simulator::Server;
 use runner::store::record::Calibration;
 
-use crate::process::{agent, command, run_with, spec};
+use crate::process::{Finished, agent, command, run_with, spec};
 
 /// A paced endpoint at `rate` tokens per second.
 pub fn paced(rate: f64) -> Server {
@@ -44,13 +44,14 @@ pub fn streams(server: &Server, streams: u32, tokens: u32) -> Spec {
 }
 
 /// Runs a spec and compares the record with the server's log.
-pub fn measured(command: Command, server: &Server, spec: Spec) -> (AgentRecord, Calibration) {
+pub fn measured(command: Command, server: &Server, spec: Spec) -> (Finished, Calibration) {
     let run = spec.run.clone();
     let finished = run_with(command, spec);
-    let record = finished.record.unwrap_or_else(|| panic!("no record: {}", finished.stderr));
+    let record =
+        finished.record.as_ref().unwrap_or_else(|| panic!("no record: {}", finished.stderr));
     assert!(record.calls.iter().all(|call| call.outcome == Outcome::Length), "{record:?}");
-    let calibration = metrics::calibration(&record, &server.take_sends(&run)).unwrap();
-    (record, calibration)
+    let calibration = metrics::calibration(record, &server.take_sends(&run)).unwrap();
+    (finished, calibration)
 }
 
 /// Chunks per second between the first and the last.
@@ -66,7 +67,8 @@ fn both_runtimes_report_the_rate_of_two_streams_within_one_percent() {
     let mut rust = Command::new(env!("CARGO_BIN_EXE_runner"));
     rust.arg("agent").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for command in [rust, command()] {
-        let (record, calibration) = measured(command, &server, streams(&server, 2, 150));
+        let (finished, calibration) = measured(command, &server, streams(&server, 2, 150));
+        let record = finished.record.unwrap();
         for call in &record.calls {
             let rate = rate(call);
             assert!((99.0..=101.0).contains(&rate), "{rate} in {}", record.runtime.name);
@@ -81,8 +83,8 @@ fn a_throttle_of_60_on_a_stream_of_100_takes_60_within_one_percent() {
     let server = paced(100.0);
     let mut spec = streams(&server, 2, 240);
     spec.throttle = Some(60.0);
-    let (record, _) = measured(command(), &server, spec);
-    for call in &record.calls {
+    let (finished, _) = measured(command(), &server, spec);
+    for call in &finished.record.unwrap().calls {
         let rate = rate(call);
         assert!((59.4..=60.6).contains(&rate), "{rate} chunks per second");
     }

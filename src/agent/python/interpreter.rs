@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use super::{OLDEST, PythonError};
 
 /// Understood by every Python, also by those that are too old.
-const QUESTION: &str = "import platform as p; print('python', p.python_version(), \
-                        p.python_implementation(), p.system(), p.machine())";
+const QUESTION: &str = "import platform as p; print(' '.join(['python', p.python_version(), \
+                        p.python_implementation(), p.system(), p.machine()]))";
 
 /// A Python that is new enough.
 #[derive(Debug, Clone, PartialEq, Eq)]

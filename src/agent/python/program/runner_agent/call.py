@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic_ns
 
 import httpx
@@ -149,11 +150,9 @@ class Caller:
 async def error_bytes(response: httpx.Response) -> bytes:
     """The body of an error, as far as it can be read."""
     body = bytearray()
-    try:
+    with suppress(httpx.TransportError):
         async for piece in response.aiter_bytes():
             body += piece
             if len(body) >= ERROR_BODY_LIMIT:
                 break
-    except httpx.TransportError:
-        pass
     return bytes(body)

@@ -9,6 +9,7 @@ import platform
 import sys
 from datetime import datetime, timezone
 from time import monotonic_ns
+from typing import TYPE_CHECKING
 
 import h11
 import httpcore
@@ -17,6 +18,9 @@ import httpx
 from runner_agent import VERSION, artifacts, loop, parent, spec
 from runner_agent.events import Events, to_output
 from runner_agent.spec import PROTOCOL, Refused, Spec
+
+if TYPE_CHECKING:
+    from runner_agent.processes import Workers
 
 FAILED = 1
 REFUSED = 2
@@ -51,13 +55,13 @@ def give_up(events: Events, error: Exception, code: int) -> int:
     return code
 
 
-def fork(asked: Spec):
-    from runner_agent.processes import Workers
+def fork(asked: Spec) -> "Workers":
+    from runner_agent.processes import Workers  # other variants do not pay for its imports
 
     return Workers(asked)
 
 
-def work(asked: Spec, workers, events: Events) -> int:
+def work(asked: Spec, workers: "Workers | None", events: Events) -> int:
     runtime = info(asked)
     clock = {}
 

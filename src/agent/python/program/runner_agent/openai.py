@@ -90,8 +90,10 @@ class OpenaiDecoder:
         return event if stripped else None
 
     def bare_error(self, line: bytes) -> str:
-        """An error object that stands in the stream without `data:`; other lines break the protocol,
-        and skipping them could hide text."""
+        """An error object that stands in the stream without `data:`.
+
+        Other lines break the protocol, and skipping them could hide text.
+        """
         error = parse(self.load, line).get("error")
         if error is None:
             raise not_allowed("no field of an event", line)

@@ -44,8 +44,8 @@ class LoopLag:
         """The samples (time, lag) and the CPU time that the probe has cost, nanoseconds.
 
         The cost of a sample is what the loop's thread uses while nothing but the probe runs on it:
-        its wake-up, the loop's turn, the timer. Beside other work a turn is shared, so it is an upper
-        limit.
+        its wake-up, the loop's turn, the timer. Beside other work a turn is shared, so it is an
+        upper limit.
         """
         samples = list(zip(self.times[: self.count], self.lags[: self.count], strict=True))
         before, used_ns = self.count, thread_time_ns()

@@ -9,6 +9,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
@@ -80,10 +81,8 @@ class Workers:
 
     def tell(self, word: str) -> None:
         for pipe in self.agents:
-            try:
+            with suppress(OSError):  # if it has ended, reading from it will tell
                 pipe.send(word)
-            except OSError:  # it has ended, which reading from it will tell
-                pass
 
     def end(self) -> None:
         """Ends what still runs."""

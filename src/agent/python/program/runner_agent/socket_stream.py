@@ -1,8 +1,8 @@
 """A socket that notes every read: when it returned and how many bytes it brought.
 
 Sits right above the event loop's transport, below TLS and HTTP, so that the time of a chunk is the
-time its bytes reached this process. The loop reads into a buffer of exactly `read_buffer` bytes, and
-only while somebody waits for data: nothing is read ahead of a throttled consumer.
+time its bytes reached this process. The loop reads into a buffer of exactly `read_buffer` bytes,
+and only while somebody waits for data: nothing is read ahead of a throttled consumer.
 """
 
 import asyncio

@@ -16,11 +16,14 @@ APIS = ("ollama", "openai_chat", "openai_completions")
 SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 DEFAULT_READ_BUFFER = 64 * 1024  # what httpcore asks for
 SPEC_KEYS = frozenset(
-    "protocol run artifacts agents timeout_ns read_buffer throttle probes variant".split()
+    ("protocol", "run", "artifacts", "agents", "timeout_ns", "read_buffer", "throttle")
+    + ("probes", "variant")
 )
-PROBE_KEYS = frozenset("chunks loop_lag_ns idle_ns".split())
-AGENT_KEYS = frozenset("name api url api_key_env model options max_tokens calls".split())
-CALL_KEYS = frozenset("prompt warmup".split())
+PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
+AGENT_KEYS = frozenset(
+    ("name", "api", "url", "api_key_env", "model", "options", "max_tokens", "calls")
+)
+CALL_KEYS = frozenset(("prompt", "warmup"))
 
 
 class Refused(Exception):
@@ -78,7 +81,8 @@ def read(text: bytes, environment: dict[str, str]) -> Spec:
         # The version alone first: the rest of another version may look different.
         if given["protocol"] != PROTOCOL:
             raise Refused(
-                f"the spec asks for protocol {given['protocol']}, this runtime speaks protocol {PROTOCOL}"
+                f"the spec asks for protocol {given['protocol']}, "
+                f"this runtime speaks protocol {PROTOCOL}"
             )
         known(given, SPEC_KEYS)
         probes = given.get("probes") or {}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from time import monotonic_ns
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ from runner_agent.spec import Spec
 from runner_agent.taker import Taker
 from runner_agent.throttle import Throttle
 
-# How long the end of a body is waited for once the answer is whole, seconds. A connection whose body
-# has ended can be kept; the answer does not depend on it.
+# How long the end of a body is waited for once the answer is whole, seconds. A connection whose
+# body has ended can be kept; the answer does not depend on it.
 BODY_END = 0.2
 # Longest answer that is kept, characters.
 TEXT_LIMIT = 256 * 1024 * 1024
@@ -124,10 +124,8 @@ async def body_end(body: AsyncIterator[pieces.Piece]) -> None:
         async for _ in body:
             pass
 
-    try:
+    with suppress(asyncio.TimeoutError, httpx.TransportError):
         await asyncio.wait_for(rest(), BODY_END)
-    except (asyncio.TimeoutError, httpx.TransportError):
-        pass
 
 
 def broken(error: Exception) -> str:

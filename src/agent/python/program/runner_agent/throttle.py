@@ -15,8 +15,11 @@ class Throttle:
         self.last_due_ns: int | None = None
 
     def due(self, read_ns: int, waited: bool) -> int:
-        """When the chunk that was read at `read_ns` may be taken. `waited`: the consumer had to wait
-        for it; otherwise it lay ready before, and only the throttle's own sleep made its read late."""
+        """When the chunk that was read at `read_ns` may be taken.
+
+        `waited`: the consumer had to wait for it; otherwise it lay ready before, and only the
+        throttle's own sleep made its read late.
+        """
         due = read_ns
         if self.last_due_ns is not None:
             earliest = read_ns if waited else read_ns - CATCH_UP_NS
