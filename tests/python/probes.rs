@@ -78,8 +78,9 @@ fn a_parse_that_blocks_is_found_and_distorts() {
         samples(finished).into_iter().map(|(_, lag)| lag).collect()
     };
     let stalls = |finished| lags(finished).into_iter().filter(|lag| *lag > 10.0).count();
-    assert!(stalls(&free) <= 3, "{} stalls in a free loop", stalls(&free));
-    assert!(stalls(&blocked) >= 15, "{} stalls found", stalls(&blocked));
+    // A busy machine makes some stalls of its own.
+    let (found, usual) = (stalls(&blocked), stalls(&free));
+    assert!(found >= 15 && found > 2 * usual, "{found} stalls found, {usual} in a free loop");
     assert!(percentile(lags(&blocked), 0.99) > 18.0);
     let grown = |blocked: f64, free: f64| blocked > free + 5.0;
     let (now, before) = (&blocked_error, &free_error);
