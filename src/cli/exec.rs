@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write};
 
+use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
 use crate::progress::Progress;
@@ -54,6 +55,7 @@ pub fn run(args: &Args) -> CommandResult {
         },
         limits: Limits::default(),
         program,
+        python: python(),
     };
     let cancel = Cancel::default();
     let asked = cancel.clone();
@@ -100,6 +102,7 @@ fn failure(error: ExecError) -> Failure {
             let help = "--skip-preflight starts all the same";
             Failure::new(exit::PREFLIGHT_FAILED, message, Some(help))
         }
+        ExecError::Python(_) => Failure::error(exit::PREFLIGHT_FAILED, error),
         ExecError::Store(StoreError::Locked { .. }) => {
             let help = "wait for it, or end it; `runner status` shows how far it is";
             Failure::new(exit::INTERNAL, &error, Some(help))

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::agent::python::PythonError;
 use crate::simulator::SimulatorError;
 use crate::store::StoreError;
 
@@ -11,6 +12,8 @@ pub enum ExecError {
     /// Nothing was executed; every finding is something to repair first.
     #[error("nothing was executed, {} must be repaired first", findings(.0.len()))]
     Preflight(Vec<String>),
+    #[error(transparent)]
+    Python(#[from] PythonError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

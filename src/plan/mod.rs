@@ -119,7 +119,7 @@ impl Plan {
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
                     let id = identity::id(&identity::document(&resolved, experiment, &contents));
-                    (id, spec::not_built(experiment, &resolved).is_empty())
+                    (id, spec::not_built(experiment).is_empty())
                 })
                 .collect();
             known.reserve(ids.len());
@@ -228,8 +228,8 @@ impl Plan {
     /// What of the cell this version cannot execute, in words; empty: it can.
     #[must_use]
     pub fn not_built(&self, cell: u32) -> Vec<String> {
-        let (experiment, resolved) = self.resolved(cell);
-        spec::not_built(experiment, &resolved)
+        let (experiment, _) = self.resolved(cell);
+        spec::not_built(experiment)
     }
 
     /// Cells of an experiment (index into the study's experiments), in the order of its matrix.

@@ -8,6 +8,7 @@ mod names;
 mod scenario;
 mod selection;
 mod settings;
+mod variant;
 
 use std::collections::BTreeSet;
 use std::path::Path;
