@@ -64,8 +64,9 @@ fn the_lag_probe_sees_a_blocked_loop() {
 
 #[test]
 fn the_lag_probe_is_finer_than_a_millisecond() {
-    let mut lags = lags_beside(tokio::time::sleep(Duration::from_millis(200)));
+    let mut lags = lags_beside(async { tokio::time::sleep(Duration::from_millis(200)).await });
     lags.sort_by(f64::total_cmp);
-    // A timer of whole milliseconds would leave half a millisecond here on any machine.
-    assert!(lags[lags.len() / 4] < 0.45, "{lags:?}");
+    // Sleeps that follow each other on a timer of whole milliseconds are nearly one too long, always;
+    // a busy machine only delays some.
+    assert!(lags[lags.len() / 10] < 0.5, "{lags:?}");
 }
