@@ -72,8 +72,7 @@ pub fn against_solo(run: &RunRecord, alone: &BTreeMap<String, Alone>) -> Against
     let apart: Option<f64> = solos
         .as_ref()
         .and_then(|solos| solos.iter().map(|(_, alone)| alone.aggregate_tokens_per_s).sum());
-    let scaling =
-        together.zip(apart).and_then(|(together, apart)| ratio(100.0 * together, apart));
+    let scaling = together.zip(apart).and_then(|(together, apart)| ratio(100.0 * together, apart));
     let same = solos.as_ref().map(|solos| solos.iter().all(|(_, alone)| alone.same_repeat));
     AgainstSolo {
         run: named([

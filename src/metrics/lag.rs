@@ -144,7 +144,9 @@ pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
     let mut chunks: Vec<u64> = record
         .calls
         .iter()
-        .flat_map(|call| call.text_offsets_ns.iter().map(|offset| call.start_ns.saturating_add(*offset)))
+        .flat_map(|call| {
+            call.text_offsets_ns.iter().map(|offset| call.start_ns.saturating_add(*offset))
+        })
         .collect();
     chunks.sort_unstable();
     let mut windows = Vec::new();

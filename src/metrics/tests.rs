@@ -352,7 +352,7 @@ fn loop_lag_loaded_and_idle() {
     let samples = [
         lag(10, 0.1),
         lag(50, 0.3),
-        lag(90, 20.0), // the only stall of the idle loop
+        lag(90, 20.0),  // the only stall of the idle loop
         lag(120, 25.0), // due while idle, held up by the warm-up call: in neither window
         lag(210, 1.0),
         lag(300, 3.0),
@@ -391,7 +391,8 @@ fn without_idle_or_probe_nothing_is_known_of_them() {
 #[test]
 fn windows_of_100_ms_hold_every_sample_and_chunk_once() {
     let record = probed(); // text at 120, 250, 300, 350
-    let windows = lag::windows(&record, &[lag(100, 1.0), lag(150, 3.0), lag(300, 90.0), lag(350, 2.0)]);
+    let windows =
+        lag::windows(&record, &[lag(100, 1.0), lag(150, 3.0), lag(300, 90.0), lag(350, 2.0)]);
     let seen: Vec<(u64, usize, Option<f64>, usize)> = windows
         .iter()
         .map(|own| (own.start_ns / MS, own.samples, own.lag_max_ms, own.chunks))
@@ -402,7 +403,8 @@ fn windows_of_100_ms_hold_every_sample_and_chunk_once() {
     assert_eq!((whole.lag_p50_ms, whole.chunks_per_s), (Some(2.0), Some(10.0)));
     assert_eq!((last.duration_ms, last.chunks_per_s), (50.0, Some(40.0)));
     assert_eq!(lag::windows(&record, &[]), []);
-    let senseless = [LagSample { time_ns: 0, lag_ms: 0.0 }, LagSample { time_ns: u64::MAX, lag_ms: 0.0 }];
+    let senseless =
+        [LagSample { time_ns: 0, lag_ms: 0.0 }, LagSample { time_ns: u64::MAX, lag_ms: 0.0 }];
     assert_eq!(lag::windows(&record, &senseless).len(), 1 << 20);
 }
 

@@ -24,7 +24,10 @@ impl FineTimer {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let interest = tokio::io::Interest::READABLE;
-        #[expect(deprecated, reason = "its successor is unsafe; an owned descriptor is never closed early")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; an owned descriptor is never closed early"
+        )]
         let timer = tokio::io::unix::AsyncFd::with_interest(timer, interest)?;
         Ok(Self { timer })
     }

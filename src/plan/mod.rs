@@ -412,7 +412,8 @@ impl Plan {
             Some((agent, name)) => (Some(agent), name),
             None => (None, name),
         };
-        let addressed = spec.agents.iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
+        let addressed =
+            spec.agents.iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
         let mut values = addressed.filter_map(|agent| agent.options.get(name));
         let first = values.next()?;
         let text = |value: &serde_json::Value| match value {

@@ -87,10 +87,7 @@ impl Plan {
         let (_, mut resolved) = self.resolved(cell);
         resolved.sort_agents();
         let names = spec::stream_names(&resolved.agents);
-        names
-            .into_iter()
-            .filter_map(|(name, place)| Some((name, *controls.get(place)?)))
-            .collect()
+        names.into_iter().filter_map(|(name, place)| Some((name, *controls.get(place)?))).collect()
     }
 
     /// The controls that an experiment's cells need, each once, in the order of its matrix. Some may

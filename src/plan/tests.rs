@@ -457,7 +457,8 @@ proptest! {
 
 /// The study above with a second experiment.
 fn with_another(experiment: &str) -> Plan {
-    let scenarios = "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]";
+    let scenarios =
+        "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]";
     let text = study(vec![60], 2).with_solo().text().replace("[scenario]", scenarios);
     plan_of(&format!("{text}\n{experiment}"))
 }

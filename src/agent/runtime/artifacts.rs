@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Recorded, RuntimeError};
 use super::call::{CallLog, ChunkRow};
+use super::{Recorded, RuntimeError};
 use crate::agent::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, LOOP_LAG_FILE, PROTOCOL, RECORD_FILE,
     RESPONSES_DIR, RuntimeInfo, Spec,
