@@ -11,7 +11,7 @@ pub mod attempt;
 mod calibrate;
 mod cancel;
 mod conversation;
-mod derived;
+pub mod derived;
 mod error;
 pub mod event;
 pub mod fault;

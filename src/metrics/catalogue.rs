@@ -141,7 +141,8 @@ Loop lag is how much later than asked the probe's task woke on the agents' own l
 are over the samples of its measured window (first start → last end of its measured calls): those that \
 woke in it or were due in it. The figures of the idle control are over those that woke in its window, and \
 `…_above_idle` is loaded − idle, unknown without the control. A maximum grows with the number of samples, \
-so compare windows of unlike length by their percentiles.
+so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
+often: percentiles of samples then tell too little, and the share of time in stalls tells it.
 
 Metrics against solo join a run with the runs of each agent alone: those of the same repeat, or where \
 that repeat is not stored the mean over the agent's solo runs (`solo_same_repeat` says which). Solo runs \
@@ -165,7 +166,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 57] = [
+static CATALOGUE: [MetricInfo; 58] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -248,6 +249,8 @@ static CATALOGUE: [MetricInfo; 57] = [
         "mean loop lag", "average delay of the event loop"),
     metric("loop_lag_stalls", Run, Client, "", Some(Lower),
         "number of samples with a lag > 10 ms", "stalls of the event loop"),
+    metric("loop_lag_stalled_percent", Run, Client, "%", Some(Lower),
+        "100 × Σ lag of the stalls ÷ measured window", "share of the time in which the event loop was held up"),
     metric("loop_lag_samples", Run, Client, "", None,
         "number of samples", "samples behind the figures of loop lag"),
     metric("idle_loop_lag_p50_ms", Run, Client, "ms", Some(Lower),

@@ -86,6 +86,10 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
         ("loop_lag_max_ms", max),
         ("loop_lag_mean_ms", mean),
         ("loop_lag_stalls", stalls),
+        (
+            "loop_lag_stalled_percent",
+            load.as_ref().and_then(|lags| ratio(100.0 * stalled_ms(lags), length_ms(loaded))),
+        ),
         ("loop_lag_samples", load.as_ref().map(|lags| lags.n() as f64)),
         ("idle_loop_lag_p50_ms", idle_p50),
         ("idle_loop_lag_p99_ms", idle_p99),
@@ -109,6 +113,10 @@ fn stalls(lags: &Sample) -> f64 {
     lags.values().iter().filter(|lag| **lag > STALL_MS).count() as f64
 }
 
+fn stalled_ms(lags: &Sample) -> f64 {
+    lags.values().iter().filter(|lag| **lag > STALL_MS).sum()
+}
+
 fn cost_percent(record: &AgentRecord, samples: &[LagSample]) -> Option<f64> {
     let cost = *record.probe_cost_ns.get("loop_lag")?;
     let (first, last) = (samples.first()?, samples.last()?);
@@ -120,7 +128,7 @@ fn cost_percent(record: &AgentRecord, samples: &[LagSample]) -> Option<f64> {
 pub struct LagWindow {
     /// Monotonic.
     pub start_ns: u64,
-    /// 100, but for the last window, which ends with the last sample.
+    /// 100, but for the last window, which ends with the last sample or call.
     pub duration_ms: f64,
     /// Wake-ups in the window. None of them in it: the loop was held up all through it, and the
     /// sample that tells of it is in the window in which it woke.
@@ -133,11 +141,13 @@ pub struct LagWindow {
     pub chunks_per_s: Option<f64>,
 }
 
-/// The samples in windows of 100 ms, from the first sample to the last, without a gap.
+/// The samples in windows of 100 ms, from the first sample to the last sample or call, without a gap.
 #[must_use]
 pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
-    let (start_ns, end_ns) = (first.time_ns, last.time_ns.max(first.time_ns));
+    // The last chunks may come after the last wake-up.
+    let calls_end = record.calls.iter().map(|call| call.end_ns).max().unwrap_or_default();
+    let (start_ns, end_ns) = (first.time_ns, last.time_ns.max(calls_end));
     // Both lists in the order of time, so that one pass gives each window its part.
     let mut samples = samples.to_vec();
     samples.sort_by_key(|sample| sample.time_ns);
@@ -153,8 +163,8 @@ pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
     let mut from_ns = start_ns;
     loop {
         let to_ns = from_ns.saturating_add(WINDOW_NS);
-        let is_last = to_ns > end_ns || windows.len() + 1 == MOST_WINDOWS;
-        // The last sample belongs to the window that ends with it.
+        let is_last = to_ns >= end_ns || windows.len() + 1 == MOST_WINDOWS;
+        // What happens at the end belongs to the window that ends there.
         let until_ns = if is_last { end_ns.saturating_add(1) } else { to_ns };
         let lags: Vec<f64> = part(&samples, |own| own.time_ns, from_ns, until_ns)
             .iter()

@@ -367,6 +367,7 @@ fn loop_lag_loaded_and_idle() {
     close(&run, "loop_lag_max_ms", 20.0);
     close(&run, "loop_lag_mean_ms", 9.0);
     close(&run, "loop_lag_stalls", 2.0);
+    close(&run, "loop_lag_stalled_percent", 16.0); // 12 + 20 of 200 ms
     close(&run, "idle_loop_lag_p50_ms", 0.3);
     close(&run, "idle_loop_lag_max_ms", 20.0);
     close(&run, "idle_loop_lag_stalls", 1.0);
@@ -401,7 +402,7 @@ fn windows_of_100_ms_hold_every_sample_and_chunk_once() {
     assert_eq!(seen, [(100, 2, Some(3.0), 1), (200, 0, None, 1), (300, 2, Some(90.0), 2)]);
     let (whole, last) = (&windows[0], &windows[2]);
     assert_eq!((whole.lag_p50_ms, whole.chunks_per_s), (Some(2.0), Some(10.0)));
-    assert_eq!((last.duration_ms, last.chunks_per_s), (50.0, Some(40.0)));
+    assert_eq!((last.duration_ms, last.chunks_per_s), (100.0, Some(20.0)));
     assert_eq!(lag::windows(&record, &[]), []);
     let senseless =
         [LagSample { time_ns: 0, lag_ms: 0.0 }, LagSample { time_ns: u64::MAX, lag_ms: 0.0 }];
