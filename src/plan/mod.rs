@@ -253,6 +253,12 @@ impl Plan {
         (0..self.rows.len()).filter(|index| self.rows[*index].contains(&cell)).collect()
     }
 
+    /// The experiment in which the cell was seen first, or whose control it is first.
+    #[must_use]
+    pub fn home_experiment(&self, cell: u32) -> usize {
+        self.home(cell).0
+    }
+
     /// The cell's levels in this experiment: axis name and level, in the order of the axes. Empty
     /// when the cell is not in it.
     #[must_use]
