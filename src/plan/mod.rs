@@ -319,7 +319,11 @@ impl Plan {
     #[must_use]
     pub fn order(&self) -> Vec<RunKey> {
         let mut items: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
-        for (index, cell) in self.cells.iter().enumerate() {
+        // A control follows the cell that it was made for, so that they are not far apart in time
+        // where the order is that of the matrix.
+        let mut cells: Vec<(usize, &Cell)> = self.cells.iter().enumerate().collect();
+        cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.solo));
+        for (index, cell) in cells {
             let experiment = cell.experiment as usize;
             let reload = self.reload_key(experiment, cell.row as usize);
             items[experiment].push(order::Item {
