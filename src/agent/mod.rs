@@ -6,6 +6,7 @@
 pub mod conformance;
 pub mod protocol;
 pub mod runtime;
+pub mod workflow;
 
 use serde_json::Value;
 

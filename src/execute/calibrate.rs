@@ -14,7 +14,7 @@ use super::request::Request;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
-    Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry,
+    Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry, Work,
 };
 use crate::metrics;
 use crate::plan::{CellSpec, SpecAgent};
@@ -136,7 +136,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         endpoint: Endpoint::Simulated(pacing.clone()),
         api: Api::Ollama,
         model: "calibration".to_owned(),
-        prompt: "Calibrate.".to_owned(),
+        work: Work::Prompt("Calibrate.".to_owned()),
         options: Options::new(),
         max_tokens: Some(TOKENS),
     });

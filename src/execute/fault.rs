@@ -20,6 +20,11 @@ pub enum AttemptFault {
     #[error("{} {call} of agent `{agent}` ended with {}{}", if *.warmup { "warm-up call" } else { "call" },
         .outcome.name(), .error.as_deref().map(|error| format!(": {error}")).unwrap_or_default())]
     Call { agent: String, call: u32, warmup: bool, outcome: Outcome, error: Option<String> },
+    #[error(
+        "the files of the workflow in {} are not those that the manifest was read with; \
+         start exec again to measure with them as they are now", .0.display()
+    )]
+    CorpusChanged(PathBuf),
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -31,6 +36,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::CorpusChanged(_) => "corpus",
             Self::Cancelled => "cancelled",
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -54,7 +60,7 @@ impl AttemptFault {
             "in_band_error" => Some(RetryOn::InBandError),
             "truncated" => Some(RetryOn::Truncated),
             "malformed" => Some(RetryOn::Malformed),
-            "cancelled" => None,
+            "cancelled" | "corpus" => None,
             _ => Some(RetryOn::Agent),
         }
     }
@@ -112,6 +118,16 @@ pub enum ArtifactFault {
     ForeignCall { file: &'static str, agent: String, call: u32 },
     #[error("the answer of call {call} of agent `{agent}` was not written to {}", path.display())]
     MissingResponse { path: PathBuf, agent: String, call: u32 },
+    #[error(
+        "{file} holds the stages {found} of agent `{agent}`; for each run of a workflow it must hold \
+         scan, ingest, analysis and report with their calls, warm-up as asked"
+    )]
+    Stages { file: &'static str, agent: String, found: String },
+    #[error(
+        "{} differs from byte {byte} on from the prompt that the template, the files and the former \
+         answer make; docs/agent-protocol.md has the rules", path.display()
+    )]
+    Prompt { path: PathBuf, byte: usize },
     #[error("the header of {file} is `{found}`, it must be `{expected}`")]
     Header { file: &'static str, found: String, expected: String },
     #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]

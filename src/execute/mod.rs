@@ -23,6 +23,7 @@ mod recovery;
 pub mod request;
 mod session;
 mod surroundings;
+mod workflow;
 
 pub use agenda::StaleRuns;
 pub use attempt::attempt;

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::agent::protocol::{AgentRecord, RECORD_FILE};
+use crate::agent::protocol::{AgentRecord, CallRecord, RECORD_FILE, Stage, StageRecord};
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
@@ -64,6 +64,7 @@ pub fn compute(
             agent: call.agent.clone(),
             call: call.call,
             warmup: call.warmup,
+            stage: stage(record, call),
             outcome: call.outcome,
             error: call.error.clone(),
             metrics: call::metrics(call, errors),
@@ -71,6 +72,12 @@ pub fn compute(
         .collect();
     let run = run::metrics(record, &calls, &errors, process);
     RunMetrics { calls, run }
+}
+
+/// The stage whose call it was.
+fn stage(record: &AgentRecord, call: &CallRecord) -> Option<Stage> {
+    let own = |stage: &&StageRecord| stage.agent == call.agent && stage.call == Some(call.call);
+    record.stages.iter().find(own).map(|stage| stage.stage)
 }
 
 /// Reads an agent's record.

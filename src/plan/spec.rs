@@ -8,7 +8,7 @@ use crate::agent::protocol::Api;
 use crate::manifest::Study;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, OpenAiApi, Options, PacedProtocol, Probes,
-    Retry, RuntimeCommand,
+    Retry, RuntimeCommand, Work,
 };
 
 /// Everything needed to execute one cell.
@@ -50,8 +50,8 @@ pub struct SpecAgent {
     pub endpoint: Endpoint,
     pub api: Api,
     pub model: String,
-    /// Content, without the prefix that differs per repeat.
-    pub prompt: String,
+    /// Prompts are without the prefix that differs per repeat.
+    pub work: Work,
     /// Options sent to the server; empty: its defaults.
     pub options: Options,
     pub max_tokens: Option<u32>,
@@ -105,7 +105,7 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
                 endpoint: agent.endpoint.clone(),
                 api: api(agent.endpoint),
                 model: agent.model.to_owned(),
-                prompt: agent.agent.prompt.clone(),
+                work: agent.agent.work.clone(),
                 options: agent
                     .options
                     .iter()

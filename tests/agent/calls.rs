@@ -133,7 +133,7 @@ fn a_kept_connection_is_used_again_and_a_closed_one_is_not() {
             reply.raw(format!("{}{}", line("a"), last(1)));
         });
         let mut agent = agent(&server.url);
-        let call = |warmup| CallSpec { prompt: "p".to_owned(), warmup };
+        let call = |warmup| CallSpec { prompt: "p".to_owned(), warmup, stage: None };
         agent.calls = vec![call(true), call(false), call(false)];
         let finished = run(spec(vec![agent]));
         let record = finished.record.unwrap();

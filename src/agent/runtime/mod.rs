@@ -13,6 +13,7 @@ mod taker;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod workflow;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -116,21 +117,20 @@ fn work(
 
     let clock = ClockPair { monotonic_ns: os::monotonic_ns(), utc: os::utc_now() };
     events.send(Event::Ready { t_ns: clock.monotonic_ns, protocol: PROTOCOL, runtime: info() });
-    let mut calls = event_loop.block_on(async {
+    let logs = event_loop.block_on(async {
         // Warm-up ends for all before any measured call begins.
         let barrier = Arc::new(Barrier::new(callers.len()));
         let tasks = callers.into_iter().map(|caller| {
             event_loop.spawn(caller.make_calls(Arc::clone(&barrier), cancelled.clone()))
         });
         let tasks: Vec<_> = tasks.collect();
-        let mut calls = Vec::new();
+        let mut logs = Vec::new();
         for task in tasks {
-            calls.extend(task.await.map_err(|_| RuntimeError::TaskLost)?);
+            logs.push(task.await.map_err(|_| RuntimeError::TaskLost)?);
         }
-        Ok::<_, RuntimeError>(calls)
+        Ok::<_, RuntimeError>(logs)
     })?;
-    calls.sort_by_key(|call| call.record.start_ns);
-    artifacts::write(&spec, info(), clock, calls)?;
+    artifacts::write(&spec, info(), clock, logs)?;
     events.send(Event::Done { t_ns: os::monotonic_ns() });
     Ok(if *cancelled.borrow() { Finish::Cancelled } else { Finish::Done })
 }
