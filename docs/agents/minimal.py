@@ -150,8 +150,13 @@ def main():
     spec = json.loads(sys.stdin.read())                   # to the end of standard input
     keys = [agent.get("api_key_env") for agent in spec["agents"]]
     missing = [name for name in keys if name and name not in os.environ]
-    if spec["protocol"] != 1 or missing:
-        emit("error", message=f"not set: {missing[0]}" if missing else "this runtime speaks protocol 1")
+    reasons = [f"not set: {name}" for name in missing]
+    if spec["protocol"] != 1:
+        reasons = ["this runtime speaks protocol 1"]
+    elif any(agent.get("workflow") for agent in spec["agents"]):
+        reasons = ["this runtime has no workflow"]
+    if reasons:
+        emit("error", message=reasons[0])
         sys.exit(2)
     emit("ready", protocol=1, runtime=INFO)
     clock = {"monotonic_ns": now(), "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}

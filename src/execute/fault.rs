@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::agent::protocol::{Outcome, PROTOCOL};
+use crate::agent::workflow::contract::ContractError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 
@@ -118,16 +119,8 @@ pub enum ArtifactFault {
     ForeignCall { file: &'static str, agent: String, call: u32 },
     #[error("the answer of call {call} of agent `{agent}` was not written to {}", path.display())]
     MissingResponse { path: PathBuf, agent: String, call: u32 },
-    #[error(
-        "{file} holds the stages {found} of agent `{agent}`; for each run of a workflow it must hold \
-         scan, ingest, analysis and report with their calls, warm-up as asked"
-    )]
-    Stages { file: &'static str, agent: String, found: String },
-    #[error(
-        "{} differs from byte {byte} on from the prompt that the template, the files and the former \
-         answer make; docs/agent-protocol.md has the rules", path.display()
-    )]
-    Prompt { path: PathBuf, byte: usize },
+    #[error(transparent)]
+    Workflow(ContractError),
     #[error("the header of {file} is `{found}`, it must be `{expected}`")]
     Header { file: &'static str, found: String, expected: String },
     #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]

@@ -4,6 +4,7 @@
 //! docs/agent-protocol.md. Used by the Rust runtime, by the manifest's checks (identity covers the
 //! files) and by those who check what a runtime has sent. Times nothing and makes no calls.
 
+pub mod contract;
 mod corpus;
 mod csv;
 mod json;
