@@ -11,6 +11,7 @@ use super::attempt::{self, LOG_FILE, SPEC_FILE};
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::Request;
+use super::runtimes::Runtimes;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
@@ -36,7 +37,7 @@ pub struct Instrument<'a> {
     pub layout: &'a Layout,
     /// A cell of the runtime; its variant counts.
     pub like: &'a CellSpec,
-    pub program: &'a Path,
+    pub runtimes: &'a Runtimes,
     pub study_folder: &'a Path,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
@@ -88,7 +89,7 @@ pub fn calibrate(
             }
         },
     };
-    let command = attempt::command(&cell, instrument.program, instrument.study_folder);
+    let command = instrument.runtimes.command(&cell, instrument.study_folder);
     let (_, result) = supervise(command, text, &folder.join(LOG_FILE), supervision);
     paced.write_sends("calibration", &folder).map_err(|error| ExecError::sends(&folder, error))?;
 

@@ -21,6 +21,7 @@ mod process;
 pub mod prompt;
 mod recovery;
 pub mod request;
+pub mod runtimes;
 mod session;
 mod surroundings;
 mod workflow;

@@ -84,7 +84,7 @@ pub(super) fn spec(
         vary_seed: settings.vary_seed,
         timeout: settings.timeout,
         retry: settings.retry.clone(),
-        not_built: not_built(experiment, resolved),
+        not_built: not_built(experiment),
     }
 }
 
@@ -134,19 +134,12 @@ fn api(endpoint: &Endpoint) -> Api {
 
 /// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
 /// be written before the instrument exists.
-pub(super) fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec<String> {
+pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
     let mut missing = Vec::new();
     match experiment.kind {
         ExperimentKind::Scenario => {}
         ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
         ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
-    }
-    if resolved.runtime == "python" {
-        missing.push("the python runtime".to_owned());
-    }
-    if resolved.runtime == "rust" && !resolved.variant.is_empty() {
-        let names: Vec<&str> = resolved.variant.keys().copied().collect();
-        missing.push(format!("{} in the rust runtime", names.join(", ")));
     }
     let probes = &experiment.probes;
     for (name, on) in [
