@@ -1,5 +1,8 @@
 //! Both runtimes on the same files: the same prompts, byte by byte.
 
+mod study;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +11,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use runner::agent::protocol::ScanSpec;
+use runner::agent::python::Setup;
 use runner::agent::workflow::{ingest, scan, template};
 use serde_json::{Value, json};
+use study::Study;
 
 /// Summarises folders with the Python runtime's own modules, which need its standard library only.
 const SUMMARISE: &str = r#"
@@ -184,6 +189,12 @@ fn any_content_is_summarised_alike() {
         let numbers = numbers.into_iter().map(f64::from_bits).filter(|number| number.is_finite());
         let column: String = numbers.map(|number| format!("{number:e}\n{number}\n")).collect();
         fs::write(here.join("d.csv"), format!("n\n{column}")).unwrap();
+        // Around the levels that are too many.
+        let levels = 100 + case % 50;
+        let deep = format!("{}{}", "[{\"a\":".repeat(levels / 2), "[".repeat(levels % 2));
+        let flat = format!("{}{}", "]".repeat(levels % 2), "}]".repeat(levels / 2));
+        let leaf = if levels % 2 == 0 { "1" } else { "" };
+        fs::write(here.join("e.json"), format!("{deep}{leaf}{flat}")).unwrap();
         specs.push(spec(here));
     }
     alike(&specs);
@@ -234,4 +245,70 @@ fn any_names_are_scanned_alike() {
     specs.push(ScanSpec { extensions: vec!["md".to_owned()], ..all.clone() });
     specs.push(ScanSpec { folder: folder.path().join("missing"), ..all });
     alike(&specs);
+}
+
+const MANIFEST: &str = r#"
+schema = 1
+name = "demo"
+[defaults]
+repeats = 1
+warmup = 1
+timeout = "10s"
+max_tokens = 8
+[endpoint]
+a = { simulated = { rate = "500 tok/s" } }
+[prompt]
+analyse = { text = "{{\"n\": 1}} {data}" }
+tell = { text = "{answer}\n{data}" }
+[workflow.full]
+scan = { folder = "data", extensions = ["csv", "json", "md"], max_files = 4 }
+analysis = "analyse"
+report = "tell"
+[scenario]
+pair = [{ agent = "left", endpoint = "a", workflow = "full", count = 2 }]
+[experiment.t]
+matrix = { scenario = ["pair"], runtime = ["rust", "python"] }
+"#;
+
+/// The real processes, started by exec. Where the environment of the Python runtime cannot be made
+/// this is skipped; with `CI=true` it fails.
+#[test]
+fn both_runtimes_send_the_same_bytes() {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let mut setup = Setup::from_environment(&|name| std::env::var_os(name));
+    setup.cache = Some(cache.clone());
+    if let Err(error) = setup.prepare(&mut |message| eprintln!("{message}")) {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let study = Study::new(&study::Manifest::default());
+    fs::write(study.manifest(), MANIFEST).unwrap();
+    let data = study.folder.path().join("data/d\u{e9}ep");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(
+        data.join("a.csv"),
+        "\u{feff}\"a, b\",n\r\n\"x\ny\",1e-7\r\n\r\nz,-1152921504606846977\r\n",
+    )
+    .unwrap();
+    fs::write(data.join("b.json"), "{\"\u{65e5}\": [NaN]}").unwrap();
+    fs::write(data.join("c.json"), "{\"\u{65e5}\": [1e3], \"a\": {}}").unwrap();
+    fs::write(data.join("d.md"), b"# One\xff\r\n\r\nwords\r\n").unwrap();
+    fs::write(data.join("e.md"), "left out").unwrap();
+    let output = study.command(&["exec"]).env("RUNNER_CACHE", &cache).output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
+
+    let mut sent: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    for path in study::files(&study.layout().runs()) {
+        if path.parent().is_some_and(|parent| parent.ends_with("prompts")) {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            sent.entry(name).or_default().push(fs::read(path).unwrap());
+        }
+    }
+    assert_eq!(sent.len(), 8, "two agents, four calls: {:?}", sent.keys());
+    for (name, prompts) in sent {
+        let [one, other] = prompts.as_slice() else { panic!("{name}: {} runs", prompts.len()) };
+        assert_eq!(String::from_utf8_lossy(one), String::from_utf8_lossy(other), "{name}");
+        assert_eq!(one, other, "{name}");
+    }
 }

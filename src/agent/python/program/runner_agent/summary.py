@@ -115,7 +115,7 @@ def show(number: float) -> str:
         plain = format(Decimal(digits), "f")
         return plain.rstrip("0").rstrip(".") if "." in plain else plain
     mantissa, _, exponent = digits.partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent):+d}"
+    return f"{mantissa}e{int(exponent):+d}"
 
 
 def describe_json(text: str) -> tuple[str, list[str]]:
