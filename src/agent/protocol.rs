@@ -2,8 +2,8 @@
 //!
 //! A runtime is any program that reads one [`Spec`] as JSON from standard input (until its end),
 //! writes [`Event`]s as NDJSON to standard output, and leaves [`AgentRecord`] as `agent.json`, the
-//! answers as `responses/<agent>-<call>.txt` and, when asked, `chunk_metrics.csv` in the folder that
-//! the spec names. It exits with 0 only when everything asked for was written. Standard error is
+//! answers as `responses/<agent>-<call>.txt`, the prompts of workflows as `prompts/<agent>-<call>.txt`
+//! and, when asked, `chunk_metrics.csv` in the folder that the spec names. It exits with 0 only when everything asked for was written. Standard error is
 //! free text and is kept as `agent.log`.
 //!
 //! Agents only record. All times are nanoseconds of the machine's monotonic clock
