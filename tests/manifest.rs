@@ -68,6 +68,32 @@ fn bad_manifests_say_what_is_wrong() {
     insta::assert_snapshot!(all);
 }
 
+/// Python's settings beside the Rust runtime, written so that the two never meet.
+#[test]
+fn settings_of_python_may_stand_beside_rust() {
+    let manifest = |experiment: &str| {
+        format!(
+            "schema = 1\nname = \"v\"\n[endpoint]\np = {{ simulated = {{}} }}\n[prompt]\np = {{ text = \
+             \"Hello\" }}\n[scenario]\none = [{{ agent = \"a\", endpoint = \"p\", prompt = \"p\" \
+             }}]\n[experiment.e]\nscenario = \"one\"\n{experiment}\n"
+        )
+    };
+    for experiment in [
+        "runtime = \"python\"\nmatrix = { event_loop = [\"asyncio\", \"uvloop\"] }",
+        "zip = [[\"runtime\", \"json\"]]\nmatrix = { runtime = [\"rust\", \"python\"], json = \
+         [\"stdlib\", \"orjson\"] }",
+        "exclude = [{ runtime = \"rust\", parse = \"thread\" }]\nmatrix = { runtime = [\"rust\", \
+         \"python\"], parse = [\"inline\", \"thread\"] }",
+        "override = [{ when = { runtime = \"rust\" }, set = { batch = \"off\" } }]\nmatrix = { runtime = \
+         [\"rust\", \"python\"], batch = [\"off\", \"50ms\"] }",
+        "include = [{ runtime = \"rust\", rechunk = \"off\" }]\nmatrix = { runtime = [\"python\"], rechunk \
+         = [\"off\", \"1 KiB\"] }",
+    ] {
+        let loaded = manifest::parse(Path::new("v.toml"), &manifest(experiment), None);
+        assert!(loaded.is_ok(), "{experiment}: {:?}", loaded.unwrap_err());
+    }
+}
+
 #[test]
 fn an_unknown_profile_offers_the_nearest() {
     let error = manifest::load(&fixtures().join("contract.toml"), Some("simulatd")).unwrap_err();

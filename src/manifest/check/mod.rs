@@ -8,6 +8,7 @@ mod names;
 mod scenario;
 mod selection;
 mod settings;
+mod variant;
 mod workflow;
 
 use std::collections::BTreeSet;

@@ -18,6 +18,16 @@ PROTOCOL = 1
 APIS = ("ollama", "openai_chat", "openai_completions")
 SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 DEFAULT_READ_BUFFER = 64 * 1024  # what httpcore asks for
+SPEC_KEYS = frozenset(
+    "protocol run artifacts agents timeout_ns read_buffer throttle probes variant".split()
+)
+PROBE_KEYS = frozenset("chunks loop_lag_ns idle_ns".split())
+AGENT_KEYS = frozenset(
+    "name api url api_key_env model options max_tokens calls workflow".split()
+)
+CALL_KEYS = frozenset("prompt warmup stage".split())
+WORKFLOW_KEYS = frozenset(["scan"])
+SCAN_KEYS = frozenset("folder extensions max_files max_bytes".split())
 
 
 class Refused(Exception):
@@ -74,11 +84,14 @@ def read(text: bytes, environment: dict[str, str]) -> Spec:
     """Reads a spec; keys of APIs come from the environment and stand in no file."""
     try:
         given = json.loads(text)
+        # The version alone first: the rest of another version may look different.
         if given["protocol"] != PROTOCOL:
             raise Refused(
                 f"the spec asks for protocol {given['protocol']}, this runtime speaks protocol {PROTOCOL}"
             )
+        known(given, SPEC_KEYS)
         probes = given.get("probes") or {}
+        known(probes, PROBE_KEYS)
         spec = Spec(
             run=given["run"],
             artifacts=given["artifacts"],
@@ -106,7 +119,13 @@ def read(text: bytes, environment: dict[str, str]) -> Spec:
     return spec
 
 
+def known(given: dict, keys: frozenset[str]) -> None:
+    for key in given.keys() - keys:
+        raise Refused(f'the spec is no JSON of this protocol: unknown field "{key}"')
+
+
 def agent(given: dict, environment: dict[str, str]) -> Agent:
+    known(given, AGENT_KEYS)
     name = given["name"]
 
     def wrong(reason: str) -> Refused:
@@ -116,6 +135,8 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         raise wrong("a name has only letters, digits, '.', '_' and '-'")
     if given["api"] not in APIS:
         raise wrong(f"the api {given['api']} is not known")
+    for call in given["calls"]:
+        known(call, CALL_KEYS)
     calls = tuple(
         Call(call["prompt"], call.get("warmup", False), call.get("stage"))
         for call in given["calls"]
@@ -127,7 +148,7 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
     url = given["url"].strip()
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise wrong(f'"{url}" is no address of a server')
+        raise wrong(f'"{url}" is no address of a server: http:// or https:// and a host')
     if parts.username is not None:
         raise wrong("name a key by api_key_env, not in the address")
     variable, key = given.get("api_key_env"), None
@@ -160,7 +181,9 @@ def workflow(
         return None
     if stages != ["analysis", "report"] * (len(stages) // 2):
         raise wrong("the calls of a workflow are analysis and report in turn")
+    known(given, WORKFLOW_KEYS)
     asked = given["scan"]
+    known(asked, SCAN_KEYS)
     unknown = [name for name in asked["extensions"] if name not in KINDS]
     if unknown:
         raise wrong(f'the workflow asks for files of the unknown kind "{unknown[0]}"')
