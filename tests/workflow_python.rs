@@ -75,7 +75,7 @@ fn files(folder: &Path) -> String {
     let entries = fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file());
     let show = |entry: fs::DirEntry| {
         let content = fs::read(entry.path()).unwrap_or_default();
-        format!("{:?}: {:?}\n", entry.file_name(), String::from_utf8_lossy(&content))
+        format!("{}: {:?}\n", entry.file_name().display(), String::from_utf8_lossy(&content))
     };
     entries.map(show).collect()
 }
@@ -187,8 +187,9 @@ fn any_content_is_summarised_alike() {
         // Every double that is a number, in full digits.
         let numbers = numbers.new_tree(&mut runner).unwrap().current();
         let numbers = numbers.into_iter().map(f64::from_bits).filter(|number| number.is_finite());
-        let column: String = numbers.map(|number| format!("{number:e}\n{number}\n")).collect();
-        fs::write(here.join("d.csv"), format!("n\n{column}")).unwrap();
+        let column = numbers
+            .fold("n\n".to_owned(), |column, number| format!("{column}{number:e}\n{number}\n"));
+        fs::write(here.join("d.csv"), column).unwrap();
         // Around the levels that are too many.
         let levels = 100 + case % 50;
         let deep = format!("{}{}", "[{\"a\":".repeat(levels / 2), "[".repeat(levels % 2));

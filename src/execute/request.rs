@@ -68,7 +68,7 @@ impl Request<'_> {
         {
             *seed = number.wrapping_add(i64::from(self.repeat)).into();
         }
-        let workflow = self.workflow(agent);
+        let workflow = workflow(agent);
         AgentSpec {
             name: agent.name.clone(),
             api: agent.api,
@@ -105,15 +105,16 @@ impl Request<'_> {
             })
             .collect()
     }
+}
 
-    fn workflow(&self, agent: &SpecAgent) -> Option<WorkflowSpec> {
-        let Work::Workflow(workflow) = &agent.work else { return None };
-        let mut scan = workflow.scan.clone();
-        // The agent may work in another directory. A path that cannot be made absolute does not
-        // exist; the agent then says so.
-        scan.folder = std::path::absolute(&scan.folder).unwrap_or(scan.folder);
-        Some(WorkflowSpec { scan })
-    }
+/// The files of an agent's workflow.
+fn workflow(agent: &SpecAgent) -> Option<WorkflowSpec> {
+    let Work::Workflow(workflow) = &agent.work else { return None };
+    let mut scan = workflow.scan.clone();
+    // The agent may work in another directory. A path that cannot be made absolute does not
+    // exist; the agent then says so.
+    scan.folder = std::path::absolute(&scan.folder).unwrap_or(scan.folder);
+    Some(WorkflowSpec { scan })
 }
 
 fn nanoseconds(time: std::time::Duration) -> u64 {

@@ -1,5 +1,6 @@
 //! The files of a workflow as one digest: they are part of what is measured.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -42,6 +43,10 @@ pub fn corpus(spec: &ScanSpec) -> Result<Corpus, CorpusError> {
             hash.update(part);
         }
     }
-    let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     Ok(Corpus { files: scan.files.len() as u64, digest })
 }
