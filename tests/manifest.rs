@@ -47,7 +47,7 @@ fn the_starter_and_the_shipped_studies_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let starter = include_str!("../templates/starter.toml").replace("NAME", "mine");
     manifest::parse(Path::new("mine.toml"), &starter, None).unwrap();
-    for name in ["quickstart.toml", "tr117.toml"] {
+    for name in ["quickstart.toml", "tr117.toml", "workflow.toml"] {
         let path = root.join("experiments").join(name);
         let study = manifest::load(&path, None).unwrap();
         for profile in &study.profiles {
@@ -67,6 +67,32 @@ fn bad_manifests_say_what_is_wrong() {
         writeln!(all, "## {}\n{}", path.file_name().unwrap().display(), problems(path)).unwrap();
     }
     insta::assert_snapshot!(all);
+}
+
+/// Python's settings beside the Rust runtime, written so that the two never meet.
+#[test]
+fn settings_of_python_may_stand_beside_rust() {
+    let manifest = |experiment: &str| {
+        format!(
+            "schema = 1\nname = \"v\"\n[endpoint]\np = {{ simulated = {{}} }}\n[prompt]\np = {{ text = \
+             \"Hello\" }}\n[scenario]\none = [{{ agent = \"a\", endpoint = \"p\", prompt = \"p\" \
+             }}]\n[experiment.e]\nscenario = \"one\"\n{experiment}\n"
+        )
+    };
+    for experiment in [
+        "runtime = \"python\"\nmatrix = { event_loop = [\"asyncio\", \"uvloop\"] }",
+        "zip = [[\"runtime\", \"json\"]]\nmatrix = { runtime = [\"rust\", \"python\"], json = \
+         [\"stdlib\", \"orjson\"] }",
+        "exclude = [{ runtime = \"rust\", parse = \"thread\" }]\nmatrix = { runtime = [\"rust\", \
+         \"python\"], parse = [\"inline\", \"thread\"] }",
+        "override = [{ when = { runtime = \"rust\" }, set = { batch = \"off\" } }]\nmatrix = { runtime = \
+         [\"rust\", \"python\"], batch = [\"off\", \"50ms\"] }",
+        "include = [{ runtime = \"rust\", rechunk = \"off\" }]\nmatrix = { runtime = [\"python\"], rechunk \
+         = [\"off\", \"1 KiB\"] }",
+    ] {
+        let loaded = manifest::parse(Path::new("v.toml"), &manifest(experiment), None);
+        assert!(loaded.is_ok(), "{experiment}: {:?}", loaded.unwrap_err());
+    }
 }
 
 #[test]

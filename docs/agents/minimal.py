@@ -150,15 +150,15 @@ def main():
     spec = json.loads(sys.stdin.read())                   # to the end of standard input
     keys = [agent.get("api_key_env") for agent in spec["agents"]]
     missing = [name for name in keys if name and name not in os.environ]
-    probes, refusal = spec.get("probes", {}), None
+    probes, reasons = spec.get("probes", {}), [f"not set: {name}" for name in missing]
     if spec["protocol"] != 1:
-        refusal = "this runtime speaks protocol 1"
-    elif missing:
-        refusal = f"not set: {missing[0]}"
+        reasons = ["this runtime speaks protocol 1"]
+    elif any(agent.get("workflow") for agent in spec["agents"]):
+        reasons = ["this runtime has no workflow"]
     elif probes.get("loop_lag_ns"):
-        refusal = "this runtime has threads and no event loop whose lag could be probed"
-    if refusal:
-        emit("error", message=refusal)
+        reasons = ["this runtime has threads and no event loop whose lag could be probed"]
+    if reasons:
+        emit("error", message=reasons[0])
         sys.exit(2)
     emit("ready", protocol=1, runtime=INFO)
     clock = {"monotonic_ns": now(), "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}

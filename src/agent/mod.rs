@@ -1,11 +1,13 @@
-//! The agent protocol, the Rust runtime that speaks it, and the check of other runtimes.
+//! The agent protocol, the runtimes that ship (Rust and Python), and the check of other ones.
 //!
 //! Agents drive calls and only record; every metric is computed elsewhere. A runtime is a process of
 //! its own: the executor never shares a process with what it measures.
 
 pub mod conformance;
 pub mod protocol;
+pub mod python;
 pub mod runtime;
+pub mod workflow;
 
 use serde_json::Value;
 

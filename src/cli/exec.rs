@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write};
 
+use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
 use crate::progress::Progress;
@@ -50,6 +51,7 @@ pub fn run(args: &Args) -> CommandResult {
         },
         limits: Limits::default(),
         program,
+        python: python(),
     };
     let cancel = Cancel::default();
     let asked = cancel.clone();

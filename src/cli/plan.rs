@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::ahead;
 use crate::manifest::factor;
@@ -118,7 +119,7 @@ fn open(args: &StudyArgs, plan: &Plan) -> Result<Store, Failure> {
 
 fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
     let study = plan.study();
-    let stale = ahead::stale(plan, store);
+    let stale = ahead::stale(plan, store, &python());
     let ids: Vec<String> = (0..).take(plan.cells()).map(|cell| plan.id(cell).hex()).collect();
     let is_done = |run: &RunKey| store.runs(&ids[run.cell as usize]).contains_key(&run.repeat);
     let order = plan.order();
@@ -181,7 +182,7 @@ fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
         reloads: plan.reloads(&left),
         estimate_s: estimate(plan, store, &ids, &left).map(|time| time.as_secs_f64()),
         warnings: study.warnings.clone(),
-        preflight: preflight.then(|| ahead::preflight(plan, store)),
+        preflight: preflight.then(|| ahead::preflight(plan, store, &python())),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, exit};
+use crate::agent::python;
 use crate::manifest::{self, LoadError, Study};
 use crate::plan::{Filters, Plan};
 
@@ -48,4 +49,9 @@ impl StudyArgs {
         }
         Ok(plan)
     }
+}
+
+/// Which Python the runtime of that name uses, as this process's environment says.
+pub fn python() -> python::Setup {
+    python::Setup::from_environment(&|name| std::env::var_os(name))
 }

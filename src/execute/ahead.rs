@@ -2,23 +2,30 @@
 
 use super::agenda::{self, Agenda, StaleRuns};
 use super::preflight;
+use super::runtimes::PYTHON;
 use super::surroundings::{Surroundings, questions};
+use crate::agent::python;
 use crate::plan::Plan;
 use crate::store::Store;
 
 /// Finished runs of the plan whose evidence differs from today's, as far as that can be known without
 /// asking a server.
 #[must_use]
-pub fn stale(plan: &Plan, store: &Store) -> StaleRuns {
-    agenda::stale(plan, store, &mut Surroundings::collect(plan.study()))
+pub fn stale(plan: &Plan, store: &Store, python: &python::Setup) -> StaleRuns {
+    agenda::stale(plan, store, &mut Surroundings::collect(plan.study(), python))
 }
 
 /// What has to be repaired before the runs that are left can be made: asks the servers they need.
 #[must_use]
-pub fn preflight(plan: &Plan, store: &Store) -> Vec<String> {
+pub fn preflight(plan: &Plan, store: &Store, python: &python::Setup) -> Vec<String> {
     let agenda = Agenda::new(plan, store);
-    let mut surroundings = Surroundings::collect(plan.study());
+    let mut surroundings = Surroundings::collect(plan.study(), python);
     let mut findings = preflight::servers(&questions(agenda.specs()), &mut surroundings);
+    if agenda.specs().any(|cell| cell.runtime == PYTHON)
+        && let Err(error) = python.interpreter()
+    {
+        findings.push(error.to_string());
+    }
     findings.extend(preflight::disk(store.layout().root()));
     findings
 }

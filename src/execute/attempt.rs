@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, derived};
+use super::runtimes::Runtimes;
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::{AgentRecord, Spec};
 use crate::manifest::study::RetryOn;
 use crate::metrics;
@@ -41,8 +41,7 @@ pub struct Task<'a> {
 
 /// What an attempt works with.
 pub struct Means<'a> {
-    /// This program, for the Rust runtime.
-    pub program: &'a Path,
+    pub runtimes: &'a Runtimes,
     /// Where a user's runtime is started and its relative paths begin.
     pub study_folder: &'a Path,
     pub paced: &'a PacedServers,
@@ -54,7 +53,7 @@ pub struct Means<'a> {
 
 impl std::fmt::Debug for Means<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Means").field("program", &self.program).finish_non_exhaustive()
+        f.debug_struct("Means").field("runtimes", &self.runtimes).finish_non_exhaustive()
     }
 }
 
@@ -100,6 +99,7 @@ pub fn attempt(
     means.paced.write_sends(&run, &partial).map_err(|error| ExecError::sends(&partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(&partial, &spec)?;
+        workflow::check(&partial, &spec, task.cell, &record)?;
         let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
         Ok((record, metrics))
     });
@@ -152,7 +152,7 @@ fn drive(
         on_start: &mut on_start,
         emit: &mut *means.emit,
     };
-    let command = command(task.cell, means.program, means.study_folder);
+    let command = means.runtimes.command(task.cell, means.study_folder);
     let ended = supervise(command, text, &partial.join(LOG_FILE), supervision);
     journaled?;
     Ok(ended)
@@ -172,31 +172,14 @@ pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError
     Ok(text)
 }
 
-/// How to start the cell's runtime.
-pub(super) fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> Command {
-    let mut words = cell.command.iter().flat_map(|command| &command.command);
-    let Some(first) = words.next() else {
-        let mut command = Command::new(program);
-        command.arg("agent");
-        return command;
-    };
-    // A program with a folder in its name is found from the study's folder, like every path in a
-    // manifest; a bare name on the search path.
-    let folder = std::path::absolute(study_folder).unwrap_or_else(|_| study_folder.to_owned());
-    let mut command = if first.contains(['/', '\\']) {
-        Command::new(folder.join(first))
-    } else {
-        Command::new(first)
-    };
-    command.args(words).current_dir(folder);
-    command
-}
-
-/// The idle control, all calls of a stream one after the other at their limit, and the slack.
+/// The idle control, all calls of the longest stream one after the other at their limit, and the
+/// slack.
 pub(super) fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
     let idle = if cell.idle { IDLE } else { Duration::ZERO };
-    let calls = cell.timeout.saturating_mul(cell.warmup.saturating_add(1));
-    calls.saturating_add(idle).saturating_add(limits.slack)
+    let longest = cell.agents.iter().map(|agent| agent.work.prompts().len()).max();
+    let calls = longest.and_then(|calls| u32::try_from(calls).ok()).unwrap_or(1);
+    let calls = cell.warmup.saturating_add(1).saturating_mul(calls);
+    cell.timeout.saturating_mul(calls).saturating_add(idle).saturating_add(limits.slack)
 }
 
 struct Made {

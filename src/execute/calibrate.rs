@@ -11,10 +11,11 @@ use super::attempt::{self, LOG_FILE, SPEC_FILE};
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::Request;
+use super::runtimes::Runtimes;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
-    Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry,
+    Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry, Work,
 };
 use crate::metrics;
 use crate::plan::{CellSpec, SpecAgent};
@@ -36,7 +37,7 @@ pub struct Instrument<'a> {
     pub layout: &'a Layout,
     /// A cell of the runtime; its variant counts.
     pub like: &'a CellSpec,
-    pub program: &'a Path,
+    pub runtimes: &'a Runtimes,
     pub study_folder: &'a Path,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
@@ -88,7 +89,7 @@ pub fn calibrate(
             }
         },
     };
-    let command = attempt::command(&cell, instrument.program, instrument.study_folder);
+    let command = instrument.runtimes.command(&cell, instrument.study_folder);
     let (_, result) = supervise(command, text, &folder.join(LOG_FILE), supervision);
     paced.write_sends("calibration", &folder).map_err(|error| ExecError::sends(&folder, error))?;
 
@@ -136,7 +137,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         endpoint: Endpoint::Simulated(pacing.clone()),
         api: Api::Ollama,
         model: "calibration".to_owned(),
-        prompt: "Calibrate.".to_owned(),
+        work: Work::Prompt("Calibrate.".to_owned()),
         options: Options::new(),
         max_tokens: Some(TOKENS),
     });

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::agent::protocol::{Outcome, PROTOCOL};
+use crate::agent::workflow::contract::ContractError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 
@@ -20,6 +21,11 @@ pub enum AttemptFault {
     #[error("{} {call} of agent `{agent}` ended with {}{}", if *.warmup { "warm-up call" } else { "call" },
         .outcome.name(), .error.as_deref().map(|error| format!(": {error}")).unwrap_or_default())]
     Call { agent: String, call: u32, warmup: bool, outcome: Outcome, error: Option<String> },
+    #[error(
+        "the files of the workflow in {} are not those that the manifest was read with; \
+         start exec again to measure with them as they are now", .0.display()
+    )]
+    CorpusChanged(PathBuf),
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -31,6 +37,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::CorpusChanged(_) => "corpus",
             Self::Cancelled => "cancelled",
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -54,7 +61,7 @@ impl AttemptFault {
             "in_band_error" => Some(RetryOn::InBandError),
             "truncated" => Some(RetryOn::Truncated),
             "malformed" => Some(RetryOn::Malformed),
-            "cancelled" => None,
+            "cancelled" | "corpus" => None,
             _ => Some(RetryOn::Agent),
         }
     }
@@ -112,6 +119,8 @@ pub enum ArtifactFault {
     ForeignCall { file: &'static str, agent: String, call: u32 },
     #[error("the answer of call {call} of agent `{agent}` was not written to {}", path.display())]
     MissingResponse { path: PathBuf, agent: String, call: u32 },
+    #[error(transparent)]
+    Workflow(ContractError),
     #[error("the header of {file} is `{found}`, it must be `{expected}`")]
     Header { file: &'static str, found: String, expected: String },
     #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]

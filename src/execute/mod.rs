@@ -22,8 +22,10 @@ mod process;
 pub mod prompt;
 mod recovery;
 pub mod request;
+pub mod runtimes;
 mod session;
 mod surroundings;
+mod workflow;
 
 pub use agenda::StaleRuns;
 pub use attempt::attempt;

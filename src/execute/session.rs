@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::agenda::{self, Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
+use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
 use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, preflight, recovery};
+use crate::agent::python::{self, PythonError, PythonRuntime};
 use crate::manifest::study::RetryOn;
 use crate::plan::{CellSpec, Plan, RunKey};
 use crate::store::journal::{Journal, What};
@@ -24,6 +26,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The program that knows `agent`; usually this one.
     pub program: PathBuf,
+    /// Where the Python runtime comes from.
+    pub python: python::Setup,
 }
 
 /// What to do with finished runs that were measured under other circumstances.
@@ -76,7 +80,7 @@ pub fn execute(
     };
     let store = Store::open(&settings.results, &study.results_name())?;
     let mut agenda = Agenda::new(plan, &store);
-    let mut surroundings = Surroundings::collect(study);
+    let mut surroundings = Surroundings::collect(study, &settings.python);
 
     // Servers are asked only when they are needed: a finished study needs none.
     let mut findings = Vec::new();
@@ -108,6 +112,18 @@ pub fn execute(
         return Ok(finish(summary, emit));
     }
 
+    let python = match prepare_python(&agenda, settings, emit) {
+        Err(_) if cancel.is_asked() => {
+            summary.interrupted = true;
+            return Ok(finish(summary, emit));
+        }
+        // Nothing makes up for it, so it cannot be skipped like other findings.
+        Err(error) => {
+            findings.insert(0, error.to_string());
+            return Err(ExecError::Preflight(findings));
+        }
+        Ok(python) => python,
+    };
     if let Err(error) = &lock {
         findings.insert(0, format!("the results cannot be written: {error}"));
     }
@@ -127,8 +143,9 @@ pub fn execute(
     let runner = env!("CARGO_PKG_VERSION").to_owned();
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
+    let runtimes = Runtimes { rust: settings.program.clone(), python };
     let mut session =
-        Session { plan, settings, cancel, store: &store, journal, surroundings, summary };
+        Session { plan, settings, runtimes, cancel, store: &store, journal, surroundings, summary };
     let result = session.run(&agenda, &stale, emit);
     let Summary { made, failed, interrupted, .. } = session.summary;
     let journaled = session.journal.write(What::Ended { made, failed, interrupted });
@@ -144,10 +161,24 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     summary
 }
 
+/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating.
+fn prepare_python(
+    agenda: &Agenda,
+    settings: &Settings,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Option<PythonRuntime>, PythonError> {
+    if !agenda.specs().any(|cell| cell.runtime == PYTHON) {
+        return Ok(None);
+    }
+    let mut say = |message| emit(ExecEvent::Note { message });
+    settings.python.prepare(&mut say).map(Some)
+}
+
 /// An exec with something to do, under its lock.
 struct Session<'a> {
     plan: &'a Plan,
     settings: &'a Settings,
+    runtimes: Runtimes,
     cancel: &'a Cancel,
     store: &'a Store,
     journal: Journal,
@@ -195,7 +226,7 @@ impl Session<'_> {
         let instrument = calibrate::Instrument {
             layout: self.store.layout(),
             like: cell,
-            program: &self.settings.program,
+            runtimes: &self.runtimes,
             study_folder: &self.plan.study().dir,
             limits: &self.settings.limits,
             cancel: self.cancel,
@@ -255,7 +286,7 @@ impl Session<'_> {
                 attempt: number,
             };
             let mut means = Means {
-                program: &self.settings.program,
+                runtimes: &self.runtimes,
                 study_folder: &self.plan.study().dir,
                 paced: &paced,
                 limits: &self.settings.limits,

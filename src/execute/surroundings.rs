@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::agent::protocol::Api;
+use crate::agent::python;
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::Study;
 use crate::manifest::study::Endpoint;
@@ -19,6 +20,7 @@ pub struct Surroundings {
     runner: CodeEvidence,
     machine: MachineEvidence,
     git: Option<GitEvidence>,
+    python: Option<python::Setup>,
     agents: BTreeMap<String, AgentEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
     /// `None`: tried, and it did not work.
@@ -41,20 +43,22 @@ pub struct Question {
 impl Surroundings {
     /// Everything that can be known without asking a server.
     #[must_use]
-    pub fn collect(study: &Study) -> Self {
+    pub fn collect(study: &Study, python: &python::Setup) -> Self {
         Self {
             runner: provenance::runner(),
             machine: provenance::machine(),
             git: provenance::repository(&study.dir),
+            python: Some(python.clone()),
             ..Self::default()
         }
     }
 
     /// Notes the runtime of a cell; its files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
-        self.agents
-            .entry(cell.runtime.clone())
-            .or_insert_with(|| provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir));
+        let python = self.python.as_ref();
+        self.agents.entry(cell.runtime.clone()).or_insert_with(|| {
+            provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir, python)
+        });
     }
 
     /// Keeps the answer of a server.

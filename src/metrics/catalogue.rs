@@ -166,7 +166,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 58] = [
+static CATALOGUE: [MetricInfo; 62] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -210,11 +210,11 @@ static CATALOGUE: [MetricInfo; 58] = [
     metric("gap_error_max_ms", CallAndRun, Both, "ms", Some(Lower),
         "largest |client's gap − paced endpoint's gap|", "largest measurement error of a gap"),
     metric("wall_ms", Run, Client, "ms", Some(Lower),
-        "first start → last end of the calls that count", "duration of the measured work"),
+        "first start → last end of the calls that count", "duration of the measured work; in a workflow it begins with the first scan"),
     metric("agents", Run, Client, "", None,
         "number of agents with measured calls", "concurrent streams"),
     metric("speedup", Run, Client, "×", Some(Higher),
-        "Σ agent durations ÷ wall; an agent's duration is its first start → last end", "overlap of the agents, not a gain over working one after the other: that needs the solo control"),
+        "Σ agent durations ÷ wall; an agent's duration is its first start (in a workflow that of its scan) → last end", "overlap of the agents, not a gain over working one after the other: that needs the solo control"),
     metric("efficiency_percent", Run, Client, "%", Some(Higher),
         "100 × speedup ÷ agents", "load balance: for two agents that start together it equals 50 × (1 + t_min ÷ t_max)"),
     metric("efficiency_drop_pp", Run, Client, "pp", Some(Lower),
@@ -235,6 +235,14 @@ static CATALOGUE: [MetricInfo; 58] = [
         "user + system time of the agent's process", "CPU time of the client, start and warm-up included"),
     metric("cpu_s_per_1000_tokens", Run, Executor, "s", Some(Lower),
         "1000 × cpu_s ÷ tokens of all calls, warm-up included", "CPU cost of the client"),
+    metric("stage_scan_ms", Run, Client, "ms", Some(Lower),
+        "mean of end − start of the measured scans", "finding the files; only in a workflow"),
+    metric("stage_ingest_ms", Run, Client, "ms", Some(Lower),
+        "mean of end − start of the measured ingests", "reading the files and making the data summary; only in a workflow"),
+    metric("stage_analysis_ms", Run, Client, "ms", Some(Lower),
+        "mean of end − start of the measured analyses", "the call with the data summary, making its prompt included; only in a workflow"),
+    metric("stage_report_ms", Run, Client, "ms", Some(Lower),
+        "mean of end − start of the measured reports", "the call with the analysis' answer, making its prompt included; only in a workflow"),
     metric("measured_calls", Run, Client, "calls", None,
         "number of calls that count", "calls behind the run's figures"),
     metric("failed_calls", Run, Client, "calls", Some(Lower),

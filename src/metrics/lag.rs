@@ -45,11 +45,12 @@ pub fn read(path: &Path) -> Result<Option<Vec<LagSample>>, MetricsError> {
     read_rows(path)
 }
 
-/// From the first start to the last end of the measured calls.
+/// From the first start to the last end of the measured calls; in a workflow from its first scan.
 #[must_use]
 pub fn measured_window(record: &AgentRecord) -> Option<Window> {
     let measured = || record.calls.iter().filter(|call| !call.warmup);
-    let start_ns = measured().map(|call| call.start_ns).min()?;
+    let stages = record.stages.iter().filter(|stage| !stage.warmup).map(|stage| stage.start_ns);
+    let start_ns = measured().map(|call| call.start_ns).chain(stages).min()?;
     let end_ns = measured().map(|call| call.end_ns).max()?;
     Some(Window { start_ns, end_ns })
 }

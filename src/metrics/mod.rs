@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::agent::protocol::{AgentRecord, LOOP_LAG_FILE, RECORD_FILE};
+use crate::agent::protocol::{
+    AgentRecord, CallRecord, LOOP_LAG_FILE, RECORD_FILE, Stage, StageRecord,
+};
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
@@ -72,6 +74,7 @@ pub fn compute(
             agent: call.agent.clone(),
             call: call.call,
             warmup: call.warmup,
+            stage: stage(record, call),
             outcome: call.outcome,
             error: call.error.clone(),
             metrics: call::metrics(call, errors),
@@ -80,6 +83,12 @@ pub fn compute(
     let mut run = run::metrics(record, &calls, &errors, process);
     run.extend(lag::metrics(record, lag.unwrap_or_default()));
     RunMetrics { calls, run }
+}
+
+/// The stage whose call it was.
+fn stage(record: &AgentRecord, call: &CallRecord) -> Option<Stage> {
+    let own = |stage: &&StageRecord| stage.agent == call.agent && stage.call == Some(call.call);
+    record.stages.iter().find(own).map(|stage| stage.stage)
 }
 
 /// Reads an agent's record.

@@ -7,7 +7,7 @@ use super::call::{gaps_ms, sample};
 use super::catalogue::{Scope, catalogue};
 use super::errors::CallErrors;
 use super::{ms, ratio, seconds};
-use crate::agent::protocol::{AgentRecord, CallRecord};
+use crate::agent::protocol::{AgentRecord, CallRecord, Stage};
 use crate::stats::Sample;
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
@@ -18,6 +18,7 @@ const COUNTS: [&str; 3] = ["tokens", "chunks", "prompt_tokens"];
 
 /// One agent's measured calls that count.
 struct Agent {
+    /// Of its first call or, in a workflow, of its first stage.
     start_ns: u64,
     end_ns: u64,
     ttft_ms: Option<f64>,
@@ -43,6 +44,7 @@ pub fn metrics(
     metrics.extend(pooled(record, errors, &counted));
     metrics.extend(concurrency(record, calls, &counted));
     metrics.extend(usage(record, process));
+    metrics.extend(Stage::ALL.map(|stage| stage_ms(record, stage)));
     let failed = calls.iter().filter(|call| !call.warmup && !call.outcome.counts()).count();
     metrics.insert("failed_calls".into(), Some(failed as f64));
     metrics.insert("measured_calls".into(), Some(counted.len() as f64));
@@ -137,17 +139,30 @@ fn agents(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -> Vec
             .map(|known| known.mean())
     };
     by_name
-        .into_values()
-        .map(|own| {
+        .into_iter()
+        .map(|(name, own)| {
             let raw = || own.iter().map(|i| &record.calls[*i]);
+            let stages = record.stages.iter().filter(|stage| stage.agent == name && !stage.warmup);
+            let starts = stages.map(|stage| stage.start_ns);
             Some(Agent {
-                start_ns: raw().map(|call| call.start_ns).min()?,
+                start_ns: raw()
+                    .map(|call| call.start_ns)
+                    .min()?
+                    .min(starts.min().unwrap_or(u64::MAX)),
                 end_ns: raw().map(|call| call.end_ns).max()?,
                 ttft_ms: mean(&own, "ttft_ms"),
                 client_tokens_per_s: mean(&own, "client_tokens_per_s"),
             })
         })
         .collect()
+}
+
+/// Mean over the measured stages of this kind.
+fn stage_ms(record: &AgentRecord, stage: Stage) -> (String, Option<f64>) {
+    let measured = record.stages.iter().filter(|made| made.stage == stage && !made.warmup);
+    let times = measured.map(|made| ms(made.end_ns.saturating_sub(made.start_ns)));
+    let mean = sample(times.collect()).map(|times| times.mean());
+    (format!("stage_{}_ms", stage.name()), mean)
 }
 
 fn usage(record: &AgentRecord, process: &ProcessUsage) -> Metrics {

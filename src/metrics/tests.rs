@@ -46,6 +46,7 @@ fn record(calls: Vec<CallRecord>) -> AgentRecord {
         calls,
         idle: None,
         probe_cost_ns: BTreeMap::default(),
+        stages: Vec::new(),
     }
 }
 

@@ -226,8 +226,8 @@ impl Plan {
     /// What of the cell this version cannot execute, in words; empty: it can.
     #[must_use]
     pub fn not_built(&self, cell: u32) -> Vec<String> {
-        let (experiment, resolved) = self.resolved(cell);
-        spec::not_built(experiment, &resolved)
+        let (experiment, _) = self.resolved(cell);
+        spec::not_built(experiment)
     }
 
     /// Cells of an experiment (index into the study's experiments), in the order of its matrix.

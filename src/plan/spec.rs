@@ -8,7 +8,7 @@ use crate::agent::protocol::Api;
 use crate::manifest::Study;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, OpenAiApi, Options, PacedProtocol, Probes,
-    Retry, RuntimeCommand,
+    Retry, RuntimeCommand, Work,
 };
 
 /// Everything needed to execute one cell.
@@ -50,8 +50,8 @@ pub struct SpecAgent {
     pub endpoint: Endpoint,
     pub api: Api,
     pub model: String,
-    /// Content, without the prefix that differs per repeat.
-    pub prompt: String,
+    /// Prompts are without the prefix that differs per repeat.
+    pub work: Work,
     /// Options sent to the server; empty: its defaults.
     pub options: Options,
     pub max_tokens: Option<u32>,
@@ -84,7 +84,7 @@ pub(super) fn spec(
         vary_seed: settings.vary_seed,
         timeout: settings.timeout,
         retry: settings.retry.clone(),
-        not_built: not_built(experiment, resolved),
+        not_built: not_built(experiment),
     }
 }
 
@@ -117,7 +117,7 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
                 endpoint: agent.endpoint.clone(),
                 api: api(agent.endpoint),
                 model: agent.model.to_owned(),
-                prompt: agent.agent.prompt.clone(),
+                work: agent.agent.work.clone(),
                 options: agent
                     .options
                     .iter()
@@ -145,19 +145,12 @@ fn api(endpoint: &Endpoint) -> Api {
 
 /// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
 /// be written before the instrument exists.
-pub(super) fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec<String> {
+pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
     let mut missing = Vec::new();
     match experiment.kind {
         ExperimentKind::Scenario => {}
         ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
         ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
-    }
-    if resolved.runtime == "python" {
-        missing.push("the python runtime".to_owned());
-    }
-    if resolved.runtime == "rust" && !resolved.variant.is_empty() {
-        let names: Vec<&str> = resolved.variant.keys().copied().collect();
-        missing.push(format!("{} in the rust runtime", names.join(", ")));
     }
     let probes = &experiment.probes;
     for (name, on) in [

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::agent::python;
 use crate::manifest::study::RuntimeCommand;
 use crate::store::digest;
 use crate::store::record::{AgentEvidence, CodeEvidence};
@@ -18,14 +19,20 @@ pub fn runner() -> CodeEvidence {
     }
 }
 
-/// A runtime: `rust` by the digest of its sources, a user's by its files. `folder` is where the
+/// A runtime: `rust` by the digest of its sources, `python` by those of its program, packages and
+/// interpreter, a user's by its files. `folder` is where the
 /// command's relative paths start.
 #[must_use]
-pub fn agent(runtime: &str, command: Option<&RuntimeCommand>, folder: &Path) -> AgentEvidence {
+pub fn agent(
+    runtime: &str,
+    command: Option<&RuntimeCommand>,
+    folder: &Path,
+    python: Option<&python::Setup>,
+) -> AgentEvidence {
     let digest = match command {
         Some(command) => files_of(command, folder),
         None if runtime == "rust" => Some(env!("RUNNER_AGENT_DIGEST").to_owned()),
-        None => None,
+        None => python.filter(|_| runtime == "python").and_then(|python| python.digest().ok()),
     };
     AgentEvidence { runtime: runtime.to_owned(), digest, info: None }
 }

@@ -8,6 +8,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::data::{Cell, Data};
+use crate::agent::protocol::Stage;
 use crate::metrics;
 use crate::store::record::{Metrics, RunRecord};
 
@@ -29,8 +30,18 @@ pub struct Table {
 
 /// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
 /// experiment needs only to interpret its own, else empty.
-const LEADING: [&str; 9] =
-    ["experiment", "cell", "repeat", "agent", "call", "outcome", "warmup", "stale", "control"];
+const LEADING: [&str; 10] = [
+    "experiment",
+    "cell",
+    "repeat",
+    "agent",
+    "call",
+    "stage",
+    "outcome",
+    "warmup",
+    "stale",
+    "control",
+];
 
 /// The table of all stored runs of the plan; a cell in several experiments is listed under each,
 /// and so is a control.
@@ -88,7 +99,7 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     fn run(&self, run: &RunRecord, metrics: &[&str]) -> Vec<Value> {
-        let own = [Value::Null, Value::Null, "ok".into(), Value::Null];
+        let own = [Value::Null, Value::Null, Value::Null, "ok".into(), Value::Null];
         self.row(run, own, &run.metrics, metrics)
     }
 
@@ -97,6 +108,7 @@ impl Shared<'_> {
             let own = [
                 call.agent.as_str().into(),
                 call.call.into(),
+                call.stage.map(Stage::name).into(),
                 call.outcome.name().into(),
                 u8::from(call.warmup).into(),
             ];
@@ -107,7 +119,7 @@ impl Shared<'_> {
     fn row(
         &self,
         run: &RunRecord,
-        own: [Value; 4],
+        own: [Value; 5],
         known: &Metrics,
         metrics: &[&str],
     ) -> Vec<Value> {

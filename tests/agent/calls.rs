@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::answers::{NDJSON, answer, last, line};
 use crate::process::{agent, one_call, run, spec};
+use crate::runtime;
 use crate::scripted::Scripted;
 
 #[test]
@@ -37,7 +38,9 @@ fn a_call_is_recorded_with_text_times_and_the_servers_counts() {
         .events
         .iter()
         .map(|event| match event {
-            Event::Ready { protocol: 1, runtime, .. } if runtime.name == "rust" => "ready",
+            Event::Ready { protocol: 1, runtime: info, .. } if info.name == runtime::NAME => {
+                "ready"
+            }
             Event::CallStarted { agent, call: 0, warmup: false, .. } if agent == "a" => "started",
             Event::FirstToken { .. } => "first",
             Event::CallFinished { outcome: Outcome::Ok, tokens: Some(4), .. } => "finished",
@@ -133,7 +136,7 @@ fn a_kept_connection_is_used_again_and_a_closed_one_is_not() {
             reply.raw(format!("{}{}", line("a"), last(1)));
         });
         let mut agent = agent(&server.url);
-        let call = |warmup| CallSpec { prompt: "p".to_owned(), warmup };
+        let call = |warmup| CallSpec { prompt: "p".to_owned(), warmup, stage: None };
         agent.calls = vec![call(true), call(false), call(false)];
         let finished = run(spec(vec![agent]));
         let record = finished.record.unwrap();

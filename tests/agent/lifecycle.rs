@@ -93,14 +93,14 @@ fn specs_that_cannot_be_carried_out_are_refused_before_the_first_call() {
     let mut late_warm_up = good["agents"][0].clone();
     late_warm_up["calls"] = json!([{ "prompt": "a" }, { "prompt": "b", "warmup": true }]);
     for (text, words) in [
-        ("{".to_owned(), "EOF"),
-        (String::new(), "EOF"),
+        ("{".to_owned(), "JSON"),
+        (String::new(), "JSON"),
         (changed("/protocol", json!(2)), "protocol 2"),
         (changed("/surprise", json!(1)), "surprise"),
         (changed("/artifacts", json!("/nowhere/at/all")), "/nowhere/at/all"),
         (changed("/throttle", json!(0)), "throttle"),
         (changed("/read_buffer", json!(0)), "read_buffer"),
-        (changed("/variant", json!({ "event_loop": "uvloop" })), "event_loop"),
+        (changed("/variant", json!({ "colour": "red" })), "colour"),
         (changed("/run", json!("a\nb")), "x-request-id"),
         (changed("/agents", twice), "two agents"),
         (changed("/agents", json!([late_warm_up])), "warm-up"),

@@ -8,5 +8,6 @@ mod facts;
 mod lifecycle;
 mod outcomes;
 mod process;
+mod runtime;
 mod scripted;
 mod timing;

@@ -1,4 +1,4 @@
-//! `runner agent` as the executor starts it: a real process, a spec on its standard input.
+//! A runtime as the executor starts it: a real process, a spec on its standard input.
 
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
@@ -9,6 +9,7 @@ use runner::agent::protocol::{
 };
 use tempfile::TempDir;
 
+use crate::runtime;
 use crate::scripted::{Reply, Request, Scripted};
 
 /// What a process left behind.
@@ -44,7 +45,8 @@ pub fn agent(url: &str) -> AgentSpec {
         model: "m".to_owned(),
         options: std::collections::BTreeMap::new(),
         max_tokens: None,
-        calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false }],
+        calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false, stage: None }],
+        workflow: None,
     }
 }
 
@@ -65,8 +67,8 @@ pub fn spec(agents: Vec<AgentSpec>) -> Spec {
 
 /// The command, not yet started.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
-    command.arg("agent").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = runtime::command();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_clear();
     command
 }

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use runner::agent::python;
 use runner::execute::{self, Cancel, ExecError, ExecEvent, Limits, Settings, Stale, Summary};
 use runner::plan::{Filters, Plan};
 use runner::store::failed::{self, Failure};
@@ -118,6 +119,7 @@ impl Study {
             stale: Stale::List,
             limits,
             program: RUNNER.into(),
+            python: python::Setup::from_environment(&|name| std::env::var_os(name)),
         };
         let mut events = Vec::new();
         let cancel = Cancel::default();

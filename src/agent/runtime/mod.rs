@@ -14,6 +14,7 @@ mod taker;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod workflow;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::{Barrier, watch};
 
-use self::call::{CallLog, Caller, Settings};
+use self::call::{AgentLog, Caller, Settings};
 use self::events::Events;
 use self::lag::{Lag, Probe};
 use super::protocol::{ClockPair, Event, PROTOCOL, ProbeSpec, RuntimeInfo, Window};
@@ -125,8 +126,7 @@ fn work(
 
     let clock = ClockPair { monotonic_ns: os::monotonic_ns(), utc: os::utc_now() };
     events.send(Event::Ready { t_ns: clock.monotonic_ns, protocol: PROTOCOL, runtime: info() });
-    let mut recorded = event_loop.block_on(record(&spec.probes, callers, cancelled))?;
-    recorded.calls.sort_by_key(|call| call.record.start_ns);
+    let recorded = event_loop.block_on(record(&spec.probes, callers, cancelled))?;
     artifacts::write(&spec, info(), clock, recorded)?;
     events.send(Event::Done { t_ns: os::monotonic_ns() });
     Ok(if *cancelled.borrow() { Finish::Cancelled } else { Finish::Done })
@@ -135,7 +135,7 @@ fn work(
 /// What is in memory when the last call has ended.
 #[derive(Debug)]
 struct Recorded {
-    calls: Vec<CallLog>,
+    logs: Vec<AgentLog>,
     idle: Option<Window>,
     lag: Option<Lag>,
 }
@@ -158,15 +158,15 @@ async fn record(
         .into_iter()
         .map(|caller| tokio::spawn(caller.make_calls(Arc::clone(&barrier), cancelled.clone())));
     let tasks: Vec<_> = tasks.collect();
-    let mut calls = Vec::new();
+    let mut logs = Vec::new();
     for task in tasks {
-        calls.extend(task.await.map_err(|_| RuntimeError::TaskLost)?);
+        logs.push(task.await.map_err(|_| RuntimeError::TaskLost)?);
     }
     let lag = match lag {
         Some(probe) => Some(probe.stop().await?),
         None => None,
     };
-    Ok(Recorded { calls, idle, lag })
+    Ok(Recorded { logs, idle, lag })
 }
 
 /// Leaves the loop to the probes for a while, or until all is cancelled.

@@ -9,6 +9,7 @@ use super::axes::{Levels, zip};
 use super::hypothesis::hypothesis;
 use super::selection::Selections;
 use super::settings::{defaults, duration};
+use super::variant::{Matrix, variants};
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
@@ -77,6 +78,15 @@ pub(super) fn experiment(
     let baseline = selections.one(&at.key("baseline"), &written.baseline, true, problems);
 
     if matches!(kind, ExperimentKind::Scenario) {
+        let matrix = Matrix {
+            fixed: &fixed,
+            axes: &axes,
+            zip: &zip,
+            exclude: &exclude,
+            include: &include,
+            overrides: &overrides,
+        };
+        variants(&at, &matrix, problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }

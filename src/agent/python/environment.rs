@@ -1,0 +1,184 @@
+//! The private virtual environment and the program in it.
+//!
+//! It lies in a cache folder whose name holds the digest of everything that shapes it, so another
+//! Python or other packages make a new one and never a mixture. What appears under its name is whole:
+//! it is made beside and renamed, under a lock. Nothing outside the cache folder is touched.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use sha2::{Digest, Sha256};
+
+use super::{Interpreter, PROGRAM, PythonError, PythonRuntime, Setup, hex, program_digest};
+
+/// Digits of a digest in a folder's name.
+const DIGITS: usize = 12;
+/// How pip puts it when it cannot reach an index.
+const UNREACHABLE: [&str; 6] = [
+    "connection broken",
+    "ConnectionError",
+    "Max retries",
+    "timed out",
+    "Failed to establish a new connection",
+    "Name or service not known",
+];
+
+pub(super) fn prepare(
+    setup: &Setup,
+    say: &mut dyn FnMut(String),
+) -> Result<PythonRuntime, PythonError> {
+    let interpreter = setup.interpreter()?;
+    let cache = setup.cache.as_deref().ok_or(PythonError::NoCache)?;
+    let cache = std::path::absolute(cache).map_err(PythonError::io("find", cache))?;
+    let mut digest = Sha256::new();
+    digest.update(&setup.requirements);
+    digest.update(interpreter.identity());
+    let home = cache.join(format!("python-{}", &hex(digest)[..DIGITS]));
+    let runtime = PythonRuntime {
+        python: home.join(if cfg!(windows) {
+            "venv/Scripts/python.exe"
+        } else {
+            "venv/bin/python"
+        }),
+        program: home.join(format!("program-{}", &program_digest()[..DIGITS])),
+    };
+    // Through the link to the interpreter: if that was removed, the environment is none any more.
+    let whole = || runtime.python.exists() && runtime.program.exists();
+    if whole() {
+        return Ok(runtime);
+    }
+    fs::create_dir_all(&cache).map_err(PythonError::io("make", &cache))?;
+    let _lock = lock(&home.with_extension("lock"), say)?;
+    if !runtime.python.exists() {
+        make_home(setup, &interpreter, &home, say)?;
+    }
+    if !runtime.program.exists() {
+        write_program(&runtime)?;
+    }
+    Ok(runtime)
+}
+
+/// Two first starts at once make one environment.
+fn lock(path: &Path, say: &mut dyn FnMut(String)) -> Result<File, PythonError> {
+    let file = File::create(path).map_err(PythonError::io("make", path))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            say("waiting for another start that sets up the Python runtime".to_owned());
+        }
+        Err(TryLockError::Error(source)) => return Err(PythonError::io("lock", path)(source)),
+    }
+    file.lock().map_err(PythonError::io("lock", path))?;
+    Ok(file)
+}
+
+fn make_home(
+    setup: &Setup,
+    interpreter: &Interpreter,
+    home: &Path,
+    say: &mut dyn FnMut(String),
+) -> Result<(), PythonError> {
+    say(format!(
+        "setting up the Python runtime in {} with Python {} (once; 10 MB to download)",
+        home.display(),
+        interpreter.version
+    ));
+    let partial = home.with_extension("partial");
+    for leftover in [&partial, &home.to_owned()] {
+        remove(leftover)?;
+    }
+    fs::create_dir(&partial).map_err(PythonError::io("make", &partial))?;
+    make_venv(interpreter, &partial.join("venv"))?;
+    let requirements = partial.join("requirements.txt");
+    fs::write(&requirements, &setup.requirements)
+        .map_err(PythonError::io("write", &requirements))?;
+    install(&partial, &requirements, &home.with_extension("log"))?;
+    fs::rename(&partial, home).map_err(PythonError::io("make", home))
+}
+
+fn remove(folder: &Path) -> Result<(), PythonError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(PythonError::io("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn make_venv(interpreter: &Interpreter, path: &Path) -> Result<(), PythonError> {
+    let python = &interpreter.path;
+    let output = run(Command::new(python).args(["-I", "-m", "venv"]).arg(path), python)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(PythonError::Venv { interpreter: python.clone(), said: last_words(&output) })
+}
+
+/// Has pip install the packages, from the index that it is configured for.
+fn install(home: &Path, requirements: &Path, log: &Path) -> Result<(), PythonError> {
+    let python: PathBuf =
+        home.join(if cfg!(windows) { "venv/Scripts/python.exe" } else { "venv/bin/python" });
+    let mut pip = Command::new(&python);
+    pip.args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
+        .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement"])
+        .arg(requirements);
+    let output = run(&mut pip, &python)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let all = [output.stdout.as_slice(), &output.stderr].concat();
+    fs::write(log, &all).map_err(PythonError::io("write", log))?;
+    let reason = reason(&String::from_utf8_lossy(&all));
+    Err(PythonError::Install { reason, said: last_words(&output), log: log.to_owned() })
+}
+
+/// What pip's words mean.
+fn reason(said: &str) -> &'static str {
+    if said.contains("DO NOT MATCH THE HASHES") {
+        "a downloaded package is not the pinned one, and nothing was kept"
+    } else if said.contains("No space left") {
+        "the disk is full"
+    } else if UNREACHABLE.iter().any(|sign| said.contains(sign)) {
+        "the package index cannot be reached; check the network, or pip's index and proxy"
+    } else if said.contains("No matching distribution") {
+        "the package index has no build for this Python and machine; CPython 3.10 to 3.13 have one, \
+         name it by RUNNER_PYTHON"
+    } else {
+        "pip failed"
+    }
+}
+
+/// Writes the program and compiles it, so that the first start is as quick as every other.
+fn write_program(runtime: &PythonRuntime) -> Result<(), PythonError> {
+    let partial = runtime.program.with_extension("partial");
+    remove(&partial)?;
+    for (path, text) in PROGRAM {
+        let path = partial.join(path);
+        let folder = path.parent().unwrap_or(&partial);
+        fs::create_dir_all(folder).map_err(PythonError::io("make", folder))?;
+        fs::write(&path, text).map_err(PythonError::io("write", &path))?;
+    }
+    let mut compile = Command::new(&runtime.python);
+    compile.args(["-I", "-m", "compileall", "-q"]).arg(&partial);
+    let output = run(&mut compile, &runtime.python)?;
+    if !output.status.success() {
+        let (interpreter, said) = (runtime.python.clone(), last_words(&output));
+        return Err(PythonError::Unusable { interpreter, said });
+    }
+    fs::rename(&partial, &runtime.program).map_err(PythonError::io("make", &runtime.program))
+}
+
+fn run(command: &mut Command, program: &Path) -> Result<Output, PythonError> {
+    command.stdin(Stdio::null()).output().map_err(PythonError::io("start", program))
+}
+
+/// The last line of its errors, or of what it said at all.
+fn last_words(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let last = |text: &str| {
+        text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    };
+    last(&errors).or_else(|| last(&said)).unwrap_or_else(|| "nothing".to_owned())
+}

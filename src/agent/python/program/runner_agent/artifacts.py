@@ -1,0 +1,68 @@
+"""What is left in the run's folder, written after the measured window, the record last of all."""
+
+import json
+import os
+
+from runner_agent.loop import Result
+from runner_agent.spec import PROTOCOL, Spec
+
+CHUNK_COLUMNS = "time_ns,read_ns,agent,call,index,bytes,gap_ms,parse_ms,text\n"
+LOOP_LAG_COLUMNS = "time_ns,lag_ms\n"
+
+
+def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
+    responses = os.path.join(spec.artifacts, "responses")
+    os.makedirs(responses, exist_ok=True)
+    for call in result.calls:
+        name = f"{call.record['agent']}-{call.record['call']}.txt"
+        write_file(os.path.join(responses, name), "".join(call.texts))
+    prompts(spec, result)
+    if spec.chunks:
+        write_file(os.path.join(spec.artifacts, "chunk_metrics.csv"), chunk_table(result))
+    if spec.loop_lag_ns:
+        rows = (f"{time_ns},{lag_ns / 1e6:.6f}\n" for time_ns, lag_ns in result.loop_lag)
+        table = LOOP_LAG_COLUMNS + "".join(rows)
+        write_file(os.path.join(spec.artifacts, "loop_lag.csv"), table)
+    record = {
+        "protocol": PROTOCOL,
+        "runtime": runtime,
+        "clock": clock,
+        "calls": [call.record for call in result.calls],
+        "probe_cost_ns": result.probe_cost_ns,
+    }
+    if result.stages:
+        record["stages"] = sorted(result.stages, key=lambda stage: stage["start_ns"])
+    if result.idle is not None:
+        record["idle"] = {"start_ns": result.idle[0], "end_ns": result.idle[1]}
+    write_file(os.path.join(spec.artifacts, "agent.json"), json.dumps(record))
+
+
+def prompts(spec: Spec, result: Result) -> None:
+    """The prompts that workflows made."""
+    folder = os.path.join(spec.artifacts, "prompts")
+    for call in result.calls:
+        if call.prompt is not None:
+            os.makedirs(folder, exist_ok=True)
+            name = f"{call.record['agent']}-{call.record['call']}.txt"
+            write_file(os.path.join(folder, name), call.prompt)
+
+
+def write_file(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def chunk_table(result: Result) -> str:
+    """The rows of the chunk probe; no field needs quoting."""
+    rows = [CHUNK_COLUMNS]
+    for call in result.calls:
+        agent, number = call.record["agent"], call.record["call"]
+        previous_ns = None
+        for index, (time_ns, read_ns, size, parse_ns, text) in enumerate(call.rows):
+            gap = "" if previous_ns is None else f"{(time_ns - previous_ns) / 1e6:.6f}"
+            rows.append(
+                f"{time_ns},{read_ns},{agent},{number},{index},{size},{gap},"
+                f"{parse_ns / 1e6:.6f},{int(text)}\n"
+            )
+            previous_ns = time_ns
+    return "".join(rows)

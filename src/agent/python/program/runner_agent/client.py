@@ -1,0 +1,69 @@
+"""httpx above metered sockets: one client per agent, its connection kept from call to call."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+
+import certifi
+import httpcore
+import httpx
+
+from runner_agent.socket_stream import Meter, Reader, SocketStream
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Opens connections whose reads go through `meter`, `read_buffer` bytes at most each."""
+
+    def __init__(self, meter: Meter, read_buffer: int) -> None:
+        self.meter = meter
+        self.read_buffer = read_buffer
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        self.meter.connects += 1
+        loop = asyncio.get_running_loop()
+        try:
+            # The loop itself turns Nagle's algorithm off.
+            transport, reader = await loop.create_connection(
+                lambda: Reader(self.meter, self.read_buffer), host, port
+            )
+        except OSError as error:
+            raise httpcore.ConnectError(f"cannot connect to {host}:{port}: {error}") from error
+        transport.pause_reading()
+        return SocketStream(reader)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Transport(httpx.AsyncHTTPTransport):
+    """httpx's own transport with its pool above [`Backend`]; httpx has no parameter for that."""
+
+    def __init__(self, backend: Backend, tls: bool) -> None:
+        # Reading the certificates takes tens of milliseconds: only where they are needed.
+        context = ssl.create_default_context(cafile=certifi.where()) if tls else None
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=1,
+            max_keepalive_connections=1,
+            network_backend=backend,
+        )
+
+
+def client(url: str, meter: Meter, read_buffer: int) -> httpx.AsyncClient:
+    """A client of one agent. Neither proxies nor redirects nor limits of time come between."""
+    tls = url.startswith("https:")
+    return httpx.AsyncClient(
+        transport=Transport(Backend(meter, read_buffer), tls),
+        timeout=None,
+        trust_env=False,
+        follow_redirects=False,
+        # A body that is packed comes in other pieces than it was sent.
+        headers={"accept-encoding": "identity"},
+    )

@@ -1,0 +1,134 @@
+"""The answer of one call: chunks are taken as they come, until the stream says or shows its end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from time import monotonic_ns
+from typing import NamedTuple
+
+import httpx
+
+from runner_agent import pieces
+from runner_agent.decoding import Chunk, Malformed, loader
+from runner_agent.ollama import OllamaDecoder
+from runner_agent.openai import OpenaiDecoder
+from runner_agent.socket_stream import Meter
+from runner_agent.spec import Spec
+from runner_agent.taker import Taker
+from runner_agent.throttle import Throttle
+
+# How long the end of a body is waited for once the answer is whole, seconds. A connection whose body
+# has ended can be kept; the answer does not depend on it.
+BODY_END = 0.2
+# Longest answer that is kept, characters.
+TEXT_LIMIT = 256 * 1024 * 1024
+
+Decoder = OllamaDecoder | OpenaiDecoder
+
+
+class End(NamedTuple):
+    """How a call ended."""
+
+    outcome: str
+    error: str | None = None
+
+
+class Stream:
+    """Reads one answer to its end."""
+
+    def __init__(self, spec: Spec, api: str, taker: Taker) -> None:
+        load = loader(spec.variant.json)
+        self.decoder: Decoder = OllamaDecoder(load) if api == "ollama" else OpenaiDecoder(load)
+        self.taker = taker
+        self.throttle = Throttle(spec.throttle) if spec.throttle else None
+        self.variant = spec.variant
+        self.probe = spec.chunks
+
+    async def read(self, response: httpx.Response, meter: Meter) -> End:
+        body = pieces.received(response, meter, self.variant.rechunk)
+        if self.variant.batch is not None:
+            body = pieces.batched(body, round(self.variant.batch * 1e9))
+        async with aclosing(body):
+            try:
+                return await self.read_pieces(body)
+            except Malformed as error:
+                return End("malformed", str(error))
+            except httpx.RemoteProtocolError as error:
+                # A body that is cut is no fault of its framing.
+                cut = "peer closed connection" in str(error)
+                return End("truncated" if cut else "malformed", broken(error))
+            except httpx.TransportError as error:
+                return End("truncated", broken(error))
+
+    async def read_pieces(self, body: AsyncIterator[pieces.Piece]) -> End:
+        decoder, ending = self.decoder, self.decoder.ending
+        async for piece in body:
+            await self.work_on(piece)
+            if ending.error is not None:
+                return End("in_band_error", ending.error)
+            if ending.complete:
+                await body_end(body)
+                return self.whole()
+        chunk = decoder.last_chunk()
+        if chunk is not None:
+            time_ns = monotonic_ns()
+            self.taker.take(chunk, time_ns, time_ns, 0)
+        if ending.error is not None:
+            return End("in_band_error", ending.error)
+        if decoder.complete_at_close():
+            return self.whole()
+        return End("truncated", "the stream ended without the server's last record")
+
+    def whole(self) -> End:
+        return End("length" if self.decoder.ending.finish_reason == "length" else "ok")
+
+    async def work_on(self, piece: pieces.Piece) -> None:
+        """Decodes a piece where the variant says, then takes what was in it."""
+        if self.variant.parse == "thread":
+            decode = asyncio.get_running_loop().run_in_executor(None, self.decode, piece.data)
+            chunks, failure = await decode
+        else:
+            chunks, failure = self.decode(piece.data)
+        for chunk, parse_ns in chunks:
+            time_ns = piece.time_ns
+            if self.throttle is not None and chunk.text:
+                time_ns = await self.throttle.wait(time_ns, piece.waited)
+            self.taker.take(chunk, time_ns, piece.read_ns, parse_ns)
+        if failure is not None:
+            raise failure
+        if self.taker.log.text_length > TEXT_LIMIT:
+            raise Malformed(f"the answer is longer than {TEXT_LIMIT} characters")
+
+    def decode(self, data: bytes) -> tuple[list[tuple[Chunk, int]], Malformed | None]:
+        """The whole chunks with the time that each took, and what stopped the decoding."""
+        self.decoder.push(data)
+        chunks: list[tuple[Chunk, int]] = []
+        before_ns = monotonic_ns() if self.probe else 0
+        try:
+            for chunk in self.decoder.chunks():
+                if self.probe:
+                    after_ns = monotonic_ns()
+                    chunks.append((chunk, after_ns - before_ns))
+                    before_ns = after_ns
+                else:
+                    chunks.append((chunk, 0))
+        except Malformed as error:
+            return chunks, error
+        return chunks, None
+
+
+async def body_end(body: AsyncIterator[pieces.Piece]) -> None:
+    """Waits for the end of a body whose answer is whole, but not for long."""
+
+    async def rest() -> None:
+        async for _ in body:
+            pass
+
+    try:
+        await asyncio.wait_for(rest(), BODY_END)
+    except (asyncio.TimeoutError, httpx.TransportError):
+        pass
+
+
+def broken(error: Exception) -> str:
+    return f"the HTTP connection broke: {str(error) or repr(error)}"
