@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 const SOURCES: [&str; 3] = ["src/agent", "src/endpoint", "src/os"];
-const LIBRARIES: [&str; 5] = ["bytes", "http-body-util", "hyper", "serde_json", "tokio"];
+const LIBRARIES: [&str; 8] =
+    ["bytes", "csv", "http-body-util", "hyper", "ryu-js", "serde_json", "tokio", "walkdir"];
 
 fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

@@ -107,7 +107,8 @@ fn spec(streams: u32, url: &str, folder: &Path) -> Spec {
         model: "simulated".to_owned(),
         options: BTreeMap::new(),
         max_tokens: None,
-        calls: vec![CallSpec { prompt: "Count.".to_owned(), warmup: false }],
+        calls: vec![CallSpec { prompt: "Count.".to_owned(), warmup: false, stage: None }],
+        workflow: None,
     };
     Spec {
         protocol: PROTOCOL,

@@ -37,7 +37,8 @@ fn the_contract_example_loads_as_it_stands() {
         let study = manifest::load(&fixtures().join("contract.toml"), profile).unwrap();
         let plan = Plan::new(study, &Filters::default()).unwrap();
         assert_eq!(plan.study().experiments.len(), 3);
-        assert_eq!((plan.cells(), plan.runs()), (10, 50));
+        // four of the cells are the agents of the first experiment alone
+        assert_eq!((plan.cells(), plan.runs()), (14, 70));
     }
 }
 
@@ -46,7 +47,7 @@ fn the_starter_and_the_shipped_studies_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let starter = include_str!("../templates/starter.toml").replace("NAME", "mine");
     manifest::parse(Path::new("mine.toml"), &starter, None).unwrap();
-    for name in ["quickstart.toml", "tr117.toml"] {
+    for name in ["quickstart.toml", "tr117.toml", "workflow.toml"] {
         let path = root.join("experiments").join(name);
         let study = manifest::load(&path, None).unwrap();
         for profile in &study.profiles {

@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod protocol;
 pub mod python;
 pub mod runtime;
+pub mod workflow;
 
 use serde_json::Value;
 

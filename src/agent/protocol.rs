@@ -2,8 +2,8 @@
 //!
 //! A runtime is any program that reads one [`Spec`] as JSON from standard input (until its end),
 //! writes [`Event`]s as NDJSON to standard output, and leaves [`AgentRecord`] as `agent.json`, the
-//! answers as `responses/<agent>-<call>.txt` and, when asked, `chunk_metrics.csv` in the folder that
-//! the spec names. It exits with 0 only when everything asked for was written. Standard error is
+//! answers as `responses/<agent>-<call>.txt`, the prompts of workflows as `prompts/<agent>-<call>.txt`
+//! and, when asked, `chunk_metrics.csv` in the folder that the spec names. It exits with 0 only when everything asked for was written. Standard error is
 //! free text and is kept as `agent.log`.
 //!
 //! Agents only record. All times are nanoseconds of the machine's monotonic clock
@@ -31,6 +31,10 @@ pub const LOOP_LAG_FILE: &str = "loop_lag.csv";
 pub const LOOP_LAG_COLUMNS: [&str; 2] = ["time_ns", "lag_ms"];
 /// Folder of the answers in the run's folder; one `<agent>-<call>.txt` per call.
 pub const RESPONSES_DIR: &str = "responses";
+
+/// Folder of the prompts that a workflow made, in the run's folder; one `<agent>-<call>.txt` per call
+/// with a stage, byte by byte as it was sent.
+pub const PROMPTS_DIR: &str = "prompts";
 
 /// Columns of [`CHUNK_FILE`], one row per chunk of every call (warm-up included), text or not.
 ///
@@ -92,15 +96,80 @@ pub struct AgentSpec {
     /// The calls in order; those with `warmup` come first. When every agent has ended its warm-up
     /// calls, all agents start their measured calls together.
     pub calls: Vec<CallSpec>,
+    /// Every call has a stage, and its prompt is made from files. A runtime that has no workflows
+    /// refuses to start with an error that names `workflow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowSpec>,
 }
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallSpec {
+    /// As it is sent; in a workflow with the placeholders `{data}` and `{answer}`.
     pub prompt: String,
     #[serde(default)]
     pub warmup: bool,
+    /// In a workflow: `analysis` (the files are scanned and ingested before it) or `report`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+}
+
+/// What the prompts of an agent's calls are made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowSpec {
+    pub scan: ScanSpec,
+}
+
+/// The files that are read before each analysis.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScanSpec {
+    /// Absolute.
+    pub folder: PathBuf,
+    /// Among `csv`, `json` and `md`.
+    pub extensions: Vec<String>,
+    /// Most files, and most bytes of all of them together, that are read.
+    pub max_files: u64,
+    pub max_bytes: u64,
+}
+
+impl ScanSpec {
+    /// Limits where a manifest sets none.
+    pub const MAX_FILES: u64 = 1000;
+    pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+}
+
+/// A part of a workflow, in their order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Finding the files.
+    Scan,
+    /// Reading them and making the data summary.
+    Ingest,
+    /// The call that is given the data summary.
+    Analysis,
+    /// The call that is given the former answer.
+    Report,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 4] = [Stage::Scan, Stage::Ingest, Stage::Analysis, Stage::Report];
+
+    /// The name in artifacts and tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Scan => "scan",
+            Stage::Ingest => "ingest",
+            Stage::Analysis => "analysis",
+            Stage::Report => "report",
+        }
+    }
 }
 
 /// The wire protocol of an endpoint.
@@ -188,6 +257,28 @@ pub struct AgentRecord {
     /// cannot be told, of the loop's time; by the probe's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probe_cost_ns: BTreeMap<String, u64>,
+    /// Every stage of every workflow, warm-up included, in the order of their starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRecord>,
+}
+
+/// One stage of an agent's workflow, as it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageRecord {
+    pub agent: String,
+    pub stage: Stage,
+    pub warmup: bool,
+    /// The stage's call; absent for scan and ingest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<u32>,
+    /// Monotonic nanoseconds. A call's stage begins before its prompt is filled in, and ends with it.
+    pub start_ns: u64,
+    pub end_ns: u64,
+    /// Scan: files taken; ingest: files read; absent for calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Scan: their sizes; ingest: what was read; calls: the prompt's length.
+    pub bytes: u64,
 }
 
 /// A stretch of time, monotonic nanoseconds.

@@ -56,22 +56,32 @@ fn check(command: &[String], json: bool) -> CommandResult {
         }
         _ => Failure::error(exit::INTERNAL, error),
     })?;
-    let passed = findings.iter().filter(|check| check.passed).count();
-    print(&findings, passed, json).map_err(|error| Failure::error(exit::INTERNAL, error))?;
-    Ok(if passed == findings.len() { exit::DONE } else { exit::RUNS_FAILED })
+    print(&findings, json).map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    let fine = findings.iter().all(|check| check.passed || check.not_supported);
+    Ok(if fine { exit::DONE } else { exit::RUNS_FAILED })
 }
 
-fn print(findings: &[Check], passed: usize, json: bool) -> io::Result<()> {
+fn print(findings: &[Check], json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         serde_json::to_writer_pretty(&mut out, findings)?;
         return writeln!(out);
     }
-    for Check { requirement, passed, hint } in findings {
-        writeln!(out, "{}  {requirement}", if *passed { "pass" } else { "FAIL" })?;
+    for Check { requirement, passed, not_supported, hint } in findings {
+        let met = match (passed, not_supported) {
+            (true, _) => "pass",
+            (false, true) => "none",
+            (false, false) => "FAIL",
+        };
+        writeln!(out, "{met}  {requirement}")?;
         if let Some(hint) = hint {
             writeln!(out, "      {hint}")?;
         }
     }
-    writeln!(out, "\n{passed} of {} requirements are met", findings.len())
+    let passed = findings.iter().filter(|check| check.passed).count();
+    write!(out, "\n{passed} of {} requirements are met", findings.len())?;
+    match findings.iter().filter(|check| check.not_supported).count() {
+        0 => writeln!(out),
+        lacking => writeln!(out, ", {lacking} belong to abilities that the runtime does not have"),
+    }
 }

@@ -46,6 +46,8 @@ struct Overview {
     runs: u64,
     done: u64,
     stale: usize,
+    /// Cells that are only there to interpret others; among [`Overview::cells`].
+    controls: usize,
     /// Runs that are left and that this version cannot make.
     not_built: u64,
     experiments: Vec<ExperimentView>,
@@ -70,6 +72,10 @@ struct ExperimentView {
     /// How many cells there are; `cells` may hold the first of them only.
     cell_count: usize,
     cells: Vec<CellView>,
+    /// Solo controls of its cells; experiments may share them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    controls: Vec<CellView>,
+    control_count: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,21 +134,24 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     let left: Vec<RunKey> = order.iter().copied().filter(|run| !is_done(run)).collect();
     let mut not_built = 0;
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
-        let rows = plan.experiment_rows(index);
-        let cells = rows.take(listed).map(|(cell, levels)| {
+        let view = |cell: u32, levels: Vec<String>| {
             let repeats = plan.repeats(cell);
             let stale = stale.range(RunKey { cell, repeat: 0 }..=RunKey { cell, repeat: u32::MAX });
             let done = store.runs(&ids[cell as usize]).range(..=repeats).count();
             CellView {
                 id: plan.id(cell).short(),
                 name: plan.name(cell),
-                levels: levels.iter().map(|(name, level)| factor::show(name, level)).collect(),
+                levels,
                 done: u32::try_from(done).unwrap_or(u32::MAX),
                 repeats,
                 stale: stale.map(|(run, why)| (run.repeat, why.clone())).collect(),
                 not_built: plan.not_built(cell),
             }
+        };
+        let cells = plan.experiment_rows(index).take(listed).map(|(cell, levels)| {
+            view(cell, levels.iter().map(|(name, level)| factor::show(name, level)).collect())
         });
+        let controls = plan.experiment_controls(index);
         ExperimentView {
             name: experiment.name.clone(),
             title: experiment.title.clone(),
@@ -163,6 +172,12 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
             repeats: experiment.settings.repeats,
             cell_count: plan.experiment_rows(index).len(),
             cells: cells.collect(),
+            control_count: controls.len(),
+            controls: controls
+                .into_iter()
+                .take(listed)
+                .map(|cell| view(cell, Vec::new()))
+                .collect(),
         }
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
@@ -172,6 +187,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     Overview {
         study: study.results_name(),
         cells: plan.cells(),
+        controls: (0..).take(plan.cells()).filter(|cell| plan.is_control(*cell)).count(),
         runs: plan.runs(),
         done: (order.len() - left.len()) as u64,
         stale: stale.len(),

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
-use super::request::Request;
+use super::request::{IDLE, Request};
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::{AgentRecord, Spec};
 use crate::manifest::study::RetryOn;
 use crate::metrics;
@@ -103,9 +103,14 @@ pub fn attempt(
     means.paced.write_sends(&run, &partial).map_err(|error| ExecError::sends(&partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(&partial, &spec)?;
+        workflow::check(&partial, &spec, task.cell, &record)?;
         let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
         Ok((record, metrics))
     });
+    let judged = match judged {
+        Ok((agent, computed)) => derived::write(&partial, &agent)?.map(|()| (agent, computed)),
+        Err(fault) => Err(fault),
+    };
     match judged {
         Ok((agent, computed)) => {
             let made = Made { started, agent, usage, evidence, computed };
@@ -171,9 +176,14 @@ pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError
     Ok(text)
 }
 
-/// All calls of a stream one after the other at their limit, and the slack.
+/// The idle control, all calls of the longest stream one after the other at their limit, and the
+/// slack.
 pub(super) fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
-    cell.timeout.saturating_mul(cell.warmup.saturating_add(1)).saturating_add(limits.slack)
+    let idle = if cell.idle { IDLE } else { Duration::ZERO };
+    let longest = cell.agents.iter().map(|agent| agent.work.prompts().len()).max();
+    let calls = longest.and_then(|calls| u32::try_from(calls).ok()).unwrap_or(1);
+    let calls = cell.warmup.saturating_add(1).saturating_mul(calls);
+    cell.timeout.saturating_mul(calls).saturating_add(idle).saturating_add(limits.slack)
 }
 
 struct Made {

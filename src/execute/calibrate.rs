@@ -15,7 +15,7 @@ use super::runtimes::Runtimes;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
-    Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry,
+    Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry, Work,
 };
 use crate::metrics;
 use crate::plan::{CellSpec, SpecAgent};
@@ -139,7 +139,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         endpoint: Endpoint::Simulated(pacing.clone()),
         api: Api::Ollama,
         model: "calibration".to_owned(),
-        prompt: "Calibrate.".to_owned(),
+        work: Work::Prompt("Calibrate.".to_owned()),
         options: Options::new(),
         max_tokens: Some(TOKENS),
     });
@@ -150,6 +150,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         throttle: None,
         warmup: 1,
         probes: Probes::default(),
+        idle: false,
         vary_prompt: true,
         vary_seed: false,
         timeout: Duration::from_secs(3),

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::agent::protocol::{Outcome, PROTOCOL};
+use crate::agent::workflow::contract::ContractError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 use crate::store::failed::CANCELLED;
@@ -31,6 +32,11 @@ pub enum AttemptFault {
         status: Option<u16>,
         error: Option<String>,
     },
+    #[error(
+        "the files of the workflow in {} are not those that the manifest was read with; \
+         start exec again to measure with them as they are now", .0.display()
+    )]
+    CorpusChanged(PathBuf),
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -42,6 +48,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::CorpusChanged(_) => "corpus",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -60,7 +67,7 @@ impl AttemptFault {
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
             Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
-            Self::Cancelled => None,
+            Self::Cancelled | Self::CorpusChanged(_) => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,
@@ -126,8 +133,17 @@ pub enum ArtifactFault {
     ForeignCall { file: &'static str, agent: String, call: u32 },
     #[error("the answer of call {call} of agent `{agent}` was not written to {}", path.display())]
     MissingResponse { path: PathBuf, agent: String, call: u32 },
+    #[error(transparent)]
+    Workflow(ContractError),
     #[error("the header of {file} is `{found}`, it must be `{expected}`")]
     Header { file: &'static str, found: String, expected: String },
     #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]
     Rows { file: &'static str, found: u64, expected: u64 },
+    #[error(
+        "{file} has {found} wake-ups of a task that slept {sleep_ms} ms, at least {least} were to be \
+         expected; the probe must run on the agents' own loop from `ready` to the last call's end"
+    )]
+    Samples { file: &'static str, found: usize, least: f64, sleep_ms: f64 },
+    #[error("the idle control was asked for, but {reason}")]
+    Idle { reason: String },
 }

@@ -11,6 +11,7 @@ pub mod attempt;
 mod calibrate;
 mod cancel;
 mod conversation;
+pub mod derived;
 mod error;
 pub mod event;
 pub mod fault;
@@ -24,6 +25,7 @@ pub mod request;
 pub mod runtimes;
 mod session;
 mod surroundings;
+mod workflow;
 
 pub use agenda::StaleRuns;
 pub use attempt::attempt;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::prompt::{self, Place};
-use crate::agent::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec};
-use crate::manifest::study::Endpoint;
+use crate::agent::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
+use crate::manifest::study::{Endpoint, Work};
 use crate::plan::{CellSpec, SpecAgent};
 
 /// One attempt at one repeat of a cell.
@@ -29,7 +30,7 @@ pub struct Request<'a> {
 }
 
 /// Length of the idle control.
-const IDLE_NS: u64 = 1_000_000_000;
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 impl Request<'_> {
     /// The spec as the agent gets it. It holds names of environment variables, never keys.
@@ -47,7 +48,7 @@ impl Request<'_> {
             probes: ProbeSpec {
                 chunks: cell.probes.chunks,
                 loop_lag_ns: cell.probes.loop_lag.map(nanoseconds),
-                idle_ns: cell.idle.then_some(IDLE_NS),
+                idle_ns: cell.idle.then(|| nanoseconds(IDLE)),
             },
             variant: cell.variant.clone(),
         }
@@ -69,7 +70,7 @@ impl Request<'_> {
         {
             *seed = number.wrapping_add(i64::from(self.repeat)).into();
         }
-        let calls = 0..=self.cell.warmup;
+        let workflow = workflow(agent);
         AgentSpec {
             name: agent.name.clone(),
             api: agent.api,
@@ -78,28 +79,52 @@ impl Request<'_> {
             model: agent.model.clone(),
             options,
             max_tokens: agent.max_tokens,
-            calls: calls.map(|call| self.call(call, agent)).collect(),
+            calls: self.calls(agent),
+            workflow,
         }
     }
 
-    fn call(&self, call: u32, agent: &SpecAgent) -> CallSpec {
-        let place = Place {
-            session: self.session,
-            cell: self.id,
-            repeat: self.repeat,
-            attempt: self.attempt,
-            agent: &agent.name,
-            call,
+    /// Every warm-up run and the measured one make the same calls.
+    fn calls(&self, agent: &SpecAgent) -> Vec<CallSpec> {
+        let prompts = agent.work.prompts();
+        let stages = match &agent.work {
+            Work::Prompt(_) => vec![None],
+            Work::Workflow(_) => vec![Some(Stage::Analysis), Some(Stage::Report)],
         };
-        let prompt = if self.cell.vary_prompt {
-            prompt::prefix(place) + &agent.prompt
-        } else {
-            agent.prompt.clone()
-        };
-        CallSpec { prompt, warmup: call < self.cell.warmup }
+        let runs = 0..=self.cell.warmup;
+        let all = runs.flat_map(|run| {
+            let warmup = run < self.cell.warmup;
+            prompts.iter().zip(&stages).map(move |(prompt, stage)| (*prompt, *stage, warmup))
+        });
+        (0..)
+            .zip(all)
+            .map(|(call, (prompt, stage, warmup))| {
+                let place = Place {
+                    session: self.session,
+                    cell: self.id,
+                    repeat: self.repeat,
+                    attempt: self.attempt,
+                    agent: &agent.name,
+                    call,
+                };
+                let prefix =
+                    if self.cell.vary_prompt { prompt::prefix(place) } else { String::new() };
+                CallSpec { prompt: prefix + prompt, warmup, stage }
+            })
+            .collect()
     }
 }
 
-fn nanoseconds(time: std::time::Duration) -> u64 {
+/// The files of an agent's workflow.
+fn workflow(agent: &SpecAgent) -> Option<WorkflowSpec> {
+    let Work::Workflow(workflow) = &agent.work else { return None };
+    let mut scan = workflow.scan.clone();
+    // The agent may work in another directory. A path that cannot be made absolute does not
+    // exist; the agent then says so.
+    scan.folder = std::path::absolute(&scan.folder).unwrap_or(scan.folder);
+    Some(WorkflowSpec { scan })
+}
+
+fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use super::prompt::{Place, prefix};
 use super::request::Request;
 use super::*;
 use crate::agent::protocol::{Api, Outcome};
-use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn};
+use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn, Work};
 use crate::plan::{CellSpec, SpecAgent};
 
 fn cell() -> CellSpec {
@@ -20,7 +20,7 @@ fn cell() -> CellSpec {
         endpoint: Endpoint::Ollama { url: "http://127.0.0.1:11434".to_owned() },
         api: Api::Ollama,
         model: "m".to_owned(),
-        prompt: "Say hello.".to_owned(),
+        work: Work::Prompt("Say hello.".to_owned()),
         options: [("seed".to_owned(), json!(7)), ("top_k".to_owned(), json!(1))].into(),
         max_tokens: Some(5),
     };

@@ -5,7 +5,9 @@
 
 mod call;
 mod catalogue;
+pub mod controls;
 mod errors;
+pub mod lag;
 mod run;
 
 #[cfg(test)]
@@ -15,12 +17,17 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::agent::protocol::{AgentRecord, RECORD_FILE};
+use serde::de::DeserializeOwned;
+
+use crate::agent::protocol::{
+    AgentRecord, CallRecord, LOOP_LAG_FILE, RECORD_FILE, Stage, StageRecord,
+};
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use errors::calibration;
+pub use lag::LagSample;
 
 /// Metrics of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +37,8 @@ pub struct RunMetrics {
     pub run: Metrics,
 }
 
-/// Computes everything from the artifacts in a run's folder (`agent.json` and, on the paced
-/// endpoint, `sends.csv`) and what the executor saw of the process.
+/// Computes everything from the artifacts in a run's folder (`agent.json`, with the loop-lag probe
+/// `loop_lag.csv` and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
 ///
 /// `throttled`: the agent was told to take chunks more slowly than they come. Its gaps then differ
 /// from the server's by design, so they say nothing of the measurement error.
@@ -42,14 +49,17 @@ pub fn from_folder(
 ) -> Result<RunMetrics, MetricsError> {
     let record = read_record(&folder.join(RECORD_FILE))?;
     let sends = read_sends(&folder.join(SENDS_FILE))?;
-    Ok(compute(&record, sends.as_deref(), process, throttled))
+    let lag = lag::read(&folder.join(LOOP_LAG_FILE))?;
+    Ok(compute(&record, sends.as_deref(), lag.as_deref(), process, throttled))
 }
 
-/// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log.
+/// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log, `lag`
+/// where the probe was off.
 #[must_use]
 pub fn compute(
     record: &AgentRecord,
     sends: Option<&[Send]>,
+    lag: Option<&[LagSample]>,
     process: &ProcessUsage,
     throttled: bool,
 ) -> RunMetrics {
@@ -64,13 +74,21 @@ pub fn compute(
             agent: call.agent.clone(),
             call: call.call,
             warmup: call.warmup,
+            stage: stage(record, call),
             outcome: call.outcome,
             error: call.error.clone(),
             metrics: call::metrics(call, errors),
         })
         .collect();
-    let run = run::metrics(record, &calls, &errors, process);
+    let mut run = run::metrics(record, &calls, &errors, process);
+    run.extend(lag::metrics(record, lag.unwrap_or_default()));
     RunMetrics { calls, run }
+}
+
+/// The stage whose call it was.
+fn stage(record: &AgentRecord, call: &CallRecord) -> Option<Stage> {
+    let own = |stage: &&StageRecord| stage.agent == call.agent && stage.call == Some(call.call);
+    record.stages.iter().find(own).map(|stage| stage.stage)
 }
 
 /// Reads an agent's record.
@@ -81,6 +99,11 @@ pub fn read_record(path: &Path) -> Result<AgentRecord, MetricsError> {
 
 /// Reads the paced endpoint's log; `None` when there is none.
 pub fn read_sends(path: &Path) -> Result<Option<Vec<Send>>, MetricsError> {
+    read_rows(path)
+}
+
+/// The rows of a CSV file; `None` when there is no such file.
+fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Option<Vec<T>>, MetricsError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -88,7 +111,7 @@ pub fn read_sends(path: &Path) -> Result<Option<Vec<Send>>, MetricsError> {
     };
     csv::Reader::from_reader(BufReader::new(file))
         .deserialize()
-        .collect::<Result<Vec<Send>, _>>()
+        .collect::<Result<Vec<T>, _>>()
         .map(Some)
         .map_err(|error| MetricsError::new(path, &error))
 }

@@ -7,7 +7,7 @@ use super::call::{gaps_ms, sample};
 use super::catalogue::{Scope, catalogue};
 use super::errors::CallErrors;
 use super::{ms, ratio, seconds};
-use crate::agent::protocol::{AgentRecord, CallRecord};
+use crate::agent::protocol::{AgentRecord, CallRecord, Stage};
 use crate::stats::Sample;
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
@@ -18,6 +18,7 @@ const COUNTS: [&str; 4] = ["tokens", "chunks", "prompt_tokens", "cached_tokens"]
 
 /// One agent's measured calls that count.
 struct Agent {
+    /// Of its first call or, in a workflow, of its first stage.
     start_ns: u64,
     end_ns: u64,
     ttft_ms: Option<f64>,
@@ -43,6 +44,7 @@ pub fn metrics(
     metrics.extend(pooled(record, errors, &counted));
     metrics.extend(concurrency(record, calls, &counted));
     metrics.extend(usage(record, process));
+    metrics.extend(Stage::ALL.map(|stage| stage_ms(record, stage)));
     let failed = calls.iter().filter(|call| !call.warmup && !call.outcome.counts()).count();
     metrics.insert("failed_calls".into(), Some(failed as f64));
     metrics.insert("measured_calls".into(), Some(counted.len() as f64));
@@ -98,13 +100,15 @@ fn concurrency(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -
     let speedup = whole.as_ref().zip(wall_ns).and_then(|(agents, wall)| {
         ratio(agents.iter().map(|agent| ms(agent.duration_ns())).sum(), ms(wall))
     });
+    let efficiency = speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64));
     let pair = whole.as_ref().and_then(|agents| <&[&Agent; 2]>::try_from(agents.as_slice()).ok());
     let tokens = tokens(counted.iter().map(|i| &record.calls[*i]));
     named([
         ("wall_ms", wall_ns.map(ms)),
         ("agents", Some(agents.len() as f64)),
         ("speedup", speedup),
-        ("efficiency_percent", speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64))),
+        ("efficiency_percent", efficiency),
+        ("efficiency_drop_pp", efficiency.map(|percent| 100.0 - percent)),
         (
             "aggregate_tokens_per_s",
             tokens.zip(wall_ns).and_then(|(tokens, wall)| ratio(tokens, seconds(wall))),
@@ -135,17 +139,30 @@ fn agents(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -> Vec
             .map(|known| known.mean())
     };
     by_name
-        .into_values()
-        .map(|own| {
+        .into_iter()
+        .map(|(name, own)| {
             let raw = || own.iter().map(|i| &record.calls[*i]);
+            let stages = record.stages.iter().filter(|stage| stage.agent == name && !stage.warmup);
+            let starts = stages.map(|stage| stage.start_ns);
             Some(Agent {
-                start_ns: raw().map(|call| call.start_ns).min()?,
+                start_ns: raw()
+                    .map(|call| call.start_ns)
+                    .min()?
+                    .min(starts.min().unwrap_or(u64::MAX)),
                 end_ns: raw().map(|call| call.end_ns).max()?,
                 ttft_ms: mean(&own, "ttft_ms"),
                 client_tokens_per_s: mean(&own, "client_tokens_per_s"),
             })
         })
         .collect()
+}
+
+/// Mean over the measured stages of this kind.
+fn stage_ms(record: &AgentRecord, stage: Stage) -> (String, Option<f64>) {
+    let measured = record.stages.iter().filter(|made| made.stage == stage && !made.warmup);
+    let times = measured.map(|made| ms(made.end_ns.saturating_sub(made.start_ns)));
+    let mean = sample(times.collect()).map(|times| times.mean());
+    (format!("stage_{}_ms", stage.name()), mean)
 }
 
 fn usage(record: &AgentRecord, process: &ProcessUsage) -> Metrics {
@@ -171,6 +188,6 @@ fn sum(values: Vec<f64>) -> f64 {
     values.into_iter().sum()
 }
 
-fn named<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
+pub(super) fn named<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
     metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 use super::CellId;
 use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
+use crate::agent::protocol::ScanSpec;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, JitterShape, OpenAiApi,
-    PacedProtocol, Pacing, Probes,
+    PacedProtocol, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
 
@@ -56,7 +57,8 @@ impl Contents {
             .scenarios
             .values()
             .flatten()
-            .map(|agent| (agent.prompt.clone(), digest(&agent.prompt)))
+            .flat_map(|agent| agent.work.prompts())
+            .map(|prompt| (prompt.to_owned(), digest(prompt)))
             .collect();
         Self { prompts }
     }
@@ -174,7 +176,9 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
                 }
             });
         }
-        out.key("prompt").text(contents.prompt(&agent.agent.prompt));
+        if let Work::Prompt(prompt) = &agent.agent.work {
+            out.key("prompt").text(contents.prompt(prompt));
+        }
         match agent.endpoint {
             Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
             Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
@@ -191,7 +195,25 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if let Endpoint::Simulated(schedule) = agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));
         }
+        if let Work::Workflow(workflow) = &agent.agent.work {
+            out.key("workflow").object(|out| self::workflow(out, workflow, contents));
+        }
     });
+}
+
+/// By content: where the files lie is no part of what is measured.
+fn workflow(out: &mut Canonical, workflow: &Workflow, contents: &Contents) {
+    let scan = &workflow.scan;
+    out.key("analysis").text(contents.prompt(&workflow.analysis));
+    out.key("corpus").text(&workflow.corpus.digest);
+    out.key("extensions").array(&scan.extensions, |out, extension| out.text(extension));
+    if scan.max_bytes != ScanSpec::MAX_BYTES {
+        out.key("max_bytes").number(scan.max_bytes as f64);
+    }
+    if scan.max_files != ScanSpec::MAX_FILES {
+        out.key("max_files").number(scan.max_files as f64);
+    }
+    out.key("report").text(contents.prompt(&workflow.report));
 }
 
 fn pacing(out: &mut Canonical, pacing: &Pacing) {

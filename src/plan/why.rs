@@ -146,6 +146,15 @@ fn line(study: &Study, experiment: &str, scenario: &str, field: &str) -> Option<
             let prompts = root.key("prompt");
             first(&[&prompts.key(referenced("prompt")), &entry])
         }
+        (Some(_), "workflow") => {
+            let workflows = root.key("workflow");
+            let workflow = workflows.key(referenced("workflow"));
+            let scan = workflow.key("scan");
+            match rest {
+                "analysis" | "report" => first(&[&workflow.key(rest), &entry]),
+                _ => first(&[&scan.key(rest), &scan, &workflow, &entry]),
+            }
+        }
         (Some(_), "protocol" | "simulated" | "server") => {
             let (endpoints, overlays) = (root.key("endpoint"), profile.key("endpoint"));
             let name = referenced("endpoint");

@@ -8,8 +8,8 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::data::{Cell, Data, NamedLevel};
-use crate::agent::protocol::Outcome;
-use crate::metrics::{self, Scope};
+use crate::agent::protocol::{Outcome, Stage};
+use crate::metrics;
 use crate::store::record::{Metrics, RunRecord};
 
 /// Which table.
@@ -28,11 +28,23 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// Before the factors. `warmup` and `stale` are 0 or 1.
-const LEADING: [&str; 8] =
-    ["experiment", "cell", "repeat", "agent", "call", "outcome", "warmup", "stale"];
+/// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
+/// experiment needs only to interpret its own, else empty.
+const LEADING: [&str; 10] = [
+    "experiment",
+    "cell",
+    "repeat",
+    "agent",
+    "call",
+    "stage",
+    "outcome",
+    "warmup",
+    "stale",
+    "control",
+];
 
-/// The table of all stored runs of the plan; a cell in several experiments is listed under each.
+/// The table of all stored runs of the plan; a cell in several experiments is listed under each,
+/// and so is a control.
 #[must_use]
 pub fn table(data: &Data, which: Rows) -> Table {
     let mut factors: Vec<&str> = Vec::new();
@@ -43,7 +55,7 @@ pub fn table(data: &Data, which: Rows) -> Table {
     }
     let metrics: Vec<&str> = metrics::catalogue()
         .iter()
-        .filter(|info| which == Rows::Runs || info.scope == Scope::CallAndRun)
+        .filter(|info| which == Rows::Runs || info.scope.of_calls())
         .map(|info| info.name)
         .collect();
     // the axes of a command are named by its author
@@ -60,10 +72,13 @@ pub fn table(data: &Data, which: Rows) -> Table {
 
     let mut rows = Vec::new();
     for experiment in &data.experiments {
-        for own in &experiment.cells {
-            let cell = &data.cells[own.cell];
+        let own = experiment.cells.iter().map(|own| (own.cell, None));
+        let solos = experiment.solos.iter().map(|cell| (*cell, Some("solo")));
+        for (cell, control) in own.chain(solos) {
+            let cell = &data.cells[cell];
             for run in cell.runs.values() {
-                let shared = Shared { experiment: &experiment.name, cell, factors: &factors };
+                let experiment = experiment.name.as_str();
+                let shared = Shared { experiment, cell, control, factors: &factors };
                 match which {
                     Rows::Runs => rows.push(shared.run(run, &metrics)),
                     Rows::Calls => shared.calls(run, &metrics, &mut rows),
@@ -78,6 +93,7 @@ pub fn table(data: &Data, which: Rows) -> Table {
 struct Shared<'a> {
     experiment: &'a str,
     cell: &'a Cell,
+    control: Option<&'a str>,
     factors: &'a [&'a str],
 }
 
@@ -86,7 +102,7 @@ impl Shared<'_> {
         let measured = run.calls.iter().filter(|call| !call.warmup);
         // What kept a run from being sealed is no outcome of it: the worst left is `length`.
         let outcome = measured.map(|call| call.outcome).max().map(Outcome::name);
-        let own = [Value::Null, Value::Null, outcome.into(), Value::Null];
+        let own = [Value::Null, Value::Null, Value::Null, outcome.into(), Value::Null];
         self.row(run, own, &run.metrics, metrics)
     }
 
@@ -95,6 +111,7 @@ impl Shared<'_> {
             let own = [
                 call.agent.as_str().into(),
                 call.call.into(),
+                call.stage.map(Stage::name).into(),
                 call.outcome.name().into(),
                 u8::from(call.warmup).into(),
             ];
@@ -105,7 +122,7 @@ impl Shared<'_> {
     fn row(
         &self,
         run: &RunRecord,
-        own: [Value; 4],
+        own: [Value; 5],
         known: &Metrics,
         metrics: &[&str],
     ) -> Vec<Value> {
@@ -115,7 +132,7 @@ impl Shared<'_> {
         [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
             .into_iter()
             .chain(own)
-            .chain([stale.into()])
+            .chain([stale.into(), self.control.into()])
             .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
             .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()

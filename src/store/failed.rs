@@ -29,7 +29,8 @@ pub struct Failure {
     /// From 1.
     pub attempt: Option<u32>,
     /// `timeout`, `connect`, `http_error`, `in_band_error`, `truncated`, `malformed` (the causes a
-    /// retry policy can name), `agent`, `artifacts`, `storage`, `cancelled`, `abandoned`, `damaged`.
+    /// retry policy can name), `agent`, `artifacts`, `storage`, `cancelled`,
+    /// `corpus` (the files of a workflow changed), `abandoned`, `damaged`.
     pub cause: String,
     /// In words, with what to do about it.
     pub message: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::protocol::{Outcome, RuntimeInfo};
+use crate::agent::protocol::{Outcome, RuntimeInfo, Stage};
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
 pub const RUN_FORMAT: u32 = 1;
@@ -48,6 +48,9 @@ pub struct CallSummary {
     pub agent: String,
     pub call: u32,
     pub warmup: bool,
+    /// In a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

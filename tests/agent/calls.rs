@@ -136,7 +136,7 @@ fn every_call_has_a_connection_of_its_own_whether_the_server_keeps_it_or_not() {
             reply.raw(format!("{}{}", line("a"), last(1)));
         });
         let mut agent = agent(&server.url);
-        let call = |warmup| CallSpec { prompt: "p".to_owned(), warmup };
+        let call = |warmup| CallSpec { prompt: "p".to_owned(), warmup, stage: None };
         agent.calls = vec![call(true), call(false), call(false)];
         let finished = run(spec(vec![agent]));
         let record = finished.record.unwrap();

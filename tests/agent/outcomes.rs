@@ -28,7 +28,7 @@ fn errors_before_the_stream_keep_the_servers_words() {
         }
     });
     let mut agent = agent(&server.url);
-    let call = |prompt: &str| CallSpec { prompt: prompt.to_owned(), warmup: false };
+    let call = |prompt: &str| CallSpec { prompt: prompt.to_owned(), warmup: false, stage: None };
     agent.calls = vec![call("missing"), call("busy")];
     let finished = run(spec(vec![agent]));
     let record = finished.record.unwrap();

@@ -45,7 +45,8 @@ pub fn agent(url: &str) -> AgentSpec {
         model: "m".to_owned(),
         options: std::collections::BTreeMap::new(),
         max_tokens: None,
-        calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false }],
+        calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false, stage: None }],
+        workflow: None,
     }
 }
 

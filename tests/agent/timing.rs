@@ -20,7 +20,7 @@ fn measured_calls_of_all_agents_start_when_the_last_warm_up_has_ended() {
     let agents = ["quick", "slow", "idle"].map(|name| {
         let mut agent = agent(&server.url);
         name.clone_into(&mut agent.name);
-        let warm = CallSpec { prompt: "w".to_owned(), warmup: true };
+        let warm = CallSpec { prompt: "w".to_owned(), warmup: true, stage: None };
         agent.calls.insert(0, warm);
         if name == "idle" {
             agent.calls.clear();

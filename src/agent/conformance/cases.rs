@@ -54,6 +54,7 @@ pub(super) fn agent(name: &str, api: Api, url: &str, warmups: u32, calls: u32) -
     let call = |number| CallSpec {
         prompt: format!("Conformance prompt {number}: naïve 日本 \"quoted\"\n"),
         warmup: number < warmups,
+        stage: None,
     };
     AgentSpec {
         name: name.to_owned(),
@@ -64,6 +65,7 @@ pub(super) fn agent(name: &str, api: Api, url: &str, warmups: u32, calls: u32) -
         options: BTreeMap::new(),
         max_tokens: None,
         calls: (0..warmups + calls).map(call).collect(),
+        workflow: None,
     }
 }
 

@@ -192,6 +192,15 @@ fn refusals(command: &[String], findings: &mut Findings) -> Result<(), Conforman
     Ok(())
 }
 
+/// What the program said when it refused to start; `None`: it did not.
+pub(super) fn refusal<'f>(finished: &'f Finished, server: &Server) -> Option<&'f str> {
+    let message = finished.events.iter().find_map(|event| match event {
+        Event::Error { message } => Some(message.as_str()),
+        _ => None,
+    });
+    message.filter(|_| finished.code != Some(0) && server.take_sends(RUN).is_empty())
+}
+
 fn refused(finished: &Finished, server: &Server) -> Verdict {
     let asked = !server.take_sends(RUN).is_empty();
     expect(!asked, || "it called the server all the same".to_owned())?;

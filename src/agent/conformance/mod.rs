@@ -5,8 +5,10 @@
 
 mod cases;
 mod failures;
+mod probes;
 mod process;
 mod whole_run;
+mod workflow;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +22,10 @@ use crate::simulator::SimulatorError;
 pub struct Check {
     pub requirement: &'static str,
     pub passed: bool,
+    /// The ability is optional, and the program says that it lacks it: it has not passed, and nothing
+    /// is wrong with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_supported: bool,
     /// What was seen instead, and what to do; absent when it passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -54,7 +60,13 @@ struct Findings(Vec<Check>);
 impl Findings {
     fn add(&mut self, requirement: &'static str, verdict: Verdict) {
         let hint = verdict.err();
-        self.0.push(Check { requirement, passed: hint.is_none(), hint });
+        let passed = hint.is_none();
+        self.0.push(Check { requirement, passed, not_supported: false, hint });
+    }
+
+    fn add_unsupported(&mut self, requirement: &'static str, hint: String) {
+        let hint = Some(hint);
+        self.0.push(Check { requirement, passed: false, not_supported: true, hint });
     }
 }
 
@@ -62,7 +74,9 @@ impl Findings {
 pub fn check(command: &[String]) -> Result<Vec<Check>, ConformanceError> {
     let mut findings = Findings::default();
     whole_run::check(command, &mut findings)?;
+    probes::check(command, &mut findings)?;
     failures::check(command, &mut findings)?;
+    workflow::check(command, &mut findings)?;
     Ok(findings.0)
 }
 

@@ -23,7 +23,7 @@ pub use self::interpreter::Interpreter;
 pub const OLDEST: (u32, u32) = (3, 10);
 
 /// Files of the program by their paths.
-const PROGRAM: [(&str, &str); 21] = [
+const PROGRAM: [(&str, &str); 24] = [
     ("__main__.py", include_str!("program/__main__.py")),
     ("runner_agent/__init__.py", include_str!("program/runner_agent/__init__.py")),
     ("runner_agent/artifacts.py", include_str!("program/runner_agent/artifacts.py")),
@@ -40,11 +40,14 @@ const PROGRAM: [(&str, &str); 21] = [
     ("runner_agent/probes.py", include_str!("program/runner_agent/probes.py")),
     ("runner_agent/processes.py", include_str!("program/runner_agent/processes.py")),
     ("runner_agent/request.py", include_str!("program/runner_agent/request.py")),
+    ("runner_agent/scan.py", include_str!("program/runner_agent/scan.py")),
     ("runner_agent/socket_stream.py", include_str!("program/runner_agent/socket_stream.py")),
     ("runner_agent/spec.py", include_str!("program/runner_agent/spec.py")),
     ("runner_agent/stream.py", include_str!("program/runner_agent/stream.py")),
+    ("runner_agent/summary.py", include_str!("program/runner_agent/summary.py")),
     ("runner_agent/taker.py", include_str!("program/runner_agent/taker.py")),
     ("runner_agent/throttle.py", include_str!("program/runner_agent/throttle.py")),
+    ("runner_agent/workflow.py", include_str!("program/runner_agent/workflow.py")),
 ];
 
 /// Packages with their digests, for pip.

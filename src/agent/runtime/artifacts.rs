@@ -1,24 +1,33 @@
 //! What a runtime leaves behind, written after the measured window.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::RuntimeError;
 use super::call::{CallLog, ChunkRow};
+use super::{Recorded, RuntimeError};
 use crate::agent::protocol::{
-    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, PROTOCOL, RECORD_FILE, RESPONSES_DIR,
-    RuntimeInfo, Spec,
+    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, LOOP_LAG_FILE, PROMPTS_DIR, PROTOCOL,
+    RECORD_FILE, RESPONSES_DIR, RuntimeInfo, Spec,
 };
 
-/// Writes answers, chunks and, last of all, the record.
+/// Writes answers, what probes found and, last of all, the record.
 pub(super) fn write(
     spec: &Spec,
     runtime: RuntimeInfo,
     clock: ClockPair,
-    calls: Vec<CallLog>,
+    recorded: Recorded,
 ) -> Result<(), RuntimeError> {
+    let Recorded { logs, idle, lag } = recorded;
+    let (mut calls, mut stages) = (Vec::new(), Vec::new());
+    for log in logs {
+        calls.extend(log.calls);
+        stages.extend(log.stages);
+    }
+    calls.sort_by_key(|call| call.record.start_ns);
+    stages.sort_by_key(|stage| stage.start_ns);
     let responses = spec.artifacts.join(RESPONSES_DIR);
     fs::create_dir_all(&responses)
         .map_err(|source| RuntimeError::Artifact { path: responses.clone(), source })?;
@@ -26,24 +35,37 @@ pub(super) fn write(
         let name = format!("{}-{}.txt", call.record.agent, call.record.call);
         write_file(&responses.join(name), call.text.as_bytes())?;
     }
+    prompts(spec, &calls)?;
     if spec.probes.chunks {
         write_file(&spec.artifacts.join(CHUNK_FILE), chunk_table(&calls).as_bytes())?;
     }
+    let mut probe_cost_ns = BTreeMap::new();
+    if let Some(lag) = lag {
+        write_file(&spec.artifacts.join(LOOP_LAG_FILE), lag.table().as_bytes())?;
+        probe_cost_ns.extend(lag.cost_ns.map(|cost| ("loop_lag".to_owned(), cost)));
+    }
     let calls = calls.into_iter().map(|call| call.record).collect();
-    let record = AgentRecord {
-        protocol: PROTOCOL,
-        runtime,
-        clock,
-        calls,
-        idle: None,
-        probe_cost_ns: std::collections::BTreeMap::new(),
-    };
+    let record =
+        AgentRecord { protocol: PROTOCOL, runtime, clock, calls, idle, probe_cost_ns, stages };
     let path = spec.artifacts.join(RECORD_FILE);
     let json = serde_json::to_vec(&record).map_err(|error| RuntimeError::Artifact {
         path: path.clone(),
         source: io::Error::other(error),
     })?;
     write_file(&path, &json)
+}
+
+/// The prompts that workflows made.
+fn prompts(spec: &Spec, calls: &[CallLog]) -> Result<(), RuntimeError> {
+    let folder = spec.artifacts.join(PROMPTS_DIR);
+    for call in calls {
+        let Some(prompt) = &call.prompt else { continue };
+        fs::create_dir_all(&folder)
+            .map_err(|source| RuntimeError::Artifact { path: folder.clone(), source })?;
+        let name = format!("{}-{}.txt", call.record.agent, call.record.call);
+        write_file(&folder.join(name), prompt.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {

@@ -21,7 +21,10 @@ use super::check::Access;
 use super::events::Events;
 use super::stream::{End, stream};
 use super::taker::Taker;
-use crate::agent::protocol::{AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec};
+use super::workflow::Workflow;
+use crate::agent::protocol::{
+    AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec, StageRecord,
+};
 use crate::endpoint::{
     Connection, ConnectionError, DEFAULT_READ_BUFFER, Decoder, Prompt, Target, error_body,
 };
@@ -59,8 +62,17 @@ impl Settings {
 #[derive(Debug)]
 pub(super) struct CallLog {
     pub(super) record: CallRecord,
+    /// The prompt of a workflow's call, as it was sent.
+    pub(super) prompt: Option<String>,
     pub(super) text: String,
     pub(super) chunks: Vec<ChunkRow>,
+}
+
+/// Everything kept of one agent.
+#[derive(Debug)]
+pub(super) struct AgentLog {
+    pub(super) calls: Vec<CallLog>,
+    pub(super) stages: Vec<StageRecord>,
 }
 
 /// One chunk, as the chunk probe tells of it.
@@ -101,10 +113,12 @@ impl Caller {
         mut self,
         barrier: Arc<Barrier>,
         mut cancelled: watch::Receiver<bool>,
-    ) -> Vec<CallLog> {
+    ) -> AgentLog {
         let calls = std::mem::take(&mut self.agent.calls);
+        let workflow = self.agent.workflow.take();
+        let mut workflow = workflow.map(|spec| Workflow::new(&self.agent.name, spec));
         let warmups = calls.iter().take_while(|call| call.warmup).count();
-        let mut logs = Vec::with_capacity(calls.len());
+        let mut logs: Vec<CallLog> = Vec::with_capacity(calls.len());
         for (index, call) in (0..).zip(&calls) {
             if index as usize == warmups {
                 barrier.wait().await;
@@ -112,13 +126,23 @@ impl Caller {
             if *cancelled.borrow() {
                 continue;
             }
-            logs.push(self.make(index, &call.prompt, call.warmup, &mut cancelled).await);
+            let former = logs.last().map_or("", |log| log.text.as_str());
+            let log = match workflow.as_mut().zip(call.stage) {
+                None => self.make(index, &call.prompt, call.warmup, &mut cancelled).await,
+                Some((workflow, stage)) => {
+                    let begun = workflow.begin(call, stage, former);
+                    let log = self.make(index, &begun.prompt, call.warmup, &mut cancelled).await;
+                    workflow.end(&begun, index, call.warmup, log.record.end_ns);
+                    CallLog { prompt: Some(begun.prompt), ..log }
+                }
+            };
+            logs.push(log);
         }
         if warmups == calls.len() {
             // Others may wait for this agent, though it has nothing left to do.
             barrier.wait().await;
         }
-        logs
+        AgentLog { calls: logs, stages: workflow.map(Workflow::into_stages).unwrap_or_default() }
     }
 
     async fn make(
@@ -240,7 +264,7 @@ impl CallLog {
             server: ServerCounts::default(),
         };
         let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });
-        Self { record, text: String::with_capacity(4 * CHUNK_ROOM), chunks }
+        Self { record, prompt: None, text: String::with_capacity(4 * CHUNK_ROOM), chunks }
     }
 }
 

@@ -6,7 +6,8 @@ use hyper::header::HeaderValue;
 use serde::Deserialize;
 
 use super::{Environment, RuntimeError};
-use crate::agent::protocol::{AgentSpec, PROTOCOL, Spec};
+use crate::agent::protocol::{AgentSpec, PROTOCOL, Spec, Stage, WorkflowSpec};
+use crate::agent::workflow::Kind;
 use crate::endpoint::Target;
 
 /// Where an agent's requests go and what lets them in.
@@ -39,6 +40,9 @@ pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
     if spec.read_buffer == Some(0) {
         return wrong("read_buffer must be at least 1 byte".to_owned());
     }
+    if spec.probes.loop_lag_ns == Some(0) {
+        return wrong("loop_lag_ns must be more than 0".to_owned());
+    }
     // A setting that is ignored would be reported as if it had been measured.
     if let Some(name) = spec.variant.keys().next() {
         return wrong(format!("this runtime has no setting {name:?}"));
@@ -64,8 +68,34 @@ fn check_agent(spec: &Spec, agent: &AgentSpec) -> Result<(), RuntimeError> {
     if !agent.calls.is_sorted_by_key(|call| !call.warmup) {
         return wrong("warm-up calls come before all others");
     }
+    check_workflow(agent)?;
     if HeaderValue::from_str(&spec.run).is_err() {
         return wrong("the run's name cannot be sent in the header x-request-id");
+    }
+    Ok(())
+}
+
+/// Stages and files go together: a placeholder that nothing fills would be sent as it stands.
+fn check_workflow(agent: &AgentSpec) -> Result<(), RuntimeError> {
+    let wrong = |reason: String| Err(RuntimeError::Agent { agent: agent.name.clone(), reason });
+    let stages = agent.calls.iter().map(|call| call.stage);
+    let Some(WorkflowSpec { scan }) = &agent.workflow else {
+        return match stages.flatten().next() {
+            None => Ok(()),
+            Some(stage) => {
+                wrong(format!("a call has the stage {} without a workflow", stage.name()))
+            }
+        };
+    };
+    let calls = [Some(Stage::Analysis), Some(Stage::Report)];
+    if !stages.eq(calls.into_iter().cycle().take(agent.calls.len())) {
+        return wrong("the calls of a workflow are analysis and report in turn".to_owned());
+    }
+    if let Some(unknown) = scan.extensions.iter().find(|name| Kind::of(name).is_none()) {
+        return wrong(format!("the workflow asks for files of the unknown kind {unknown:?}"));
+    }
+    if !scan.folder.is_dir() {
+        return wrong(format!("the workflow's folder {} does not exist", scan.folder.display()));
     }
     Ok(())
 }

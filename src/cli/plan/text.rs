@@ -11,9 +11,13 @@ pub(super) fn overview(plan: &Overview) -> String {
     let left = plan.runs - plan.done;
     let _ = writeln!(
         text,
-        "{}: {}, {}: {} done, {left} to do{}{}",
+        "{}: {}{}, {}: {} done, {left} to do{}{}",
         plan.study,
         count(plan.cells as u64, "cell"),
+        match plan.controls {
+            0 => String::new(),
+            controls => format!(" ({controls} of them solo controls)"),
+        },
         count(plan.runs, "run"),
         plan.done,
         if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
@@ -99,6 +103,23 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
     let further = experiment.cell_count - cells.len();
     if further > 0 {
         let _ = writeln!(text, "  … and {further} more cells (--all)");
+    }
+    controls(text, &experiment.controls, experiment.control_count);
+}
+
+fn controls(text: &mut String, controls: &[CellView], count: usize) {
+    if count == 0 {
+        return;
+    }
+    text.push_str("  solo controls\n");
+    for cell in controls {
+        let done = format!("{}/{}", cell.done, cell.repeats);
+        let _ = write!(text, "  {}  {done:>7}  {}", cell.id, cell.name);
+        text.push_str(&remarks(cell));
+        trim_end(text);
+    }
+    if count > controls.len() {
+        let _ = writeln!(text, "  … and {} more controls (--all)", count - controls.len());
     }
 }
 

@@ -9,9 +9,11 @@ mod scenario;
 mod selection;
 mod settings;
 mod variant;
+mod workflow;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -20,11 +22,12 @@ use self::experiment::experiment;
 use self::names::{model_names, name, name_of_key, named, reference};
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
+use self::workflow::workflows;
 use super::LoadError;
 use super::nearest::suggest;
 use super::problem::{Problem, Problems};
 use super::source::{At, Source};
-use super::study::{Defaults, Endpoint, Options, Study};
+use super::study::{Defaults, Endpoint, Options, Study, Workflow};
 use super::written::{self, Manifest, Settings};
 pub use names::{NAME_HELP, is_name};
 pub use settings::{PatternPart, pattern};
@@ -76,6 +79,7 @@ pub(super) fn check(
 
     let mut common = Common::new(written, selected, &mut problems);
     common.prompts = prompts(written, &dir, &mut problems);
+    common.workflows = workflows(written, &common.prompts, &dir, &mut problems);
     let scenarios = scenarios(written, &common, &mut problems);
     let runtimes = runtimes(written, &mut problems);
     let mut warnings = Vec::new();
@@ -122,6 +126,7 @@ pub(super) struct Common {
     pub endpoints: IndexMap<String, Endpoint>,
     pub options: IndexMap<String, Options>,
     pub prompts: IndexMap<String, String>,
+    pub workflows: IndexMap<String, Arc<Workflow>>,
     pub models: IndexMap<String, String>,
     pub defaults: Defaults,
     /// The profile's settings: they win over an experiment's own.
@@ -186,6 +191,14 @@ impl Common {
         let mut quiet = Problems::new(problems.source());
         let defaults = defaults(&At::ROOT, &overlay, &own, &mut quiet);
         let models = selected.map(|(_, profile)| profile.model.clone()).unwrap_or_default();
-        Self { endpoints, options, prompts: IndexMap::new(), models, defaults, overlay }
+        Self {
+            endpoints,
+            options,
+            prompts: IndexMap::new(),
+            workflows: IndexMap::new(),
+            models,
+            defaults,
+            overlay,
+        }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn name_of_key(problems: &mut Problems<'_>, at: &At<'_>, name: &str) 
     }
 }
 
-pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 7] {
+pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 8] {
     fn keys<T>(map: &IndexMap<String, T>) -> Vec<&str> {
         map.keys().map(String::as_str).collect()
     }
@@ -65,6 +65,7 @@ pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 7] {
         ("endpoint", keys(&written.endpoint)),
         ("options", keys(&written.options)),
         ("prompt", keys(&written.prompt)),
+        ("workflow", keys(&written.workflow)),
         ("scenario", keys(&written.scenario)),
         ("runtime", keys(&written.runtime)),
         ("experiment", keys(&written.experiment)),

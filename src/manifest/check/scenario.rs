@@ -11,8 +11,8 @@ use crate::manifest::factor;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Options, RuntimeCommand, ScenarioAgent};
-use crate::manifest::written::{Manifest, Scalar};
+use crate::manifest::study::{Options, RuntimeCommand, ScenarioAgent, Work};
+use crate::manifest::written::{Agent, Manifest, Scalar};
 
 pub(super) fn prompts(
     written: &Manifest,
@@ -72,8 +72,7 @@ pub(super) fn scenarios(
             }
             let endpoints = written.endpoint.keys();
             reference(problems, &at.key("endpoint"), "endpoint", &agent.endpoint, endpoints, false);
-            let prompts = written.prompt.keys();
-            reference(problems, &at.key("prompt"), "prompt", &agent.prompt, prompts, false);
+            let work = work(&at, agent, written, common, problems);
             if let Some(options) = &agent.options {
                 let sets = written.options.keys();
                 reference(problems, &at.key("options"), "set of options", options, sets, false);
@@ -84,7 +83,7 @@ pub(super) fn scenarios(
             resolved.push(ScenarioAgent {
                 agent: agent.agent.clone(),
                 endpoint: agent.endpoint.clone(),
-                prompt: common.prompts.get(&agent.prompt).cloned().unwrap_or_default(),
+                work,
                 options: agent
                     .options
                     .as_ref()
@@ -99,6 +98,35 @@ pub(super) fn scenarios(
         scenarios.insert(key.clone(), resolved);
     }
     scenarios
+}
+
+/// What the agent does. What cannot be resolved is reported, here or where it is declared.
+fn work(
+    at: &At<'_>,
+    agent: &Agent,
+    written: &Manifest,
+    common: &Common,
+    problems: &mut Problems<'_>,
+) -> Work {
+    let work = match (&agent.prompt, &agent.workflow) {
+        (Some(name), None) => {
+            let at = at.key("prompt");
+            reference(problems, &at, "prompt", name, written.prompt.keys(), false);
+            common.prompts.get(name).cloned().map(Work::Prompt)
+        }
+        (None, Some(name)) => {
+            let at = at.key("workflow");
+            reference(problems, &at, "workflow", name, written.workflow.keys(), false);
+            common.workflows.get(name).cloned().map(Work::Workflow)
+        }
+        _ => {
+            let message =
+                format!("agent `{}` needs exactly one of `prompt` and `workflow`", agent.agent);
+            problems.value(at, message, None);
+            None
+        }
+    };
+    work.unwrap_or_else(|| Work::Prompt(String::new()))
 }
 
 pub(super) fn runtimes(

@@ -37,6 +37,9 @@ pub struct Manifest {
     /// Named prompts.
     #[serde(default)]
     pub prompt: IndexMap<String, Prompt>,
+    /// What an agent does beyond one call: reads files, has a model analyse them and report.
+    #[serde(default)]
+    pub workflow: IndexMap<String, Workflow>,
     /// Which agents work at the same time.
     #[serde(default)]
     pub scenario: IndexMap<String, Vec<Agent>>,
@@ -177,7 +180,33 @@ pub struct Prompt {
     pub text: Option<String>,
 }
 
-/// One participant of a scenario.
+/// Scan of files, ingest, a call that analyses them and one that reports on the analysis.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Workflow {
+    /// Which files are read.
+    pub scan: Scan,
+    /// Name of the prompt of the first call; in it {data} stands for the summary of the files.
+    pub analysis: String,
+    /// Name of the prompt of the second call; in it {answer} stands for the first call's answer, and {data} may occur too.
+    pub report: String,
+}
+
+/// Which files a workflow reads.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// Path beside the manifest.
+    pub folder: String,
+    /// Among "csv", "json" and "md".
+    pub extensions: Vec<String>,
+    /// Most files that are read (default 1000).
+    pub max_files: Option<u32>,
+    /// Most bytes that are read, of all files together (default "64 MiB").
+    pub max_bytes: Option<Scalar>,
+}
+
+/// One participant of a scenario; exactly one of prompt, workflow.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
@@ -185,8 +214,10 @@ pub struct Agent {
     pub agent: String,
     /// Name of an endpoint.
     pub endpoint: String,
-    /// Name of a prompt.
-    pub prompt: String,
+    /// Name of a prompt: the agent makes one call.
+    pub prompt: Option<String>,
+    /// Name of a workflow: the agent reads files and makes two calls.
+    pub workflow: Option<String>,
     /// Name of a set of options; without it the agent keeps the server's defaults.
     pub options: Option<String>,
     /// A fixed model for this agent, whatever the matrix says.

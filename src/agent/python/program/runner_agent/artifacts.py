@@ -16,6 +16,7 @@ def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
     for call in result.calls:
         name = f"{call.record['agent']}-{call.record['call']}.txt"
         write_file(os.path.join(responses, name), "".join(call.texts))
+    prompts(spec, result)
     if spec.chunks:
         write_file(os.path.join(spec.artifacts, "chunk_metrics.csv"), chunk_table(result))
     if spec.loop_lag_ns:
@@ -29,9 +30,21 @@ def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
         "calls": [call.record for call in result.calls],
         "probe_cost_ns": result.probe_cost_ns,
     }
+    if result.stages:
+        record["stages"] = sorted(result.stages, key=lambda stage: stage["start_ns"])
     if result.idle is not None:
         record["idle"] = {"start_ns": result.idle[0], "end_ns": result.idle[1]}
     write_file(os.path.join(spec.artifacts, "agent.json"), json.dumps(record))
+
+
+def prompts(spec: Spec, result: Result) -> None:
+    """The prompts that workflows made."""
+    folder = os.path.join(spec.artifacts, "prompts")
+    for call in result.calls:
+        if call.prompt is not None:
+            os.makedirs(folder, exist_ok=True)
+            name = f"{call.record['agent']}-{call.record['call']}.txt"
+            write_file(os.path.join(folder, name), call.prompt)
 
 
 def write_file(path: str, text: str) -> None:

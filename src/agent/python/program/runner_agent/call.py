@@ -13,9 +13,10 @@ from runner_agent.client import client
 from runner_agent.decoding import error_body
 from runner_agent.events import Events
 from runner_agent.socket_stream import Meter
-from runner_agent.spec import Agent, Spec
+from runner_agent.spec import Agent, Call, Spec
 from runner_agent.stream import End, Stream, broken
 from runner_agent.taker import CallLog, Taker
+from runner_agent.workflow import Workflow
 
 # Longest body of an error that is read, bytes.
 ERROR_BODY_LIMIT = 64 * 1024
@@ -30,6 +31,7 @@ class Caller:
         self.events = events
         self.meter = Meter()
         self.client = client(agent.url, self.meter, spec.read_buffer)
+        self.workflow = Workflow(agent.name, agent.workflow) if agent.workflow else None
         self.exchange_task: asyncio.Task | None = None
         self.cancelled = False
 
@@ -41,7 +43,7 @@ class Caller:
 
     async def make_calls(self, warm: Callable[[], Awaitable[None]]) -> list[CallLog]:
         """Makes all calls; waits for `warm` between warm-up and measured ones."""
-        logs = []
+        logs: list[CallLog] = []
         calls = self.agent.calls
         warmups = sum(call.warmup for call in calls)
         async with self.client:
@@ -49,10 +51,21 @@ class Caller:
                 if number == warmups:
                     await warm()
                 if not self.cancelled:
-                    logs.append(await self.make(number, call.prompt, call.warmup))
+                    former = "".join(logs[-1].texts) if logs else ""
+                    logs.append(await self.work(number, call, former))
             if warmups == len(calls):
                 await warm()  # others may wait for this agent, though it has nothing left to do
         return logs
+
+    async def work(self, number: int, call: Call, answer: str) -> CallLog:
+        """Makes a call with what its workflow, if it belongs to one, does before it."""
+        if self.workflow is None:
+            return await self.make(number, call.prompt, call.warmup)
+        prompt, start_ns = self.workflow.begin(call.prompt, call.stage, call.warmup, answer)
+        log = await self.make(number, prompt, call.warmup)
+        log.prompt = prompt
+        self.workflow.end(call.stage, log.record, start_ns, prompt)
+        return log
 
     async def make(self, number: int, prompt: str, warmup: bool) -> CallLog:
         agent, log = self.agent, CallLog(self.agent.name, number, warmup)

@@ -20,6 +20,8 @@ class Result:
     """What the agents of one loop, or of several, leave."""
 
     calls: list[CallLog] = field(default_factory=list)
+    # The protocol's records of the stages of workflows.
+    stages: list[dict] = field(default_factory=list)
     # Time and lag, nanoseconds.
     loop_lag: list[tuple[int, int]] = field(default_factory=list)
     # Start and end of the idle control.
@@ -105,6 +107,9 @@ class Agents:
         agents = [caller.make_calls(gate.warm) for caller in self.callers]
         for calls in await asyncio.gather(*agents):
             result.calls += calls
+        for caller in self.callers:
+            if caller.workflow is not None:
+                result.stages += caller.workflow.stages
         if lag is not None:
             result.loop_lag, result.probe_cost_ns["loop_lag"] = await lag.end()
         if spec.chunks:

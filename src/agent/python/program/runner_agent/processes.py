@@ -95,6 +95,7 @@ def merged(results: list[Result]) -> Result:
     whole = Result()
     for result in results:
         whole.calls += result.calls
+        whole.stages += result.stages
         whole.loop_lag += result.loop_lag
         whole.cancelled |= result.cancelled
         for probe, cost in result.probe_cost_ns.items():

@@ -8,8 +8,11 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from runner_agent.scan import KINDS, Scan
 
 PROTOCOL = 1
 APIS = ("ollama", "openai_chat", "openai_completions")
@@ -21,9 +24,11 @@ SPEC_KEYS = frozenset(
 )
 PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
 AGENT_KEYS = frozenset(
-    ("name", "api", "url", "api_key_env", "model", "options", "max_tokens", "calls")
+    ("name", "api", "url", "api_key_env", "model", "options", "max_tokens", "calls", "workflow")
 )
-CALL_KEYS = frozenset(("prompt", "warmup"))
+CALL_KEYS = frozenset(("prompt", "warmup", "stage"))
+WORKFLOW_KEYS = frozenset(("scan",))
+SCAN_KEYS = frozenset(("folder", "extensions", "max_files", "max_bytes"))
 
 
 class Refused(Exception):
@@ -34,6 +39,7 @@ class Refused(Exception):
 class Call:
     prompt: str
     warmup: bool
+    stage: str | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Agent:
     options: dict
     max_tokens: int | None
     calls: tuple[Call, ...]
+    workflow: Scan | None
     key: str | None = field(repr=False)
 
 
@@ -132,10 +139,14 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         raise wrong(f"the api {given['api']} is not known")
     for call in given["calls"]:
         known(call, CALL_KEYS)
-    calls = tuple(Call(call["prompt"], call.get("warmup", False)) for call in given["calls"])
+    calls = tuple(
+        Call(call["prompt"], call.get("warmup", False), call.get("stage"))
+        for call in given["calls"]
+    )
     warmups = [call.warmup for call in calls]
     if warmups != sorted(warmups, reverse=True):
         raise wrong("warm-up calls come before all others")
+    asked = workflow(given.get("workflow"), [call.stage for call in calls], wrong)
     url = given["url"].strip()
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -157,7 +168,34 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         options=dict(given.get("options") or {}),
         max_tokens=given.get("max_tokens"),
         calls=calls,
+        workflow=asked,
         key=key,
+    )
+
+
+def workflow(
+    given: dict | None, stages: list[str | None], wrong: Callable[[str], Refused]
+) -> Scan | None:
+    """The files of a workflow. Without them a placeholder would be sent as it stands."""
+    if given is None:
+        if any(stages):
+            raise wrong("a call has a stage without a workflow")
+        return None
+    if stages != ["analysis", "report"] * (len(stages) // 2):
+        raise wrong("the calls of a workflow are analysis and report in turn")
+    known(given, WORKFLOW_KEYS)
+    asked = given["scan"]
+    known(asked, SCAN_KEYS)
+    unknown = [name for name in asked["extensions"] if name not in KINDS]
+    if unknown:
+        raise wrong(f'the workflow asks for files of the unknown kind "{unknown[0]}"')
+    if not os.path.isdir(asked["folder"]):
+        raise wrong(f"the workflow's folder {asked['folder']} does not exist")
+    return Scan(
+        folder=asked["folder"],
+        extensions=tuple(asked["extensions"]),
+        max_files=int(asked["max_files"]),
+        max_bytes=int(asked["max_bytes"]),
     )
 
 

@@ -29,6 +29,8 @@ class CallLog:
             "finish_reason": None,
             "server": {},
         }
+        # Of a workflow's call, as it was sent.
+        self.prompt: str | None = None
         self.texts: list[str] = []
         self.text_length = 0
         # time_ns, read_ns, bytes, parse_ns, text
