@@ -181,6 +181,9 @@ fn identity_covers_the_files_and_nothing_else_of_them() {
         assert!(MANIFEST.contains(from), "{from}");
         write(&study, &MANIFEST.replace(from, to));
         assert_ne!(id(), first, "{to}");
+        let plan = study.plan();
+        let canonical = serde_json_canonicalizer::to_vec(&plan.identity(0)).unwrap();
+        assert_eq!(plan.document(0), canonical, "{to}");
     }
     write(&study, MANIFEST);
     fs::write(data(&study).join("a.csv"), "n\n1\n3\n").unwrap();
