@@ -14,7 +14,7 @@ use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Level, Probes, RuntimeCommand, SampledProbe,
+    Endpoint, Experiment, ExperimentKind, Level, Probes, RuntimeCommand, SampledProbe,
     ScenarioAgent, Tokenize,
 };
 use crate::manifest::written::{self, Sampled, Scalar};
@@ -89,12 +89,6 @@ pub(super) fn experiment(
         variants(&at, &matrix, problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
-    }
-    if written.controls.contains(&Control::Solo) {
-        warnings.push(format!(
-            "experiment `{name}`: the solo control is not yet built; its runs are not planned, and \
-             nothing can be said of contention"
-        ));
     }
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written
