@@ -20,6 +20,8 @@ pub enum AttemptFault {
     #[error("{} {call} of agent `{agent}` ended with {}{}", if *.warmup { "warm-up call" } else { "call" },
         .outcome.name(), .error.as_deref().map(|error| format!(": {error}")).unwrap_or_default())]
     Call { agent: String, call: u32, warmup: bool, outcome: Outcome, error: Option<String> },
+    #[error("the probe `{probe}` is required and unavailable: {reason}")]
+    Probe { probe: &'static str, reason: String },
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -31,6 +33,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::Probe { .. } => "probe",
             Self::Cancelled => "cancelled",
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -54,7 +57,7 @@ impl AttemptFault {
             "in_band_error" => Some(RetryOn::InBandError),
             "truncated" => Some(RetryOn::Truncated),
             "malformed" => Some(RetryOn::Malformed),
-            "cancelled" => None,
+            "cancelled" | "probe" => None,
             _ => Some(RetryOn::Agent),
         }
     }

@@ -14,6 +14,7 @@ mod conversation;
 mod error;
 pub mod event;
 pub mod fault;
+mod flamegraph;
 mod limits;
 pub mod paced;
 mod preflight;

@@ -12,8 +12,8 @@ use super::CellId;
 use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, JitterShape, OpenAiApi,
-    PacedProtocol, Pacing, Probes,
+    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, JitterShape,
+    OpenAiApi, PacedProtocol, Pacing, Probes,
 };
 use crate::manifest::{Study, units};
 
@@ -267,10 +267,13 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
         return;
     }
     out.key("probes").object(|out| {
-        for (key, on) in [("chunks", probes.chunks), ("flamegraph", probes.flamegraph)] {
-            if on {
-                out.key(key).boolean(true);
-            }
+        if probes.chunks {
+            out.key("chunks").boolean(true);
+        }
+        match probes.flamegraph.map(|probe| probe.rate) {
+            None => {}
+            Some(FlamegraphProbe::RATE) => out.key("flamegraph").boolean(true),
+            Some(rate) => out.key("flamegraph").number(f64::from(rate)),
         }
         for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
             if let Some(probe) = probe {

@@ -153,7 +153,6 @@ pub(super) fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec
         ("loop_lag", probes.loop_lag.is_some()),
         ("gpu", probes.gpu.is_some()),
         ("host", probes.host.is_some()),
-        ("flamegraph", probes.flamegraph),
     ] {
         if on {
             missing.push(format!("the {name} probe"));

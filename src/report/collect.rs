@@ -220,7 +220,7 @@ fn probes(probes: &Probes) -> Vec<String> {
         probes.chunks.then(|| "chunks".to_owned()),
         probes.gpu.map(|probe| sampled("gpu", probe)),
         probes.host.map(|probe| sampled("host", probe)),
-        probes.flamegraph.then(|| "flamegraph".to_owned()),
+        probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
     ]
     .into_iter()
     .flatten()

@@ -103,6 +103,7 @@ impl Stored {
             process,
             calls: metrics.calls,
             metrics: metrics.run,
+            probes: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }
