@@ -189,7 +189,9 @@ pub(super) fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> C
     };
     // A program with a folder in its name is found from the study's folder, like every path in a
     // manifest; a bare name on the search path.
-    let folder = std::path::absolute(study_folder).unwrap_or_else(|_| study_folder.to_owned());
+    // That of a manifest in the working folder is empty.
+    let folder = std::path::absolute(Path::new(".").join(study_folder))
+        .unwrap_or_else(|_| study_folder.to_owned());
     let mut command = if first.contains(['/', '\\']) {
         Command::new(folder.join(first))
     } else {

@@ -85,7 +85,7 @@ impl Recorder {
             command.arg("--subprocesses");
         }
         let log = File::create(self.folder.join(LOG_FILE))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         process::join_group(&mut command, pid);
         command.spawn()
     }
