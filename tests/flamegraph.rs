@@ -36,9 +36,11 @@ fn busy(experiment: &str) -> Study {
         ..Manifest::default()
     });
     let decode = "    data = json.loads(payload)\n";
-    let text = MINIMAL
-        .replacen("\ndef emit(", SCORCH, 1)
-        .replacen(decode, &format!("    scorch()\n{decode}"), 1);
+    let text = MINIMAL.replacen("\ndef emit(", SCORCH, 1).replacen(
+        decode,
+        &format!("    scorch()\n{decode}"),
+        1,
+    );
     assert!(text.contains("    scorch()"), "the runtime's source has changed");
     fs::write(study.folder.path().join("busy.py"), text).unwrap();
     study
@@ -216,7 +218,8 @@ head -n 1 lines; until [ -e attached ]; do sleep 0.01; done; tail -n +2 lines"#,
 
 #[test]
 fn a_profiler_that_does_not_end_is_killed_and_does_not_hold_the_run() {
-    let script = "trap '' INT TERM\necho $$ >\"$(dirname \"$0\")/pid\"\nwhile :; do sleep 0.1; done";
+    let script =
+        "trap '' INT TERM\necho $$ >\"$(dirname \"$0\")/pid\"\nwhile :; do sleep 0.1; done";
     let started = Instant::now();
     let (_, outcome, study) = outcome(script);
     assert!(outcome.contains("was killed") || outcome.contains("could attach"), "{outcome}");

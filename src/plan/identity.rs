@@ -147,8 +147,8 @@ fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
 }
 
 /// What tells two servers apart; never gets into the document itself.
-fn server_key<'s>(agent: &ResolvedAgent<'s>) -> (&'s str, &'s str) {
-    match agent.endpoint {
+fn server_key<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
+    match &*agent.endpoint {
         Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => ("address", url),
         Endpoint::Simulated(_) => ("name", &agent.agent.endpoint),
     }
@@ -175,7 +175,7 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
             });
         }
         out.key("prompt").text(contents.prompt(&agent.agent.prompt));
-        match agent.endpoint {
+        match &*agent.endpoint {
             Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
             Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
                 out.key("protocol").text("openai_chat");
@@ -188,7 +188,7 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if server > 0 {
             out.key("server").number(server as f64);
         }
-        if let Endpoint::Simulated(schedule) = agent.endpoint {
+        if let Endpoint::Simulated(schedule) = &*agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));
         }
     });

@@ -102,8 +102,8 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
             streams.push(SpecAgent {
                 name: stream,
                 endpoint_name: agent.agent.endpoint.clone(),
-                endpoint: agent.endpoint.clone(),
-                api: api(agent.endpoint),
+                endpoint: agent.endpoint.clone().into_owned(),
+                api: api(&agent.endpoint),
                 model: agent.model.to_owned(),
                 prompt: agent.agent.prompt.clone(),
                 options: agent

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::Common;
 use super::axes::{Levels, zip};
 use super::hypothesis::hypothesis;
+use super::paced;
 use super::selection::Selections;
 use super::settings::{defaults, duration};
 use crate::manifest::nearest::suggest;
@@ -78,6 +79,14 @@ pub(super) fn experiment(
 
     if matches!(kind, ExperimentKind::Scenario) {
         needs(&at, setting, &axes, &fixed, &include, problems);
+        for (section, given) in
+            [("matrix", axes.contains_key("rate")), ("fixed", fixed.contains_key("rate"))]
+        {
+            if given {
+                let scenarios = scenarios_of(&axes, &fixed, &include).into_iter();
+                paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
+            }
+        }
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
     if written.controls.contains(&Control::Solo) {
