@@ -42,6 +42,8 @@ struct Overview {
     runs: u64,
     done: u64,
     stale: usize,
+    /// Cells that are only there to interpret others; among [`Overview::cells`].
+    controls: usize,
     /// Runs that are left and that this version cannot make.
     not_built: u64,
     experiments: Vec<ExperimentView>,
@@ -64,6 +66,9 @@ struct ExperimentView {
     fixed: BTreeMap<String, String>,
     repeats: u32,
     cells: Vec<CellView>,
+    /// Solo controls of its cells; experiments may share them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    controls: Vec<CellView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,21 +125,24 @@ fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
     let left: Vec<RunKey> = order.iter().copied().filter(|run| !is_done(run)).collect();
     let mut not_built = 0;
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
-        let rows = plan.experiment_rows(index);
-        let cells = rows.map(|(cell, levels)| {
+        let view = |cell: u32, levels: Vec<String>| {
             let repeats = plan.repeats(cell);
             let stale = stale.range(RunKey { cell, repeat: 0 }..=RunKey { cell, repeat: u32::MAX });
             let done = store.runs(&ids[cell as usize]).range(..=repeats).count();
             CellView {
                 id: plan.id(cell).short(),
                 name: plan.name(cell),
-                levels: levels.iter().map(|(name, level)| factor::show(name, level)).collect(),
+                levels,
                 done: u32::try_from(done).unwrap_or(u32::MAX),
                 repeats,
                 stale: stale.map(|(run, why)| (run.repeat, why.clone())).collect(),
                 not_built: plan.not_built(cell),
             }
+        };
+        let cells = plan.experiment_rows(index).map(|(cell, levels)| {
+            view(cell, levels.iter().map(|(name, level)| factor::show(name, level)).collect())
         });
+        let controls = plan.experiment_controls(index);
         ExperimentView {
             name: experiment.name.clone(),
             title: experiment.title.clone(),
@@ -154,6 +162,7 @@ fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
                 .collect(),
             repeats: experiment.settings.repeats,
             cells: cells.collect(),
+            controls: controls.into_iter().map(|cell| view(cell, Vec::new())).collect(),
         }
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
@@ -163,6 +172,7 @@ fn overview(plan: &Plan, store: &Store, preflight: bool) -> Overview {
     Overview {
         study: study.results_name(),
         cells: plan.cells(),
+        controls: (0..).take(plan.cells()).filter(|cell| plan.is_control(*cell)).count(),
         runs: plan.runs(),
         done: (order.len() - left.len()) as u64,
         stale: stale.len(),

@@ -181,8 +181,12 @@ pub fn executed_plan(plan: &Plan) -> ExecutedPlan {
     let now = crate::os::utc_now();
     let mut hypotheses = BTreeMap::new();
     for (index, experiment) in study.experiments.iter().enumerate() {
-        for cell in plan.experiment_cells(index) {
-            cells[cell as usize].experiments.push(experiment.name.clone());
+        for cell in plan.experiment_cells(index).into_iter().chain(plan.experiment_controls(index))
+        {
+            let experiments = &mut cells[cell as usize].experiments;
+            if experiments.last() != Some(&experiment.name) {
+                experiments.push(experiment.name.clone());
+            }
         }
         for hypothesis in &experiment.hypotheses {
             let name = format!("{}/{}", experiment.name, hypothesis.name);

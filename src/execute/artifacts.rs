@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::fault::{ArtifactFault, AttemptFault};
 use crate::agent::protocol::{
-    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, PROTOCOL, RECORD_FILE, RESPONSES_DIR, Spec,
+    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, PROTOCOL, RECORD_FILE,
+    RESPONSES_DIR, Spec,
 };
-use crate::metrics;
+use crate::metrics::{self, LagSample};
 use crate::store::failed::CallOutcome;
 
 /// Reads the record and checks everything that was asked for. A call that does not count is a fault
@@ -28,6 +29,12 @@ pub fn check(folder: &Path, spec: &Spec) -> Result<AgentRecord, AttemptFault> {
     responses(folder, &record)?;
     if spec.probes.chunks {
         chunks(folder, &record)?;
+    }
+    if let Some(length_ns) = spec.probes.idle_ns {
+        idle(&record, length_ns)?;
+    }
+    if let Some(sleep_ns) = spec.probes.loop_lag_ns {
+        loop_lag(folder, &record, sleep_ns)?;
     }
     Ok(record)
 }
@@ -100,14 +107,7 @@ fn chunks(folder: &Path, record: &AgentRecord) -> Result<(), ArtifactFault> {
         reason: error.to_string(),
     };
     let mut reader = csv::Reader::from_path(folder.join(CHUNK_FILE)).map_err(unreadable)?;
-    let header = reader.headers().map_err(unreadable)?;
-    if *header != CHUNK_COLUMNS[..] {
-        return Err(ArtifactFault::Header {
-            file: CHUNK_FILE,
-            found: header.iter().collect::<Vec<_>>().join(","),
-            expected: CHUNK_COLUMNS.join(","),
-        });
-    }
+    header(CHUNK_FILE, reader.headers().map_err(unreadable)?, &CHUNK_COLUMNS)?;
     let mut found = 0;
     let mut row = csv::ByteRecord::new();
     while reader.read_byte_record(&mut row).map_err(unreadable)? {
@@ -119,4 +119,72 @@ fn chunks(folder: &Path, record: &AgentRecord) -> Result<(), ArtifactFault> {
     } else {
         Err(ArtifactFault::Rows { file: CHUNK_FILE, found, expected })
     }
+}
+
+fn header(
+    file: &'static str,
+    found: &csv::StringRecord,
+    expected: &[&str],
+) -> Result<(), ArtifactFault> {
+    if found == expected {
+        return Ok(());
+    }
+    let found = found.iter().collect::<Vec<_>>().join(",");
+    Err(ArtifactFault::Header { file, found, expected: expected.join(",") })
+}
+
+/// The control is there, about as long as asked for, and before the first call.
+fn idle(record: &AgentRecord, length_ns: u64) -> Result<(), ArtifactFault> {
+    let fault = |reason: &str| Err(ArtifactFault::Idle { reason: reason.to_owned() });
+    let Some(window) = record.idle else {
+        return fault("it is not recorded");
+    };
+    let found_ns = window.end_ns.saturating_sub(window.start_ns);
+    if found_ns < length_ns / 10 * 9 {
+        return fault(&format!("it took {found_ns} ns of {length_ns} ns"));
+    }
+    if record.calls.iter().any(|call| call.start_ns < window.end_ns) {
+        return fault("a call began before its end");
+    }
+    Ok(())
+}
+
+/// Wake-ups that a probe may lose: one in ten must be there of those that its sleep and its own lags
+/// leave time for. A loop that is held up makes few, and says so by their lags.
+const LOST: f64 = 10.0;
+
+/// The probe ran through the idle control and every call.
+fn loop_lag(folder: &Path, record: &AgentRecord, sleep_ns: u64) -> Result<(), ArtifactFault> {
+    let file = LOOP_LAG_FILE;
+    let path = folder.join(file);
+    let unreadable = |reason: String| ArtifactFault::Unreadable { path: file.into(), reason };
+    let mut reader =
+        csv::Reader::from_path(&path).map_err(|error| unreadable(error.to_string()))?;
+    let found = reader.headers().map_err(|error| unreadable(error.to_string()))?;
+    header(file, found, &LOOP_LAG_COLUMNS)?;
+    let samples = reader
+        .deserialize()
+        .collect::<Result<Vec<LagSample>, _>>()
+        .map_err(|error| unreadable(error.to_string()))?;
+    if samples.iter().any(|sample| !sample.lag_ms.is_finite() || sample.lag_ms < 0.0) {
+        return Err(unreadable("a lag is negative or no number".to_owned()));
+    }
+    if !samples.is_sorted_by_key(|sample| sample.time_ns) {
+        return Err(unreadable("its times are not in order".to_owned()));
+    }
+    let calls = record.calls.iter().map(|call| (call.start_ns, call.end_ns));
+    let spans = calls.chain(record.idle.map(|idle| (idle.start_ns, idle.end_ns)));
+    let (start_ns, end_ns) =
+        spans.fold((u64::MAX, 0), |(start, end), span| (start.min(span.0), end.max(span.1)));
+    let within: Vec<&LagSample> =
+        samples.iter().filter(|sample| (start_ns..=end_ns).contains(&sample.time_ns)).collect();
+    let held_up_ms: f64 = within.iter().map(|sample| sample.lag_ms).sum();
+    let left_ms = end_ns.saturating_sub(start_ns) as f64 / 1e6 - held_up_ms;
+    let sleep_ms = sleep_ns as f64 / 1e6;
+    // A window shorter than the sleep may hold no wake-up; the file is never empty.
+    let least = (left_ms / (LOST * sleep_ms)).floor();
+    if samples.is_empty() || (within.len() as f64) < least {
+        return Err(ArtifactFault::Samples { file, found: within.len(), least, sleep_ms });
+    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use super::fault::AttemptFault;
 use super::flamegraph::Flamegraph;
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
-use super::request::Request;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
+use super::request::{IDLE, Request};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, derived};
 use crate::agent::protocol::{AgentRecord, Spec};
 use crate::manifest::study::RetryOn;
 use crate::metrics;
@@ -112,6 +112,10 @@ pub fn attempt(
         let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
         Ok((record, metrics, flamegraph.finish()?))
     });
+    let judged = match judged {
+        Ok((agent, computed)) => derived::write(&partial, &agent)?.map(|()| (agent, computed)),
+        Err(fault) => Err(fault),
+    };
     match judged {
         Ok((agent, computed, probes)) => {
             let made = Made { started, agent, usage, evidence, computed, probes };
@@ -201,9 +205,11 @@ pub(super) fn command(cell: &CellSpec, program: &Path, study_folder: &Path) -> C
     command
 }
 
-/// All calls of a stream one after the other at their limit, and the slack.
+/// The idle control, all calls of a stream one after the other at their limit, and the slack.
 pub(super) fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
-    cell.timeout.saturating_mul(cell.warmup.saturating_add(1)).saturating_add(limits.slack)
+    let idle = if cell.idle { IDLE } else { Duration::ZERO };
+    let calls = cell.timeout.saturating_mul(cell.warmup.saturating_add(1));
+    calls.saturating_add(idle).saturating_add(limits.slack)
 }
 
 struct Made {

@@ -148,6 +148,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         throttle: None,
         warmup: 1,
         probes: Probes::default(),
+        idle: false,
         vary_prompt: true,
         vary_seed: false,
         timeout: Duration::from_secs(3),

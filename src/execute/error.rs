@@ -31,7 +31,12 @@ fn findings(count: usize) -> String {
 impl ExecError {
     /// The log of the paced endpoint could not be written into the folder.
     pub(super) fn sends(folder: &Path, error: csv::Error) -> Self {
-        let path = folder.join(crate::simulator::sends::SENDS_FILE);
+        Self::csv(&folder.join(crate::simulator::sends::SENDS_FILE), error)
+    }
+
+    /// The table could not be written.
+    pub(super) fn csv(path: &Path, error: csv::Error) -> Self {
+        let path = path.to_owned();
         Self::Store(match error.into_kind() {
             csv::ErrorKind::Io(source) => StoreError::Io { action: "write", path, source },
             other => StoreError::Malformed { path, reason: format!("{other:?}") },

@@ -119,4 +119,11 @@ pub enum ArtifactFault {
     Header { file: &'static str, found: String, expected: String },
     #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]
     Rows { file: &'static str, found: u64, expected: u64 },
+    #[error(
+        "{file} has {found} wake-ups of a task that slept {sleep_ms} ms, at least {least} were to be \
+         expected; the probe must run on the agents' own loop from `ready` to the last call's end"
+    )]
+    Samples { file: &'static str, found: usize, least: f64, sleep_ms: f64 },
+    #[error("the idle control was asked for, but {reason}")]
+    Idle { reason: String },
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::prompt::{self, Place};
 use crate::agent::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec};
@@ -25,7 +26,7 @@ pub struct Request<'a> {
 }
 
 /// Length of the idle control.
-const IDLE_NS: u64 = 1_000_000_000;
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 impl Request<'_> {
     /// The spec as the agent gets it. It holds names of environment variables, never keys.
@@ -46,7 +47,7 @@ impl Request<'_> {
             probes: ProbeSpec {
                 chunks: cell.probes.chunks,
                 loop_lag_ns: cell.probes.loop_lag.map(nanoseconds),
-                idle_ns: cell.idle.then_some(IDLE_NS),
+                idle_ns: cell.idle.then(|| nanoseconds(IDLE)),
             },
             variant: cell.variant.clone(),
         }
@@ -92,6 +93,6 @@ impl Request<'_> {
     }
 }
 
-fn nanoseconds(time: std::time::Duration) -> u64 {
+fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

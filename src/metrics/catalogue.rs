@@ -23,6 +23,18 @@ pub enum Scope {
     /// A call has it; a run has it under the same name, over its measured calls that count.
     CallAndRun,
     Run,
+    /// A run joined with its solo controls has it; it is computed when a table is made, not stored.
+    AgainstSolo,
+    /// As [`Scope::AgainstSolo`]; each measured call has it too.
+    CallAndRunAgainstSolo,
+}
+
+impl Scope {
+    /// Whether a call has the metric.
+    #[must_use]
+    pub fn of_calls(self) -> bool {
+        matches!(self, Scope::CallAndRun | Scope::CallAndRunAgainstSolo)
+    }
 }
 
 /// Who measured it.
@@ -83,14 +95,16 @@ pub fn info(name: &str) -> Option<&'static MetricInfo> {
 #[must_use]
 pub fn catalogue_markdown() -> String {
     let mut page = String::from(PREFACE);
-    for (title, scope) in
-        [("Calls, and runs over their calls", Scope::CallAndRun), ("Runs", Scope::Run)]
-    {
+    for (title, scopes) in [
+        ("Calls, and runs over their calls", &[Scope::CallAndRun][..]),
+        ("Runs", &[Scope::Run]),
+        ("Runs against their solo controls", &[Scope::CallAndRunAgainstSolo, Scope::AgainstSolo]),
+    ] {
         let _ = write!(
             page,
             "\n## {title}\n\n| metric | unit | measured by | better | formula | meaning |\n|---|---|---|---|---|---|\n"
         );
-        for info in CATALOGUE.iter().filter(|info| info.scope == scope) {
+        for info in CATALOGUE.iter().filter(|info| scopes.contains(&info.scope)) {
             let _ = writeln!(
                 page,
                 "| `{}` | {} | {} | {} | {} | {} |",
@@ -122,11 +136,22 @@ wait of a throttle, where there is one). `first` and `last` are the times at whi
 last chunk with text were taken, `start` is right before connecting, `end` after the last byte. \
 Percentiles interpolate linearly (type 7). Agents are told apart in the order of their names, so \
 `collector` is the first and `insight` the second.
+
+Loop lag is how much later than asked the probe's task woke on the agents' own loop. A run's figures \
+are over the samples of its measured window (first start → last end of its measured calls): those that \
+woke in it or were due in it. The figures of the idle control are over those that woke in its window, and \
+`…_above_idle` is loaded − idle, unknown without the control. A maximum grows with the number of samples, \
+so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
+often: percentiles of samples then tell too little, and the share of time in stalls tells it.
+
+Metrics against solo join a run with the runs of each agent alone: those of the same repeat, or where \
+that repeat is not stored the mean over the agent's solo runs (`solo_same_repeat` says which). Solo runs \
+that were measured under other circumstances are not used. They are computed when a table is made.
 ";
 
 use Better::{Higher, Lower};
 use Clock::{Both, Client, Executor, Server};
-use Scope::{CallAndRun, Run};
+use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Run};
 
 const fn metric(
     name: &'static str,
@@ -141,7 +166,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 35] = [
+static CATALOGUE: [MetricInfo; 58] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -192,6 +217,8 @@ static CATALOGUE: [MetricInfo; 35] = [
         "Σ agent durations ÷ wall; an agent's duration is its first start → last end", "overlap of the agents, not a gain over working one after the other: that needs the solo control"),
     metric("efficiency_percent", Run, Client, "%", Some(Higher),
         "100 × speedup ÷ agents", "load balance: for two agents that start together it equals 50 × (1 + t_min ÷ t_max)"),
+    metric("efficiency_drop_pp", Run, Client, "pp", Some(Lower),
+        "100 − efficiency_percent", "how far the load balance is from even, in percentage points"),
     metric("aggregate_tokens_per_s", Run, Both, "tok/s", Some(Higher),
         "Σ tokens ÷ wall", "tokens of all agents over the duration of the measured work"),
     metric("contention", Run, Client, "", Some(Lower),
@@ -212,4 +239,48 @@ static CATALOGUE: [MetricInfo; 35] = [
         "number of calls that count", "calls behind the run's figures"),
     metric("failed_calls", Run, Client, "calls", Some(Lower),
         "number of measured calls that do not count", "calls that ended in another way than ok or length"),
+    metric("loop_lag_p50_ms", Run, Client, "ms", Some(Lower),
+        "50th percentile of the loop lag", "typical delay of the agents' event loop"),
+    metric("loop_lag_p99_ms", Run, Client, "ms", Some(Lower),
+        "99th percentile of the loop lag", "delay of the event loop that one sample in a hundred exceeds"),
+    metric("loop_lag_max_ms", Run, Client, "ms", Some(Lower),
+        "largest loop lag", "longest delay of the event loop"),
+    metric("loop_lag_mean_ms", Run, Client, "ms", Some(Lower),
+        "mean loop lag", "average delay of the event loop"),
+    metric("loop_lag_stalls", Run, Client, "", Some(Lower),
+        "number of samples with a lag > 10 ms", "stalls of the event loop"),
+    metric("loop_lag_stalled_percent", Run, Client, "%", Some(Lower),
+        "100 × Σ lag of the stalls ÷ measured window", "share of the time in which the event loop was held up"),
+    metric("loop_lag_samples", Run, Client, "", None,
+        "number of samples", "samples behind the figures of loop lag"),
+    metric("idle_loop_lag_p50_ms", Run, Client, "ms", Some(Lower),
+        "50th percentile of the loop lag in the idle control", "noise floor of the probe: typical"),
+    metric("idle_loop_lag_p99_ms", Run, Client, "ms", Some(Lower),
+        "99th percentile of the loop lag in the idle control", "noise floor of the probe: one sample in a hundred exceeds it"),
+    metric("idle_loop_lag_max_ms", Run, Client, "ms", Some(Lower),
+        "largest loop lag in the idle control", "noise floor of the probe: largest"),
+    metric("idle_loop_lag_mean_ms", Run, Client, "ms", Some(Lower),
+        "mean loop lag in the idle control", "noise floor of the probe: average"),
+    metric("idle_loop_lag_stalls", Run, Client, "", Some(Lower),
+        "number of samples of the idle control with a lag > 10 ms", "stalls that no call caused"),
+    metric("loop_lag_p50_ms_above_idle", Run, Client, "ms", Some(Lower),
+        "loop_lag_p50_ms − idle_loop_lag_p50_ms", "typical lag that the work causes"),
+    metric("loop_lag_p99_ms_above_idle", Run, Client, "ms", Some(Lower),
+        "loop_lag_p99_ms − idle_loop_lag_p99_ms", "high lag that the work causes"),
+    metric("loop_lag_max_ms_above_idle", Run, Client, "ms", Some(Lower),
+        "loop_lag_max_ms − idle_loop_lag_max_ms", "largest lag beyond that of the idle control"),
+    metric("loop_lag_mean_ms_above_idle", Run, Client, "ms", Some(Lower),
+        "loop_lag_mean_ms − idle_loop_lag_mean_ms", "average lag that the work causes"),
+    metric("loop_lag_stalls_above_idle", Run, Client, "", Some(Lower),
+        "loop_lag_stalls − idle_loop_lag_stalls × measured window ÷ idle window", "stalls beyond those expected of an idle loop in the same time"),
+    metric("loop_lag_probe_cost_percent", Run, Client, "%", Some(Lower),
+        "100 × the probe's own CPU time ÷ time from its first to its last sample", "share of a core that the probe takes, by the runtime's own measure; what the loop does to wake it is not in it"),
+    metric("slowdown", CallAndRunAgainstSolo, Both, "×", Some(Lower),
+        "time per token of the agent's calls ÷ the same alone, time being e2e_ms; a run's is the mean of its agents'", "how many times slower an agent is than alone: 1 is no contention"),
+    metric("ttft_above_solo_ms", CallAndRunAgainstSolo, Client, "ms", Some(Lower),
+        "ttft_ms − ttft_ms alone; a run's is the mean of its agents'", "later first chunk than alone"),
+    metric("scaling_efficiency_percent", AgainstSolo, Both, "%", Some(Higher),
+        "100 × aggregate_tokens_per_s ÷ Σ agents' solo aggregate_tokens_per_s", "throughput kept when the agents work at the same time: 100 % is no contention, 100 ÷ agents no gain over one after the other"),
+    metric("solo_same_repeat", AgainstSolo, Client, "", None,
+        "1 if every solo figure is of the same repeat, 0 if a mean over repeats stands in for one", "how a run was joined with its controls"),
 ];

@@ -5,7 +5,9 @@
 
 mod call;
 mod catalogue;
+pub mod controls;
 mod errors;
+pub mod lag;
 mod run;
 
 #[cfg(test)]
@@ -15,12 +17,15 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::agent::protocol::{AgentRecord, RECORD_FILE};
+use serde::de::DeserializeOwned;
+
+use crate::agent::protocol::{AgentRecord, LOOP_LAG_FILE, RECORD_FILE};
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use errors::calibration;
+pub use lag::LagSample;
 
 /// Metrics of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +35,8 @@ pub struct RunMetrics {
     pub run: Metrics,
 }
 
-/// Computes everything from the artifacts in a run's folder (`agent.json` and, on the paced
-/// endpoint, `sends.csv`) and what the executor saw of the process.
+/// Computes everything from the artifacts in a run's folder (`agent.json`, with the loop-lag probe
+/// `loop_lag.csv` and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
 ///
 /// `throttled`: the agent was told to take chunks more slowly than they come. Its gaps then differ
 /// from the server's by design, so they say nothing of the measurement error.
@@ -42,14 +47,17 @@ pub fn from_folder(
 ) -> Result<RunMetrics, MetricsError> {
     let record = read_record(&folder.join(RECORD_FILE))?;
     let sends = read_sends(&folder.join(SENDS_FILE))?;
-    Ok(compute(&record, sends.as_deref(), process, throttled))
+    let lag = lag::read(&folder.join(LOOP_LAG_FILE))?;
+    Ok(compute(&record, sends.as_deref(), lag.as_deref(), process, throttled))
 }
 
-/// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log.
+/// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log, `lag`
+/// where the probe was off.
 #[must_use]
 pub fn compute(
     record: &AgentRecord,
     sends: Option<&[Send]>,
+    lag: Option<&[LagSample]>,
     process: &ProcessUsage,
     throttled: bool,
 ) -> RunMetrics {
@@ -69,7 +77,8 @@ pub fn compute(
             metrics: call::metrics(call, errors),
         })
         .collect();
-    let run = run::metrics(record, &calls, &errors, process);
+    let mut run = run::metrics(record, &calls, &errors, process);
+    run.extend(lag::metrics(record, lag.unwrap_or_default()));
     RunMetrics { calls, run }
 }
 
@@ -81,6 +90,11 @@ pub fn read_record(path: &Path) -> Result<AgentRecord, MetricsError> {
 
 /// Reads the paced endpoint's log; `None` when there is none.
 pub fn read_sends(path: &Path) -> Result<Option<Vec<Send>>, MetricsError> {
+    read_rows(path)
+}
+
+/// The rows of a CSV file; `None` when there is no such file.
+fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Option<Vec<T>>, MetricsError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -88,7 +102,7 @@ pub fn read_sends(path: &Path) -> Result<Option<Vec<Send>>, MetricsError> {
     };
     csv::Reader::from_reader(BufReader::new(file))
         .deserialize()
-        .collect::<Result<Vec<Send>, _>>()
+        .collect::<Result<Vec<T>, _>>()
         .map(Some)
         .map_err(|error| MetricsError::new(path, &error))
 }

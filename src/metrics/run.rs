@@ -98,13 +98,15 @@ fn concurrency(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -
     let speedup = whole.as_ref().zip(wall_ns).and_then(|(agents, wall)| {
         ratio(agents.iter().map(|agent| ms(agent.duration_ns())).sum(), ms(wall))
     });
+    let efficiency = speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64));
     let pair = whole.as_ref().and_then(|agents| <&[&Agent; 2]>::try_from(agents.as_slice()).ok());
     let tokens = tokens(counted.iter().map(|i| &record.calls[*i]));
     named([
         ("wall_ms", wall_ns.map(ms)),
         ("agents", Some(agents.len() as f64)),
         ("speedup", speedup),
-        ("efficiency_percent", speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64))),
+        ("efficiency_percent", efficiency),
+        ("efficiency_drop_pp", efficiency.map(|percent| 100.0 - percent)),
         (
             "aggregate_tokens_per_s",
             tokens.zip(wall_ns).and_then(|(tokens, wall)| ratio(tokens, seconds(wall))),
@@ -171,6 +173,6 @@ fn sum(values: Vec<f64>) -> f64 {
     values.into_iter().sum()
 }
 
-fn named<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
+pub(super) fn named<const N: usize>(metrics: [(&str, Option<f64>); N]) -> Metrics {
     metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::controls::Alone;
 use super::*;
-use crate::agent::protocol::{CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts};
+use crate::agent::protocol::{
+    CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts, Window,
+};
+use crate::store::record::{Evidence, RunRecord};
 
 const MS: u64 = 1_000_000;
 
@@ -50,7 +54,7 @@ fn send(request: &str, time_us: u64, index: u32, tokens: u32) -> Send {
 }
 
 fn alone(calls: Vec<CallRecord>) -> RunMetrics {
-    compute(&record(calls), None, &ProcessUsage::default(), false)
+    compute(&record(calls), None, None, &ProcessUsage::default(), false)
 }
 
 #[track_caller]
@@ -136,7 +140,7 @@ fn two_agents_that_start_together() {
     insight.server.tokens = Some(4);
     let process =
         ProcessUsage { startup_ms: Some(8.0), peak_rss_mb: Some(12.5), cpu_s: Some(0.03) };
-    let metrics = compute(&record(vec![insight, collector]), None, &process, false).run;
+    let metrics = compute(&record(vec![insight, collector]), None, None, &process, false).run;
     close(&metrics, "wall_ms", 100.0);
     close(&metrics, "speedup", 1.5); // (100 + 50) ÷ 100
     close(&metrics, "efficiency_percent", 75.0); // 50 × (1 + 50 ÷ 100)
@@ -222,7 +226,7 @@ fn errors_against_the_send_log() {
         send("run/x/a/0", 1_070_000, 4, 0), // last record
         send("#7", 1_000_000, 0, 1),
     ];
-    let metrics = compute(&record, Some(&sends), &ProcessUsage::default(), false);
+    let metrics = compute(&record, Some(&sends), None, &ProcessUsage::default(), false);
     let call = &metrics.calls[0].metrics;
     close(call, "ttft_error_ms", 0.2);
     close(call, "gap_error_p50_ms", 0.35); // |10 − 9.7| and |10 − 10.4|
@@ -235,7 +239,7 @@ fn errors_against_the_send_log() {
     assert!((calibration.ttft_error_ms.p50 - 0.2).abs() < 1e-9);
     assert!((calibration.gap_error_ms.max - 0.4).abs() < 1e-9);
 
-    let throttled = compute(&record, Some(&sends), &ProcessUsage::default(), true);
+    let throttled = compute(&record, Some(&sends), None, &ProcessUsage::default(), true);
     unknown(&throttled.run, &["gap_error_p50_ms", "gap_error_p99_ms", "gap_error_max_ms"]);
     close(&throttled.run, "ttft_error_ms", 0.2);
 }
@@ -245,14 +249,14 @@ fn chunks_that_cannot_be_paired_have_no_gap_error() {
     let record = record(vec![call("a", 1000, &[50, 60, 70], 1080)]);
     let short = [send("r/a/0", 1_050_000, 0, 1), send("r/a/0", 1_060_000, 1, 1)];
     unknown(
-        &compute(&record, Some(&short), &ProcessUsage::default(), false).run,
+        &compute(&record, Some(&short), None, &ProcessUsage::default(), false).run,
         &["gap_error_max_ms"],
     );
     assert_eq!(calibration(&record, &short), None);
     // two runs in one log: which of them was this?
     let twice = [send("r1/a/0", 1_050_000, 0, 1), send("r2/a/0", 1_050_000, 0, 1)];
     unknown(
-        &compute(&record, Some(&twice), &ProcessUsage::default(), false).run,
+        &compute(&record, Some(&twice), None, &ProcessUsage::default(), false).run,
         &["ttft_error_ms"],
     );
 }
@@ -273,6 +277,11 @@ fn the_catalogue_lists_what_is_computed_and_nothing_else() {
     assert_eq!(computed, names(&[Scope::CallAndRun]));
     let computed: Vec<&str> = metrics.run.keys().map(String::as_str).collect();
     assert_eq!(computed, names(&[Scope::CallAndRun, Scope::Run]));
+    let joined = controls::against_solo(&sealed(1, &metrics), &BTreeMap::new());
+    let computed: Vec<&str> = joined.run.keys().map(String::as_str).collect();
+    assert_eq!(computed, names(&[Scope::AgainstSolo, Scope::CallAndRunAgainstSolo]));
+    let computed: Vec<&str> = joined.calls[0].keys().map(String::as_str).collect();
+    assert_eq!(computed, names(&[Scope::CallAndRunAgainstSolo]));
     let page = catalogue_markdown();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(rows.len(), catalogue().len());
@@ -316,4 +325,153 @@ proptest! {
         let (least, most) = (first.min(second) as f64, first.max(second) as f64);
         prop_assert!((efficiency - 50.0 * (1.0 + least / most)).abs() < 1e-9);
     }
+}
+
+fn lag(time_ms: u64, lag_ms: f64) -> LagSample {
+    LagSample { time_ns: time_ms * MS, lag_ms }
+}
+
+/// Idle from 0 to 100 ms, then a warm-up call and a measured one from 200 to 400 ms.
+fn probed() -> AgentRecord {
+    let mut warmup = call("a", 110, &[10], 150);
+    warmup.warmup = true;
+    let mut measured = call("a", 200, &[50, 100, 150], 400);
+    measured.call = 1;
+    let mut record = record(vec![warmup, measured]);
+    record.idle = Some(Window { start_ns: 0, end_ns: 100 * MS });
+    record.probe_cost_ns.insert("loop_lag".into(), 4 * MS);
+    record
+}
+
+fn lag_metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
+    compute(record, None, Some(samples), &ProcessUsage::default(), false).run
+}
+
+#[test]
+fn loop_lag_loaded_and_idle() {
+    let samples = [
+        lag(10, 0.1),
+        lag(50, 0.3),
+        lag(90, 20.0),  // the only stall of the idle loop
+        lag(120, 25.0), // due while idle, held up by the warm-up call: in neither window
+        lag(210, 1.0),
+        lag(300, 3.0),
+        lag(390, 12.0),
+        lag(410, 20.0), // due at 390, while the call was running
+        lag(440, 30.0), // due at 410, after its end
+    ];
+    let run = lag_metrics(&probed(), &samples);
+    close(&run, "loop_lag_samples", 4.0);
+    close(&run, "loop_lag_p50_ms", 7.5);
+    close(&run, "loop_lag_p99_ms", 19.76); // 12 + 0.97 × 8
+    close(&run, "loop_lag_max_ms", 20.0);
+    close(&run, "loop_lag_mean_ms", 9.0);
+    close(&run, "loop_lag_stalls", 2.0);
+    close(&run, "loop_lag_stalled_percent", 16.0); // 12 + 20 of 200 ms
+    close(&run, "idle_loop_lag_p50_ms", 0.3);
+    close(&run, "idle_loop_lag_max_ms", 20.0);
+    close(&run, "idle_loop_lag_stalls", 1.0);
+    close(&run, "loop_lag_p50_ms_above_idle", 7.2);
+    close(&run, "loop_lag_max_ms_above_idle", 0.0);
+    close(&run, "loop_lag_stalls_above_idle", 0.0); // 2 in 200 ms, 1 in 100 ms
+    close(&run, "loop_lag_probe_cost_percent", 100.0 * 4.0 / 430.0);
+}
+
+#[test]
+fn without_idle_or_probe_nothing_is_known_of_them() {
+    let mut record = probed();
+    record.idle = None;
+    let run = lag_metrics(&record, &[lag(300, 3.0)]);
+    close(&run, "loop_lag_p99_ms", 3.0);
+    unknown(&run, &["idle_loop_lag_p99_ms", "loop_lag_p99_ms_above_idle"]);
+    unknown(&run, &["loop_lag_stalls_above_idle", "loop_lag_probe_cost_percent"]);
+    let run = lag_metrics(&record, &[]);
+    unknown(&run, &["loop_lag_p99_ms", "loop_lag_stalls", "loop_lag_samples"]);
+}
+
+#[test]
+fn windows_of_100_ms_hold_every_sample_and_chunk_once() {
+    let record = probed(); // text at 120, 250, 300, 350
+    let windows =
+        lag::windows(&record, &[lag(100, 1.0), lag(150, 3.0), lag(300, 90.0), lag(350, 2.0)]);
+    let seen: Vec<(u64, usize, Option<f64>, usize)> = windows
+        .iter()
+        .map(|own| (own.start_ns / MS, own.samples, own.lag_max_ms, own.chunks))
+        .collect();
+    // nothing woke from 200 to 300: the sample at 300 tells why
+    assert_eq!(seen, [(100, 2, Some(3.0), 1), (200, 0, None, 1), (300, 2, Some(90.0), 2)]);
+    let (whole, last) = (&windows[0], &windows[2]);
+    assert_eq!((whole.lag_p50_ms, whole.chunks_per_s), (Some(2.0), Some(10.0)));
+    assert_eq!((last.duration_ms, last.chunks_per_s), (100.0, Some(20.0)));
+    assert_eq!(lag::windows(&record, &[]), []);
+    let senseless =
+        [LagSample { time_ns: 0, lag_ms: 0.0 }, LagSample { time_ns: u64::MAX, lag_ms: 0.0 }];
+    assert_eq!(lag::windows(&record, &senseless).len(), 1 << 20);
+}
+
+/// A stored run of these metrics.
+fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
+    RunRecord {
+        format: 1,
+        cell: "0".repeat(32),
+        cell_name: String::new(),
+        repeat,
+        attempt: 1,
+        identity: serde_json::Value::Null,
+        started: String::new(),
+        finished: String::new(),
+        evidence: Evidence::default(),
+        process: ProcessUsage::default(),
+        calls: metrics.calls.clone(),
+        metrics: metrics.run.clone(),
+        files: BTreeMap::new(),
+    }
+}
+
+/// A call of 10 tokens.
+fn ten(agent: &str, start_ms: u64, first_ms: u64, end_ms: u64) -> CallRecord {
+    let mut call = call(agent, start_ms, &[first_ms, end_ms - start_ms], end_ms);
+    call.server.tokens = Some(10);
+    call
+}
+
+fn solo(agent: &str, repeat: u32, length_ms: u64) -> RunRecord {
+    sealed(repeat, &alone(vec![ten(agent, 1000, 20, 1000 + length_ms)]))
+}
+
+#[test]
+fn two_agents_that_wait_for_each_other_keep_half_their_throughput() {
+    // Alone each takes 100 ms; together the second waits for the first.
+    let together = sealed(2, &alone(vec![ten("a", 0, 20, 100), ten("b", 0, 120, 200)]));
+    let (a, b) = (solo("a", 2, 100), solo("b", 2, 100));
+    let controls = BTreeMap::from([
+        ("a".to_owned(), Alone::of(&[&solo("a", 1, 50), &a], 2).unwrap()),
+        ("b".to_owned(), Alone::of(&[&b], 2).unwrap()),
+    ]);
+    let joined = controls::against_solo(&together, &controls);
+    close(&together.metrics, "efficiency_percent", 75.0); // it looks only at the balance
+    close(&together.metrics, "efficiency_drop_pp", 25.0);
+    close(&joined.run, "scaling_efficiency_percent", 50.0); // 100 tok/s of 2 × 100
+    close(&joined.run, "slowdown", 1.5);
+    close(&joined.run, "ttft_above_solo_ms", 50.0);
+    close(&joined.run, "solo_same_repeat", 1.0);
+    let slowdowns: Vec<Option<f64>> = joined.calls.iter().map(|call| call["slowdown"]).collect();
+    assert_eq!(slowdowns, [Some(1.0), Some(2.0)]);
+    close(&joined.calls[1], "ttft_above_solo_ms", 100.0);
+}
+
+#[test]
+fn the_mean_stands_in_for_a_repeat_without_a_solo_run_and_says_so() {
+    let run = sealed(3, &alone(vec![ten("a", 0, 20, 100), ten("b", 0, 20, 100)]));
+    let (one, two) = (solo("a", 1, 100), solo("a", 2, 200));
+    let mut controls = BTreeMap::from([("a".to_owned(), Alone::of(&[&one, &two], 3).unwrap())]);
+    let joined = controls::against_solo(&run, &controls);
+    unknown(&joined.run, &["scaling_efficiency_percent", "slowdown", "solo_same_repeat"]);
+    close(&joined.calls[0], "slowdown", 10.0 / 15.0); // 10 ms a token, alone 10 or 20
+    assert_eq!(joined.calls[1]["slowdown"], None);
+    controls.insert("b".to_owned(), Alone::of(&[&solo("b", 3, 100)], 3).unwrap());
+    let joined = controls::against_solo(&run, &controls);
+    close(&joined.run, "solo_same_repeat", 0.0);
+    close(&joined.run, "scaling_efficiency_percent", 100.0 * 200.0 / (75.0 + 100.0));
+    assert_eq!(Alone::of(&[], 1), None);
 }

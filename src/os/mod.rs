@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod process;
+pub mod timer;
 
 /// Nanoseconds of the machine's monotonic clock, shared by all processes (`CLOCK_MONOTONIC`).
 #[cfg(unix)]
@@ -27,6 +28,22 @@ pub fn monotonic_ns() -> u64 {
         (Instant::now(), u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     });
     base + u64::try_from(start.elapsed().as_nanos()).unwrap_or(0)
+}
+
+/// CPU time that the calling thread has used, nanoseconds; `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn thread_cpu_ns() -> Option<u64> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let (seconds, nanoseconds) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+    Some(seconds.ok()? * 1_000_000_000 + nanoseconds.ok()?)
+}
+
+/// CPU time that the calling thread has used: not asked for on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn thread_cpu_ns() -> Option<u64> {
+    None
 }
 
 /// Now, RFC 3339, UTC, milliseconds.

@@ -10,6 +10,7 @@ mod matrix;
 pub mod name;
 mod order;
 mod resolve;
+mod solo;
 pub mod spec;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use filter::{FilterError, Filters};
 use identity::Contents;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
+use solo::Solos;
 pub use spec::{CellSpec, SpecAgent};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
@@ -67,7 +69,9 @@ pub struct Plan {
     matrices: Vec<Matrix>,
     /// Per experiment and row of its matrix: the cell.
     rows: Vec<Vec<u32>>,
+    /// The cells of experiments, then those that are only controls.
     cells: Vec<Cell>,
+    solos: Solos,
     contents: Contents,
 }
 
@@ -78,6 +82,8 @@ struct Cell {
     experiment: u32,
     row: u32,
     repeats: u32,
+    /// Only this agent of the row's scenario, once: its place in the order of their names.
+    solo: Option<u32>,
 }
 
 impl Plan {
@@ -126,7 +132,8 @@ impl Plan {
                 let cell = *known.entry(id).or_insert_with(|| small(next));
                 let repeats = experiment.settings.repeats;
                 if cell == small(next) {
-                    cells.push(Cell { id, experiment: small(index), row: small(row), repeats });
+                    let (experiment, row) = (small(index), small(row));
+                    cells.push(Cell { id, experiment, row, repeats, solo: None });
                 }
                 let merged = &mut cells[cell as usize];
                 merged.repeats = merged.repeats.max(repeats);
@@ -134,7 +141,9 @@ impl Plan {
             }
             rows.push(members);
         }
-        Ok(Self { study, matrices, rows, cells, contents })
+        let mut plan = Self { study, matrices, rows, cells, solos: Solos::default(), contents };
+        plan.add_solos(&mut known);
+        Ok(plan)
     }
 
     #[must_use]
@@ -179,7 +188,11 @@ impl Plan {
                 |level| factor::show(factor, level),
             )
         };
-        name::name(experiment.settings.cell_name.as_deref(), value, &levels)
+        let name = name::name(experiment.settings.cell_name.as_deref(), value, &levels);
+        match self.solo_agent(cell) {
+            Some(agent) => name::solo(&name, agent),
+            None => name,
+        }
     }
 
     /// Repeats asked for (the largest of its experiments).
@@ -234,7 +247,7 @@ impl Plan {
         rows.map(|(row, cell)| (*cell, matrix.levels(row).collect()))
     }
 
-    /// Experiments that a cell belongs to.
+    /// Experiments that a cell belongs to; not those that only need it as a control.
     #[must_use]
     pub fn experiments_of(&self, cell: u32) -> Vec<usize> {
         (0..self.rows.len()).filter(|index| self.rows[*index].contains(&cell)).collect()
@@ -261,11 +274,16 @@ impl Plan {
         let experiment = &self.study.experiments[index];
         let levels: HashMap<&str, &Level> = self.matrices[index].levels(row).collect();
         let level = |name: &str| levels.get(name).copied().or_else(|| experiment.fixed.get(name));
+        let alone = self.solo_agent(cell);
         let mut factors: Vec<(String, String)> = Vec::new();
         for name in
             ["runtime", "scenario", "model", "read_buffer", "throttle", "max_tokens", "concurrency"]
         {
             let shown = match (name, level(name)) {
+                ("scenario", _) if alone.is_some() => {
+                    format!("{} alone", alone.unwrap_or_default())
+                }
+                ("concurrency", _) if alone.is_some() => "1".to_owned(),
                 (_, Some(level)) if *level != Level::Default => factor::show(name, level),
                 ("model", _) => self.models(cell),
                 ("max_tokens", _) => experiment
@@ -278,7 +296,9 @@ impl Plan {
             factors.push((name.to_owned(), shown));
         }
         for name in self.further_factors() {
-            let shown = match level(name) {
+            // Of a control only the options of its own agent are what they are.
+            let level = level(name).filter(|_| alone.is_none() || !factor::is_option(name));
+            let shown = match level {
                 Some(level) if *level != Level::Default => factor::show(name, level),
                 _ => self
                     .set_option(cell, name)
@@ -322,6 +342,14 @@ impl Plan {
 
     fn resolved(&self, cell: u32) -> (&Experiment, resolve::Resolved<'_>) {
         let (index, row) = self.home(cell);
+        let (experiment, mut resolved) = self.resolved_row(index, row);
+        if let Some(place) = self.cells[cell as usize].solo {
+            resolved.keep_alone(place as usize);
+        }
+        (experiment, resolved)
+    }
+
+    fn resolved_row(&self, index: usize, row: usize) -> (&Experiment, resolve::Resolved<'_>) {
         let experiment = &self.study.experiments[index];
         let fixed = fixed_roles(experiment);
         let levels = self.matrices[index].levels(row).map(|(name, level)| (Role::of(name), level));
@@ -380,7 +408,13 @@ impl Plan {
             return None;
         }
         let spec = self.spec(cell);
-        let mut values = spec.agents.iter().filter_map(|agent| agent.options.get(name));
+        let (agent, name) = match name.split_once('.') {
+            Some((agent, name)) => (Some(agent), name),
+            None => (None, name),
+        };
+        let addressed =
+            spec.agents.iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
+        let mut values = addressed.filter_map(|agent| agent.options.get(name));
         let first = values.next()?;
         let text = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => text.clone(),

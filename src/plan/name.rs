@@ -51,6 +51,16 @@ pub(super) fn name(
     safe(&name)
 }
 
+/// Longest part of a name that an agent's name takes.
+const LONGEST_AGENT: usize = 40;
+
+/// The name of a control: a cell's with only this agent.
+pub(super) fn solo(cell: &str, agent: &str) -> String {
+    let mut agent = slug(agent);
+    agent.truncate(LONGEST_AGENT);
+    format!("{cell}_solo-{agent}")
+}
+
 /// Only characters that every file system takes; no part is empty or made of dots.
 fn safe(name: &str) -> String {
     let parts: Vec<String> = name

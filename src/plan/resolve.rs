@@ -71,6 +71,22 @@ pub(super) struct Resolved<'s> {
     pub other: BTreeMap<&'s str, &'s Level>,
 }
 
+impl Resolved<'_> {
+    /// The agents in the order of their names, which does not depend on how a scenario lists them.
+    pub fn sort_agents(&mut self) {
+        self.agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));
+    }
+
+    /// Leaves one copy of the agent at this place in the order of names, and nobody else.
+    pub fn keep_alone(&mut self, place: usize) {
+        self.sort_agents();
+        self.agents = self.agents.drain(..).skip(place).take(1).collect();
+        for agent in &mut self.agents {
+            agent.count = 1;
+        }
+    }
+}
+
 /// An agent with its levels applied.
 #[derive(Debug)]
 pub(super) struct ResolvedAgent<'s> {

@@ -88,10 +88,11 @@ pub(super) fn spec(
     }
 }
 
-fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
+/// Every stream's name with the place of its agent: copies get names of their own.
+pub(super) fn stream_names(agents: &[ResolvedAgent<'_>]) -> Vec<(String, usize)> {
     let taken: Vec<&str> = agents.iter().map(|agent| agent.agent.agent.as_str()).collect();
-    let mut streams = Vec::new();
-    for agent in agents {
+    let mut names = Vec::new();
+    for (place, agent) in agents.iter().enumerate() {
         let name = &agent.agent.agent;
         for copy in 1..=agent.count {
             let mut stream = if copy == 1 { name.clone() } else { format!("{name}-{copy}") };
@@ -99,8 +100,19 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
             while copy > 1 && taken.contains(&stream.as_str()) {
                 stream.push('x');
             }
-            streams.push(SpecAgent {
-                name: stream,
+            names.push((stream, place));
+        }
+    }
+    names
+}
+
+fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
+    stream_names(agents)
+        .into_iter()
+        .map(|(name, place)| {
+            let agent = &agents[place];
+            SpecAgent {
+                name,
                 endpoint_name: agent.agent.endpoint.clone(),
                 endpoint: agent.endpoint.clone().into_owned(),
                 api: api(&agent.endpoint),
@@ -113,10 +125,9 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
                     .map(|(name, value)| ((*name).to_owned(), value.json()))
                     .collect(),
                 max_tokens: agent.max_tokens,
-            });
-        }
-    }
-    streams
+            }
+        })
+        .collect()
 }
 
 fn api(endpoint: &Endpoint) -> Api {
@@ -149,17 +160,10 @@ pub(super) fn not_built(experiment: &Experiment, resolved: &Resolved<'_>) -> Vec
         missing.push(format!("{} in the rust runtime", names.join(", ")));
     }
     let probes = &experiment.probes;
-    for (name, on) in [
-        ("loop_lag", probes.loop_lag.is_some()),
-        ("gpu", probes.gpu.is_some()),
-        ("host", probes.host.is_some()),
-    ] {
+    for (name, on) in [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())] {
         if on {
             missing.push(format!("the {name} probe"));
         }
-    }
-    if experiment.controls.contains(&Control::Idle) {
-        missing.push("the idle control".to_owned());
     }
     missing
 }

@@ -393,3 +393,119 @@ fn names_are_readable_and_safe() {
     assert_eq!(name::slug("../../x y"), "x_y");
     assert_eq!(plan_of(&study(vec![60], 1).text()).name(0), "model-m_throttle-60_tok_s");
 }
+
+impl Written {
+    fn with_solo(mut self) -> Self {
+        self.further = format!("controls = [\"solo\"]\n{}", self.further);
+        self
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_solo_control_keeps_every_run_and_adds_one_cell_per_agent(
+        throttles in throttles(), repeats in 1_u32..6,
+    ) {
+        let before = study(throttles.clone(), repeats);
+        let after = before.clone().with_solo();
+        prop_assert!(before.runs().is_subset(&after.runs()));
+        // two models and two agents
+        let new = after.runs().len() - before.runs().len();
+        prop_assert_eq!(new, throttles.len() * 2 * 2 * repeats as usize);
+        let plan = plan_of(&after.text());
+        for cell in plan.experiment_cells(0) {
+            prop_assert!(!plan.is_control(cell));
+            let solos = plan.solo_cells(cell);
+            let names: Vec<&str> = solos.iter().map(|(name, _)| name.as_str()).collect();
+            prop_assert_eq!(names, ["collector", "insight"]);
+            for (name, solo) in solos {
+                prop_assert!(plan.is_control(solo));
+                let (whole, alone) = (plan.spec(cell), plan.spec(solo));
+                prop_assert_eq!(alone.agents.len(), 1);
+                let agent = whole.agents.iter().find(|agent| agent.name == name).unwrap();
+                prop_assert_eq!(format!("{:?}", &alone.agents[0]), format!("{agent:?}"));
+                prop_assert_eq!(whole.throttle, alone.throttle);
+            }
+        }
+    }
+
+    #[test]
+    fn free_edits_keep_the_solo_runs_too(throttles in throttles(), repeats in 1_u32..4) {
+        let before = study(throttles, repeats).with_solo();
+        for (name, edit) in FREE {
+            let mut after = before.clone();
+            edit(&mut after);
+            prop_assert_eq!(before.runs(), after.runs(), "{}", name);
+        }
+    }
+
+    #[test]
+    fn solo_runs_are_in_the_same_blocks(throttles in throttles(), repeats in 1_u32..5) {
+        let plan = plan_of(&study(throttles, repeats).with_solo().text());
+        let order = plan.order();
+        prop_assert_eq!(order.len() as u64, plan.runs());
+        prop_assert!(order.windows(2).all(|pair| pair[0].repeat <= pair[1].repeat));
+        for repeat in 1..=repeats {
+            let block: Vec<bool> = order.iter().filter(|run| run.repeat == repeat)
+                .map(|run| plan.is_control(run.cell)).collect();
+            prop_assert_eq!(block.iter().filter(|control| **control).count(), block.len() * 2 / 3);
+        }
+    }
+}
+
+/// The study above with a second experiment.
+fn with_another(experiment: &str) -> Plan {
+    let scenarios =
+        "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]";
+    let text = study(vec![60], 2).with_solo().text().replace("[scenario]", scenarios);
+    plan_of(&format!("{text}\n{experiment}"))
+}
+
+#[test]
+fn experiments_share_their_solo_controls() {
+    let plan = with_another(
+        "[experiment.two]\nscenario = \"pair\"\ncontrols = [\"solo\"]\nrepeats = 3\n\
+         matrix = { model = [\"m\"], throttle = [60, 70] }",
+    );
+    let (one, two) = (plan.experiment_controls(0), plan.experiment_controls(1));
+    assert_eq!((one.len(), two.len()), (4, 4));
+    let shared: Vec<&u32> = one.iter().filter(|cell| two.contains(cell)).collect();
+    assert_eq!(shared.len(), 2, "model m at 60 tok/s");
+    assert_eq!((plan.repeats(*shared[0]), plan.repeats(one[2])), (3, 2));
+    assert_eq!(plan.cells(), 3 + 6);
+    assert!(plan.experiments_of(*shared[0]).is_empty(), "a control is in no matrix");
+}
+
+#[test]
+fn a_control_that_is_a_cell_already_is_that_cell() {
+    let plan = with_another(
+        "[experiment.two]\nscenario = \"alone\"\ncontrols = [\"solo\"]\n\
+         matrix = { model = [\"m\"], throttle = [60] }",
+    );
+    let own = plan.experiment_cells(1);
+    assert!(!plan.is_control(own[0]));
+    assert!(plan.experiment_controls(0).contains(&own[0]));
+    assert!(plan.experiment_controls(1).is_empty(), "a single agent has nobody to contend with");
+    assert_eq!(plan.experiments_of(own[0]), [1]);
+    assert_eq!(plan.cells(), 3 + 3);
+}
+
+#[test]
+fn copies_share_one_solo_control() {
+    let text = MATRIX.replace("prompt = \"p\",", "prompt = \"p\", count = 2,");
+    let plan = plan_of(&format!(
+        "{text}controls = [\"solo\"]\nmatrix = {{ concurrency = [1, 2], num_ctx = [1] }}"
+    ));
+    assert_eq!(plan.cells(), 3);
+    let solos = plan.solo_cells(1);
+    let names: Vec<&str> = solos.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "a-2", "a-3", "a-4"]);
+    assert!(solos.iter().all(|(_, cell)| *cell == 2));
+    assert_eq!(plan.name(2), "concurrency-1_num_ctx-1_solo-a");
+    let factors = plan.factors(2);
+    let shown = |name: &str| &factors.iter().find(|(own, _)| own == name).unwrap().1;
+    assert_eq!((shown("scenario").as_str(), shown("concurrency").as_str()), ("a alone", "1"));
+    assert_eq!(shown("num_ctx"), "1");
+}

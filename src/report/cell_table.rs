@@ -34,9 +34,11 @@ pub struct CellRow {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 17] = [
+const MAIN: [&str; 20] = [
     "efficiency_percent",
     "speedup",
+    "scaling_efficiency_percent",
+    "slowdown",
     "wall_ms",
     "aggregate_tokens_per_s",
     "client_tokens_per_s",
@@ -50,6 +52,7 @@ const MAIN: [&str; 17] = [
     "ttft_delta_ms",
     "ttft_error_ms",
     "gap_error_p99_ms",
+    "loop_lag_p99_ms",
     "cpu_s_per_1000_tokens",
     "peak_rss_mb",
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::{completeness, format};
+use super::{completeness, controls, format};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::plan::{CellSpec, Plan};
@@ -17,7 +17,8 @@ use crate::store::{Store, failed};
 pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[String]) -> Data {
     let study = plan.study();
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
-    let cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
+    let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
+    controls::join(plan, &mut cells);
     let experiments = study
         .experiments
         .iter()
@@ -71,6 +72,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     Cell {
         name: plan.name(index),
         repeats,
+        control: plan.is_control(index),
         factors,
         scenario: scenario(&spec),
         simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
@@ -117,7 +119,9 @@ fn experiment(
         })
         .collect();
     let axes = axes(&own);
+    let solos = plan.experiment_controls(index).into_iter().map(|cell| cell as usize);
     Experiment {
+        solos: solos.filter(|solo| own.iter().all(|own| own.cell != *solo)).collect(),
         name: experiment.name.clone(),
         title: experiment.title.clone(),
         repeats: experiment.settings.repeats,

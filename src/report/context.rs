@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::completeness::{self, Missing, Stale, fresh};
+use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
@@ -17,6 +18,8 @@ pub struct Context<'a> {
     /// Every cell once.
     pub cells: Vec<CellView<'a>>,
     pub calibrations: Vec<CalibrationRow<'a>>,
+    /// Loop lag of the idle control, by runtime.
+    pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
     pub failures: &'a [FailedAttempt],
 }
@@ -44,6 +47,8 @@ pub struct ExperimentRow<'a> {
     #[serde(flatten)]
     pub facts: &'a Experiment,
     pub cells: Vec<CellView<'a>>,
+    /// Solo controls that it needs beyond its own cells.
+    pub solos: Vec<CellView<'a>>,
     pub done: usize,
     pub planned: u32,
     pub simulated: bool,
@@ -178,6 +183,7 @@ impl<'a> Context<'a> {
                 .collect(),
             cells: data.cells.iter().map(|cell| CellView::new(cell, &cell.factors)).collect(),
             calibrations: calibrations(data),
+            idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
             failures: &data.failed,
         }
@@ -219,6 +225,11 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
             .cells
             .iter()
             .map(|own| CellView::new(&data.cells[own.cell], &own.levels))
+            .collect(),
+        solos: experiment
+            .solos
+            .iter()
+            .map(|solo| CellView::new(&data.cells[*solo], &data.cells[*solo].factors))
             .collect(),
         done: own.iter().map(|cell| cell.runs.len()).sum(),
         planned: own.iter().map(|cell| cell.repeats).sum(),

@@ -73,6 +73,9 @@ pub struct Experiment {
     /// In the order of the matrix.
     #[serde(skip)]
     pub cells: Vec<ExperimentCell>,
+    /// Its solo controls that are not among its own cells: indices into [`Data::cells`].
+    #[serde(skip)]
+    pub solos: Vec<usize>,
 }
 
 /// One axis of an experiment's matrix.
@@ -113,6 +116,8 @@ pub struct Cell {
     pub name: String,
     /// Runs asked for: repeats 1 to this. Further stored runs are hidden.
     pub repeats: u32,
+    /// It is in no experiment's matrix and only there to interpret others.
+    pub control: bool,
     pub factors: Vec<NamedLevel>,
     /// Its scenario with the agents in words; `None` where there are no agents.
     pub scenario: Option<NamedText>,
@@ -121,7 +126,7 @@ pub struct Cell {
     pub throttled: bool,
     /// What this version cannot execute, in words.
     pub not_built: Vec<String>,
-    /// Stored runs by repeat, the planned ones only.
+    /// Stored runs by repeat, the planned ones only; with the metrics against their solo runs.
     pub runs: BTreeMap<u32, RunRecord>,
     /// Of these, by repeat, how the stale ones differ from the newest.
     pub stale: BTreeMap<u32, Vec<String>>,

@@ -8,6 +8,7 @@ mod cell_table;
 mod collect;
 mod completeness;
 mod context;
+mod controls;
 pub mod data;
 mod escape;
 mod format;

@@ -69,7 +69,8 @@ pub fn metric(name: &str) -> Result<&'static MetricInfo, SelectError> {
     })
 }
 
-/// Cells of an experiment (`None`: of all) with these levels.
+/// Cells of an experiment (`None`: of all) with these levels. Controls are never among them: they
+/// interpret the others.
 pub fn cells<'a>(
     data: &'a Data,
     experiment: Option<&str>,
@@ -79,7 +80,7 @@ pub fn cells<'a>(
     let experiment = experiment.map(|name| find_experiment(data, name)).transpose()?;
     let mut cells: Vec<&Cell> = match experiment {
         Some(experiment) => experiment.cells.iter().map(|own| &data.cells[own.cell]).collect(),
-        None => data.cells.iter().collect(),
+        None => data.cells.iter().filter(|cell| !cell.control).collect(),
     };
     for (name, level) in wanted {
         let there: Vec<&NamedLevel> =

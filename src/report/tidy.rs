@@ -8,7 +8,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::data::{Cell, Data};
-use crate::metrics::{self, Scope};
+use crate::metrics;
 use crate::store::record::{Metrics, RunRecord};
 
 /// Which table.
@@ -27,11 +27,13 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// Before the factors. `warmup` and `stale` are 0 or 1.
-const LEADING: [&str; 8] =
-    ["experiment", "cell", "repeat", "agent", "call", "outcome", "warmup", "stale"];
+/// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
+/// experiment needs only to interpret its own, else empty.
+const LEADING: [&str; 9] =
+    ["experiment", "cell", "repeat", "agent", "call", "outcome", "warmup", "stale", "control"];
 
-/// The table of all stored runs of the plan; a cell in several experiments is listed under each.
+/// The table of all stored runs of the plan; a cell in several experiments is listed under each,
+/// and so is a control.
 #[must_use]
 pub fn table(data: &Data, which: Rows) -> Table {
     let mut factors: Vec<&str> = Vec::new();
@@ -42,7 +44,7 @@ pub fn table(data: &Data, which: Rows) -> Table {
     }
     let metrics: Vec<&str> = metrics::catalogue()
         .iter()
-        .filter(|info| which == Rows::Runs || info.scope == Scope::CallAndRun)
+        .filter(|info| which == Rows::Runs || info.scope.of_calls())
         .map(|info| info.name)
         .collect();
     // the axes of a command are named by its author
@@ -59,10 +61,13 @@ pub fn table(data: &Data, which: Rows) -> Table {
 
     let mut rows = Vec::new();
     for experiment in &data.experiments {
-        for own in &experiment.cells {
-            let cell = &data.cells[own.cell];
+        let own = experiment.cells.iter().map(|own| (own.cell, None));
+        let solos = experiment.solos.iter().map(|cell| (*cell, Some("solo")));
+        for (cell, control) in own.chain(solos) {
+            let cell = &data.cells[cell];
             for run in cell.runs.values() {
-                let shared = Shared { experiment: &experiment.name, cell, factors: &factors };
+                let experiment = experiment.name.as_str();
+                let shared = Shared { experiment, cell, control, factors: &factors };
                 match which {
                     Rows::Runs => rows.push(shared.run(run, &metrics)),
                     Rows::Calls => shared.calls(run, &metrics, &mut rows),
@@ -77,6 +82,7 @@ pub fn table(data: &Data, which: Rows) -> Table {
 struct Shared<'a> {
     experiment: &'a str,
     cell: &'a Cell,
+    control: Option<&'a str>,
     factors: &'a [&'a str],
 }
 
@@ -115,7 +121,7 @@ impl Shared<'_> {
         [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
             .into_iter()
             .chain(own)
-            .chain([stale.into()])
+            .chain([stale.into(), self.control.into()])
             .chain(self.factors.iter().map(|name| levels.get(name).copied().into()))
             .chain(metrics.iter().map(|name| known.get(*name).copied().flatten().into()))
             .collect()

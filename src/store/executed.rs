@@ -35,7 +35,7 @@ pub struct PlannedCell {
     pub id: String,
     pub name: String,
     pub repeats: u32,
-    /// Names of the experiments it belongs to.
+    /// Names of the experiments it belongs to, or that need it as a control.
     pub experiments: Vec<String>,
 }
 

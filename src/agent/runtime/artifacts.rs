@@ -1,24 +1,26 @@
 //! What a runtime leaves behind, written after the measured window.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::RuntimeError;
 use super::call::{CallLog, ChunkRow};
+use super::{Recorded, RuntimeError};
 use crate::agent::protocol::{
-    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, PROTOCOL, RECORD_FILE, RESPONSES_DIR,
-    RuntimeInfo, Spec,
+    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, LOOP_LAG_FILE, PROTOCOL, RECORD_FILE,
+    RESPONSES_DIR, RuntimeInfo, Spec,
 };
 
-/// Writes answers, chunks and, last of all, the record.
+/// Writes answers, what probes found and, last of all, the record.
 pub(super) fn write(
     spec: &Spec,
     runtime: RuntimeInfo,
     clock: ClockPair,
-    calls: Vec<CallLog>,
+    recorded: Recorded,
 ) -> Result<(), RuntimeError> {
+    let Recorded { calls, idle, lag } = recorded;
     let responses = spec.artifacts.join(RESPONSES_DIR);
     fs::create_dir_all(&responses)
         .map_err(|source| RuntimeError::Artifact { path: responses.clone(), source })?;
@@ -29,15 +31,13 @@ pub(super) fn write(
     if spec.probes.chunks {
         write_file(&spec.artifacts.join(CHUNK_FILE), chunk_table(&calls).as_bytes())?;
     }
+    let mut probe_cost_ns = BTreeMap::new();
+    if let Some(lag) = lag {
+        write_file(&spec.artifacts.join(LOOP_LAG_FILE), lag.table().as_bytes())?;
+        probe_cost_ns.extend(lag.cost_ns.map(|cost| ("loop_lag".to_owned(), cost)));
+    }
     let calls = calls.into_iter().map(|call| call.record).collect();
-    let record = AgentRecord {
-        protocol: PROTOCOL,
-        runtime,
-        clock,
-        calls,
-        idle: None,
-        probe_cost_ns: std::collections::BTreeMap::new(),
-    };
+    let record = AgentRecord { protocol: PROTOCOL, runtime, clock, calls, idle, probe_cost_ns };
     let path = spec.artifacts.join(RECORD_FILE);
     let json = serde_json::to_vec(&record).map_err(|error| RuntimeError::Artifact {
         path: path.clone(),

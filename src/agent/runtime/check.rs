@@ -39,6 +39,9 @@ pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
     if spec.read_buffer == Some(0) {
         return wrong("read_buffer must be at least 1 byte".to_owned());
     }
+    if spec.probes.loop_lag_ns == Some(0) {
+        return wrong("loop_lag_ns must be more than 0".to_owned());
+    }
     // A setting that is ignored would be reported as if it had been measured.
     if let Some(name) = spec.variant.keys().next() {
         return wrong(format!("this runtime has no setting {name:?}"));

@@ -7,6 +7,7 @@ mod artifacts;
 mod call;
 mod check;
 mod events;
+mod lag;
 mod link;
 mod stream;
 mod taker;
@@ -18,12 +19,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Barrier, watch};
 
-use self::call::{Caller, Settings};
+use self::call::{CallLog, Caller, Settings};
 use self::events::Events;
-use super::protocol::{ClockPair, Event, PROTOCOL, RuntimeInfo};
+use self::lag::{Lag, Probe};
+use super::protocol::{ClockPair, Event, PROTOCOL, ProbeSpec, RuntimeInfo, Window};
 use crate::endpoint::EndpointError;
 use crate::os;
 
@@ -56,6 +59,8 @@ pub enum RuntimeError {
     Spec(String),
     #[error("cannot start the event loop: {0}")]
     EventLoop(io::Error),
+    #[error("the loop-lag probe's timer failed: {0}")]
+    Timer(io::Error),
     #[error("cannot write {path}: {source}")]
     Artifact { path: PathBuf, source: io::Error },
     #[error("cannot write events: {0}")]
@@ -70,7 +75,11 @@ impl RuntimeError {
     pub fn is_spec(&self) -> bool {
         !matches!(
             self,
-            Self::EventLoop(_) | Self::Artifact { .. } | Self::Output(_) | Self::TaskLost
+            Self::EventLoop(_)
+                | Self::Timer(_)
+                | Self::Artifact { .. }
+                | Self::Output(_)
+                | Self::TaskLost
         )
     }
 }
@@ -116,23 +125,62 @@ fn work(
 
     let clock = ClockPair { monotonic_ns: os::monotonic_ns(), utc: os::utc_now() };
     events.send(Event::Ready { t_ns: clock.monotonic_ns, protocol: PROTOCOL, runtime: info() });
-    let mut calls = event_loop.block_on(async {
-        // Warm-up ends for all before any measured call begins.
-        let barrier = Arc::new(Barrier::new(callers.len()));
-        let tasks = callers.into_iter().map(|caller| {
-            event_loop.spawn(caller.make_calls(Arc::clone(&barrier), cancelled.clone()))
-        });
-        let tasks: Vec<_> = tasks.collect();
-        let mut calls = Vec::new();
-        for task in tasks {
-            calls.extend(task.await.map_err(|_| RuntimeError::TaskLost)?);
-        }
-        Ok::<_, RuntimeError>(calls)
-    })?;
-    calls.sort_by_key(|call| call.record.start_ns);
-    artifacts::write(&spec, info(), clock, calls)?;
+    let mut recorded = event_loop.block_on(record(&spec.probes, callers, cancelled))?;
+    recorded.calls.sort_by_key(|call| call.record.start_ns);
+    artifacts::write(&spec, info(), clock, recorded)?;
     events.send(Event::Done { t_ns: os::monotonic_ns() });
     Ok(if *cancelled.borrow() { Finish::Cancelled } else { Finish::Done })
+}
+
+/// What is in memory when the last call has ended.
+#[derive(Debug)]
+struct Recorded {
+    calls: Vec<CallLog>,
+    idle: Option<Window>,
+    lag: Option<Lag>,
+}
+
+/// Everything that happens on the event loop: the idle control, then all calls, the probes through
+/// both.
+async fn record(
+    probes: &ProbeSpec,
+    callers: Vec<Caller>,
+    cancelled: &watch::Receiver<bool>,
+) -> Result<Recorded, RuntimeError> {
+    let lag = probes.loop_lag_ns.map(Probe::start);
+    let idle = match probes.idle_ns {
+        Some(length_ns) => Some(idle(length_ns, cancelled.clone()).await),
+        None => None,
+    };
+    // Warm-up ends for all before any measured call begins.
+    let barrier = Arc::new(Barrier::new(callers.len()));
+    let tasks = callers
+        .into_iter()
+        .map(|caller| tokio::spawn(caller.make_calls(Arc::clone(&barrier), cancelled.clone())));
+    let tasks: Vec<_> = tasks.collect();
+    let mut calls = Vec::new();
+    for task in tasks {
+        calls.extend(task.await.map_err(|_| RuntimeError::TaskLost)?);
+    }
+    let lag = match lag {
+        Some(probe) => Some(probe.stop().await?),
+        None => None,
+    };
+    Ok(Recorded { calls, idle, lag })
+}
+
+/// Leaves the loop to the probes for a while, or until all is cancelled.
+async fn idle(length_ns: u64, mut cancelled: watch::Receiver<bool>) -> Window {
+    let start_ns = os::monotonic_ns();
+    let stopped = async {
+        // A sender that is gone cannot cancel any more.
+        if cancelled.wait_for(|&cancelled| cancelled).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    // Either end of it is the end of the window.
+    let _ = tokio::time::timeout(Duration::from_nanos(length_ns), stopped).await;
+    Window { start_ns, end_ns: os::monotonic_ns() }
 }
 
 fn info() -> RuntimeInfo {

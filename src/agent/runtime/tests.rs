@@ -1,5 +1,8 @@
-//! The throttle by itself.
+//! The throttle and the loop-lag probe by themselves.
 
+use std::time::Duration;
+
+use super::lag::Probe;
 use super::throttle::Throttle;
 
 #[test]
@@ -34,4 +37,36 @@ fn a_long_delay_that_is_not_the_timers_is_not_caught_up_with() {
     let mut throttle = Throttle::new(1000.0);
     throttle.due(0, true);
     assert_eq!(throttle.due(1_000_000_000, false), 995_000_000);
+}
+
+/// Runs the probe beside one piece of work on the same loop; lags in milliseconds.
+fn lags_beside(work: impl Future<Output = ()>) -> Vec<f64> {
+    let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lag = event_loop.block_on(async {
+        let probe = Probe::start(1_000_000);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        work.await;
+        probe.stop().await.unwrap()
+    });
+    assert!(lag.cost_ns.is_none_or(|cost| cost > 0));
+    let table = lag.table();
+    let mut lines = table.lines();
+    assert_eq!(lines.next(), Some("time_ns,lag_ms"));
+    lines.map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect()
+}
+
+#[test]
+fn the_lag_probe_sees_a_blocked_loop() {
+    let lags = lags_beside(async { std::thread::sleep(Duration::from_millis(50)) });
+    // The sample that was due in the middle of it, although the probe is stopped right after.
+    assert!(lags.last().is_some_and(|lag| *lag > 45.0), "{lags:?}");
+}
+
+#[test]
+fn the_lag_probe_is_finer_than_a_millisecond() {
+    let mut lags = lags_beside(async { tokio::time::sleep(Duration::from_millis(200)).await });
+    lags.sort_by(f64::total_cmp);
+    // Sleeps that follow each other on a timer of whole milliseconds are nearly one too long, always;
+    // a busy machine only delays some.
+    assert!(lags[lags.len() / 10] < 0.5, "{lags:?}");
 }

@@ -13,9 +13,13 @@ pub(super) fn overview(plan: &Overview, all: bool) -> String {
     let left = plan.runs - plan.done;
     let _ = writeln!(
         text,
-        "{}: {} cells, {} runs: {} done, {left} to do{}{}",
+        "{}: {} cells{}, {} runs: {} done, {left} to do{}{}",
         plan.study,
         plan.cells,
+        match plan.controls {
+            0 => String::new(),
+            controls => format!(" ({controls} of them solo controls)"),
+        },
         plan.runs,
         plan.done,
         if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
@@ -95,6 +99,24 @@ fn experiment(text: &mut String, experiment: &ExperimentView, all: bool) {
     }
     if experiment.cells.len() > shown {
         let _ = writeln!(text, "  … and {} more cells (--all)", experiment.cells.len() - shown);
+    }
+    controls(text, &experiment.controls, all);
+}
+
+fn controls(text: &mut String, controls: &[CellView], all: bool) {
+    if controls.is_empty() {
+        return;
+    }
+    text.push_str("  solo controls\n");
+    let shown = if all { controls.len() } else { controls.len().min(LISTED) };
+    for cell in &controls[..shown] {
+        let done = format!("{}/{}", cell.done, cell.repeats);
+        let _ = write!(text, "  {}  {done:>7}  {}", cell.id, cell.name);
+        text.push_str(&remarks(cell));
+        trim_end(text);
+    }
+    if controls.len() > shown {
+        let _ = writeln!(text, "  … and {} more controls (--all)", controls.len() - shown);
     }
 }
 

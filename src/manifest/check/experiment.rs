@@ -14,7 +14,7 @@ use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, FlamegraphProbe, Level, Probes, RuntimeCommand,
+    Endpoint, Experiment, ExperimentKind, FlamegraphProbe, Level, Probes, RuntimeCommand,
     SampledProbe, ScenarioAgent, Tokenize,
 };
 use crate::manifest::written::{self, Profiled, Sampled, Scalar};
@@ -88,12 +88,6 @@ pub(super) fn experiment(
             }
         }
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
-    }
-    if written.controls.contains(&Control::Solo) {
-        warnings.push(format!(
-            "experiment `{name}`: the solo control is not yet built; its runs are not planned, and \
-             nothing can be said of contention"
-        ));
     }
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written

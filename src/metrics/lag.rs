@@ -1,0 +1,198 @@
+//! Loop lag: how late a task that sleeps on the agents' own loop woke, loaded and idle.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::call::sample;
+use super::run::named;
+use super::{MetricsError, ms, ms_between, ratio, read_rows};
+use crate::agent::protocol::{AgentRecord, Window};
+use crate::stats::Sample;
+use crate::store::record::Metrics;
+
+/// A lag beyond this is a stall, milliseconds.
+const STALL_MS: f64 = 10.0;
+/// Length of a derived window.
+const WINDOW_NS: u64 = 100_000_000;
+/// More than a day of windows; times that make no sense must not fill the memory.
+const MOST_WINDOWS: usize = 1 << 20;
+
+/// One row of [`crate::agent::protocol::LOOP_LAG_FILE`].
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct LagSample {
+    /// When the task woke, monotonic.
+    pub time_ns: u64,
+    /// How much later than it had asked for.
+    pub lag_ms: f64,
+}
+
+impl LagSample {
+    fn woke_in(&self, window: Window) -> bool {
+        (window.start_ns..=window.end_ns).contains(&self.time_ns)
+    }
+
+    /// It woke in the window, or after it and should have in it: a stall may end after the work that
+    /// caused it.
+    fn tells_of(&self, window: Window) -> bool {
+        let due_before_end_ms = ms_between(self.time_ns, window.end_ns) + self.lag_ms;
+        self.time_ns >= window.start_ns && due_before_end_ms >= 0.0
+    }
+}
+
+/// Reads the probe's file; `None` when there is none.
+pub fn read(path: &Path) -> Result<Option<Vec<LagSample>>, MetricsError> {
+    read_rows(path)
+}
+
+/// From the first start to the last end of the measured calls.
+#[must_use]
+pub fn measured_window(record: &AgentRecord) -> Option<Window> {
+    let measured = || record.calls.iter().filter(|call| !call.warmup);
+    let start_ns = measured().map(|call| call.start_ns).min()?;
+    let end_ns = measured().map(|call| call.end_ns).max()?;
+    Some(Window { start_ns, end_ns })
+}
+
+/// Every metric of loop lag; all unknown without samples.
+pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
+    let (loaded, idle) = (measured_window(record), record.idle);
+    let lags = |window: Option<Window>, belongs: fn(&LagSample, Window) -> bool| {
+        let window = window?;
+        let own = samples.iter().filter(|sample| belongs(sample, window));
+        sample(own.map(|sample| sample.lag_ms).collect())
+    };
+    // What ends after the idle window is not the idle loop's doing: calls have begun.
+    let (load, rest) = (lags(loaded, LagSample::tells_of), lags(idle, LagSample::woke_in));
+    let percentile = |lags: &Option<Sample>, p| lags.as_ref().map(|lags| lags.percentile(p));
+    let figures = |lags: &Option<Sample>| {
+        [
+            percentile(lags, 50.0),
+            percentile(lags, 99.0),
+            lags.as_ref().map(Sample::max),
+            lags.as_ref().map(Sample::mean),
+        ]
+    };
+    let [p50, p99, max, mean] = figures(&load);
+    let [idle_p50, idle_p99, idle_max, idle_mean] = figures(&rest);
+    let (stalls, idle_stalls) = (load.as_ref().map(stalls), rest.as_ref().map(stalls));
+    let expected = idle_stalls
+        .zip(ratio(length_ms(loaded), length_ms(idle)))
+        .map(|(stalls, times)| stalls * times);
+    let above = |loaded: Option<f64>, idle: Option<f64>| Some(loaded? - idle?);
+    named([
+        ("loop_lag_p50_ms", p50),
+        ("loop_lag_p99_ms", p99),
+        ("loop_lag_max_ms", max),
+        ("loop_lag_mean_ms", mean),
+        ("loop_lag_stalls", stalls),
+        (
+            "loop_lag_stalled_percent",
+            load.as_ref().and_then(|lags| ratio(100.0 * stalled_ms(lags), length_ms(loaded))),
+        ),
+        ("loop_lag_samples", load.as_ref().map(|lags| lags.n() as f64)),
+        ("idle_loop_lag_p50_ms", idle_p50),
+        ("idle_loop_lag_p99_ms", idle_p99),
+        ("idle_loop_lag_max_ms", idle_max),
+        ("idle_loop_lag_mean_ms", idle_mean),
+        ("idle_loop_lag_stalls", idle_stalls),
+        ("loop_lag_p50_ms_above_idle", above(p50, idle_p50)),
+        ("loop_lag_p99_ms_above_idle", above(p99, idle_p99)),
+        ("loop_lag_max_ms_above_idle", above(max, idle_max)),
+        ("loop_lag_mean_ms_above_idle", above(mean, idle_mean)),
+        ("loop_lag_stalls_above_idle", above(stalls, expected)),
+        ("loop_lag_probe_cost_percent", cost_percent(record, samples)),
+    ])
+}
+
+fn length_ms(window: Option<Window>) -> f64 {
+    window.map_or(0.0, |window| ms_between(window.start_ns, window.end_ns))
+}
+
+fn stalls(lags: &Sample) -> f64 {
+    lags.values().iter().filter(|lag| **lag > STALL_MS).count() as f64
+}
+
+fn stalled_ms(lags: &Sample) -> f64 {
+    lags.values().iter().filter(|lag| **lag > STALL_MS).sum()
+}
+
+fn cost_percent(record: &AgentRecord, samples: &[LagSample]) -> Option<f64> {
+    let cost = *record.probe_cost_ns.get("loop_lag")?;
+    let (first, last) = (samples.first()?, samples.last()?);
+    ratio(100.0 * ms(cost), ms_between(first.time_ns, last.time_ns))
+}
+
+/// 100 ms of the probe's time, beside what was taken from the streams in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LagWindow {
+    /// Monotonic.
+    pub start_ns: u64,
+    /// 100, but for the last window, which ends with the last sample or call.
+    pub duration_ms: f64,
+    /// Wake-ups in the window. None of them in it: the loop was held up all through it, and the
+    /// sample that tells of it is in the window in which it woke.
+    pub samples: usize,
+    pub lag_p50_ms: Option<f64>,
+    pub lag_p99_ms: Option<f64>,
+    pub lag_max_ms: Option<f64>,
+    /// Chunks with text that all agents took, warm-up included.
+    pub chunks: usize,
+    pub chunks_per_s: Option<f64>,
+}
+
+/// The samples in windows of 100 ms, from the first sample to the last sample or call, without a gap.
+#[must_use]
+pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
+    // The last chunks may come after the last wake-up.
+    let calls_end = record.calls.iter().map(|call| call.end_ns).max().unwrap_or_default();
+    let (start_ns, end_ns) = (first.time_ns, last.time_ns.max(calls_end));
+    // Both lists in the order of time, so that one pass gives each window its part.
+    let mut samples = samples.to_vec();
+    samples.sort_by_key(|sample| sample.time_ns);
+    let mut chunks: Vec<u64> = record
+        .calls
+        .iter()
+        .flat_map(|call| {
+            call.text_offsets_ns.iter().map(|offset| call.start_ns.saturating_add(*offset))
+        })
+        .collect();
+    chunks.sort_unstable();
+    let mut windows = Vec::new();
+    let mut from_ns = start_ns;
+    loop {
+        let to_ns = from_ns.saturating_add(WINDOW_NS);
+        let is_last = to_ns >= end_ns || windows.len() + 1 == MOST_WINDOWS;
+        // What happens at the end belongs to the window that ends there.
+        let until_ns = if is_last { end_ns.saturating_add(1) } else { to_ns };
+        let lags: Vec<f64> = part(&samples, |own| own.time_ns, from_ns, until_ns)
+            .iter()
+            .map(|own| own.lag_ms)
+            .collect();
+        let chunks = part(&chunks, |time| *time, from_ns, until_ns).len();
+        let duration_ms = ms(if is_last { end_ns - from_ns } else { WINDOW_NS });
+        let (samples, lags) = (lags.len(), sample(lags));
+        windows.push(LagWindow {
+            start_ns: from_ns,
+            duration_ms,
+            samples,
+            lag_p50_ms: lags.as_ref().map(|lags| lags.percentile(50.0)),
+            lag_p99_ms: lags.as_ref().map(|lags| lags.percentile(99.0)),
+            lag_max_ms: lags.as_ref().map(Sample::max),
+            chunks,
+            chunks_per_s: ratio(chunks as f64, duration_ms / 1e3),
+        });
+        if is_last {
+            return windows;
+        }
+        from_ns = to_ns;
+    }
+}
+
+/// The items of a list in the order of time that fall into `[from, until)`.
+fn part<T>(sorted: &[T], time: impl Fn(&T) -> u64, from_ns: u64, until_ns: u64) -> &[T] {
+    let start = sorted.partition_point(|item| time(item) < from_ns);
+    let end = sorted.partition_point(|item| time(item) < until_ns);
+    &sorted[start..end]
+}
