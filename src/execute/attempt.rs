@@ -113,7 +113,9 @@ pub fn attempt(
         Ok((record, metrics, flamegraph.finish()?))
     });
     let judged = match judged {
-        Ok((agent, computed)) => derived::write(&partial, &agent)?.map(|()| (agent, computed)),
+        Ok((agent, computed, probes)) => {
+            derived::write(&partial, &agent)?.map(|()| (agent, computed, probes))
+        }
         Err(fault) => Err(fault),
     };
     match judged {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use super::flamegraphs::Flamegraph;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
 /// The names of a template.
@@ -21,6 +22,7 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    pub flamegraphs: &'a [Flamegraph],
     pub failures: &'a [FailedAttempt],
 }
 
@@ -185,6 +187,7 @@ impl<'a> Context<'a> {
             calibrations: calibrations(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            flamegraphs: &data.flamegraphs,
             failures: &data.failed,
         }
     }

@@ -14,7 +14,7 @@ use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
-use super::{cell_table, escape, format};
+use super::{ceiling, cell_table, escape, format};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -98,6 +98,20 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let metric = select::metric(metric)?;
         Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs)?))))
     });
+    let own = Arc::clone(data);
+    env.add_function(
+        "ceiling",
+        move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
+            let metric = select::metric(metric)?;
+            let selection = selection(&own, &kwargs)?;
+            let found = ceiling::ceiling(&selection, metric, limit, &factors);
+            let found = found.map_err(|factor| {
+                let message = format!("`{factor}` is not a number in every cell");
+                Error::new(ErrorKind::InvalidOperation, message)
+            })?;
+            Ok::<Value, Error>(Value::from(Serde(found)))
+        },
+    );
     let own = Arc::clone(data);
     env.add_function("main_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
         let metrics = cell_table::main_metrics(&selection(&own, &kwargs)?);
