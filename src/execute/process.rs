@@ -182,6 +182,16 @@ impl Watch<'_> {
         if length > limit { Err(AgentFault::LogFlood(limit)) } else { Ok(()) }
     }
 
+    /// Keeps the start of a log that is longer than it may be; nobody writes to it any more.
+    fn cut_log(&self, result: Result<(), AttemptFault>) -> Result<(), AttemptFault> {
+        let Err(flood) = self.check_log() else { return result };
+        let limit = self.supervision.limits.log_bytes;
+        if let Ok(log) = File::options().write(true).open(self.log) {
+            let _ = log.set_len(limit);
+        }
+        result.and(Err(flood.into()))
+    }
+
     /// Ends the group and reaps the process.
     fn end(
         mut self,
@@ -204,6 +214,8 @@ impl Watch<'_> {
         // Also after a good end: nothing the runtime started may disturb the next run. The process
         // is not reaped yet, so the group's number cannot belong to anyone else.
         process::kill_group(pid);
+        // Also of a process that wrote and ended between two looks at its log.
+        let result = self.cut_log(result);
         let startup_ms = self.conversation.startup_ms(started_ns);
         let ended = match self.child.wait4() {
             Ok(ended) => ended,
