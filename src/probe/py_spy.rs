@@ -66,7 +66,7 @@ fn cache() -> Option<PathBuf> {
 fn digest() -> String {
     let machine = format!("{} {} {REQUIREMENTS}", env::consts::OS, env::consts::ARCH);
     let digest = Sha256::digest(machine.as_bytes());
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Installs under a lock, so that two sessions at once install once.
