@@ -37,7 +37,8 @@ fn the_contract_example_loads_as_it_stands() {
         let study = manifest::load(&fixtures().join("contract.toml"), profile).unwrap();
         let plan = Plan::new(study, &Filters::default()).unwrap();
         assert_eq!(plan.study().experiments.len(), 3);
-        assert_eq!((plan.cells(), plan.runs()), (10, 50));
+        // four of the cells are the agents of the first experiment alone
+        assert_eq!((plan.cells(), plan.runs()), (14, 70));
     }
 }
 

@@ -150,11 +150,21 @@ def main():
     spec = json.loads(sys.stdin.read())                   # to the end of standard input
     keys = [agent.get("api_key_env") for agent in spec["agents"]]
     missing = [name for name in keys if name and name not in os.environ]
-    if spec["protocol"] != 1 or missing:
-        emit("error", message=f"not set: {missing[0]}" if missing else "this runtime speaks protocol 1")
+    probes, refusal = spec.get("probes", {}), None
+    if spec["protocol"] != 1:
+        refusal = "this runtime speaks protocol 1"
+    elif missing:
+        refusal = f"not set: {missing[0]}"
+    elif probes.get("loop_lag_ns"):
+        refusal = "this runtime has threads and no event loop whose lag could be probed"
+    if refusal:
+        emit("error", message=refusal)
         sys.exit(2)
     emit("ready", protocol=1, runtime=INFO)
     clock = {"monotonic_ns": now(), "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
+    idle = {"start_ns": now()}
+    time.sleep(probes.get("idle_ns", 0) / 1e9)
+    idle["end_ns"] = now()
     records, barrier = [], threading.Barrier(max(len(spec["agents"]), 1))
     threads = [threading.Thread(target=work, args=(spec, agent, os.environ.get(key or ""), barrier, records))
                for agent, key in zip(spec["agents"], keys)]
@@ -169,11 +179,12 @@ def main():
         name = f"{record['agent']}-{record['call']}.txt"
         with open(os.path.join(folder, "responses", name), "w", encoding="utf-8", newline="") as file:
             file.write("".join(texts))
-    if spec.get("probes", {}).get("chunks"):
+    if probes.get("chunks"):
         with open(os.path.join(folder, "chunk_metrics.csv"), "w", encoding="utf-8") as file:
             print(COLUMNS, *(",".join(map(str, row)) for _, _, rows in records for row in rows), sep="\n", file=file)
     with open(os.path.join(folder, "agent.json"), "w", encoding="utf-8") as file:
-        json.dump({"protocol": 1, "runtime": INFO, "clock": clock, "calls": [r for r, _, _ in records]}, file)
+        json.dump({"protocol": 1, "runtime": INFO, "clock": clock, "calls": [r for r, _, _ in records],
+                   **({"idle": idle} if probes.get("idle_ns") else {})}, file)
     emit("done")
 
 

@@ -26,6 +26,9 @@ struct Status {
     holder: Option<Holder>,
     /// In the order of the manifest; a cell of two experiments counts under both.
     experiments: Vec<Row>,
+    /// Cells that are in no experiment and only there to interpret others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<Row>,
     /// Over distinct runs.
     total: Row,
     /// Run folders whose records cannot be trusted.
@@ -82,10 +85,13 @@ fn status(plan: &Plan, store: &Store) -> Status {
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
         row(&experiment.name, &mut plan.experiment_cells(index).into_iter())
     });
+    let mut controls = (0..).take(plan.cells()).filter(|cell| plan.is_control(*cell)).peekable();
+    let controls = controls.peek().is_some().then(|| row("solo controls", &mut controls));
     Status {
         study: study.results_name(),
         holder: holder(store.layout()),
         experiments: experiments.collect(),
+        controls,
         total: row("total", &mut (0..).take(plan.cells())),
         damaged: store
             .damaged()
@@ -124,7 +130,7 @@ fn count(
 }
 
 fn table(status: &Status) -> String {
-    let rows = status.experiments.iter().chain([&status.total]);
+    let rows = status.experiments.iter().chain(&status.controls).chain([&status.total]);
     let width = rows.clone().map(|row| row.name.chars().count()).max().unwrap_or(0).max(10);
     let mut text = format!("{}\n", status.study);
     let _ =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::fault::{ArtifactFault, AttemptFault};
 use crate::agent::protocol::{
@@ -34,7 +35,7 @@ pub fn check(folder: &Path, spec: &Spec) -> Result<AgentRecord, AttemptFault> {
         idle(&record, length_ns)?;
     }
     if let Some(sleep_ns) = spec.probes.loop_lag_ns {
-        loop_lag(folder, &record, sleep_ns)?;
+        loop_lag(folder, &record, Duration::from_nanos(sleep_ns))?;
     }
     Ok(record)
 }
@@ -154,7 +155,7 @@ fn idle(record: &AgentRecord, length_ns: u64) -> Result<(), ArtifactFault> {
 const LOST: f64 = 10.0;
 
 /// The probe ran through the idle control and every call.
-fn loop_lag(folder: &Path, record: &AgentRecord, sleep_ns: u64) -> Result<(), ArtifactFault> {
+fn loop_lag(folder: &Path, record: &AgentRecord, sleep: Duration) -> Result<(), ArtifactFault> {
     let file = LOOP_LAG_FILE;
     let path = folder.join(file);
     let unreadable = |reason: String| ArtifactFault::Unreadable { path: file.into(), reason };
@@ -180,7 +181,7 @@ fn loop_lag(folder: &Path, record: &AgentRecord, sleep_ns: u64) -> Result<(), Ar
         samples.iter().filter(|sample| (start_ns..=end_ns).contains(&sample.time_ns)).collect();
     let held_up_ms: f64 = within.iter().map(|sample| sample.lag_ms).sum();
     let left_ms = end_ns.saturating_sub(start_ns) as f64 / 1e6 - held_up_ms;
-    let sleep_ms = sleep_ns as f64 / 1e6;
+    let sleep_ms = sleep.as_secs_f64() * 1e3;
     // A window shorter than the sleep may hold no wake-up; the file is never empty.
     let least = (left_ms / (LOST * sleep_ms)).floor();
     if samples.is_empty() || (within.len() as f64) < least {

@@ -253,6 +253,12 @@ impl Plan {
         (0..self.rows.len()).filter(|index| self.rows[*index].contains(&cell)).collect()
     }
 
+    /// The experiment in which the cell was seen first, or whose control it is first.
+    #[must_use]
+    pub fn home_experiment(&self, cell: u32) -> usize {
+        self.home(cell).0
+    }
+
     /// The cell's levels in this experiment: axis name and level, in the order of the axes. Empty
     /// when the cell is not in it.
     #[must_use]
@@ -313,7 +319,11 @@ impl Plan {
     #[must_use]
     pub fn order(&self) -> Vec<RunKey> {
         let mut items: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
-        for (index, cell) in self.cells.iter().enumerate() {
+        // A control follows the cell that it was made for, so that they are not far apart in time
+        // where the order is that of the matrix.
+        let mut cells: Vec<(usize, &Cell)> = self.cells.iter().enumerate().collect();
+        cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.solo));
+        for (index, cell) in cells {
             let experiment = cell.experiment as usize;
             let reload = self.reload_key(experiment, cell.row as usize);
             items[experiment].push(order::Item {

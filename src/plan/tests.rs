@@ -494,6 +494,15 @@ fn a_control_that_is_a_cell_already_is_that_cell() {
 }
 
 #[test]
+fn in_sequence_controls_follow_the_cell_that_they_are_for() {
+    let mut written = study(vec![60, 70], 1).with_solo();
+    written.defaults.push_str("\norder = \"sequential\"");
+    let plan = plan_of(&written.text());
+    let controls: Vec<bool> = plan.order().iter().map(|run| plan.is_control(run.cell)).collect();
+    assert_eq!(controls, [false, true, true].repeat(4));
+}
+
+#[test]
 fn copies_share_one_solo_control() {
     let text = MATRIX.replace("prompt = \"p\",", "prompt = \"p\", count = 2,");
     let plan = plan_of(&format!(

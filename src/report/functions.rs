@@ -94,6 +94,13 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         Ok(Value::from(Serde(rows)))
     });
     let own = Arc::clone(data);
+    env.add_function("control_runs", move || {
+        let controls = own.cells.iter().filter(|cell| cell.control);
+        let rows: Vec<RunRow> =
+            controls.flat_map(|cell| fresh(cell).map(move |run| RunRow::new(cell, run))).collect();
+        Value::from(Serde(rows))
+    });
+    let own = Arc::clone(data);
     env.add_function("by_cell", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
         let metric = select::metric(metric)?;
         Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs)?))))

@@ -72,7 +72,7 @@ fn a_program_that_does_not_exist_is_a_usage_error() {
 type Fault = (&'static str, &'static str, &'static str);
 
 /// Faults that do not hide each other.
-const CARELESS: [Fault; 8] = [
+const CARELESS: [Fault; 10] = [
     ("\"x-request-id\"", "\"x-id\"", "sends x-request-id: run/agent/call"),
     (
         "if text:\n                if not",
@@ -88,6 +88,12 @@ const CARELESS: [Fault; 8] = [
     ),
     ("outcome=\"timeout\"", "outcome=\"truncated\"", "gives a call up at its timeout"),
     ("sys.exit(2)", "sys.exit(0)", "refuses a protocol that it does not know"),
+    (
+        "(probes.get(\"idle_ns\", 0) / 1e9)",
+        "(0)",
+        "waits for the idle control before its first call",
+    ),
+    ("probes.get(\"loop_lag_ns\")", "False", "writes loop_lag.csv when asked, or refuses"),
     ("\"\".join(texts)", "\"\".join(texts).strip()", "writes every answer as it was sent"),
 ];
 const WRONG_CLOCK: [Fault; 2] = [

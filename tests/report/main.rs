@@ -1,6 +1,7 @@
 //! Reports and tables from a store that was filled by hand.
 
 mod command;
+mod controls;
 mod stored;
 mod templates;
 

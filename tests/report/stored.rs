@@ -58,9 +58,21 @@ pub struct Stored {
 impl Stored {
     /// The study without any run.
     pub fn empty() -> Self {
+        Self::of(MANIFEST)
+    }
+
+    /// The study with the solo control in its first experiment, and all of its runs.
+    pub fn with_solo() -> Self {
+        let controls = "controls = [\"solo\"]\nbaseline";
+        let stored = Self::of(&MANIFEST.replacen("baseline", controls, 1));
+        stored.fill();
+        stored
+    }
+
+    fn of(manifest: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("small.toml");
-        fs::write(&path, MANIFEST).unwrap();
+        fs::write(&path, manifest).unwrap();
         let study = manifest::load(&path, None).unwrap();
         let filters = Filters::parse(&[], &study).unwrap();
         let plan = Plan::new(study, &filters).unwrap();
@@ -70,12 +82,16 @@ impl Stored {
     /// The study with all of its runs.
     pub fn complete() -> Self {
         let stored = Self::empty();
-        for cell in 0..u32::try_from(stored.plan.cells()).unwrap() {
-            for repeat in 1..=stored.plan.repeats(cell) {
-                stored.seal(cell, &stored.run(cell, repeat));
+        stored.fill();
+        stored
+    }
+
+    fn fill(&self) {
+        for cell in 0..u32::try_from(self.plan.cells()).unwrap() {
+            for repeat in 1..=self.plan.repeats(cell) {
+                self.seal(cell, &self.run(cell, repeat));
             }
         }
-        stored
     }
 
     pub fn results(&self) -> PathBuf {
@@ -83,7 +99,9 @@ impl Stored {
     }
 
     pub fn run(&self, cell: u32, repeat: u32) -> RunRecord {
-        let record = record(u64::from(cell), u64::from(repeat));
+        let mut record = record(u64::from(cell), u64::from(repeat));
+        let agents = self.plan.spec(cell).agents;
+        record.calls.retain(|call| agents.iter().any(|agent| agent.name == call.agent));
         let process = ProcessUsage {
             startup_ms: Some(4.0),
             peak_rss_mb: Some(10.0 + f64::from(repeat)),

@@ -5,6 +5,7 @@
 
 mod cases;
 mod failures;
+mod probes;
 mod process;
 mod whole_run;
 
@@ -62,6 +63,7 @@ impl Findings {
 pub fn check(command: &[String]) -> Result<Vec<Check>, ConformanceError> {
     let mut findings = Findings::default();
     whole_run::check(command, &mut findings)?;
+    probes::check(command, &mut findings)?;
     failures::check(command, &mut findings)?;
     Ok(findings.0)
 }

@@ -18,7 +18,7 @@ pub(super) fn explain(
     let cell = find(plan, wanted)?;
     let spec = plan.spec(cell);
     let own = store.runs(&plan.id(cell).hex()).range(..=plan.repeats(cell)).count();
-    let experiment = plan.experiments_of(cell).first().copied().unwrap_or_default();
+    let experiment = plan.home_experiment(cell);
     let nearest = store
         .cells()
         .into_iter()
