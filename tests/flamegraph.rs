@@ -26,6 +26,17 @@ def emit(";
 /// Does the work of the agent with the Rust runtime, so that nothing but a stand-in can profile it.
 const WORK: &str = r#"exec "$RUNNER" agent"#;
 
+/// As [`WORK`], but not done before the profiler is attached (it never is to a calibration).
+const UNHURRIED: &str = r#"
+spec=$(cat)
+printf '%s' "$spec" | "$RUNNER" agent >lines
+head -n 1 lines
+case $spec in
+*'"calibration'*) ;;
+*) until [ -e attached ]; do sleep 0.01; done ;;
+esac
+tail -n +2 lines"#;
+
 fn busy(experiment: &str) -> Study {
     let tables = "[runtime.busy]\ncommand = [\"python3\", \"busy.py\"]\n";
     let experiment = format!("runtime = \"busy\"\n{experiment}");
@@ -130,12 +141,7 @@ fn the_hot_function_of_a_busy_runtime_is_at_the_top() {
 fn a_recording_becomes_a_picture_and_a_table() {
     let script = recording("main (a.py:1);hot (a.py:7) 30\\nmain (a.py:2) 10\\n");
     let study = stand_in(&script, "probes = { flamegraph = true }");
-    // The agent is not done before the profiler is attached.
-    let wait = "until [ -e attached ]; do sleep 0.01; done";
-    study.script(&format!(
-        r#""$RUNNER" agent >lines
-head -n 1 lines; {wait}; tail -n +2 lines"#
-    ));
+    study.script(UNHURRIED);
     let (code, said) = exec(&study, &study.folder.path().join("py-spy"));
     assert_eq!(code, Some(0), "{said}");
     let (folder, record) = run(&study);
@@ -143,6 +149,14 @@ head -n 1 lines; {wait}; tail -n +2 lines"#
     let top = fs::read_to_string(folder.join(TOP_FILE)).unwrap();
     assert_eq!(top, "function,file,samples,percent\nhot,a.py,30,75.0\nmain,a.py,10,25.0\n");
     assert!(record.files.contains_key(SVG_FILE) && record.files.contains_key(TOP_FILE));
+
+    study.expect(0, &["report"]);
+    let reports = study.layout().root().join("report");
+    let report = fs::read_to_string(reports.join("demo.md")).unwrap();
+    let (_, link) = report.split_once("[flamegraph](").expect("the report links the picture");
+    let link = link.split_once(')').unwrap().0.replace('\\', "");
+    assert!(reports.join(&link).is_file(), "{link}");
+    assert!(report.contains("| `hot` | `a.py` | 30 | 75.0 |"), "{report}");
 }
 
 #[test]
@@ -207,10 +221,7 @@ fn a_process_that_is_no_python_is_said() {
 fn a_profiler_that_saw_nothing_is_said() {
     let script = recording("\\n");
     let study = stand_in(&script, "probes = { flamegraph = true }");
-    study.script(
-        r#""$RUNNER" agent >lines
-head -n 1 lines; until [ -e attached ]; do sleep 0.01; done; tail -n +2 lines"#,
-    );
+    study.script(UNHURRIED);
     exec(&study, &study.folder.path().join("py-spy"));
     let outcome = &run(&study).1.probes["flamegraph"];
     assert!(outcome.starts_with("unavailable: no samples"), "{outcome}");

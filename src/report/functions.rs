@@ -128,7 +128,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let info = select::metric(name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
+    add_filters(env);
+}
 
+fn add_filters(env: &mut Environment) {
     env.add_filter("num", |value: Value, digits: Option<usize>| {
         number(&value, |value| format::significant(value, digits.unwrap_or(DIGITS)))
     });
