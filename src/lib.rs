@@ -14,6 +14,7 @@
 //! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
 //! - [`plan`]: factors, matrix algebra, cells, identity, run order. Pure: touches no server and no store.
 //! - [`agent`]: the agent protocol and the Rust runtime. Agents only record.
+//! - [`probe`]: instruments that watch the agent's process from outside.
 //! - [`endpoint`]: the wire formats of inference servers: requests, stream decoders, server facts.
 //! - [`simulator`]: the paced endpoint. Shares no code with [`endpoint`], so errors cannot cancel out.
 //! - [`execute`]: one run, the loop over runs, retries, cancelling. Prints nothing, emits events.
@@ -34,6 +35,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod os;
 pub mod plan;
+pub mod probe;
 pub mod progress;
 pub mod provenance;
 pub mod report;

@@ -119,6 +119,41 @@ fn a_flood_on_standard_error() {
 }
 
 #[test]
+fn a_flood_on_standard_error_that_ends_by_itself() {
+    let script = format!("{READY}; {DONE}; head -c 300000 /dev/zero >&2");
+    fails(&script, "agent", "more than 100000 bytes to standard error");
+}
+
+#[test]
+fn the_kept_log_of_a_flood_is_bounded() {
+    let study = Study::scripted(&format!("{READY}; yes >&2"), &Manifest::default());
+    study.execute(limits()).0.unwrap();
+    let log = study.failures()[0].0.join("agent.log");
+    assert_eq!(fs::metadata(log).unwrap().len(), limits().log_bytes);
+}
+
+#[test]
+fn garbage_after_the_work() {
+    fails(&format!("{WORK}; echo bye"), "agent", "no event of the agent protocol: `bye`");
+}
+
+#[test]
+fn a_flood_of_garbage_on_standard_output() {
+    fails("yes", "agent", "no event of the agent protocol: `y`");
+}
+
+#[test]
+fn a_line_without_an_end() {
+    fails("cat /dev/zero", "agent", "no event of the agent protocol");
+}
+
+#[test]
+fn no_artifacts_after_the_calls_were_told() {
+    let script = format!("{WORK}\n{FOLDER}\nrm -r \"$folder/agent.json\" \"$folder/responses\"");
+    fails(&script, "artifacts", "left no usable agent.json");
+}
+
+#[test]
 fn no_such_program() {
     let study = Study::scripted("", &Manifest::default());
     let text = fs::read_to_string(study.manifest()).unwrap();
@@ -160,13 +195,30 @@ fn children_left_behind_are_ended_and_the_run_counts() {
     let (summary, events) = study.execute(limits());
     assert_eq!(summary.unwrap().made, 1, "{events:?}");
     let child = fs::read_to_string(study.folder.path().join("child")).unwrap();
-    let child: u32 = child.trim().parse().unwrap();
-    // It was killed; its new parent reaps it when it gets to it.
+    gone(child.trim().parse().unwrap());
+}
+
+/// It was killed; its new parent reaps it when it gets to it.
+#[track_caller]
+fn gone(child: u32) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while process::start_mark(child).is_some() {
         assert!(Instant::now() < deadline, "process {child} still runs");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn children_of_a_runtime_that_hangs_are_ended_with_it() {
+    let deaf = "sh -c \"trap '' TERM; echo \\$\\$ >child; while :; do sleep 1; done\"";
+    let script = format!(
+        "{deaf} >/dev/null 2>&1 &\nuntil [ -s child ]; do :; done\n{READY}\n{DONE}\nsleep 60"
+    );
+    let study = Study::scripted(&script, &Manifest::default());
+    let (summary, events) = study.execute(limits());
+    assert_eq!(summary.unwrap().failed, 1, "{events:?}");
+    let child = fs::read_to_string(study.folder.path().join("child")).unwrap();
+    gone(child.trim().parse().unwrap());
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub fn template(file: Option<&Path>, study: &Study) -> Result<Template, Failure>
             "{}: report = {name:?} is neither a file beside the manifest nor a built-in template",
             study.path.display()
         );
-        let known = "built in: study.md.j2, tr117.md.j2";
+        let known = "built in: study.md.j2, tr117.md.j2, python_ceiling.md.j2";
         Failure::new(exit::INVALID_MANIFEST, message, Some(known))
     })
 }

@@ -1,10 +1,12 @@
 //! One attempt at one run: from an empty folder to a sealed run, or to a kept failure.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::fault::AttemptFault;
+use super::flamegraph::Flamegraph;
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
@@ -15,6 +17,7 @@ use crate::manifest::study::RetryOn;
 use crate::metrics;
 use crate::os;
 use crate::plan::CellSpec;
+use crate::probe::flamegraph::Recorder;
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
@@ -49,6 +52,8 @@ pub struct Means<'a> {
     pub paced: &'a PacedServers,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
+    /// For cells with the flamegraph probe; why there is none is the probe's outcome.
+    pub py_spy: Option<&'a Result<PathBuf, String>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -99,21 +104,27 @@ pub fn attempt(
     }
     .spec();
 
-    let (usage, result) = drive(&task, &spec, &partial, means)?;
+    let mut flamegraph = Flamegraph::new(task.cell, &partial, means.py_spy);
+    let (usage, result) = match flamegraph.refusal() {
+        Some(fault) => (ProcessUsage::default(), Err(fault)),
+        None => drive(&task, &spec, &partial, flamegraph.recorder(), means)?,
+    };
     means.paced.write_sends(&run, &partial).map_err(|error| ExecError::sends(&partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(&partial, &spec)?;
         workflow::check(&partial, &spec, task.cell, &record)?;
         let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
-        Ok((record, metrics))
+        Ok((record, metrics, flamegraph.finish()?))
     });
     let judged = match judged {
-        Ok((agent, computed)) => derived::write(&partial, &agent)?.map(|()| (agent, computed)),
+        Ok((agent, computed, probes)) => {
+            derived::write(&partial, &agent)?.map(|()| (agent, computed, probes))
+        }
         Err(fault) => Err(fault),
     };
     match judged {
-        Ok((agent, computed)) => {
-            let made = Made { started, agent, usage, evidence, computed };
+        Ok((agent, computed, probes)) => {
+            let made = Made { started, agent, usage, evidence, computed, probes };
             let metrics = finish(&task, made, &partial, means)?;
             Ok(Ended::Sealed { wall: clock.elapsed(), metrics })
         }
@@ -135,6 +146,7 @@ fn drive(
     task: &Task<'_>,
     spec: &Spec,
     partial: &Path,
+    recorder: Option<&mut Recorder>,
     means: &mut Means<'_>,
 ) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
     let text = write_spec(&partial.join(SPEC_FILE), spec)?;
@@ -153,6 +165,7 @@ fn drive(
         limits: means.limits,
         overall: overall_limit(task.cell, means.limits),
         cancel: means.cancel,
+        recorder,
         on_start: &mut on_start,
         emit: &mut *means.emit,
     };
@@ -192,6 +205,7 @@ struct Made {
     usage: ProcessUsage,
     evidence: Evidence,
     computed: metrics::RunMetrics,
+    probes: BTreeMap<String, String>,
 }
 
 /// Seals the run and writes it into the journal.
@@ -216,7 +230,8 @@ fn finish(
         process: made.usage,
         calls: made.computed.calls,
         metrics: made.computed.run,
-        files: std::collections::BTreeMap::new(),
+        probes: made.probes,
+        files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());
     let sha256 = seal::seal(partial, &place, &mut record)?;

@@ -83,6 +83,7 @@ pub fn calibrate(
         limits: instrument.limits,
         overall: attempt::overall_limit(&cell, instrument.limits),
         cancel: instrument.cancel,
+        recorder: None,
         on_start: &mut |_| {},
         // Its calls are no calls of the plan; a ctrl-C is heard all the same.
         emit: &mut |event| {

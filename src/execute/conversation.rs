@@ -103,6 +103,11 @@ impl<'a> Conversation<'a> {
         self.milestones
     }
 
+    /// Whether the runtime is making its calls: from `ready` to `done`.
+    pub fn is_calling(&self) -> bool {
+        matches!(self.phase, Phase::Calling)
+    }
+
     /// Whether the phase lasts longer than it may.
     pub fn check_time(&self, now: Instant) -> Result<(), AgentFault> {
         let passed = now.saturating_duration_since(self.since);

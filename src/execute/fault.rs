@@ -37,6 +37,8 @@ pub enum AttemptFault {
          start exec again to measure with them as they are now", .0.display()
     )]
     CorpusChanged(PathBuf),
+    #[error("the probe `{probe}` is required and unavailable: {reason}")]
+    Probe { probe: &'static str, reason: String },
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -48,6 +50,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::Probe { .. } => "probe",
             Self::CorpusChanged(_) => "corpus",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
@@ -67,7 +70,7 @@ impl AttemptFault {
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
             Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
-            Self::Cancelled | Self::CorpusChanged(_) => None,
+            Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

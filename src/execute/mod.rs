@@ -15,6 +15,7 @@ pub mod derived;
 mod error;
 pub mod event;
 pub mod fault;
+mod flamegraph;
 mod limits;
 pub mod paced;
 mod preflight;

@@ -16,6 +16,7 @@ use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};
 use super::{Cancel, ExecEvent, Limits};
 use crate::os::{self, process};
+use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
 
 /// Longest line that an event may have, bytes.
@@ -33,6 +34,8 @@ pub struct Supervision<'a> {
     /// From `ready` to `done`: all calls one after the other, and some more.
     pub overall: Duration,
     pub cancel: &'a Cancel,
+    /// Samples the process while it makes its calls.
+    pub recorder: Option<&'a mut Recorder>,
     /// Called with the process id right after the start.
     pub on_start: &'a mut dyn FnMut(u32),
     pub emit: &'a mut dyn FnMut(ExecEvent),
@@ -134,6 +137,9 @@ impl Watch<'_> {
             if ended_at.is_none() {
                 self.conversation.check_time(Instant::now())?;
                 self.check_log()?;
+                if let Some(recorder) = &mut self.supervision.recorder {
+                    recorder.check(self.supervision.limits.grace);
+                }
                 if process::has_ended(&mut self.child).map_err(AgentFault::Watch)? {
                     ended_at = Some(Instant::now());
                 }
@@ -159,6 +165,13 @@ impl Watch<'_> {
         self.conversation.hear(line, self.supervision.emit)?;
         if self.conversation.milestones() != before {
             self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
+            if let Some(recorder) = &mut self.supervision.recorder {
+                if self.conversation.is_calling() {
+                    recorder.attach(self.child.id());
+                } else {
+                    recorder.detach();
+                }
+            }
         }
         Ok(())
     }
@@ -167,6 +180,16 @@ impl Watch<'_> {
         let limit = self.supervision.limits.log_bytes;
         let length = self.log.metadata().map_or(0, |log| log.len());
         if length > limit { Err(AgentFault::LogFlood(limit)) } else { Ok(()) }
+    }
+
+    /// Keeps the start of a log that is longer than it may be; nobody writes to it any more.
+    fn cut_log(&self, result: Result<(), AttemptFault>) -> Result<(), AttemptFault> {
+        let Err(flood) = self.check_log() else { return result };
+        let limit = self.supervision.limits.log_bytes;
+        if let Ok(log) = File::options().write(true).open(self.log) {
+            let _ = log.set_len(limit);
+        }
+        result.and(Err(flood.into()))
     }
 
     /// Ends the group and reaps the process.
@@ -184,9 +207,15 @@ impl Watch<'_> {
                 thread::sleep(FINE_TICK);
             }
         }
+        // While it holds the process, the process cannot be reaped.
+        if let Some(recorder) = &mut self.supervision.recorder {
+            recorder.end(self.supervision.limits.grace);
+        }
         // Also after a good end: nothing the runtime started may disturb the next run. The process
         // is not reaped yet, so the group's number cannot belong to anyone else.
         process::kill_group(pid);
+        // Also of a process that wrote and ended between two looks at its log.
+        let result = self.cut_log(result);
         let startup_ms = self.conversation.startup_ms(started_ns);
         let ended = match self.child.wait4() {
             Ok(ended) => ended,

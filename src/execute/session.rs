@@ -9,10 +9,11 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
-use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, preflight, recovery};
+use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery};
 use crate::agent::python::{self, PythonError, PythonRuntime};
 use crate::manifest::study::RetryOn;
 use crate::plan::{CellSpec, Plan, RunKey};
+use crate::probe::py_spy;
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
@@ -155,6 +156,7 @@ pub fn execute(
         began,
         journal,
         surroundings,
+        py_spy: None,
         summary,
     };
     let result = session.run(&agenda, &stale, emit);
@@ -196,6 +198,8 @@ struct Session<'a> {
     began: String,
     journal: Journal,
     surroundings: Surroundings,
+    /// Looked for when the first run needs it.
+    py_spy: Option<Result<PathBuf, String>>,
     summary: Summary,
 }
 
@@ -278,6 +282,10 @@ impl Session<'_> {
             self.supersede(&id, run.repeat, because)?;
         }
         recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
+            let found = py_spy::find(&mut |message| emit(ExecEvent::Note { message }));
+            self.py_spy = Some(found.map_err(|error| error.to_string()));
+        }
         let paced = PacedServers::start(cell)?;
         for number in 1.. {
             self.check_disk()?;
@@ -305,6 +313,7 @@ impl Session<'_> {
                 paced: &paced,
                 limits: &self.settings.limits,
                 cancel: self.cancel,
+                py_spy: self.py_spy.as_ref(),
                 journal: &mut self.journal,
                 emit,
             };

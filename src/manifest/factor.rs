@@ -40,6 +40,8 @@ pub enum Place {
     Client,
     /// How the Python runtime works.
     Python,
+    /// The schedule of the paced endpoints.
+    Paced,
     /// An inference option; it applies to the agents that have options.
     Option,
     /// Tokenizer experiments.
@@ -50,7 +52,7 @@ const OFF: Option<&str> = Some("off");
 const DEFAULT: Option<&str> = Some("default");
 
 /// The factors that are no inference options.
-const FACTORS: [Factor; 15] = [
+const FACTORS: [Factor; 16] = [
     Factor { name: "model", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Run },
@@ -84,6 +86,7 @@ const FACTORS: [Factor; 15] = [
         default: Some("scenario"),
         place: Place::Python,
     },
+    Factor { name: "rate", kind: Kind::Rate, default: DEFAULT, place: Place::Paced },
     Factor { name: "tokenizer", kind: Kind::Text, default: None, place: Place::Tokenizer },
     Factor { name: "corpus", kind: Kind::Text, default: DEFAULT, place: Place::Tokenizer },
 ];
@@ -200,8 +203,10 @@ impl Factor {
             Kind::Rate => quantity(written, units::rate).and_then(|rate| {
                 if rate > 0.0 && rate.is_finite() {
                     Ok(Level::Number(rate))
-                } else {
+                } else if self.default == OFF {
                     Err(format!("`{written}` must be more than 0 tok/s; \"off\" means no limit"))
+                } else {
+                    Err(format!("`{written}` must be more than 0 tok/s"))
                 }
             }),
             Kind::Duration => match written {

@@ -320,8 +320,22 @@ pub struct Probes {
     pub gpu: Option<SampledProbe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<SampledProbe>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub flamegraph: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flamegraph: Option<FlamegraphProbe>,
+}
+
+/// The sampling profiler of the agent's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FlamegraphProbe {
+    /// Samples per second.
+    pub rate: u32,
+    /// A run fails when the instrument is unavailable.
+    pub required: bool,
+}
+
+impl FlamegraphProbe {
+    /// Samples per second unless the manifest says otherwise.
+    pub const RATE: u32 = 100;
 }
 
 /// A probe that samples at an interval.

@@ -425,6 +425,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         process: ProcessUsage::default(),
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
+        probes: BTreeMap::new(),
         files: BTreeMap::new(),
     }
 }

@@ -19,6 +19,32 @@ pub fn lead_group(command: &mut Command) {
     command.creation_flags(CREATE_NEW_PROCESS_GROUP);
 }
 
+/// Puts the process to be started into the group of `leader`, so that it ends with it.
+#[cfg(unix)]
+pub fn join_group(command: &mut Command, leader: u32) {
+    use std::os::unix::process::CommandExt;
+    if let Ok(leader) = i32::try_from(leader) {
+        command.process_group(leader);
+    }
+}
+
+/// There are no such groups; who starts it must end it. Untested.
+#[cfg(not(unix))]
+pub fn join_group(_command: &mut Command, _leader: u32) {}
+
+/// Asks a child to end what it does (`SIGINT`). One that has ended is no error.
+#[cfg(unix)]
+pub fn interrupt(child: &Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    }
+}
+
+/// Windows cannot ask a process without a console. Untested.
+#[cfg(not(unix))]
+pub fn interrupt(_child: &Child) {}
+
 /// Asks every process of the group to end (`SIGTERM`). A group that is gone is no error.
 #[cfg(unix)]
 pub fn terminate_group(leader: u32) {

@@ -13,8 +13,8 @@ use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
 use crate::agent::protocol::ScanSpec;
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, JitterShape, OpenAiApi,
-    PacedProtocol, Pacing, Probes, Work, Workflow,
+    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, JitterShape,
+    OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
 
@@ -149,8 +149,8 @@ fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
 }
 
 /// What tells two servers apart; never gets into the document itself.
-fn server_key<'s>(agent: &ResolvedAgent<'s>) -> (&'s str, &'s str) {
-    match agent.endpoint {
+fn server_key<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
+    match &*agent.endpoint {
         Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => ("address", url),
         Endpoint::Simulated(_) => ("name", &agent.agent.endpoint),
     }
@@ -179,7 +179,7 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if let Work::Prompt(prompt) = &agent.agent.work {
             out.key("prompt").text(contents.prompt(prompt));
         }
-        match agent.endpoint {
+        match &*agent.endpoint {
             Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
             Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
                 out.key("protocol").text("openai_chat");
@@ -192,7 +192,7 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if server > 0 {
             out.key("server").number(server as f64);
         }
-        if let Endpoint::Simulated(schedule) = agent.endpoint {
+        if let Endpoint::Simulated(schedule) = &*agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));
         }
         if let Work::Workflow(workflow) = &agent.agent.work {
@@ -289,10 +289,13 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
         return;
     }
     out.key("probes").object(|out| {
-        for (key, on) in [("chunks", probes.chunks), ("flamegraph", probes.flamegraph)] {
-            if on {
-                out.key(key).boolean(true);
-            }
+        if probes.chunks {
+            out.key("chunks").boolean(true);
+        }
+        match probes.flamegraph.map(|probe| probe.rate) {
+            None => {}
+            Some(FlamegraphProbe::RATE) => out.key("flamegraph").boolean(true),
+            Some(rate) => out.key("flamegraph").number(f64::from(rate)),
         }
         for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
             if let Some(probe) = probe {

@@ -3,12 +3,13 @@
 //! This runs once per cell of a million, so names are looked up once per experiment ([`Role`]), and
 //! what is resolved borrows from the study.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::manifest::factor::{self, Place};
-use crate::manifest::study::{Endpoint, Experiment, Level, ScenarioAgent, Study};
+use crate::manifest::study::{Endpoint, Experiment, Level, Pacing, ScenarioAgent, Study};
 use crate::manifest::units;
 
 /// What an axis (or a fixed factor) acts on.
@@ -21,6 +22,8 @@ pub(super) enum Role<'s> {
     Throttle,
     MaxTokens,
     Concurrency,
+    /// Of the paced endpoints.
+    Rate,
     /// A setting of the runtime.
     Variant(&'s str),
     /// An inference option of one agent, or of all agents that have options.
@@ -42,6 +45,7 @@ impl<'s> Role<'s> {
             "throttle" => Role::Throttle,
             "max_tokens" => Role::MaxTokens,
             "concurrency" => Role::Concurrency,
+            "rate" => Role::Rate,
             _ => match factor::lookup(name).map(|factor| factor.place) {
                 Some(Place::Python) => Role::Variant(name),
                 Some(Place::Option) => match name.split_once('.') {
@@ -87,7 +91,8 @@ impl Resolved<'_> {
 #[derive(Debug)]
 pub(super) struct ResolvedAgent<'s> {
     pub agent: &'s ScenarioAgent,
-    pub endpoint: &'s Endpoint,
+    /// At the cell's rate, if it is paced.
+    pub endpoint: Cow<'s, Endpoint>,
     pub model: &'s str,
     /// `None`: the server's defaults.
     pub options: Option<BTreeMap<&'s str, OptionValue<'s>>>,
@@ -132,6 +137,7 @@ pub(super) fn resolve<'s>(
     let mut model = None;
     let mut max_tokens = experiment.settings.max_tokens;
     let mut concurrency = 1;
+    let mut rate = None;
     for (role, level) in levels.clone() {
         match (role, level) {
             (_, Level::Default) | (Role::Option { .. }, _) => {}
@@ -144,6 +150,7 @@ pub(super) fn resolve<'s>(
             (Role::Concurrency, Level::Number(count)) => {
                 concurrency = count_of(*count).unwrap_or(1);
             }
+            (Role::Rate, Level::Number(tokens)) => rate = Some(*tokens),
             (Role::Variant(name), _) => {
                 resolved.variant.insert(name, level);
             }
@@ -158,7 +165,7 @@ pub(super) fn resolve<'s>(
         let Some(endpoint) = study.endpoints.get(&agent.endpoint) else { continue };
         resolved.agents.push(ResolvedAgent {
             agent,
-            endpoint,
+            endpoint: at_rate(endpoint, rate),
             model: agent.model.as_deref().or(model).unwrap_or(PACED_MODEL),
             options: options(agent, levels.clone()),
             max_tokens,
@@ -166,6 +173,16 @@ pub(super) fn resolve<'s>(
         });
     }
     resolved
+}
+
+/// A paced endpoint that follows no trace, at another rate; every other one as it is.
+fn at_rate(endpoint: &Endpoint, rate: Option<f64>) -> Cow<'_, Endpoint> {
+    match (endpoint, rate) {
+        (Endpoint::Simulated(pacing), Some(rate)) if pacing.gaps.is_empty() => {
+            Cow::Owned(Endpoint::Simulated(Pacing { rate, ..pacing.clone() }))
+        }
+        _ => Cow::Borrowed(endpoint),
+    }
 }
 
 /// `insight.num_ctx` gives that agent options even where it had none; `num_ctx` alone leaves an agent

@@ -114,8 +114,8 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
             SpecAgent {
                 name,
                 endpoint_name: agent.agent.endpoint.clone(),
-                endpoint: agent.endpoint.clone(),
-                api: api(agent.endpoint),
+                endpoint: agent.endpoint.clone().into_owned(),
+                api: api(&agent.endpoint),
                 model: agent.model.to_owned(),
                 work: agent.agent.work.clone(),
                 options: agent
@@ -153,11 +153,7 @@ pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
         ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
     }
     let probes = &experiment.probes;
-    for (name, on) in [
-        ("gpu", probes.gpu.is_some()),
-        ("host", probes.host.is_some()),
-        ("flamegraph", probes.flamegraph),
-    ] {
+    for (name, on) in [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())] {
         if on {
             missing.push(format!("the {name} probe"));
         }

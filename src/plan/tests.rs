@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::manifest;
+use crate::manifest::study::Endpoint;
 
 fn plan_of(text: &str) -> Plan {
     let study = manifest::parse(Path::new("study.toml"), text, None).unwrap_or_else(|error| {
@@ -518,4 +519,55 @@ fn copies_share_one_solo_control() {
     let shown = |name: &str| &factors.iter().find(|(own, _)| own == name).unwrap().1;
     assert_eq!((shown("scenario").as_str(), shown("concurrency").as_str()), ("a alone", "1"));
     assert_eq!(shown("num_ctx"), "1");
+}
+
+/// One agent on a paced endpoint of 100 tok/s; `{rest}` is the rest of the experiment.
+fn paced(rest: &str) -> Plan {
+    plan_of(&format!(
+        r#"
+schema = 1
+name = "paced"
+[endpoint]
+a = {{ simulated = {{ rate = "100 tok/s" }} }}
+[prompt]
+p = {{ text = "hello" }}
+[scenario]
+one = [{{ agent = "x", endpoint = "a", prompt = "p" }}]
+[experiment.e]
+scenario = "one"
+{rest}
+"#
+    ))
+}
+
+#[test]
+fn rate_sets_the_schedule_and_equal_schedules_are_equal_cells() {
+    let own = paced("matrix = { model = [\"m\"] }");
+    let varied = paced("matrix = { model = [\"m\"], rate = [\"default\", 50, \"100 tok/s\"] }");
+    // 100 tok/s is what the endpoint has anyway.
+    assert_eq!(varied.cells(), 2);
+    assert_eq!(varied.id(0), own.id(0));
+    assert_ne!(varied.id(1), own.id(0));
+    let slower = varied.spec(1);
+    let Endpoint::Simulated(pacing) = &slower.agents[0].endpoint else { panic!("{slower:?}") };
+    assert!((pacing.rate - 50.0).abs() < f64::EPSILON);
+    assert_eq!(varied.factors(1).last(), Some(&("rate".to_owned(), "50 tok/s".to_owned())));
+    assert!(own.factors(0).iter().all(|(name, _)| name != "rate"));
+}
+
+#[test]
+fn a_flamegraph_at_the_usual_rate_has_the_identity_it_always_had() {
+    let probes = |flamegraph: &str| {
+        let plan = paced(&format!(
+            "matrix = {{ model = [\"m\"] }}\nprobes = {{ flamegraph = {flamegraph} }}"
+        ));
+        assert_eq!(plan.not_built(0), [] as [&str; 0]);
+        plan.identity(0)["probes"].clone()
+    };
+    let usual = serde_json::json!({ "flamegraph": true });
+    assert_eq!(probes("true"), usual);
+    assert_eq!(probes("{ required = true }"), usual);
+    assert_eq!(probes("{ rate = 100 }"), usual);
+    assert_eq!(probes("{ rate = 250 }"), serde_json::json!({ "flamegraph": 250 }));
+    assert_eq!(probes("false"), serde_json::Value::Null);
 }

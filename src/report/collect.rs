@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::{completeness, controls, format};
+use super::{completeness, controls, flamegraphs, format};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::plan::{CellSpec, Plan};
@@ -27,6 +27,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
+    let flamegraphs = flamegraphs::flamegraphs(&cells, store);
     Data {
         study: StudyFacts {
             name: study.name.clone(),
@@ -45,6 +46,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         },
         experiments,
         cells,
+        flamegraphs,
         failed,
     }
 }
@@ -56,7 +58,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     let mut numbers = BTreeMap::new();
     for experiment in plan.experiments_of(index) {
         for (name, level) in plan.levels(experiment, index) {
-            if let Level::Number(number) = level {
+            if let Some(number) = number(&name, &level) {
                 numbers.insert(name, number);
             }
         }
@@ -171,8 +173,16 @@ fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
 }
 
 fn named_level(name: String, level: &Level) -> NamedLevel {
-    let number = if let Level::Number(number) = level { Some(*number) } else { None };
-    NamedLevel { text: factor::show(&name, level), name, number }
+    NamedLevel { text: factor::show(&name, level), number: number(&name, level), name }
+}
+
+/// In the factor's base unit. Some defaults are numbers (`concurrency` is 1).
+fn number(name: &str, level: &Level) -> Option<f64> {
+    match level {
+        Level::Number(number) => Some(*number),
+        Level::Default => factor::lookup(name)?.default?.parse().ok(),
+        Level::Text(_) | Level::Bool(_) => None,
+    }
 }
 
 fn settings(settings: &study::Defaults) -> Vec<NamedText> {
@@ -224,7 +234,7 @@ fn probes(probes: &Probes) -> Vec<String> {
         probes.chunks.then(|| "chunks".to_owned()),
         probes.gpu.map(|probe| sampled("gpu", probe)),
         probes.host.map(|probe| sampled("host", probe)),
-        probes.flamegraph.then(|| "flamegraph".to_owned()),
+        probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
     ]
     .into_iter()
     .flatten()

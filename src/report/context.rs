@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use super::flamegraphs::Flamegraph;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
@@ -22,6 +23,7 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    pub flamegraphs: &'a [Flamegraph],
     pub failures: &'a [FailedAttempt],
 }
 
@@ -186,6 +188,7 @@ impl<'a> Context<'a> {
             calibrations: calibrations(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            flamegraphs: &data.flamegraphs,
             failures: &data.failed,
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::flamegraphs::Flamegraph;
 use crate::agent::protocol::Outcome;
 use crate::store::record::RunRecord;
 
@@ -17,6 +18,8 @@ pub struct Data {
     pub experiments: Vec<Experiment>,
     /// Every cell once, in the order of the plan.
     pub cells: Vec<Cell>,
+    /// Of the runs with that probe, in the order of the plan.
+    pub flamegraphs: Vec<Flamegraph>,
     /// In the order of their ends.
     pub failed: Vec<FailedAttempt>,
 }
@@ -103,7 +106,6 @@ pub struct NamedLevel {
     /// Readable (`60 tok/s`).
     pub text: String,
     /// In the factor's base unit, if it is a number.
-    #[serde(skip)]
     pub number: Option<f64>,
 }
 

@@ -14,7 +14,7 @@ use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
-use super::{cell_table, escape, format};
+use super::{ceiling, cell_table, escape, format};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -106,6 +106,20 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs)?))))
     });
     let own = Arc::clone(data);
+    env.add_function(
+        "ceiling",
+        move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
+            let metric = select::metric(metric)?;
+            let selection = selection(&own, &kwargs)?;
+            let found = ceiling::ceiling(&selection, metric, limit, &factors);
+            let found = found.map_err(|factor| {
+                let message = format!("`{factor}` is not a number in every cell");
+                Error::new(ErrorKind::InvalidOperation, message)
+            })?;
+            Ok::<Value, Error>(Value::from(Serde(found)))
+        },
+    );
+    let own = Arc::clone(data);
     env.add_function("main_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
         let metrics = cell_table::main_metrics(&selection(&own, &kwargs)?);
         Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
@@ -114,7 +128,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let info = select::metric(name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
+    add_filters(env);
+}
 
+fn add_filters(env: &mut Environment) {
     env.add_filter("num", |value: Value, digits: Option<usize>| {
         number(&value, |value| format::significant(value, digits.unwrap_or(DIGITS)))
     });

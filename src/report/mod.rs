@@ -4,6 +4,7 @@
 //! missing or stale runs are errors. Reads no clock and asks no server; writing files and finding
 //! templates is left to `cli`.
 
+mod ceiling;
 mod cell_table;
 mod collect;
 mod completeness;
@@ -11,6 +12,7 @@ mod context;
 mod controls;
 pub mod data;
 mod escape;
+mod flamegraphs;
 mod format;
 mod functions;
 mod render;

@@ -14,9 +14,10 @@ use super::data::{Cell, Data};
 use super::{escape, functions};
 
 /// Templates in the binary; those with `_` hold macros for the others.
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 5] = [
     ("study.md.j2", include_str!("../../templates/study.md.j2")),
     ("tr117.md.j2", include_str!("../../templates/tr117.md.j2")),
+    ("python_ceiling.md.j2", include_str!("../../templates/python_ceiling.md.j2")),
     ("cell.md.j2", include_str!("../../templates/cell.md.j2")),
     ("_sections.md.j2", include_str!("../../templates/_sections.md.j2")),
 ];

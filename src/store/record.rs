@@ -34,6 +34,9 @@ pub struct RunRecord {
     pub finished: String,
     pub evidence: Evidence,
     pub process: ProcessUsage,
+    /// How each probe outside the agent fared, by its name: `ok`, or `unavailable: ` and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub probes: BTreeMap<String, String>,
     /// One per call, warm-up included, in the order of their starts.
     pub calls: Vec<CallSummary>,
     /// Metrics of the run.

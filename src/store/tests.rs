@@ -24,6 +24,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         process: ProcessUsage::default(),
         calls: Vec::new(),
         metrics: Metrics::new(),
+        probes: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),
     }
 }

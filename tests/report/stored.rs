@@ -121,6 +121,7 @@ impl Stored {
             process,
             calls: metrics.calls,
             metrics: metrics.run,
+            probes: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }

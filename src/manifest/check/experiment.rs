@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::Common;
 use super::axes::{Levels, zip};
 use super::hypothesis::hypothesis;
+use super::paced;
 use super::selection::Selections;
 use super::settings::{defaults, duration};
 use super::variant::{Matrix, variants};
@@ -14,10 +15,10 @@ use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, Level, Probes, RuntimeCommand, SampledProbe,
-    ScenarioAgent, Tokenize,
+    Endpoint, Experiment, ExperimentKind, FlamegraphProbe, Level, Probes, RuntimeCommand,
+    SampledProbe, ScenarioAgent, Tokenize,
 };
-use crate::manifest::written::{self, Sampled, Scalar};
+use crate::manifest::written::{self, Profiled, Sampled, Scalar};
 use crate::manifest::{factor, units};
 
 /// What experiments refer to.
@@ -88,6 +89,14 @@ pub(super) fn experiment(
         };
         variants(&at, &matrix, problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
+        for (section, given) in
+            [("matrix", axes.contains_key("rate")), ("fixed", fixed.contains_key("rate"))]
+        {
+            if given {
+                let scenarios = scenarios_of(&axes, &fixed, &include).into_iter();
+                paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
+            }
+        }
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
     let at_hypotheses = at.key("hypothesis");
@@ -209,7 +218,26 @@ fn probes(at: &At<'_>, written: &written::Probes, problems: &mut Problems<'_>) -
                 problems.value(&at.key("loop_lag"), "a sleep of 0 would never yield", None);
             }
         });
-    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph: written.flamegraph }
+    let flamegraph = flamegraph(&at.key("flamegraph"), written.flamegraph.as_ref(), problems);
+    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph }
+}
+
+fn flamegraph(
+    at: &At<'_>,
+    written: Option<&Profiled>,
+    problems: &mut Problems<'_>,
+) -> Option<FlamegraphProbe> {
+    let (rate, required) = match written? {
+        Profiled::Switch(false) => return None,
+        Profiled::Switch(true) => (None, false),
+        Profiled::Settings(settings) => (settings.rate, settings.required),
+    };
+    let rate = rate.unwrap_or(FlamegraphProbe::RATE);
+    if !(1..=1000).contains(&rate) {
+        let message = "`rate` must be from 1 to 1000 samples per second";
+        problems.value(&at.key("rate"), message, None);
+    }
+    Some(FlamegraphProbe { rate, required })
 }
 
 /// Every cell needs a scenario, and every agent a model.

@@ -5,6 +5,7 @@ mod endpoint;
 mod experiment;
 mod hypothesis;
 mod names;
+mod paced;
 mod scenario;
 mod selection;
 mod settings;

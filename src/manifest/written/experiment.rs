@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Axis, Hypothesis, Retry, Sampled, Scalar, Settings};
+use super::{Axis, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
 use crate::manifest::study::{Control, Order};
 
 /// A matrix and what to run for each of its cells.
@@ -105,9 +105,8 @@ pub struct Probes {
     pub gpu: Option<Sampled>,
     /// Host samples: true, or { interval = "100ms", required = true }.
     pub host: Option<Sampled>,
-    /// Profile of the agent's process.
-    #[serde(default)]
-    pub flamegraph: bool,
+    /// Profile of the agent's process: true, or { rate = 100, required = true }.
+    pub flamegraph: Option<Profiled>,
 }
 
 /// What tokenizers are measured on.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::study::{JitterShape, OpenAiApi, Order, PacedProtocol, RetryOn};
 pub use experiment::{Corpus, Experiment, Override, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
-pub use value::{Axis, Sampled, SampledSettings, Scalar};
+pub use value::{Axis, Profiled, ProfiledSettings, Sampled, SampledSettings, Scalar, Switched};
 
 /// A study: what to measure, on which servers, how often, and what is claimed of it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -1,5 +1,7 @@
 //! Values that may be written in more than one way, read by hand so that errors stay exact.
 
+use std::marker::PhantomData;
+
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -108,12 +110,17 @@ impl JsonSchema for Axis {
     }
 }
 
-/// `true`, or a table with an interval.
+/// `true`, or a table with settings.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Sampled {
+pub enum Switched<S> {
     Switch(bool),
-    Settings(SampledSettings),
+    Settings(S),
 }
+
+/// A sampling probe.
+pub type Sampled = Switched<SampledSettings>;
+/// A profiler.
+pub type Profiled = Switched<ProfiledSettings>;
 
 /// Settings of a sampling probe.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -126,32 +133,43 @@ pub struct SampledSettings {
     pub required: bool,
 }
 
-impl<'de> Deserialize<'de> for Sampled {
+/// Settings of a profiler.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfiledSettings {
+    /// Samples per second (default 100).
+    pub rate: Option<u32>,
+    /// The run fails when the instrument is unavailable (default false).
+    #[serde(default)]
+    pub required: bool,
+}
+
+impl<'de, S: Deserialize<'de>> Deserialize<'de> for Switched<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SampledVisitor;
-        impl<'de> Visitor<'de> for SampledVisitor {
-            type Value = Sampled;
+        struct SwitchedVisitor<S>(PhantomData<S>);
+        impl<'de, S: Deserialize<'de>> Visitor<'de> for SwitchedVisitor<S> {
+            type Value = Switched<S>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("true, false or a table with `interval`")
+                f.write_str("true, false or a table with settings")
             }
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Sampled, E> {
-                Ok(Sampled::Switch(value))
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Switched::Switch(value))
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Sampled, A::Error> {
-                SampledSettings::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-                    .map(Sampled::Settings)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                S::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+                    .map(Switched::Settings)
             }
         }
-        deserializer.deserialize_any(SampledVisitor)
+        deserializer.deserialize_any(SwitchedVisitor(PhantomData))
     }
 }
 
-impl JsonSchema for Sampled {
+impl<S: JsonSchema> JsonSchema for Switched<S> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Sampled".into()
+        format!("SwitchOr{}", S::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let settings = generator.subschema_for::<SampledSettings>();
+        let settings = generator.subschema_for::<S>();
         json_schema!({ "anyOf": [{ "type": "boolean" }, settings] })
     }
 }

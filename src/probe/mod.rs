@@ -1,0 +1,8 @@
+//! Instruments that watch the agent's process from outside.
+//!
+//! Each says what it found or why it could not; whether a run may do without is decided by who asked.
+//! Instruments inside the agent's process belong to its runtime.
+
+pub mod flamegraph;
+pub mod py_spy;
+pub mod stacks;
