@@ -256,6 +256,7 @@ repeats = 1
 warmup = 1
 timeout = "10s"
 max_tokens = 8
+vary_prompt = false # the prefix tells the cells of the two runtimes apart
 [endpoint]
 a = { simulated = { rate = "500 tok/s" } }
 [prompt]

@@ -514,7 +514,7 @@ fn copies_share_one_solo_control() {
     let names: Vec<&str> = solos.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["a", "a-2", "a-3", "a-4"]);
     assert!(solos.iter().all(|(_, cell)| *cell == 2));
-    assert_eq!(plan.name(2), "concurrency-1_num_ctx-1_solo-a");
+    assert_eq!(plan.name(2), "rust_concurrency-1_solo-a");
     let factors = plan.factors(2);
     let shown = |name: &str| &factors.iter().find(|(own, _)| own == name).unwrap().1;
     assert_eq!((shown("scenario").as_str(), shown("concurrency").as_str()), ("a alone", "1"));

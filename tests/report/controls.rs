@@ -74,7 +74,7 @@ fn a_missing_solo_run_is_missing_and_the_mean_stands_in() {
     let template = Template::builtin("study.md.j2").unwrap();
     assert!(report::study(&stored.data(), &template, false).is_err());
     let same = runs(&stored.data(), "solo_same_repeat", false);
-    assert_eq!(same[..3], [1.0.into(), 0.0.into(), 1.0.into()] as [Value; 3]);
+    assert_eq!(same[..3], [1.into(), 0.into(), 1.into()] as [Value; 3]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""httpx above metered sockets: one client per agent, its connection kept from call to call."""
+"""httpx above metered sockets: one client per agent, a connection of its own for each call."""
 
 import asyncio
 import ssl
@@ -51,7 +51,8 @@ class Transport(httpx.AsyncHTTPTransport):
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=1,
-            max_keepalive_connections=1,
+            # A kept connection may be closed by the server at the moment it is used.
+            max_keepalive_connections=0,
             network_backend=backend,
         )
 
