@@ -46,6 +46,24 @@ fn errors_before_the_stream_keep_the_servers_words() {
 }
 
 #[test]
+fn an_answer_without_text_and_tokens_is_no_answer() {
+    let finished = one_call(|_, reply| {
+        reply.head(200, NDJSON);
+        reply.chunk("{\"response\":\"\",\"done\":true,\"done_reason\":\"load\"}\n");
+        reply.end();
+    });
+    assert_failed(&finished, Outcome::Malformed, "neither text nor tokens (reason: load)");
+}
+
+#[test]
+fn a_request_is_never_sent_twice() {
+    let server = Scripted::start(|_, _| {});
+    let finished = run(spec(vec![agent(&server.url)]));
+    assert_eq!(finished.call().outcome, Outcome::ConnectError);
+    assert_eq!(server.requests.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn an_error_inside_the_stream_is_its_own_outcome() {
     let finished = one_call(|_, reply| {
         reply.head(200, NDJSON);

@@ -115,7 +115,7 @@ class Caller:
 
     async def exchange(self, message: httpx.Request, log: CallLog) -> End:
         try:
-            response = await self.respond(message)
+            response = await self.client.send(message, stream=True)
         except httpx.RemoteProtocolError as error:
             silent = "without sending a response" in str(error)
             return End("connect_error" if silent else "malformed", broken(error))
@@ -136,15 +136,6 @@ class Caller:
             return end
         finally:
             await response.aclose()
-
-    async def respond(self, message: httpx.Request) -> httpx.Response:
-        try:
-            return await self.client.send(message, stream=True)
-        except httpx.TransportError:
-            # A kept connection may be closed at this very moment, before anything was answered.
-            if self.meter.connects or self.meter.bytes:
-                raise
-            return await self.client.send(message, stream=True)
 
     def finish(self, log: CallLog, end: End) -> None:
         """Completes the record."""

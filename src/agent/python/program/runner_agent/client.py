@@ -26,7 +26,6 @@ class Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        self.meter.connects += 1
         loop = asyncio.get_running_loop()
         try:
             # The loop itself turns Nagle's algorithm off.

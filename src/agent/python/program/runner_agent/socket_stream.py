@@ -17,14 +17,14 @@ import httpcore
 class Meter:
     """What the reads of one agent's connections have brought since the last reset."""
 
-    __slots__ = ("last_read_ns", "bytes", "reads", "largest", "connects")
+    __slots__ = ("last_read_ns", "bytes", "reads", "largest")
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         self.last_read_ns: int | None = None
-        self.bytes = self.reads = self.largest = self.connects = 0
+        self.bytes = self.reads = self.largest = 0
 
     def note(self, time_ns: int, size: int) -> None:
         self.last_read_ns = time_ns

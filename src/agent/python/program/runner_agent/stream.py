@@ -17,11 +17,13 @@ from runner_agent.spec import Spec
 from runner_agent.taker import Taker
 from runner_agent.throttle import Throttle
 
-# How long the end of a body is waited for once the answer is whole, seconds. A connection whose
-# body has ended can be kept; the answer does not depend on it.
+# How long the end of a body is waited for once the answer is whole, seconds, so that a server sees
+# its answer taken and its last bytes are counted.
 BODY_END = 0.2
-# Longest answer that is kept, characters.
-TEXT_LIMIT = 256 * 1024 * 1024
+# Longest answer that is kept, characters, and most chunks that one may have: a bound for what a
+# server that never ends costs in memory and on disk.
+TEXT_LIMIT = 64 * 1024 * 1024
+CHUNK_LIMIT = 1_000_000
 
 Decoder = OllamaDecoder | OpenaiDecoder
 
@@ -80,7 +82,11 @@ class Stream:
         return End("truncated", "the stream ended without the server's last record")
 
     def whole(self) -> End:
-        return End("length" if self.decoder.ending.finish_reason == "length" else "ok")
+        ending = self.decoder.ending
+        if not self.taker.offsets and not ending.counts.get("tokens"):
+            reason = ending.finish_reason or "none"
+            return End("malformed", f"the answer has neither text nor tokens (reason: {reason})")
+        return End("length" if ending.finish_reason == "length" else "ok")
 
     async def work_on(self, piece: pieces.Piece) -> None:
         """Decodes a piece where the variant says, then takes what was in it."""
@@ -96,8 +102,11 @@ class Stream:
             self.taker.take(chunk, time_ns, piece.read_ns, parse_ns)
         if failure is not None:
             raise failure
-        if self.taker.log.text_length > TEXT_LIMIT:
-            raise Malformed(f"the answer is longer than {TEXT_LIMIT} characters")
+        log = self.taker.log
+        if log.text_length > TEXT_LIMIT or log.record["chunks"] > CHUNK_LIMIT:
+            raise Malformed(
+                f"the answer is longer than {TEXT_LIMIT} characters or {CHUNK_LIMIT} chunks"
+            )
 
     def decode(self, data: bytes) -> tuple[list[tuple[Chunk, int]], Malformed | None]:
         """The whole chunks with the time that each took, and what stopped the decoding."""
