@@ -152,22 +152,6 @@ fn every_call_has_a_connection_of_its_own_whether_the_server_keeps_it_or_not() {
 }
 
 #[test]
-fn a_kept_connection_that_dies_while_idle_is_replaced() {
-    let server = Scripted::start(|request, reply| {
-        answer(reply, &["a"]);
-        if request.connection == 0 {
-            // Promised to be kept, and closed all the same.
-            reply.abandon();
-        }
-    });
-    let mut agent = agent(&server.url);
-    agent.calls.extend(agent.calls.clone());
-    let record = run(spec(vec![agent])).record.unwrap();
-    let outcomes: Vec<Outcome> = record.calls.iter().map(|call| call.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Ok, Outcome::Ok], "{record:?}");
-}
-
-#[test]
 fn the_chunk_probe_writes_a_row_per_chunk() {
     let server = Scripted::start(|_, reply| answer(reply, &["", "a", "b"]));
     let mut spec = spec(vec![agent(&server.url)]);

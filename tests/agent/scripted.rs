@@ -66,11 +66,6 @@ impl Reply<'_> {
         self.ended = true;
     }
 
-    /// Closes the connection although [`Reply::end`] promised to keep it.
-    pub fn abandon(&mut self) {
-        self.ended = false;
-    }
-
     /// Waits until the client has gone away.
     pub fn wait_for_client_to_leave(&mut self) {
         let mut byte = [0];

@@ -14,12 +14,17 @@ use crate::process::{Finished, agent, command, run_with, spec};
 
 /// A paced endpoint at `rate` tokens per second.
 pub fn paced(rate: f64) -> Server {
+    jittered(rate, Duration::ZERO)
+}
+
+/// Each request has a schedule of its own, the same in every run of the test.
+pub fn jittered(rate: f64, jitter: Duration) -> Server {
     let pacing = Pacing {
         protocol: PacedProtocol::Ollama,
         ttft: Duration::from_millis(50),
         rate,
         gaps: Vec::new(),
-        jitter: Duration::ZERO,
+        jitter,
         jitter_shape: JitterShape::Uniform,
         seed: 1,
         tokens_per_chunk: 1,

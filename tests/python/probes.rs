@@ -1,10 +1,11 @@
 //! The instruments inside the process, and that they find what they are for.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use runner::agent::protocol::{LOOP_LAG_COLUMNS, LOOP_LAG_FILE};
 
-use crate::accuracy::{measured, paced, streams};
+use crate::accuracy::{jittered, measured, paced, streams};
 use crate::process::{Finished, command, run};
 use crate::runtime::changed;
 
@@ -57,9 +58,10 @@ fn the_loop_lag_probe_samples_the_idle_control_and_the_calls() {
 /// distorts what is measured.
 #[test]
 fn a_parse_that_blocks_is_found_and_distorts() {
-    let server = paced(20.0);
+    // First tokens at the same moment would all be read before the first is parsed.
+    let server = jittered(20.0, Duration::from_millis(15));
     let spec = || {
-        let mut spec = streams(&server, 2, 20);
+        let mut spec = streams(&server, 6, 20);
         spec.probes.loop_lag_ns = Some(1_000_000);
         spec
     };
