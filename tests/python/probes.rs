@@ -61,7 +61,7 @@ fn a_parse_that_blocks_is_found_and_distorts() {
     // First tokens at the same moment would all be read before the first is parsed.
     let server = jittered(20.0, Duration::from_millis(15));
     let spec = || {
-        let mut spec = streams(&server, 6, 20);
+        let mut spec = streams(&server, 2, 20);
         spec.probes.loop_lag_ns = Some(1_000_000);
         spec
     };
