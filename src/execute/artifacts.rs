@@ -162,8 +162,8 @@ fn loop_lag(folder: &Path, record: &AgentRecord, sleep: Duration) -> Result<(), 
     let unreadable = |reason: String| ArtifactFault::Unreadable { path: file.into(), reason };
     let mut reader =
         csv::Reader::from_path(&path).map_err(|error| unreadable(error.to_string()))?;
-    let found = reader.headers().map_err(|error| unreadable(error.to_string()))?;
-    header(file, found, &LOOP_LAG_COLUMNS)?;
+    let columns = reader.headers().map_err(|error| unreadable(error.to_string()))?;
+    header(file, columns, &LOOP_LAG_COLUMNS)?;
     let samples = reader
         .deserialize()
         .collect::<Result<Vec<LagSample>, _>>()
@@ -178,15 +178,22 @@ fn loop_lag(folder: &Path, record: &AgentRecord, sleep: Duration) -> Result<(), 
     let spans = calls.chain(record.idle.map(|idle| (idle.start_ns, idle.end_ns)));
     let (start_ns, end_ns) =
         spans.fold((u64::MAX, 0), |(start, end), span| (start.min(span.0), end.max(span.1)));
-    let within: Vec<&LagSample> =
-        samples.iter().filter(|sample| (start_ns..=end_ns).contains(&sample.time_ns)).collect();
-    let held_up_ms: f64 = within.iter().map(|sample| sample.lag_ms).sum();
+    let found = samples.iter().filter(|s| (start_ns..=end_ns).contains(&s.time_ns)).count();
+    // A lag may begin before the first call, and end after the last.
+    let held_up_ms: f64 = samples
+        .iter()
+        .map(|sample| {
+            let over_ms = sample.time_ns.saturating_sub(end_ns) as f64 / 1e6;
+            let room_ms = sample.time_ns.saturating_sub(start_ns) as f64 / 1e6 - over_ms;
+            (sample.lag_ms - over_ms).clamp(0.0, room_ms.max(0.0))
+        })
+        .sum();
     let left_ms = end_ns.saturating_sub(start_ns) as f64 / 1e6 - held_up_ms;
     let sleep_ms = sleep.as_secs_f64() * 1e3;
     // A window shorter than the sleep may hold no wake-up; the file is never empty.
     let least = (left_ms / (LOST * sleep_ms)).floor();
-    if samples.is_empty() || (within.len() as f64) < least {
-        return Err(ArtifactFault::Samples { file, found: within.len(), least, sleep_ms });
+    if samples.is_empty() || (found as f64) < least {
+        return Err(ArtifactFault::Samples { file, found, least, sleep_ms });
     }
     Ok(())
 }
