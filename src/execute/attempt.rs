@@ -175,17 +175,18 @@ fn drive(
     Ok(ended)
 }
 
-/// Writes the spec as the agent gets it, and returns it.
+/// Writes the spec into the run, and returns it as the agent gets it.
 pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError> {
-    let text = serde_json::to_vec_pretty(spec).map_err(|error| StoreError::Malformed {
+    let malformed = |error: serde_json::Error| StoreError::Malformed {
         path: path.to_owned(),
         reason: error.to_string(),
-    })?;
-    fs::write(path, &text).map_err(|source| StoreError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })?;
+    };
+    let text = serde_json::to_vec_pretty(spec).map_err(malformed)?;
+    // Kept without the folder that it was made in: a run may be moved, and a folder's path says
+    // something of the machine and nothing of the measurement.
+    let kept = Spec { artifacts: ".".into(), ..spec.clone() };
+    let kept = serde_json::to_vec_pretty(&kept).map_err(malformed)?;
+    fs::write(path, kept).map_err(StoreError::io("write", path))?;
     Ok(text)
 }
 
