@@ -25,10 +25,12 @@
 //! - [`stats`]: pure statistics.
 //! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
 //! - [`cli`]: ties them together. The only part that prints or chooses exit codes.
+//! - [`digest`]: SHA-256 in hex.
 //! - [`os`]: everything that depends on the operating system.
 
 pub mod agent;
 pub mod cli;
+pub mod digest;
 pub mod endpoint;
 pub mod execute;
 pub mod manifest;

@@ -10,7 +10,7 @@ use super::{CommandResult, Failure, StudyArgs, exit};
 use crate::manifest::Study;
 use crate::plan::Plan;
 use crate::report::{self, Data, Missing, RenderError, Stale, Template};
-use crate::store::{Store, digest};
+use crate::store::Store;
 
 /// Cells that a message lists before it only counts.
 const LISTED: usize = 20;
@@ -65,7 +65,7 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
         );
         return Err(Failure::new(exit::INTERNAL, message, Some("see `runner verify`")));
     }
-    let data = report::collect(plan, &store, &digest::of_bytes(&manifest), &args.filters);
+    let data = report::collect(plan, &store, &crate::digest::of_bytes(&manifest), &args.filters);
     Ok((data, store))
 }
 

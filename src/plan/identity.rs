@@ -35,16 +35,6 @@ pub fn id(document: &[u8]) -> CellId {
     CellId(id)
 }
 
-/// SHA-256 of a text, 64 hex digits.
-#[must_use]
-pub fn digest(text: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
 /// Digests of every prompt of a study, made once: they are the same in all its cells.
 #[derive(Debug)]
 pub(super) struct Contents {
@@ -58,7 +48,7 @@ impl Contents {
             .values()
             .flatten()
             .flat_map(|agent| agent.work.prompts())
-            .map(|prompt| (prompt.to_owned(), digest(prompt)))
+            .map(|prompt| (prompt.to_owned(), crate::digest::of_bytes(prompt.as_bytes())))
             .collect();
         Self { prompts }
     }

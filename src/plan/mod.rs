@@ -40,11 +40,7 @@ impl CellId {
     /// 32 hex digits, as kept in files.
     #[must_use]
     pub fn hex(&self) -> String {
-        use std::fmt::Write;
-        self.0.iter().fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        crate::digest::hex(&self.0)
     }
 
     /// 8 hex digits, as shown to people and used in folder names.

@@ -8,8 +8,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sha2::{Digest, Sha256};
-
 /// Names the program to use.
 const OWN: &str = "RUNNER_PYSPY";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -65,8 +63,9 @@ fn cache() -> Option<PathBuf> {
 
 fn digest() -> String {
     let machine = format!("{} {} {REQUIREMENTS}", env::consts::OS, env::consts::ARCH);
-    let digest = Sha256::digest(machine.as_bytes());
-    digest.iter().take(6).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    let mut digest = crate::digest::of_bytes(machine.as_bytes());
+    digest.truncate(12);
+    digest
 }
 
 /// Installs under a lock, so that two sessions at once install once.

@@ -53,7 +53,7 @@ fn files_of(command: &RuntimeCommand, folder: &Path) -> Option<String> {
             hash.update(digest::of_file(&file).ok()?.sha256);
         }
     }
-    Some(digest::hex(&hash.finalize()))
+    Some(crate::digest::hex(&hash.finalize()))
 }
 
 /// The file that starting `program` would run: a path relative to `folder`, or a name on the search path.

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use super::SimulatorError;
 use super::clock::nanoseconds;
 use super::connection;
@@ -177,13 +175,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// SHA-256 of the pacing, hex.
 fn digest(pacing: &Pacing) -> String {
-    use std::fmt::Write;
-    let json = serde_json::to_vec(pacing).unwrap_or_default();
-    Sha256::digest(json).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    crate::digest::of_bytes(&serde_json::to_vec(pacing).unwrap_or_default())
 }
 
 /// Gives each connection a thread, and ends them all when the server stops.

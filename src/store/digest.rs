@@ -1,6 +1,5 @@
 //! SHA-256 of files.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,24 +17,9 @@ pub fn of_file(path: &Path) -> io::Result<FileDigest> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(FileDigest { bytes, sha256: hex(&hash.finalize()) });
+            return Ok(FileDigest { bytes, sha256: crate::digest::hex(&hash.finalize()) });
         }
         hash.update(&buffer[..read]);
         bytes += read as u64;
     }
-}
-
-/// Digest of bytes in memory, 64 hex digits.
-#[must_use]
-pub fn of_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hex digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

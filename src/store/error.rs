@@ -26,15 +26,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the disk (or a quota on it) is full.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(
-            source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        ))
-    }
-
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, StoreError, digest, seal};
+use super::{Layout, StoreError, seal};
 
 /// The version of `plan.json` that this program writes.
 pub const PLAN_FORMAT: u32 = 1;
@@ -64,13 +64,13 @@ impl Declared {
 /// SHA-256 of a criterion's canonical JSON.
 #[must_use]
 pub fn criterion_digest(criterion: &serde_json::Value) -> String {
-    digest::of_bytes(&serde_json_canonicalizer::to_vec(criterion).unwrap_or_default())
+    crate::digest::of_bytes(&serde_json_canonicalizer::to_vec(criterion).unwrap_or_default())
 }
 
 /// SHA-256 over the compact JSON of the cells.
 #[must_use]
 pub fn cells_digest(cells: &[PlannedCell]) -> String {
-    digest::of_bytes(&serde_json::to_vec(cells).unwrap_or_default())
+    crate::digest::of_bytes(&serde_json::to_vec(cells).unwrap_or_default())
 }
 
 /// The stored plan; `None` if none was executed yet.

@@ -69,7 +69,7 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     if let Some(parent) = place.parent() {
         disk::sync_folder(parent).map_err(StoreError::io("sync", parent))?;
     }
-    Ok(digest::of_bytes(&text))
+    Ok(crate::digest::of_bytes(&text))
 }
 
 fn folders(root: &Path) -> Vec<PathBuf> {

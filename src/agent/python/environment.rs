@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use super::{Interpreter, PROGRAM, PythonError, PythonRuntime, Setup, hex, program_digest};
+use super::{Interpreter, PROGRAM, PythonError, PythonRuntime, Setup, program_digest};
 
 /// Digits of a digest in a folder's name.
 const DIGITS: usize = 12;
@@ -34,7 +34,7 @@ pub(super) fn prepare(
     let mut digest = Sha256::new();
     digest.update(&setup.requirements);
     digest.update(interpreter.identity());
-    let home = cache.join(format!("python-{}", &hex(digest)[..DIGITS]));
+    let home = cache.join(format!("python-{}", &crate::digest::hex(&digest.finalize())[..DIGITS]));
     let runtime = PythonRuntime {
         python: home.join(if cfg!(windows) {
             "venv/Scripts/python.exe"

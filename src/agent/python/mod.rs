@@ -10,7 +10,6 @@ mod interpreter;
 mod tests;
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -170,7 +169,7 @@ impl Setup {
         hash.update(program_digest());
         hash.update(&self.requirements);
         hash.update(self.interpreter()?.identity());
-        Ok(hex(hash))
+        Ok(crate::digest::hex(&hash.finalize()))
     }
 
     /// Makes the environment where it is missing, telling `say` about it; quick when nothing is.
@@ -186,12 +185,5 @@ fn program_digest() -> String {
         let text = text.replace("\r\n", "\n");
         hash.update(format!("{path}\0{}\0{text}", text.len()));
     }
-    hex(hash)
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    crate::digest::hex(&hash.finalize())
 }
