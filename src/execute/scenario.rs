@@ -62,7 +62,8 @@ pub(super) fn measure(
         return Ok(Err(fault));
     }
     let info = Some(agent.runtime);
-    Ok(Ok(Measured { info, usage, calls: computed.calls, metrics: computed.run, probes }))
+    let (calls, metrics) = (computed.calls, computed.run);
+    Ok(Ok(Measured { info, usage, calls, metrics, probes, ..Measured::default() }))
 }
 
 /// Runs the agent's process.

@@ -6,8 +6,10 @@
 mod call;
 mod catalogue;
 pub mod controls;
+mod declared;
 mod errors;
 pub mod lag;
+pub mod picked;
 mod run;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
+pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
 pub use errors::calibration;
 pub use lag::LagSample;
 
