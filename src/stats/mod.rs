@@ -10,6 +10,9 @@ mod tests;
 
 pub use student::student_quantile;
 
+/// Φ⁻¹(0.75).
+const NORMAL_UPPER_QUARTILE: f64 = 0.674_489_750_196_081_7;
+
 /// One or more finite values, in the order in which they were given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -104,12 +107,20 @@ impl Sample {
         low + (high - low) * (position - below as f64)
     }
 
-    /// Median of the absolute deviations from the median, unscaled.
+    /// Median of the absolute deviations from the median, unscaled (Hampel 1974): half of the values
+    /// lie no farther from the median than this. 0 when more than half of the values are equal.
     #[must_use]
-    pub fn mad(&self) -> f64 {
+    pub fn median_absolute_deviation(&self) -> f64 {
         let median = self.median();
         let deviations = self.values.iter().map(|value| (value - median).abs()).collect();
-        Self::new(deviations).map_or(0.0, |deviations| deviations.median())
+        Self::new(deviations).map_or(f64::INFINITY, |deviations| deviations.median())
+    }
+
+    /// The same divided by the 75th percentile of the standard normal distribution (0.6745), which makes
+    /// it an estimate of the standard deviation of normal data.
+    #[must_use]
+    pub fn scaled_median_absolute_deviation(&self) -> f64 {
+        self.median_absolute_deviation() / NORMAL_UPPER_QUARTILE
     }
 
     /// Coefficient of variation, sd ÷ |mean|. `None` for n < 2 and for a mean of 0.
