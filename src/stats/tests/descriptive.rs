@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::*;
+use crate::stats::*;
 
 fn golden() -> Value {
-    serde_json::from_str(include_str!("../../tests/golden/stats.json")).unwrap()
+    serde_json::from_str(include_str!("../../../tests/golden/stats.json")).unwrap()
 }
 
 #[track_caller]
