@@ -1,6 +1,6 @@
 //! `runner status`: what is done, what failed, what is missing, and who works on it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -43,6 +43,8 @@ struct Row {
     failed: u32,
     /// Not done, never failed.
     missing: u32,
+    /// Not done, and a fallback stands in its place.
+    fell_back: u32,
     /// Of those not done: this version cannot make them.
     not_built: u32,
 }
@@ -71,10 +73,11 @@ fn status(plan: &Plan, store: &Store) -> Status {
             *failures.entry((cell, failure.repeat)).or_default() += 1;
         }
     }
+    let settled = crate::report::settled(plan, store);
     let row = |name: &str, cells: &mut dyn Iterator<Item = u32>| {
         let mut row = Row { name: name.to_owned(), ..Row::default() };
         for cell in cells {
-            count(plan, store, &failures, cell, &mut row);
+            count(plan, store, &failures, &settled, cell, &mut row);
         }
         row
     };
@@ -102,6 +105,7 @@ fn count(
     plan: &Plan,
     store: &Store,
     failures: &HashMap<(String, u32), u32>,
+    settled: &BTreeMap<u32, BTreeSet<u32>>,
     cell: u32,
     row: &mut Row,
 ) {
@@ -118,7 +122,9 @@ fn count(
         row.not_built += absences;
     }
     for repeat in absent {
-        if failures.contains_key(&(id.clone(), repeat)) {
+        if settled.get(&cell).is_some_and(|repeats| repeats.contains(&repeat)) {
+            row.fell_back += 1;
+        } else if failures.contains_key(&(id.clone(), repeat)) {
             row.failed += 1;
         } else {
             row.missing += 1;
@@ -133,8 +139,11 @@ fn table(status: &Status) -> String {
     let _ =
         writeln!(text, "{:width$}  {:>6}  {:>6}  {:>7}", "experiment", "done", "failed", "missing");
     for row in rows {
-        let Row { name, done, failed, missing, not_built } = row;
+        let Row { name, done, failed, missing, fell_back, not_built } = row;
         let _ = write!(text, "{name:width$}  {done:>6}  {failed:>6}  {missing:>7}");
+        if *fell_back > 0 {
+            let _ = write!(text, "  ({fell_back} fell back)");
+        }
         if *not_built > 0 {
             let _ = write!(text, "  ({not_built} not yet built)");
         }

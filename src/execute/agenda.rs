@@ -8,12 +8,16 @@ use super::surroundings::Surroundings;
 use crate::manifest::Study;
 use crate::plan::{CellSpec, Plan, RunKey};
 use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
+use crate::store::fallback::{self, Decision};
 use crate::store::{Store, staleness};
 
 /// Runs of a plan by what is to happen with them.
 #[derive(Debug)]
 pub struct Agenda {
+    /// Those that failed and whose fallback is there included.
     pub done: usize,
+    /// Runs that failed and whose fallback was decided but not made.
+    decided: HashMap<RunKey, Decision>,
     /// In the plan's order.
     pub todo: Vec<RunKey>,
     /// Cells with runs to do, in full.
@@ -38,12 +42,22 @@ impl Agenda {
         let ids: Vec<String> = cells(plan).map(|cell| plan.id(cell).hex()).collect();
         let order = plan.order();
         let planned = order.len();
-        let missing: Vec<RunKey> = order
+        let mut decided = standing(plan, store);
+        let mut missing: Vec<RunKey> = order
             .into_iter()
             .filter(|run| !store.runs(&ids[run.cell as usize]).contains_key(&run.repeat))
             .collect();
+        missing.retain(|run| {
+            let taken = decided
+                .get(run)
+                .is_some_and(|decision| store.runs(&decision.to).contains_key(&decision.repeat));
+            !taken
+        });
+        let open: HashSet<&RunKey> = missing.iter().collect();
+        decided.retain(|run, _| open.contains(run));
         let mut agenda = Self {
             done: planned - missing.len(),
+            decided,
             todo: Vec::new(),
             specs: HashMap::new(),
             not_built: Vec::new(),
@@ -86,6 +100,12 @@ impl Agenda {
         self.specs.values()
     }
 
+    /// What was decided after an earlier failure of the run, if that is still to be made.
+    #[must_use]
+    pub fn decided(&self, run: RunKey) -> Option<&Decision> {
+        self.decided.get(&run)
+    }
+
     /// A cell with runs to do.
     #[must_use]
     pub fn spec(&self, cell: u32) -> Option<&CellSpec> {
@@ -121,6 +141,26 @@ impl Agenda {
             });
         }
     }
+}
+
+/// The decisions that stand and that the manifest would take again. Those of which it says something
+/// else today are void, and so are all if the journal cannot be read: the runs are tried anew.
+fn standing(plan: &Plan, store: &Store) -> HashMap<RunKey, Decision> {
+    let decisions = fallback::decisions(store.layout()).unwrap_or_default();
+    let mut standing = HashMap::new();
+    let open: Vec<Decision> = decisions.into_iter().filter(|decision| decision.stands).collect();
+    if open.is_empty() {
+        return standing;
+    }
+    let known: HashMap<String, u32> = cells(plan).map(|cell| (plan.id(cell).hex(), cell)).collect();
+    for decision in open {
+        let Some(cell) = known.get(&decision.cell).copied() else { continue };
+        let today = plan.fallback(cell, decision.step);
+        if today.is_some_and(|today| today.id.hex() == decision.to) {
+            standing.insert(RunKey { cell, repeat: decision.repeat }, decision);
+        }
+    }
+    standing
 }
 
 fn stale_note(stale: &StaleRuns) -> String {

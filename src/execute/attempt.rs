@@ -16,7 +16,7 @@ use crate::plan::{CellSpec, CellWork};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    CallSummary, CommandRecord, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -37,6 +37,10 @@ pub struct Task<'a> {
     pub folder: &'a Path,
     pub repeat: u32,
     pub attempt: u32,
+    /// The run in whose place this one is made.
+    pub fallback_of: Option<&'a FallbackOf>,
+    /// The outlier that this run is made for.
+    pub rerun_of: Option<u32>,
 }
 
 /// What an attempt works with.
@@ -71,6 +75,8 @@ pub enum Ended {
     Failed {
         message: String,
         retry_cause: Option<RetryOn>,
+        /// Of who may ask, not of what was asked.
+        refused: bool,
         cancelled: bool,
         /// Where what it left lies.
         kept: PathBuf,
@@ -163,6 +169,8 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        fallback_of: task.fallback_of.cloned(),
+        rerun_of: task.rerun_of,
         command: measured.command,
         files: BTreeMap::new(),
     };
@@ -186,6 +194,10 @@ fn keep(
     means: &mut Means<'_>,
 ) -> Result<Ended, ExecError> {
     let message = fault.to_string();
+    let (server_error, http_status) = match artifacts::server_error(partial) {
+        Some((error, status)) => (Some(error), status),
+        None => (None, None),
+    };
     let failure = Failure {
         format: FAILURE_FORMAT,
         cell: Some(task.id.to_owned()),
@@ -194,6 +206,10 @@ fn keep(
         attempt: Some(task.attempt),
         cause: fault.cause().to_owned(),
         message: message.clone(),
+        identity: Some(task.cell.identity.clone()),
+        server_error,
+        http_status,
+        gpu_memory_mb: None,
         calls: artifacts::outcomes(partial),
         started: Some(started),
         finished: os::utc_now(),
@@ -211,6 +227,7 @@ fn keep(
     Ok(Ended::Failed {
         message,
         retry_cause: fault.retry_cause(),
+        refused: fault.is_refusal(),
         cancelled: matches!(fault, AttemptFault::Cancelled),
         kept,
     })

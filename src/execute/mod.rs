@@ -15,6 +15,7 @@ mod conversation;
 pub mod derived;
 mod error;
 pub mod event;
+mod fallback;
 pub mod fault;
 mod flamegraph;
 mod limits;

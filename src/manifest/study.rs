@@ -39,6 +39,9 @@ pub struct Study {
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
     pub experiments: Vec<Experiment>,
+    /// When execution stops because runs failed.
+    pub on_failure: OnFailure,
+    pub outliers: Outliers,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
     pub warnings: Vec<String>,
     /// The manifest's text, for errors that are found later and for the record.
@@ -86,6 +89,55 @@ pub struct Retry {
     pub max: u32,
     pub on: Vec<RetryOn>,
 }
+
+/// What execution does when runs fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The other runs are made.
+    Continue,
+    /// Execution stops after this many failed runs of one exec.
+    StopAfter(u32),
+}
+
+/// How outliers among the runs of a cell are found; they are named, never dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outliers {
+    /// Empty: none is looked for.
+    pub metrics: Vec<String>,
+    /// |value − median| > k × MAD.
+    pub k: f64,
+    pub mad: Mad,
+}
+
+impl Default for Outliers {
+    fn default() -> Self {
+        Self { metrics: Vec::new(), k: 2.0, mad: Mad::Raw }
+    }
+}
+
+/// The scale of the median absolute deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mad {
+    /// As it is: about 18 % of normal data lie farther out than twice of it.
+    Raw,
+    /// Scaled to the standard deviation of normal data.
+    Scaled,
+}
+
+/// What is measured instead of a cell whose run failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fallback {
+    /// Changes to the cell, tried one after the other; each is applied to the cell as it was asked
+    /// for.
+    pub steps: Vec<IndexMap<String, Level>>,
+    pub on: FallbackOn,
+}
+
+/// Causes of a failed run after which the next step is tried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FallbackOn(pub Vec<RetryOn>);
 
 /// Causes of a failed attempt that a retry policy can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -279,6 +331,7 @@ pub struct Experiment {
     pub controls: Vec<Control>,
     pub baseline: IndexMap<String, Level>,
     pub hypotheses: Vec<Hypothesis>,
+    pub fallback: Fallback,
     /// Line of the experiment's header in the manifest, from 1.
     pub line: usize,
 }

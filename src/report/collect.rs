@@ -1,11 +1,11 @@
 //! The plan and the store → [`Data`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::{completeness, controls, flamegraphs, format};
+use super::{completeness, controls, fallbacks, flamegraphs, format};
 use crate::manifest::command::Command;
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
@@ -30,6 +30,10 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
+    let (fallbacks, settled) = fallbacks::collect(plan, store);
+    for (cell, repeats) in settled {
+        cells[cell as usize].fell_back = repeats;
+    }
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
     Data {
         study: StudyFacts {
@@ -51,6 +55,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         cells,
         flamegraphs,
         failed,
+        fallbacks,
         declared: metrics::declared(study),
     }
 }
@@ -87,6 +92,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         not_built: spec.not_built,
         stale: completeness::against_newest(&runs),
         runs,
+        fell_back: BTreeSet::new(),
         id,
     }
 }
@@ -342,6 +348,9 @@ fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
             attempt: failure.attempt,
             cause: failure.cause,
             message: failure.message,
+            configuration: failure.identity.as_ref().map(fallbacks::configuration),
+            server_error: failure.server_error,
+            gpu_memory_mb: failure.gpu_memory_mb,
             outcomes: failure
                 .calls
                 .iter()

@@ -33,14 +33,17 @@ pub struct Stale {
     pub differences: Vec<String>,
 }
 
-/// Cells of the plan with missing runs, in the order of the plan.
+/// Cells of the plan with missing runs, those in whose place a fallback stands left out, in the order of the plan.
 #[must_use]
 pub fn missing(data: &Data) -> Vec<Missing> {
     data.cells
         .iter()
         .filter_map(|cell| {
-            let repeats: Vec<u32> =
-                (1..=cell.repeats).filter(|repeat| !cell.runs.contains_key(repeat)).collect();
+            let repeats: Vec<u32> = (1..=cell.repeats)
+                .filter(|repeat| {
+                    !cell.runs.contains_key(repeat) && !cell.fell_back.contains(repeat)
+                })
+                .collect();
             if repeats.is_empty() {
                 return None;
             }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     pub evidence: EvidenceTable<'a>,
     pub flamegraphs: &'a [Flamegraph],
     pub failures: &'a [FailedAttempt],
+    /// What was measured in place of runs that failed.
+    pub fallbacks: &'a [FallbackTaken],
 }
 
 /// How far the study is.
@@ -36,6 +39,8 @@ pub struct Status {
     pub planned: u32,
     /// Stored runs of the plan, stale ones included.
     pub done: usize,
+    /// Runs that failed and in whose place a fallback stands.
+    pub fell_back: usize,
     pub simulated: bool,
     pub throttled: bool,
     pub first_started: Option<String>,
@@ -190,6 +195,7 @@ impl<'a> Context<'a> {
             evidence: evidence(data),
             flamegraphs: &data.flamegraphs,
             failures: &data.failed,
+            fallbacks: &data.fallbacks,
         }
     }
 }
@@ -203,6 +209,7 @@ fn status(data: &Data) -> Status {
         cells: data.cells.len(),
         planned: data.cells.iter().map(|cell| cell.repeats).sum(),
         done: runs().count(),
+        fell_back: data.cells.iter().map(|cell| cell.fell_back.len()).sum(),
         simulated: data.cells.iter().any(|cell| cell.simulated),
         throttled: data.cells.iter().any(|cell| cell.throttled),
         first_started: runs().map(|run| run.started.clone()).min(),

@@ -2,10 +2,11 @@
 //!
 //! Plain data, so that selection and rendering know neither the manifest nor the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use crate::agent::protocol::Outcome;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
@@ -23,6 +24,8 @@ pub struct Data {
     pub flamegraphs: Vec<Flamegraph>,
     /// In the order of their ends.
     pub failed: Vec<FailedAttempt>,
+    /// In the order of their decisions.
+    pub fallbacks: Vec<FallbackTaken>,
     /// Metrics that the study declares.
     pub declared: Vec<DeclaredMetric>,
 }
@@ -142,6 +145,8 @@ pub struct Cell {
     pub runs: BTreeMap<u32, RunRecord>,
     /// Of these, by repeat, how the stale ones differ from the newest.
     pub stale: BTreeMap<u32, Vec<String>>,
+    /// Repeats that failed and in whose place a fallback stands.
+    pub fell_back: BTreeSet<u32>,
 }
 
 impl Cell {
@@ -162,6 +167,12 @@ pub struct FailedAttempt {
     pub attempt: Option<u32>,
     pub cause: String,
     pub message: String,
+    /// What was asked for, in words; `None` where it is not known.
+    pub configuration: Option<String>,
+    /// What the server answered, in its own words.
+    pub server_error: Option<String>,
+    /// In use on the GPUs at the failure; `None`: unknown.
+    pub gpu_memory_mb: Option<f64>,
     /// How its measured calls ended.
     pub outcomes: Vec<Outcome>,
     /// RFC 3339, UTC.

@@ -8,6 +8,7 @@ pub mod digest;
 mod error;
 pub mod executed;
 pub mod failed;
+pub mod fallback;
 mod index;
 pub mod journal;
 mod layout;

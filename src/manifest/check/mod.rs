@@ -4,6 +4,7 @@ mod axes;
 mod command;
 mod endpoint;
 mod experiment;
+mod failure;
 mod hypothesis;
 mod names;
 mod paced;
@@ -104,6 +105,8 @@ pub(super) fn check(
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let (on_failure, outliers) =
+        failure::study_wide(&common.written, &common.overlay, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
@@ -120,6 +123,8 @@ pub(super) fn check(
         scenarios,
         runtimes,
         experiments,
+        on_failure,
+        outliers,
         warnings,
         source,
     })
@@ -133,6 +138,8 @@ pub(super) struct Common {
     pub workflows: IndexMap<String, Arc<Workflow>>,
     pub models: IndexMap<String, String>,
     pub defaults: Defaults,
+    /// The settings of [defaults] as written.
+    pub written: Settings,
     /// The profile's settings: they win over an experiment's own.
     pub overlay: Settings,
 }
@@ -187,6 +194,7 @@ impl Common {
             }
             // Checked for every profile, also those that are not applied today.
             defaults(&at.key("defaults"), &overlay.defaults, &Defaults::default(), problems);
+            failure::check(&at.key("defaults"), &overlay.defaults, problems);
         }
 
         let own =
@@ -202,6 +210,7 @@ impl Common {
             workflows: IndexMap::new(),
             models,
             defaults,
+            written: written.defaults.clone(),
             overlay,
         }
     }

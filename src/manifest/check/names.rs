@@ -81,6 +81,9 @@ pub(super) fn model_names(written: &Manifest) -> BTreeSet<&String> {
         }
     }
     let mut names = BTreeSet::new();
+    let fallbacks = written.experiment.values().flat_map(|experiment| &experiment.fallback);
+    let steps = fallbacks.chain(&written.defaults.fallback).flatten();
+    names.extend(steps.filter_map(|step| step.get("model")).filter_map(text));
     names.extend(written.scenario.values().flatten().filter_map(|agent| agent.model.as_ref()));
     for experiment in written.experiment.values() {
         names.extend(&experiment.model);
