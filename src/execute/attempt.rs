@@ -11,6 +11,7 @@ use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
 use super::runtimes::Runtimes;
+use super::sampling::{self, Samplers};
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::{AgentRecord, Spec};
 use crate::manifest::study::RetryOn;
@@ -18,6 +19,8 @@ use crate::metrics;
 use crate::os;
 use crate::plan::CellSpec;
 use crate::probe::flamegraph::Recorder;
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
@@ -54,6 +57,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// For cells with the GPU probe, likewise.
+    pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -105,14 +110,15 @@ pub fn attempt(
     .spec();
 
     let mut flamegraph = Flamegraph::new(task.cell, &partial, means.py_spy);
-    let (usage, result) = match flamegraph.refusal() {
-        Some(fault) => (ProcessUsage::default(), Err(fault)),
-        None => drive(&task, &spec, &partial, flamegraph.recorder(), means)?,
+    let (usage, result, sampled) = match flamegraph.refusal() {
+        Some(fault) => (ProcessUsage::default(), Err(fault), sampling::Outcome::default()),
+        None => watch(&task, &spec, &partial, flamegraph.recorder(), means)?,
     };
     means.paced.write_sends(&run, &partial).map_err(|error| ExecError::sends(&partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(&partial, &spec)?;
         workflow::check(&partial, &spec, task.cell, &record)?;
+        sampled.check(&record)?;
         let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
         Ok((record, metrics, flamegraph.finish()?))
     });
@@ -123,8 +129,10 @@ pub fn attempt(
         Err(fault) => Err(fault),
     };
     match judged {
-        Ok((agent, computed, probes)) => {
-            let made = Made { started, agent, usage, evidence, computed, probes };
+        Ok((agent, computed, mut probes)) => {
+            probes.extend(sampled.probes);
+            let sampling = sampled.sampling;
+            let made = Made { started, agent, usage, evidence, computed, probes, sampling };
             let metrics = finish(&task, made, &partial, means)?;
             Ok(Ended::Sealed { wall: clock.elapsed(), metrics })
         }
@@ -141,18 +149,43 @@ fn prepare(task: &Task<'_>) -> Result<PathBuf, StoreError> {
         .map_err(|source| StoreError::Io { action: "create", path: partial, source })
 }
 
+/// What became of the agent's process and of the sampling probes around it.
+type Watched = (ProcessUsage, Result<(), AttemptFault>, sampling::Outcome);
+
+/// Runs the agent's process with the sampling probes around it. What they saw is written also when
+/// the agent fails.
+fn watch(
+    task: &Task<'_>,
+    spec: &Spec,
+    partial: &Path,
+    recorder: Option<&mut Recorder>,
+    means: &mut Means<'_>,
+) -> Result<Watched, ExecError> {
+    let samplers = Samplers::start(task.cell, means.driver);
+    let driven = match samplers.refusal() {
+        Some(fault) => Ok((ProcessUsage::default(), Err(fault))),
+        None => drive(task, spec, partial, recorder, &samplers, means),
+    };
+    // Whatever became of it, no probe goes on.
+    let sampled = samplers.finish(partial)?;
+    let (usage, result) = driven?;
+    Ok((usage, result, sampled))
+}
+
 /// Runs the agent's process.
 fn drive(
     task: &Task<'_>,
     spec: &Spec,
     partial: &Path,
     recorder: Option<&mut Recorder>,
+    samplers: &Samplers,
     means: &mut Means<'_>,
 ) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
     let text = write_spec(&partial.join(SPEC_FILE), spec)?;
     let mut journaled = Ok(());
     let journal = &mut *means.journal;
     let mut on_start = |pid| {
+        samplers.watch_agent(pid);
         journaled = journal.write(What::Started {
             cell: task.id.to_owned(),
             repeat: task.repeat,
@@ -207,6 +240,7 @@ struct Made {
     evidence: Evidence,
     computed: metrics::RunMetrics,
     probes: BTreeMap<String, String>,
+    sampling: BTreeMap<String, Sampling>,
 }
 
 /// Seals the run and writes it into the journal.
@@ -232,6 +266,7 @@ fn finish(
         calls: made.computed.calls,
         metrics: made.computed.run,
         probes: made.probes,
+        sampling: made.sampling,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

@@ -426,6 +426,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        sampling: BTreeMap::new(),
         files: BTreeMap::new(),
     }
 }

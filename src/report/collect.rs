@@ -226,14 +226,18 @@ fn retry_name(cause: study::RetryOn) -> &'static str {
 }
 
 fn probes(probes: &Probes) -> Vec<String> {
-    let sampled = |name: &str, probe: study::SampledProbe| {
-        format!("{name} every {}", format::duration(probe.interval))
+    let gpu = |probe: &study::GpuProbe| {
+        let devices = match probe.devices.as_slice() {
+            [] => String::new(),
+            devices => format!(" of {}", devices.join(", ")),
+        };
+        format!("gpu every {}{devices}", format::duration(probe.interval))
     };
     [
         probes.loop_lag.map(|sleep| format!("loop_lag at {}", format::duration(sleep))),
         probes.chunks.then(|| "chunks".to_owned()),
-        probes.gpu.map(|probe| sampled("gpu", probe)),
-        probes.host.map(|probe| sampled("host", probe)),
+        probes.gpu.as_ref().map(gpu),
+        probes.host.map(|probe| format!("host every {}", format::duration(probe.interval))),
         probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
     ]
     .into_iter()
