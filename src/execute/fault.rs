@@ -40,7 +40,7 @@ pub enum AttemptFault {
     #[error("the probe `{probe}` is required and unavailable: {reason}")]
     Probe { probe: &'static str, reason: String },
     #[error(
-        "{file} of the probe `{probe}` does not cover the calls: with its {rows} rows there is none for \
+        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows there is none for \
          {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
     )]
     ProbeGap {
@@ -52,6 +52,8 @@ pub enum AttemptFault {
         /// Empty, or a colon and why.
         because: String,
     },
+    #[error("this version cannot execute it")]
+    NotBuilt,
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -65,6 +67,7 @@ impl AttemptFault {
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
             Self::Probe { .. } | Self::ProbeGap { .. } => "probe",
             Self::CorpusChanged(_) => "corpus",
+            Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -86,7 +89,8 @@ impl AttemptFault {
             Self::Cancelled
             | Self::CorpusChanged(_)
             | Self::Probe { .. }
-            | Self::ProbeGap { .. } => None,
+            | Self::ProbeGap { .. }
+            | Self::NotBuilt => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

@@ -25,6 +25,7 @@ mod recovery;
 pub mod request;
 pub mod runtimes;
 mod sampling;
+mod scenario;
 mod session;
 mod surroundings;
 mod workflow;

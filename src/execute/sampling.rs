@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ExecError;
 use super::fault::AttemptFault;
-use crate::agent::protocol::{AgentRecord, Window};
+use crate::agent::protocol::Window;
 use crate::endpoint::Target;
 use crate::manifest::study::Endpoint;
 use crate::plan::CellSpec;
@@ -124,7 +124,7 @@ impl Samplers {
 /// The servers of a cell's endpoints, each once.
 fn servers(cell: &CellSpec) -> Vec<Server> {
     let mut met = BTreeSet::new();
-    let agents = cell.agents.iter().filter(|agent| met.insert(&agent.endpoint_name));
+    let agents = cell.agents().iter().filter(|agent| met.insert(&agent.endpoint_name));
     agents
         .map(|agent| {
             let endpoint = agent.endpoint_name.clone();
@@ -189,18 +189,16 @@ impl Outcome {
         }
     }
 
-    /// Whether every probe that looked did so all through the calls.
-    pub fn check(&self, record: &AgentRecord) -> Result<(), AttemptFault> {
-        let start_ns = record.calls.iter().map(|call| call.start_ns).min();
-        let end_ns = record.calls.iter().map(|call| call.end_ns).max();
-        let Some((start_ns, end_ns)) = start_ns.zip(end_ns) else { return Ok(()) };
-        self.looked.iter().try_for_each(|looked| looked.check(Window { start_ns, end_ns }))
+    /// Whether every probe that looked did so all through what was measured.
+    pub fn check(&self, measured: Option<Window>) -> Result<(), AttemptFault> {
+        let Some(window) = measured else { return Ok(()) };
+        self.looked.iter().try_for_each(|looked| looked.check(window))
     }
 }
 
 impl Looked {
-    fn check(&self, calls: Window) -> Result<(), AttemptFault> {
-        let hole_ns = longest_hole(&self.times_ns, calls);
+    fn check(&self, window: Window) -> Result<(), AttemptFault> {
+        let hole_ns = longest_hole(&self.times_ns, window);
         let allowed = self.interval.saturating_mul(LOST).max(HOLE);
         if !self.times_ns.is_empty() && u128::from(hole_ns) <= allowed.as_nanos() {
             return Ok(());
