@@ -8,6 +8,7 @@ use super::data::{
 use super::{completeness, controls, flamegraphs, format};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
+use crate::metrics::price;
 use crate::plan::{CellSpec, Plan};
 use crate::store::{Store, failed};
 
@@ -19,6 +20,10 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
     controls::join(plan, &mut cells);
+    for run in cells.iter_mut().flat_map(|cell| cell.runs.values_mut()) {
+        let priced = price::at_price(&run.metrics, study.price);
+        run.metrics.extend(priced);
+    }
     let experiments = study
         .experiments
         .iter()
