@@ -13,6 +13,8 @@ use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
@@ -51,6 +53,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// For cells with the GPU probe, likewise.
+    pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -128,6 +132,8 @@ pub(super) struct Measured {
     pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What the sampling probes among them say of themselves.
+    pub sampling: BTreeMap<String, Sampling>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -164,6 +170,7 @@ fn finish(
         metrics: measured.metrics,
         probes: measured.probes,
         command: measured.command,
+        sampling: measured.sampling,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());
