@@ -11,8 +11,11 @@ use super::runtimes::Runtimes;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
+use crate::metrics;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
@@ -55,6 +58,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// For cells with the GPU probe, likewise.
+    pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -134,6 +139,8 @@ pub(super) struct Measured {
     pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What the sampling probes among them say of themselves.
+    pub sampling: BTreeMap<String, Sampling>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -172,6 +179,7 @@ fn finish(
         fallback_of: task.fallback_of.cloned(),
         rerun_of: task.rerun_of,
         command: measured.command,
+        sampling: measured.sampling,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());
@@ -209,7 +217,7 @@ fn keep(
         identity: Some(task.cell.identity.clone()),
         server_error,
         http_status,
-        gpu_memory_mb: None,
+        gpu_memory_mb: metrics::gpu_memory_peak_mb(partial),
         calls: artifacts::outcomes(partial),
         started: Some(started),
         finished: os::utc_now(),

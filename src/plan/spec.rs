@@ -273,11 +273,5 @@ pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
         ExperimentKind::Scenario | ExperimentKind::Command(_) => {}
         ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
     }
-    let probes = &experiment.probes;
-    for (name, on) in [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())] {
-        if on {
-            missing.push(format!("the {name} probe"));
-        }
-    }
     missing
 }

@@ -171,7 +171,7 @@ pub struct FailedAttempt {
     pub configuration: Option<String>,
     /// What the server answered, in its own words.
     pub server_error: Option<String>,
-    /// In use on the GPUs at the failure; `None`: unknown.
+    /// Most in use on the GPUs during the attempt; `None`: unknown.
     pub gpu_memory_mb: Option<f64>,
     /// How its measured calls ended.
     pub outcomes: Vec<Outcome>,

@@ -45,7 +45,8 @@ pub struct Failure {
     /// HTTP status of that answer, where it was not 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
-    /// Memory in use on the GPUs when the attempt failed; absent where it is unknown.
+    /// Most memory in use on the GPUs during the attempt, as its GPU probe saw it; absent where it is
+    /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_memory_mb: Option<f64>,
     /// How the calls ended, as far as the agent left a readable record.

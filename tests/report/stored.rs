@@ -107,7 +107,7 @@ impl Stored {
             peak_rss_mb: Some(10.0 + f64::from(repeat)),
             cpu_s: Some(0.02),
         };
-        let metrics = metrics::compute(&record, None, None, &process, false);
+        let metrics = metrics::compute(&record, &metrics::Recorded::default(), &process, false);
         RunRecord {
             format: RUN_FORMAT,
             cell: self.plan.id(cell).hex(),
@@ -125,6 +125,7 @@ impl Stored {
             fallback_of: None,
             rerun_of: None,
             command: None,
+            sampling: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }

@@ -8,6 +8,8 @@ mod failure;
 mod hypothesis;
 mod names;
 mod paced;
+mod price;
+mod probes;
 mod scenario;
 mod selection;
 mod settings;
@@ -23,6 +25,7 @@ use indexmap::IndexMap;
 use self::endpoint::endpoint;
 use self::experiment::experiment;
 use self::names::{model_names, name, name_of_key, named, reference};
+use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
 use self::workflow::workflows;
@@ -107,6 +110,7 @@ pub(super) fn check(
     }
     let (on_failure, outliers) =
         failure::study_wide(&common.written, &common.overlay, &mut problems);
+    let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
@@ -125,6 +129,7 @@ pub(super) fn check(
         experiments,
         on_failure,
         outliers,
+        price,
         warnings,
         source,
     })
