@@ -32,6 +32,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
+    crate::verdict::claim_problems(plan.study()).map_err(Failure::manifest)?;
     let template = template(args.template.as_deref(), plan.study())?;
     let (data, store) = load(&args.study, &plan)?;
     let data = Arc::new(data);
@@ -65,7 +66,8 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
         );
         return Err(Failure::new(exit::INTERNAL, message, Some("see `runner verify`")));
     }
-    let data = report::collect(plan, &store, &crate::digest::of_bytes(&manifest), &args.filters);
+    let data = report::collect(plan, &store, &crate::digest::of_bytes(&manifest), &args.filters)
+        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     Ok((data, store))
 }
 

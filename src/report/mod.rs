@@ -18,6 +18,7 @@ mod functions;
 mod render;
 mod select;
 pub mod tidy;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,4 @@ pub use collect::collect;
 pub use completeness::{Missing, Stale};
 pub use data::Data;
 pub use render::{GENERAL, RenderError, Template, TemplateError, cells, study};
+pub use verdicts::{Judged, Part};
