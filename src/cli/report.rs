@@ -32,7 +32,6 @@ pub struct Args {
 
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
-    crate::verdict::claim_problems(plan.study()).map_err(Failure::manifest)?;
     let template = template(args.template.as_deref(), plan.study())?;
     let (data, store) = load(&args.study, &plan)?;
     let data = Arc::new(data);

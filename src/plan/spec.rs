@@ -3,41 +3,113 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
-use crate::manifest::Study;
+use crate::manifest::command::{Command, Input, Pick};
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, OpenAiApi, Options, PacedProtocol, Probes,
-    Retry, RuntimeCommand, Work,
+    Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
+    Probes, Retry, RuntimeCommand, Work,
 };
+use crate::manifest::template::Template;
+use crate::manifest::{Study, factor};
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]
 pub struct CellSpec {
     /// The document whose digest is the cell's id.
     pub identity: serde_json::Value,
-    /// `rust`, `python` or a user's runtime.
+    /// `rust`, `python` or a user's runtime; of a command [`COMMAND_RUNTIME`].
     pub runtime: String,
     /// How to start it, if it is a user's.
     pub command: Option<RuntimeCommand>,
     /// The runtime's own settings (`event_loop`, `json`, …), default levels left out.
     pub variant: BTreeMap<String, serde_json::Value>,
-    pub scenario: String,
+    pub work: CellWork,
+    pub probes: Probes,
+    /// Of one call, or of the whole work where there are no calls.
+    pub timeout: Duration,
+    pub retry: Retry,
+    /// What this version cannot execute, in words; empty: it can.
+    pub not_built: Vec<String>,
+}
+
+/// What stands for a runtime where a cell runs a command.
+pub const COMMAND_RUNTIME: &str = "command";
+
+/// What a cell's runs do; each kind is executed in its own way.
+#[derive(Debug, Clone)]
+pub enum CellWork {
+    /// Agents call endpoints.
+    Scenario(ScenarioWork),
+    /// A runtime encodes a corpus.
+    Tokenize(TokenizeWork),
+    /// A program of the user's runs.
+    Command(CommandWork),
+}
+
+/// The agents of a scenario with what their runtime is told.
+#[derive(Debug, Clone)]
+pub struct ScenarioWork {
+    /// Name of the scenario.
+    pub name: String,
     /// One entry per concurrent stream: copies are expanded (`collector`, `collector-2`, …).
     pub agents: Vec<SpecAgent>,
     pub read_buffer: Option<u64>,
     /// Chunks with text per second and call.
     pub throttle: Option<f64>,
     pub warmup: u32,
-    pub probes: Probes,
     /// Run the idle control before the calls.
     pub idle: bool,
     pub vary_prompt: bool,
     pub vary_seed: bool,
-    pub timeout: Duration,
-    pub retry: Retry,
-    /// What this version cannot execute, in words; empty: it can.
-    pub not_built: Vec<String>,
+}
+
+/// A tokenizer and what it encodes.
+#[derive(Debug, Clone)]
+pub struct TokenizeWork {
+    /// As the manifest names it.
+    pub tokenizer: String,
+    /// The corpus as declared (its file or its recipe).
+    pub corpus: serde_json::Value,
+    /// Passes over the corpus.
+    pub iterations: u32,
+}
+
+/// A program with its arguments, what surrounds it, and what is read from its files.
+#[derive(Debug, Clone)]
+pub struct CommandWork {
+    /// With the cell's levels in their places.
+    pub words: Vec<Template>,
+    /// `None`: the manifest's folder.
+    pub cwd: Option<Template>,
+    /// The environment variables that it sees.
+    pub env: Vec<String>,
+    pub inputs: Vec<Input>,
+    /// Files below `{out}` that it must leave.
+    pub outputs: Vec<String>,
+    /// Most bytes below `{out}`.
+    pub max_output: u64,
+    pub metrics: Vec<Pick>,
+    /// Line of the command in the manifest, from 1.
+    pub line: usize,
+}
+
+impl CellSpec {
+    /// The scenario, if the cell is of one.
+    #[must_use]
+    pub fn scenario(&self) -> Option<&ScenarioWork> {
+        match &self.work {
+            CellWork::Scenario(scenario) => Some(scenario),
+            CellWork::Tokenize(_) | CellWork::Command(_) => None,
+        }
+    }
+
+    /// The streams of calls; none where the work makes no calls.
+    #[must_use]
+    pub fn agents(&self) -> &[SpecAgent] {
+        self.scenario().map_or(&[], |scenario| &scenario.agents)
+    }
 }
 
 /// One stream of calls.
@@ -64,28 +136,78 @@ pub(super) fn spec(
     identity: serde_json::Value,
 ) -> CellSpec {
     let settings = &experiment.settings;
+    let is_command = experiment.kind.is_command();
+    let runtime = if is_command { COMMAND_RUNTIME } else { resolved.runtime };
     CellSpec {
         identity,
-        runtime: resolved.runtime.to_owned(),
-        command: study.runtimes.get(resolved.runtime).cloned(),
+        runtime: runtime.to_owned(),
+        command: study.runtimes.get(runtime).filter(|_| !is_command).cloned(),
         variant: resolved
             .variant
             .iter()
             .map(|(name, level)| ((*name).to_owned(), level.json()))
             .collect(),
-        scenario: resolved.scenario.to_owned(),
-        agents: streams(&resolved.agents),
-        read_buffer: resolved.read_buffer,
-        throttle: resolved.throttle,
-        warmup: settings.warmup,
+        work: work(experiment, resolved),
         probes: experiment.probes.clone(),
-        idle: experiment.controls.contains(&Control::Idle),
-        vary_prompt: settings.vary_prompt,
-        vary_seed: settings.vary_seed,
         timeout: settings.timeout,
         retry: settings.retry.clone(),
         not_built: not_built(experiment),
     }
+}
+
+fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
+    let settings = &experiment.settings;
+    match &experiment.kind {
+        ExperimentKind::Scenario => CellWork::Scenario(ScenarioWork {
+            name: resolved.scenario.to_owned(),
+            agents: streams(&resolved.agents),
+            read_buffer: resolved.read_buffer,
+            throttle: resolved.throttle,
+            warmup: settings.warmup,
+            idle: experiment.controls.contains(&Control::Idle),
+            vary_prompt: settings.vary_prompt,
+            vary_seed: settings.vary_seed,
+        }),
+        ExperimentKind::Tokenize(tokenize) => CellWork::Tokenize(TokenizeWork {
+            tokenizer: match resolved.other.get("tokenizer") {
+                Some(Level::Text(name)) => name.clone(),
+                _ => String::new(),
+            },
+            corpus: tokenize.corpus.clone(),
+            iterations: tokenize.iterations,
+        }),
+        ExperimentKind::Command(command) => CellWork::Command(CommandWork {
+            words: words(command, resolved).collect(),
+            cwd: command.cwd.as_ref().map(|cwd| with_levels(cwd, resolved)),
+            env: command.env.clone(),
+            inputs: command.inputs.clone(),
+            outputs: command.outputs.clone(),
+            max_output: command.max_output,
+            metrics: command.metrics.clone(),
+            line: command.line,
+        }),
+    }
+}
+
+/// The words of a command with a cell's levels in their places.
+pub(super) fn words<'c>(
+    command: &'c Command,
+    resolved: &'c Resolved<'_>,
+) -> impl Iterator<Item = Template> + 'c {
+    command.words.iter().map(|word| with_levels(word, resolved))
+}
+
+/// A word with a cell's levels in their places.
+pub(super) fn with_levels(word: &Template, resolved: &Resolved<'_>) -> Template {
+    word.with_levels(|axis, slug| {
+        let text = match resolved.other.get(axis) {
+            // As written: the escapes that tables need would change what the program gets.
+            Some(Level::Text(text)) => text.clone(),
+            Some(level) => factor::show_free(level),
+            None => String::new(),
+        };
+        if slug { name::slug(&text) } else { text }
+    })
 }
 
 /// Every stream's name with the place of its agent: copies get names of their own.
@@ -148,15 +270,8 @@ fn api(endpoint: &Endpoint) -> Api {
 pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
     let mut missing = Vec::new();
     match experiment.kind {
-        ExperimentKind::Scenario => {}
+        ExperimentKind::Scenario | ExperimentKind::Command(_) => {}
         ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
-        ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
-    }
-    let probes = &experiment.probes;
-    for (name, on) in [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())] {
-        if on {
-            missing.push(format!("the {name} probe"));
-        }
     }
     missing
 }
