@@ -5,19 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::{controls, fallbacks, flamegraphs, format, outliers};
+use super::{controls, fallbacks, flamegraphs, format, outliers, verdicts};
 use crate::manifest::command::Command;
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::record::RunRecord;
-use crate::store::{Store, against_newest, counting, failed};
+use crate::store::{Store, StoreError, against_newest, counting, executed, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
-#[must_use]
-pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[String]) -> Data {
+///
+/// Fails if the plan that was executed cannot be read: without it nobody can tell which hypotheses were
+/// declared before their data.
+pub fn collect(
+    plan: &Plan,
+    store: &Store,
+    manifest_digest: &str,
+    filters: &[String],
+) -> Result<Data, StoreError> {
+    let executed = executed::read(store.layout())?;
     let study = plan.study();
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
@@ -40,7 +48,8 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         cells[cell as usize].fell_back = repeats;
     }
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
-    Data {
+    let (hypotheses, claims) = verdicts::judge(plan, &cells, &failed, executed.as_ref());
+    Ok(Data {
         study: StudyFacts {
             name: study.name.clone(),
             title: study.title.clone(),
@@ -63,7 +72,9 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         fallbacks,
         outliers,
         declared: metrics::declared(study),
-    }
+        hypotheses,
+        claims,
+    })
 }
 
 fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
@@ -184,11 +195,6 @@ fn experiment(
             })
             .collect(),
         probes: probes(&experiment.probes),
-        hypotheses: experiment
-            .hypotheses
-            .iter()
-            .map(|hypothesis| NamedText::new(&hypothesis.name, &hypothesis.claim))
-            .collect(),
         cells: own,
     }
 }

@@ -10,8 +10,10 @@ use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts}
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
+use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
+use crate::verdict::Checked;
 
 /// The names of a template.
 #[derive(Debug, Serialize)]
@@ -30,6 +32,10 @@ pub struct Context<'a> {
     /// What was measured in place of runs that failed.
     pub fallbacks: &'a [FallbackTaken],
     pub outliers: &'a OutlierTable,
+    /// Every hypothesis of the study with its verdict.
+    pub hypotheses: &'a [Judged],
+    /// Published numbers against stored runs.
+    pub claims: &'a [Checked],
 }
 
 /// How far the study is.
@@ -65,6 +71,7 @@ pub struct ExperimentRow<'a> {
     /// Measured calls of sealed runs by outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
     pub failed_attempts: usize,
+    pub hypotheses: Vec<&'a Judged>,
 }
 
 /// A cell without its runs.
@@ -199,6 +206,8 @@ impl<'a> Context<'a> {
             failures: &data.failed,
             fallbacks: &data.fallbacks,
             outliers: &data.outliers,
+            hypotheses: &data.hypotheses,
+            claims: &data.claims,
         }
     }
 }
@@ -250,6 +259,11 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
         simulated: own.iter().any(|cell| cell.simulated),
         outcomes,
         failed_attempts: failed,
+        hypotheses: data
+            .hypotheses
+            .iter()
+            .filter(|one| one.experiment == experiment.name)
+            .collect(),
     }
 }
 

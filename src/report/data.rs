@@ -9,9 +9,11 @@ use serde::Serialize;
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
+use super::verdicts::Judged;
 use crate::agent::protocol::Outcome;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
+use crate::verdict::Checked;
 
 /// A study with all that is stored of it.
 #[derive(Debug, Clone)]
@@ -28,6 +30,10 @@ pub struct Data {
     /// In the order of their decisions.
     pub fallbacks: Vec<FallbackTaken>,
     pub outliers: OutlierTable,
+    /// Of the experiments in the plan, in the order of the manifest.
+    pub hypotheses: Vec<Judged>,
+    /// Published numbers, in the order of the manifest.
+    pub claims: Vec<Checked>,
     /// Metrics that the study declares.
     pub declared: Vec<DeclaredMetric>,
 }
@@ -87,7 +93,6 @@ pub struct Experiment {
     pub baseline: Vec<NamedText>,
     pub controls: Vec<String>,
     pub probes: Vec<String>,
-    pub hypotheses: Vec<NamedText>,
     /// In the order of the matrix.
     #[serde(skip)]
     pub cells: Vec<ExperimentCell>,

@@ -20,6 +20,7 @@ mod outliers;
 mod render;
 mod select;
 pub mod tidy;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -29,3 +30,4 @@ pub use completeness::{Missing, Stale};
 pub use data::Data;
 pub use fallbacks::settled;
 pub use render::{GENERAL, RenderError, Template, TemplateError, cells, study};
+pub use verdicts::{Judged, Part};

@@ -1,6 +1,7 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod claim;
 mod command;
 mod endpoint;
 mod experiment;
@@ -110,6 +111,7 @@ pub(super) fn check(
     }
     let (on_failure, outliers) =
         failure::study_wide(&common.written, &common.overlay, &mut problems);
+    let claims = claim::claims(written, &experiments, &common, &mut problems);
     let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
@@ -129,6 +131,7 @@ pub(super) fn check(
         experiments,
         on_failure,
         outliers,
+        claims,
         price,
         warnings,
         source,
