@@ -8,6 +8,7 @@ use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::flamegraphs::Flamegraph;
+use super::probes::{self, Probes};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
@@ -23,6 +24,8 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    /// The probes outside the agent, as they speak of themselves.
+    pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
     pub failures: &'a [FailedAttempt],
 }
@@ -188,6 +191,7 @@ impl<'a> Context<'a> {
             calibrations: calibrations(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
             failures: &data.failed,
         }

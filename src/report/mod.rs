@@ -15,6 +15,7 @@ mod escape;
 mod flamegraphs;
 mod format;
 mod functions;
+mod probes;
 mod render;
 mod select;
 pub mod tidy;
