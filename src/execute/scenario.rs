@@ -71,6 +71,7 @@ pub(super) fn measure(
         metrics: computed.run,
         probes,
         sampling: sampled.sampling,
+        ..Measured::default()
     }))
 }
 

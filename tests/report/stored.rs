@@ -122,6 +122,7 @@ impl Stored {
             calls: metrics.calls,
             metrics: metrics.run,
             probes: BTreeMap::new(),
+            command: None,
             sampling: BTreeMap::new(),
             files: BTreeMap::new(),
         }
@@ -247,6 +248,7 @@ fn evidence() -> Evidence {
         study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
         calibration: Some(Calibration {
             runtime: "rust".into(),
+            settings: BTreeMap::new(),
             streams: 2,
             rate_tok_s: 100.0,
             samples: 198,

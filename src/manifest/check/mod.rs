@@ -1,6 +1,7 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod command;
 mod endpoint;
 mod experiment;
 mod hypothesis;
@@ -93,6 +94,7 @@ pub(super) fn check(
         .filter_map(|(key, body)| {
             let setting = experiment::Setting {
                 source: &source,
+                dir: &dir,
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
@@ -100,6 +102,7 @@ pub(super) fn check(
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
         .collect();
+    command::agreement(&experiments, &mut problems);
     if written.experiment.is_empty() {
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));

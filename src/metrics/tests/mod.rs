@@ -439,6 +439,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        command: None,
         sampling: BTreeMap::new(),
         files: BTreeMap::new(),
     }
