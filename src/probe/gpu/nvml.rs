@@ -1,7 +1,7 @@
 //! NVML, the driver's own library: opened at run time, so that the program runs where there is none.
 //!
 //! Two threads look: one on the schedule that was asked for, one more slowly at what is slow to tell.
-//! The driver takes 20 ms for each PCIe counter, which would ruin a schedule of 10 ms; their values
+//! The driver takes 20 ms for each `PCIe` counter, which would ruin a schedule of 10 ms; their values
 //! stand in the first row after each look at them.
 
 use std::collections::{BTreeMap, BTreeSet};

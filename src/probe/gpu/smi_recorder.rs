@@ -60,15 +60,15 @@ pub fn record(
 ) -> Recorded {
     let mut recorded = Recorded::default();
     let ended = repeat(smi, query, interval, messages, own, ready, &mut recorded);
-    recorded.source = "nvidia-smi -lms".to_owned();
-    let Some(reason) = ended else { return recorded };
-    recorded.source = "nvidia-smi, one program per look".to_owned();
+    let Some(reason) = ended else {
+        return Recorded { source: "nvidia-smi -lms".to_owned(), ..recorded };
+    };
     let rows = recorded.rows.samples.len();
     recorded
         .notes
         .push(format!("`nvidia-smi -lms` ended after {rows} rows ({reason}); polled then"));
     poll(smi, query, interval, messages, ready, &mut recorded);
-    recorded
+    Recorded { source: "nvidia-smi, one program per look".to_owned(), ..recorded }
 }
 
 /// The program that repeats itself; why it ended by itself, if it did.

@@ -270,7 +270,12 @@ impl Looks {
     }
 
     fn machine(&mut self, sample: &mut HostSample) -> Option<()> {
-        let machine = machine_use().ok()?;
+        let mut machine = machine_use().ok()?;
+        if let Some((_, before)) = self.last {
+            // The kernel's counts of idle time and of waiting may go back a little.
+            machine.busy_s = machine.busy_s.max(before.busy_s);
+            machine.total_s = machine.total_s.max(before.total_s);
+        }
         sample.busy_cpu_s = Some(machine.busy_s);
         sample.total_cpu_s = Some(machine.total_s);
         sample.memory_used_mb = Some(machine.memory_used_bytes as f64 / MB);
