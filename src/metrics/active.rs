@@ -49,7 +49,7 @@ pub fn active(record: &AgentRecord) -> Vec<Window> {
     for span in spans {
         match union.last_mut() {
             Some(last) if span.start_ns <= last.end_ns => {
-                last.end_ns = last.end_ns.max(span.end_ns)
+                last.end_ns = last.end_ns.max(span.end_ns);
             }
             _ => union.push(span),
         }

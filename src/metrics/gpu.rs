@@ -50,8 +50,8 @@ pub(super) fn metrics(work: &WorkTimes, samples: &[GpuSample], tokens: Option<f6
         ("tokens_per_joule", per(tokens, energy)),
         ("gpu_sm_percent", most(&gpus, |gpu| gpu.mean(|own| own.sm_percent))),
         ("gpu_memory_percent", most(&gpus, |gpu| gpu.mean(|own| own.memory_percent))),
-        ("redline_percent", most(&gpus, |gpu| gpu.redline_percent())),
-        ("gpu_throttled_percent", most(&gpus, |gpu| gpu.throttled_percent())),
+        ("redline_percent", most(&gpus, Gpu::redline_percent)),
+        ("gpu_throttled_percent", most(&gpus, Gpu::throttled_percent)),
         ("gpu_memory_peak_mb", sum(&gpus, |gpu| gpu.peak(|own| own.memory_used_mb))),
         ("gpu_pcie_rx_peak_mb_per_s", most(&gpus, |gpu| gpu.peak(|own| own.pcie_rx_mb_per_s))),
         ("gpu_pcie_tx_peak_mb_per_s", most(&gpus, |gpu| gpu.peak(|own| own.pcie_tx_mb_per_s))),
@@ -84,7 +84,7 @@ fn sum(gpus: &[Gpu<'_>], figure: impl Fn(&Gpu<'_>) -> Option<f64>) -> Option<f64
 }
 
 /// Of the GPU that has most of it.
-fn most(gpus: &[Gpu<'_>], figure: impl Fn(&Gpu<'_>) -> Option<f64>) -> Option<f64> {
+fn most<'a>(gpus: &[Gpu<'a>], figure: impl Fn(&Gpu<'a>) -> Option<f64>) -> Option<f64> {
     gpus.iter().filter_map(figure).max_by(f64::total_cmp)
 }
 

@@ -37,7 +37,9 @@ pub(super) fn metrics(work: &WorkTimes, samples: &[HostSample], tokens: Option<f
     named([
         (
             "host_cpu_percent",
-            percent(per(gain(&|own| own.busy_cpu_s), gain(&|own| own.total_cpu_s))),
+            // Idle time, which is in the whole, is counted less exactly than work.
+            percent(per(gain(&|own| own.busy_cpu_s), gain(&|own| own.total_cpu_s)))
+                .map(|percent| percent.min(100.0)),
         ),
         ("host_memory_peak_mb", known(&|own| own.memory_used_mb).map(|known| known.max())),
         ("host_swap_peak_mb", known(&|own| own.swap_used_mb).map(|known| known.max())),

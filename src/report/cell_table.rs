@@ -34,7 +34,7 @@ pub struct CellRow {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 23] = [
+const MAIN: [&str; 27] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
@@ -58,6 +58,10 @@ const MAIN: [&str; 23] = [
     "cpu_s_per_1000_tokens",
     "cpu_s",
     "peak_rss_mb",
+    "gpu_power_w",
+    "joules_per_token",
+    "redline_percent",
+    "usd_per_million_tokens",
 ];
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];

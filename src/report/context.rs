@@ -11,6 +11,7 @@ use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
 use super::verdicts::Judged;
+use super::probes::{self, Probes};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 use crate::verdict::Checked;
@@ -27,6 +28,8 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    /// The probes outside the agent, as they speak of themselves.
+    pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
     pub failures: &'a [FailedAttempt],
     /// What was measured in place of runs that failed.
@@ -202,6 +205,7 @@ impl<'a> Context<'a> {
             calibrations: calibrations(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
             failures: &data.failed,
             fallbacks: &data.fallbacks,

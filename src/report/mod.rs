@@ -17,6 +17,7 @@ mod flamegraphs;
 mod format;
 mod functions;
 mod outliers;
+mod probes;
 mod render;
 mod select;
 pub mod tidy;

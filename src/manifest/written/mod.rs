@@ -51,7 +51,7 @@ pub struct Manifest {
     /// Your own runtimes: programs that speak the agent protocol.
     #[serde(default)]
     pub runtime: IndexMap<String, Runtime>,
-    /// What work costs, for usd_per_million_tokens; no measurement, so it changes no run.
+    /// What work costs, for `usd_per_million_tokens`; no measurement, so it changes no run.
     pub price: Option<Price>,
     /// Matrices and what to run for each cell.
     #[serde(default)]
