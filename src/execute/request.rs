@@ -42,6 +42,7 @@ impl Request<'_> {
             run: self.run.to_owned(),
             artifacts: self.artifacts.to_owned(),
             agents: cell.agents.iter().map(|agent| self.agent(agent)).collect(),
+            tokenize: None,
             timeout_ns: nanoseconds(cell.timeout),
             read_buffer: cell.read_buffer,
             throttle: cell.throttle,

@@ -47,6 +47,7 @@ fn record(calls: Vec<CallRecord>) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::default(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 

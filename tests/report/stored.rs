@@ -216,6 +216,7 @@ fn record(cell: u64, repeat: u64) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::new(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 
-use super::{Environment, RuntimeError};
+use super::{Environment, RuntimeError, tokenize};
 use crate::agent::protocol::{AgentSpec, PROTOCOL, Spec, Stage, WorkflowSpec};
 use crate::agent::workflow::Kind;
 use crate::endpoint::Target;
@@ -46,6 +46,9 @@ pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
     // A setting that is ignored would be reported as if it had been measured.
     if let Some(name) = spec.variant.keys().next() {
         return wrong(format!("this runtime has no setting {name:?}"));
+    }
+    if let Some(asked) = &spec.tokenize {
+        tokenize::check(&spec, asked)?;
     }
     let mut names = BTreeSet::new();
     for agent in &spec.agents {

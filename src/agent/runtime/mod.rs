@@ -13,6 +13,7 @@ mod taker;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod tokenize;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -65,6 +66,8 @@ pub enum RuntimeError {
     Artifact { path: PathBuf, source: io::Error },
     #[error("cannot write events: {0}")]
     Output(io::Error),
+    #[error("tokenize: {0}")]
+    Tokenizer(String),
     #[error("an agent's task ended without its records")]
     TaskLost,
 }
@@ -112,6 +115,9 @@ fn work(
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Finish, RuntimeError> {
     let spec = check::spec(spec)?;
+    if let Some(asked) = &spec.tokenize {
+        return tokenize::work(&spec, asked, events, cancelled);
+    }
     let settings = Arc::new(Settings::of(&spec));
     let callers = spec.agents.iter().map(|agent| {
         let access = check::access(agent, environment)?;
