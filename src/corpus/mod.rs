@@ -13,7 +13,7 @@ mod technical;
 mod tests;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use cut::{PARTS, lines, pieces};
 
@@ -21,6 +21,52 @@ use draw::Draw;
 
 /// The version of the generator. Another text for the same size and seed needs another version.
 pub const VERSION: u32 = 1;
+
+/// Where a corpus comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Generated {
+        bytes: u64,
+        seed: u64,
+    },
+    File {
+        /// Not absolute where the manifest's path is not.
+        path: PathBuf,
+        /// Of what was in it when the manifest was read, hex.
+        sha256: String,
+    },
+}
+
+impl Source {
+    /// The content as identities hold it: the recipe, or the digest. Where a file lies is no part.
+    #[must_use]
+    pub fn identity(&self) -> serde_json::Value {
+        match self {
+            Source::Generated { bytes, seed } => {
+                // Beyond 2^53 a JSON number no longer tells neighbours apart.
+                let exact = *seed <= 1 << 53;
+                let seed = if exact { (*seed).into() } else { seed.to_string().into() };
+                let mut recipe = serde_json::json!({ "generate": bytes, "seed": null });
+                recipe["seed"] = seed;
+                if VERSION > 1 {
+                    recipe["version"] = VERSION.into();
+                }
+                recipe
+            }
+            Source::File { sha256, .. } => serde_json::json!({ "sha256": sha256 }),
+        }
+    }
+
+    /// The text. That of a file must be what it was when the manifest was read.
+    pub fn text(&self) -> Result<String, CorpusError> {
+        match self {
+            Source::Generated { bytes, seed } => {
+                Ok(generate(usize::try_from(*bytes).unwrap_or(usize::MAX), *seed))
+            }
+            Source::File { path, sha256 } => read(path, Some(sha256)),
+        }
+    }
+}
 
 /// Why a file is no corpus.
 #[derive(Debug, thiserror::Error)]

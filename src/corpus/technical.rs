@@ -121,11 +121,13 @@ fn object(draw: &mut Draw, text: &mut String, indent: Option<usize>, depth: usiz
                 let _ = write!(text, "{}", draw.below(1_000_000));
             }
             2 => {
-                let _ = write!(text, "-{}.{:03}e-{}", draw.below(10), draw.below(1000), draw.below(9));
+                let _ =
+                    write!(text, "-{}.{:03}e-{}", draw.below(10), draw.below(1000), draw.below(9));
             }
             3 => text.push_str(draw.of(&["true", "false", "null"])),
             4 => {
-                let _ = write!(text, "[{}, {}, {}]", draw.below(9), draw.below(99), draw.below(999));
+                let _ =
+                    write!(text, "[{}, {}, {}]", draw.below(9), draw.below(99), draw.below(999));
             }
             _ => {
                 text.push('"');

@@ -10,9 +10,8 @@ fn the_text_of_a_version_is_the_same_everywhere_and_for_ever() {
     let digest = |bytes, seed| crate::digest::of_bytes(generate(bytes, seed).as_bytes());
     let digests = [digest(1_000, 0), digest(100_000, 0), digest(100_000, 1)];
     insta::assert_snapshot!(format!("version {VERSION}\n{}", digests.join("\n")));
-    let parts = |cuts: Vec<std::ops::Range<usize>>| {
-        crate::digest::of_bytes(format!("{cuts:?}").as_bytes())
-    };
+    let parts =
+        |cuts: Vec<std::ops::Range<usize>>| crate::digest::of_bytes(format!("{cuts:?}").as_bytes());
     let text = generate(100_000, 0);
     insta::assert_snapshot!(format!("{}\n{}", parts(lines(&text)), parts(pieces(&text))));
 }
@@ -32,7 +31,8 @@ fn a_text_is_a_mixture() {
     for (from, to) in [('а', 'я'), ('α', 'ω'), ('一', '龥'), ('ぁ', 'ん'), ('가', '힣')] {
         assert!(has(from, to), "{from}–{to}");
     }
-    for (from, to) in [('א', 'ת'), ('ا', 'ي'), ('अ', 'ह'), ('ก', 'ฮ'), ('😀', '🚀')] {
+    for (from, to) in [('א', 'ת'), ('ا', 'ي'), ('अ', 'ह'), ('ก', 'ฮ'), ('😀', '🚀')]
+    {
         assert!(has(from, to), "{from}–{to}");
     }
     for mark in ["pub fn ", "    def ", "\": ", "time_ns,", "INFO", "\n- ", " the "] {

@@ -57,7 +57,7 @@ pub fn outcomes(folder: &Path) -> Vec<CallOutcome> {
         .collect()
 }
 
-fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
+pub(super) fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
     let unreadable =
         |reason: String| ArtifactFault::Unreadable { path: RECORD_FILE.into(), reason };
     let record = metrics::read_record(&folder.join(RECORD_FILE))
@@ -123,7 +123,7 @@ fn chunks(folder: &Path, record: &AgentRecord) -> Result<(), ArtifactFault> {
     }
 }
 
-fn header(
+pub(super) fn header(
     file: &'static str,
     found: &csv::StringRecord,
     expected: &[&str],

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario};
+use super::tokenize::Texts;
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario, tokenize};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
-use crate::store::record::{CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
+use crate::store::record::{
+    CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord, TokenSummary,
+};
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
 /// File of the protocol's spec in the run's folder.
@@ -49,6 +52,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// Of tokenizer cells.
+    pub texts: &'a mut Texts,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -102,7 +107,11 @@ pub fn attempt(
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
         CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
-        CellWork::Tokenize(_) | CellWork::Command(_) => Err(AttemptFault::NotBuilt),
+        CellWork::Tokenize(work) => {
+            let met = evidence.tokenizer.as_ref();
+            tokenize::measure(&task, work, met, &run, &partial, means)?
+        }
+        CellWork::Command(_) => Err(AttemptFault::NotBuilt),
     };
     match measured {
         Ok(measured) => {
@@ -123,6 +132,8 @@ pub(super) struct Measured {
     pub metrics: Metrics,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What a tokenizer made of its text.
+    pub tokens: Option<TokenSummary>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -158,6 +169,7 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        tokens: measured.tokens,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::tokenize::TokenizeFault;
 use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::agent::workflow::contract::ContractError;
 use crate::manifest::study::RetryOn;
@@ -19,6 +20,8 @@ pub enum AttemptFault {
     Artifacts(#[from] ArtifactFault),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeFault),
     #[error("{} {call} of agent `{agent}` ended with {}{}{}",
         if *.warmup { "warm-up call" } else { "call" }, .outcome.name(),
         .status.map(|status| format!(", HTTP {status}")).unwrap_or_default(),
@@ -53,7 +56,9 @@ impl AttemptFault {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
             Self::Probe { .. } => "probe",
-            Self::CorpusChanged(_) => "corpus",
+            Self::CorpusChanged(_) | Self::Tokenize(TokenizeFault::Corpus(_)) => "corpus",
+            Self::Tokenize(TokenizeFault::File(_)) => "tokenizer",
+            Self::Tokenize(TokenizeFault::Record { .. }) => "artifacts",
             Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
@@ -72,7 +77,11 @@ impl AttemptFault {
     #[must_use]
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
-            Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
+            Self::Agent(_)
+            | Self::Artifacts(_)
+            | Self::Metrics(_)
+            | Self::Tokenize(TokenizeFault::Record { .. }) => Some(RetryOn::Agent),
+            Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_)) => None,
             Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } | Self::NotBuilt => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,

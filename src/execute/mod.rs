@@ -27,6 +27,7 @@ pub mod runtimes;
 mod scenario;
 mod session;
 mod surroundings;
+pub mod tokenize;
 mod workflow;
 
 pub use agenda::StaleRuns;

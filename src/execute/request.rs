@@ -128,6 +128,6 @@ fn workflow(agent: &SpecAgent) -> Option<WorkflowSpec> {
     Some(WorkflowSpec { scan })
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -9,10 +9,13 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
-use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery};
-use crate::agent::python::{self, PythonError, PythonRuntime};
+use super::tokenize::Texts;
+use super::{
+    Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery, tokenize,
+};
+use crate::agent::python::{self, PythonError};
 use crate::manifest::study::RetryOn;
-use crate::plan::{CellSpec, Plan, RunKey};
+use crate::plan::{CellSpec, CellWork, Plan, RunKey};
 use crate::probe::py_spy;
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
@@ -91,6 +94,7 @@ pub fn execute(
             Stale::List | Stale::Accept => questions(agenda.specs()),
         };
         findings = preflight::servers(&questions, &mut surroundings);
+        findings.extend(tokenize::findings(agenda.specs()));
     }
     let stale = agenda::stale(plan, &store, &mut surroundings);
     if settings.stale == Stale::Rerun {
@@ -113,7 +117,7 @@ pub fn execute(
         return Ok(finish(summary, emit));
     }
 
-    let python = match prepare_python(&agenda, settings, emit) {
+    let runtimes = match prepare_python(&agenda, settings, emit) {
         Err(_) if cancel.is_asked() => {
             summary.interrupted = true;
             return Ok(finish(summary, emit));
@@ -124,7 +128,7 @@ pub fn execute(
             findings.insert(0, error.to_string());
             return Err(ExecError::Preflight(findings));
         }
-        Ok(python) => python,
+        Ok(runtimes) => runtimes,
     };
     if let Err(error) = &lock {
         findings.insert(0, format!("the results cannot be written: {error}"));
@@ -146,7 +150,6 @@ pub fn execute(
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
     let began = crate::os::utc_now();
-    let runtimes = Runtimes { rust: settings.program.clone(), python };
     let mut session = Session {
         plan,
         settings,
@@ -157,6 +160,7 @@ pub fn execute(
         journal,
         surroundings,
         py_spy: None,
+        texts: Texts::default(),
         summary,
     };
     let result = session.run(&agenda, &stale, emit);
@@ -174,17 +178,29 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     summary
 }
 
-/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating.
+/// Makes the Python runtime's programs ready that runs need: never within a run, and before
+/// calibrating.
 fn prepare_python(
     agenda: &Agenda,
     settings: &Settings,
     emit: &mut dyn FnMut(ExecEvent),
-) -> Result<Option<PythonRuntime>, PythonError> {
-    if !agenda.specs().any(|cell| cell.runtime == PYTHON) {
-        return Ok(None);
-    }
+) -> Result<Runtimes, PythonError> {
+    let mut runtimes =
+        Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
     let mut say = |message| emit(ExecEvent::Note { message });
-    settings.python.prepare(&mut say).map(Some)
+    for cell in agenda.specs().filter(|cell| cell.runtime == PYTHON) {
+        match &cell.work {
+            CellWork::Tokenize(_) if runtimes.python_tokenize.is_none() => {
+                let setup = settings.python.for_tokenizers();
+                runtimes.python_tokenize = Some(setup.prepare(&mut say)?);
+            }
+            CellWork::Scenario(_) if runtimes.python.is_none() => {
+                runtimes.python = Some(settings.python.prepare(&mut say)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(runtimes)
 }
 
 /// An exec with something to do, under its lock.
@@ -200,6 +216,8 @@ struct Session<'a> {
     surroundings: Surroundings,
     /// Looked for when the first run needs it.
     py_spy: Option<Result<PathBuf, String>>,
+    /// Written when the first run needs them.
+    texts: Texts,
     summary: Summary,
 }
 
@@ -316,6 +334,7 @@ impl Session<'_> {
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
+                texts: &mut self.texts,
                 journal: &mut self.journal,
                 emit,
             };

@@ -1,17 +1,18 @@
 //! Today's evidence: collected once per session, put into every run, compared with stored runs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::agent::protocol::Api;
-use crate::agent::python;
+use crate::agent::python::{self, Program};
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::Study;
 use crate::manifest::study::Endpoint;
-use crate::plan::{CellSpec, SpecAgent};
+use crate::plan::{CellSpec, CellWork, SpecAgent};
 use crate::provenance;
 use crate::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
-    MachineEvidence, ModelEvidence,
+    MachineEvidence, ModelEvidence, TokenizerEvidence,
 };
 
 /// What is known of this session's circumstances.
@@ -21,7 +22,10 @@ pub struct Surroundings {
     machine: MachineEvidence,
     git: Option<GitEvidence>,
     python: Option<python::Setup>,
-    agents: BTreeMap<String, AgentEvidence>,
+    /// By the runtime and its program.
+    agents: BTreeMap<(String, Program), AgentEvidence>,
+    /// By their paths.
+    tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
     /// `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
@@ -53,12 +57,18 @@ impl Surroundings {
         }
     }
 
-    /// Notes the runtime of a cell; its files are hashed the first time.
+    /// Notes the runtime of a cell and its tokenizer; their files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
         let python = self.python.as_ref();
-        self.agents.entry(cell.runtime.clone()).or_insert_with(|| {
-            provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir, python)
+        self.agents.entry((cell.runtime.clone(), program(cell))).or_insert_with(|| {
+            let command = cell.command.as_ref();
+            provenance::agent(&cell.runtime, program(cell), command, &study.dir, python)
         });
+        if let CellWork::Tokenize(work) = &cell.work {
+            self.tokenizers
+                .entry(work.file.path.clone())
+                .or_insert_with(|| provenance::tokenizer(&work.tokenizer, &work.file.path));
+        }
     }
 
     /// Keeps the answer of a server.
@@ -104,16 +114,35 @@ impl Surroundings {
             let model = known.and_then(|known| known.models.get(&agent.model)).cloned();
             server.models.insert(agent.model.clone(), model.unwrap_or_default());
         }
+        let tokenizer = match &cell.work {
+            CellWork::Tokenize(work) => self.tokenizers.get(&work.file.path).cloned(),
+            CellWork::Scenario(_) | CellWork::Command(_) => None,
+        };
+        // It tells the error of calls.
+        let calibration = cell.scenario().and_then(|_| self.calibrations.get(&cell.runtime));
         let runtime = cell.runtime.clone();
         let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
         Evidence {
             runner: self.runner.clone(),
-            agent: self.agents.get(&cell.runtime).cloned().unwrap_or_else(unknown),
+            agent: self
+                .agents
+                .get(&(cell.runtime.clone(), program(cell)))
+                .cloned()
+                .unwrap_or_else(unknown),
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: self.calibrations.get(&cell.runtime).cloned().flatten(),
+            calibration: calibration.cloned().flatten(),
+            tokenizer,
         }
+    }
+}
+
+/// The runtime's program that does the cell's work.
+fn program(cell: &CellSpec) -> Program {
+    match cell.work {
+        CellWork::Tokenize(_) => Program::Tokenize,
+        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
 use crate::agent::workflow::Corpus;
+use crate::corpus;
 
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.
@@ -37,6 +38,10 @@ pub struct Study {
     pub scenarios: IndexMap<String, Vec<ScenarioAgent>>,
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
+    /// Declared tokenizers; [`Study::tokenizer`] knows those that are not.
+    pub tokenizers: IndexMap<String, TokenizerFile>,
+    /// Named texts of tokenizer experiments.
+    pub corpora: IndexMap<String, corpus::Source>,
     pub experiments: Vec<Experiment>,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
     pub warnings: Vec<String>,
@@ -53,6 +58,25 @@ impl Study {
             None => self.name.clone(),
         }
     }
+
+    /// The file of a tokenizer: as declared, or else by its name in the folder `tokenizers` beside
+    /// the manifest.
+    #[must_use]
+    pub fn tokenizer(&self, name: &str) -> TokenizerFile {
+        self.tokenizers.get(name).cloned().unwrap_or_else(|| TokenizerFile {
+            path: self.dir.join("tokenizers").join(name).join("tokenizer.json"),
+            sha256: None,
+        })
+    }
+}
+
+/// Where a tokenizer is. Its content is met, not asked for, like that of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizerFile {
+    /// Not absolute where the manifest's path is not.
+    pub path: PathBuf,
+    /// Declared digest, hex.
+    pub sha256: Option<String>,
 }
 
 /// Settings that any experiment may override.
@@ -294,10 +318,11 @@ pub enum ExperimentKind {
 }
 
 /// A tokenizer experiment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenize {
-    /// The corpus as declared (its file or its recipe).
-    pub corpus: serde_json::Value,
+    /// Of the cells whose factor `corpus` names no other.
+    pub corpus: corpus::Source,
+    /// Measured passes.
     pub iterations: u32,
 }
 

@@ -23,6 +23,8 @@ pub enum Scope {
     /// A call has it; a run has it under the same name, over its measured calls that count.
     CallAndRun,
     Run,
+    /// A tokenizer run has it, beside `startup_ms`, `peak_rss_mb` and `cpu_s`.
+    Tokenizer,
     /// A run joined with its solo controls has it; it is computed when a table is made, not stored.
     AgainstSolo,
     /// As [`Scope::AgainstSolo`]; each measured call has it too.
@@ -98,6 +100,7 @@ pub fn catalogue_markdown() -> String {
     for (title, scopes) in [
         ("Calls, and runs over their calls", &[Scope::CallAndRun][..]),
         ("Runs", &[Scope::Run]),
+        ("Tokenizer runs", &[Scope::Tokenizer]),
         ("Runs against their solo controls", &[Scope::CallAndRunAgainstSolo, Scope::AgainstSolo]),
     ] {
         let _ = write!(
@@ -144,6 +147,12 @@ woke in it or were due in it. The figures of the idle control are over those tha
 so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
 often: percentiles of samples then tell too little, and the share of time in stalls tells it.
 
+A tokenizer run encodes a text in passes: all of it at once, up to 10 000 of its lines, and up to \
+10 000 pieces of 1 to 200 characters, lines and pieces evenly spaced through the text. The first pass \
+fills caches and does not count. A time is that of the call that encodes one part, read before and \
+after it; loading is apart. Special tokens are not added. Such a run has `startup_ms`, `peak_rss_mb` \
+and `cpu_s`, too.
+
 Metrics against solo join a run with the runs of each agent alone: those of the same repeat, or where \
 that repeat is not stored the mean over the agent's solo runs (`solo_same_repeat` says which). Solo runs \
 that were measured under other circumstances are not used. They are computed when a table is made.
@@ -151,7 +160,7 @@ that were measured under other circumstances are not used. They are computed whe
 
 use Better::{Higher, Lower};
 use Clock::{Both, Client, Executor, Server};
-use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Run};
+use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Run, Tokenizer};
 
 const fn metric(
     name: &'static str,
@@ -166,7 +175,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 63] = [
+static CATALOGUE: [MetricInfo; 80] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -285,6 +294,40 @@ static CATALOGUE: [MetricInfo; 63] = [
         "loop_lag_stalls − idle_loop_lag_stalls × measured window ÷ idle window", "stalls beyond those expected of an idle loop in the same time"),
     metric("loop_lag_probe_cost_percent", Run, Client, "%", Some(Lower),
         "100 × the probe's own CPU time ÷ time from its first to its last sample", "share of a core that the probe takes, by the runtime's own measure; what the loop does to wake it is not in it"),
+    metric("tokenizer_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),
+        "Σ tokens ÷ Σ time of the measured passes over the whole text", "rate of encoding a long text at once"),
+    metric("tokenizer_mb_per_s", Tokenizer, Client, "MB/s", Some(Higher),
+        "Σ bytes ÷ 10^6 ÷ Σ time of the measured passes over the whole text", "the same by the text's size, which does not depend on the vocabulary: the rate to compare tokenizers by"),
+    metric("tokenizer_latency_ms", Tokenizer, Client, "ms", Some(Lower),
+        "mean time of a measured pass over the whole text", "wait for a long text"),
+    metric("tokenizer_tokens", Tokenizer, Client, "tokens", None,
+        "ids of one pass over the whole text", "length of the text for the model"),
+    metric("tokenizer_bytes_per_token", Tokenizer, Client, "B/token", None,
+        "bytes ÷ tokens of the whole text", "how much text an id stands for"),
+    metric("tokenizer_load_ms", Tokenizer, Client, "ms", Some(Lower),
+        "opening the tokenizer's file → it can encode", "paid once per process"),
+    metric("tokenizer_vocabulary", Tokenizer, Client, "", None,
+        "number of ids that the tokenizer has", "size of the vocabulary, added tokens included"),
+    metric("tokenizer_lines_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),
+        "Σ tokens ÷ Σ time of the measured passes over lines", "rate of encoding line by line"),
+    metric("tokenizer_lines_mb_per_s", Tokenizer, Client, "MB/s", Some(Higher),
+        "Σ bytes ÷ 10^6 ÷ Σ time of the measured passes over lines", "the same by the text's size"),
+    metric("tokenizer_lines_bytes_per_token", Tokenizer, Client, "B/token", None,
+        "bytes ÷ tokens of the lines", "how much text an id stands for, line by line"),
+    metric("tokenizer_lines_p50_us", Tokenizer, Client, "µs", Some(Lower),
+        "50th percentile of the time of a line", "typical line"),
+    metric("tokenizer_lines_p99_us", Tokenizer, Client, "µs", Some(Lower),
+        "99th percentile of the time of a line", "long or difficult lines"),
+    metric("tokenizer_pieces_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),
+        "Σ tokens ÷ Σ time of the measured passes over pieces", "rate of encoding pieces of 1 to 200 characters, as streams deliver text"),
+    metric("tokenizer_pieces_mb_per_s", Tokenizer, Client, "MB/s", Some(Higher),
+        "Σ bytes ÷ 10^6 ÷ Σ time of the measured passes over pieces", "the same by the text's size"),
+    metric("tokenizer_pieces_bytes_per_token", Tokenizer, Client, "B/token", None,
+        "bytes ÷ tokens of the pieces", "how much text an id stands for where words are cut"),
+    metric("tokenizer_pieces_p50_us", Tokenizer, Client, "µs", Some(Lower),
+        "50th percentile of the time of a piece", "what an agent waits for a typical piece"),
+    metric("tokenizer_pieces_p99_us", Tokenizer, Client, "µs", Some(Lower),
+        "99th percentile of the time of a piece", "what an agent waits for one piece in a hundred, or longer"),
     metric("slowdown", CallAndRunAgainstSolo, Both, "×", Some(Lower),
         "time per token of the agent's calls ÷ the same alone, time being e2e_ms; a run's is the mean of its agents'", "how many times slower an agent is than alone: 1 is no contention"),
     metric("ttft_above_solo_ms", CallAndRunAgainstSolo, Client, "ms", Some(Lower),

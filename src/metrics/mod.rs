@@ -9,6 +9,7 @@ pub mod controls;
 mod errors;
 pub mod lag;
 mod run;
+pub mod tokenize;
 
 #[cfg(test)]
 mod tests;

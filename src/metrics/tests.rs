@@ -427,6 +427,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        tokens: None,
         files: BTreeMap::new(),
     }
 }

@@ -61,6 +61,7 @@ impl Contents {
 
 /// The document of a cell, in canonical JSON. Keys are written in ascending order.
 pub(super) fn document(
+    study: &Study,
     resolved: &Resolved<'_>,
     experiment: &Experiment,
     contents: &Contents,
@@ -82,7 +83,8 @@ pub(super) fn document(
         if let Some(kind) = kind {
             out.key("kind").text(kind);
             out.key("levels").object(|out| {
-                for (name, level) in &resolved.other {
+                // A corpus counts by its content, which stands under `tokenize`.
+                for (name, level) in resolved.other.iter().filter(|(name, _)| **name != "corpus") {
                     out.key(name).level(level);
                 }
             });
@@ -97,7 +99,7 @@ pub(super) fn document(
         }
         if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
             out.key("tokenize").object(|out| {
-                out.key("corpus").value(&tokenize.corpus);
+                out.key("corpus").value(&resolved.corpus(study, tokenize).identity());
                 out.key("iterations").number(f64::from(tokenize.iterations));
             });
         }

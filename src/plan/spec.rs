@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
+use crate::corpus;
 use crate::manifest::Study;
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
-    Probes, Retry, RuntimeCommand, Work,
+    Control, Endpoint, Experiment, ExperimentKind, OpenAiApi, Options, PacedProtocol, Probes,
+    Retry, RuntimeCommand, TokenizerFile, Work,
 };
 
 /// Everything needed to execute one cell.
@@ -67,9 +68,9 @@ pub struct ScenarioWork {
 pub struct TokenizeWork {
     /// As the manifest names it.
     pub tokenizer: String,
-    /// The corpus as declared (its file or its recipe).
-    pub corpus: serde_json::Value,
-    /// Passes over the corpus.
+    pub file: TokenizerFile,
+    pub corpus: corpus::Source,
+    /// Measured passes over the corpus.
     pub iterations: u32,
 }
 
@@ -131,7 +132,7 @@ pub(super) fn spec(
             .iter()
             .map(|(name, level)| ((*name).to_owned(), level.json()))
             .collect(),
-        work: work(experiment, resolved),
+        work: work(study, experiment, resolved),
         probes: experiment.probes.clone(),
         timeout: settings.timeout,
         retry: settings.retry.clone(),
@@ -139,7 +140,7 @@ pub(super) fn spec(
     }
 }
 
-fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
+fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
     let settings = &experiment.settings;
     match &experiment.kind {
         ExperimentKind::Scenario => CellWork::Scenario(ScenarioWork {
@@ -153,11 +154,9 @@ fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
             vary_seed: settings.vary_seed,
         }),
         ExperimentKind::Tokenize(tokenize) => CellWork::Tokenize(TokenizeWork {
-            tokenizer: match resolved.other.get("tokenizer") {
-                Some(Level::Text(name)) => name.clone(),
-                _ => String::new(),
-            },
-            corpus: tokenize.corpus.clone(),
+            tokenizer: resolved.tokenizer().to_owned(),
+            file: study.tokenizer(resolved.tokenizer()),
+            corpus: resolved.corpus(study, tokenize).clone(),
             iterations: tokenize.iterations,
         }),
         ExperimentKind::Command { command } => {
@@ -226,8 +225,7 @@ fn api(endpoint: &Endpoint) -> Api {
 pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
     let mut missing = Vec::new();
     match experiment.kind {
-        ExperimentKind::Scenario => {}
-        ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
+        ExperimentKind::Scenario | ExperimentKind::Tokenize(_) => {}
         ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
     }
     let probes = &experiment.probes;

@@ -79,7 +79,7 @@ pub struct Setup {
 }
 
 /// Which of the programs is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Program {
     /// Makes calls.
     Calls,

@@ -50,7 +50,8 @@ pub(super) fn work(
     events: &Events,
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Finish, RuntimeError> {
-    let text = fs::read_to_string(&asked.corpus).map_err(|error| unreadable(&asked.corpus, &error))?;
+    let text =
+        fs::read_to_string(&asked.corpus).map_err(|error| unreadable(&asked.corpus, &error))?;
     let modes = asked
         .modes
         .iter()
@@ -62,11 +63,8 @@ pub(super) fn work(
     runtime.details.clear();
     runtime.details.insert("tokenizers".to_owned(), LIBRARY.to_owned());
     let clock = ClockPair { monotonic_ns: os::monotonic_ns(), utc: os::utc_now() };
-    let ready = Event::Ready {
-        t_ns: clock.monotonic_ns,
-        protocol: PROTOCOL,
-        runtime: runtime.clone(),
-    };
+    let ready =
+        Event::Ready { t_ns: clock.monotonic_ns, protocol: PROTOCOL, runtime: runtime.clone() };
     events.send(ready);
 
     let load_start_ns = os::monotonic_ns();

@@ -9,6 +9,7 @@ mod paced;
 mod scenario;
 mod selection;
 mod settings;
+mod tokenize;
 mod variant;
 mod workflow;
 
@@ -23,6 +24,7 @@ use self::experiment::experiment;
 use self::names::{model_names, name, name_of_key, named, reference};
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
+use self::tokenize::{corpora, tokenizers};
 use self::workflow::workflows;
 use super::LoadError;
 use super::nearest::suggest;
@@ -83,6 +85,8 @@ pub(super) fn check(
     common.workflows = workflows(written, &common.prompts, &dir, &mut problems);
     let scenarios = scenarios(written, &common, &mut problems);
     let runtimes = runtimes(written, &mut problems);
+    let tokenizers = tokenizers(written, &dir, &mut problems);
+    let corpora = corpora(written, &dir, &mut problems);
     let mut warnings = Vec::new();
     let experiments: Vec<_> = written
         .experiment
@@ -93,6 +97,9 @@ pub(super) fn check(
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
+                tokenizers: &tokenizers,
+                corpora: &corpora,
+                dir: &dir,
             };
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
@@ -116,6 +123,8 @@ pub(super) fn check(
         models,
         scenarios,
         runtimes,
+        tokenizers,
+        corpora,
         experiments,
         warnings,
         source,

@@ -46,6 +46,12 @@ pub struct Manifest {
     /// Your own runtimes: programs that speak the agent protocol.
     #[serde(default)]
     pub runtime: IndexMap<String, Runtime>,
+    /// Named tokenizers. Without any, a tokenizer `NAME` is `tokenizers/NAME/tokenizer.json` beside the manifest.
+    #[serde(default)]
+    pub tokenizer: IndexMap<String, Tokenizer>,
+    /// Named texts, for the factor `corpus` of tokenizer experiments.
+    #[serde(default)]
+    pub corpus: IndexMap<String, Corpus>,
     /// Matrices and what to run for each cell.
     #[serde(default)]
     pub experiment: IndexMap<String, Experiment>,
@@ -232,6 +238,16 @@ pub struct Agent {
 pub struct Runtime {
     /// Program and arguments; a relative program is looked for beside the manifest.
     pub command: Vec<String>,
+}
+
+/// A tokenizer in the format of the `tokenizers` library.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenizer {
+    /// A `tokenizer.json`; a path beside the manifest.
+    pub file: String,
+    /// Expected digest of the file.
+    pub sha256: Option<String>,
 }
 
 /// Other servers, models or settings for the same study.
