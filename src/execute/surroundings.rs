@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::calibrate;
 use crate::agent::protocol::Api;
 use crate::agent::python::{self, Program};
 use crate::endpoint::{self, EndpointError, ServerFacts};
@@ -27,7 +28,7 @@ pub struct Surroundings {
     /// By their paths.
     tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
-    /// `None`: tried, and it did not work.
+    /// By [`instrument`]; `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
 }
 
@@ -93,13 +94,13 @@ impl Surroundings {
     }
 
     #[must_use]
-    pub fn tried_calibration(&self, runtime: &str) -> bool {
-        self.calibrations.contains_key(runtime)
+    pub fn tried_calibration(&self, cell: &CellSpec) -> bool {
+        self.calibrations.contains_key(&instrument(cell))
     }
 
     /// Keeps the result of a calibration; `None` if it did not work.
-    pub fn calibrated(&mut self, runtime: &str, calibration: Option<Calibration>) {
-        self.calibrations.insert(runtime.to_owned(), calibration);
+    pub fn calibrated(&mut self, cell: &CellSpec, calibration: Option<Calibration>) {
+        self.calibrations.insert(instrument(cell), calibration);
     }
 
     /// The evidence of a run of this cell, made now.
@@ -119,7 +120,7 @@ impl Surroundings {
             CellWork::Scenario(_) | CellWork::Command(_) => None,
         };
         // It tells the error of calls.
-        let calibration = cell.scenario().and_then(|_| self.calibrations.get(&cell.runtime));
+        let calibration = cell.scenario().and_then(|_| self.calibrations.get(&instrument(cell)));
         let runtime = cell.runtime.clone();
         let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
         Evidence {
@@ -144,6 +145,11 @@ fn program(cell: &CellSpec) -> Program {
         CellWork::Tokenize(_) => Program::Tokenize,
         CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
     }
+}
+
+/// A runtime with its settings: what has a measurement error of its own.
+fn instrument(cell: &CellSpec) -> String {
+    format!("{} {}", cell.runtime, serde_json::json!(calibrate::settings(cell)))
 }
 
 /// Without the models, which differ from cell to cell.

@@ -246,8 +246,10 @@ fn evidence() -> Evidence {
             ("insight".into(), endpoint("ollama", [("gemma3:latest".into(), model)].into())),
         ]),
         study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
+        tokenizer: None,
         calibration: Some(Calibration {
             runtime: "rust".into(),
+            settings: BTreeMap::new(),
             streams: 2,
             rate_tok_s: 100.0,
             samples: 198,

@@ -8,12 +8,14 @@ mod call;
 mod check;
 mod events;
 mod lag;
+mod pieces;
 mod stream;
 mod taker;
 #[cfg(test)]
 mod tests;
 mod throttle;
 mod tokenize;
+mod variant;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -114,11 +116,11 @@ fn work(
     environment: Environment<'_>,
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Finish, RuntimeError> {
-    let spec = check::spec(spec)?;
+    let (spec, variant) = check::spec(spec)?;
     if let Some(asked) = &spec.tokenize {
         return tokenize::work(&spec, asked, events, cancelled);
     }
-    let settings = Arc::new(Settings::of(&spec));
+    let settings = Arc::new(Settings::of(&spec, variant));
     let callers = spec.agents.iter().map(|agent| {
         let access = check::access(agent, environment)?;
         Ok(Caller::new(Arc::clone(&settings), agent.clone(), access, events.clone()))

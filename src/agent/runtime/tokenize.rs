@@ -205,6 +205,10 @@ pub(super) fn check(spec: &Spec, asked: &TokenizeSpec) -> Result<(), RuntimeErro
     if probes.chunks || probes.loop_lag_ns.is_some() || probes.idle_ns.is_some() {
         return wrong("a spec with `tokenize` has no probes: there is no event loop to watch");
     }
+    // A setting that is ignored would be reported as if it had been measured.
+    if let Some(name) = spec.variant.keys().next() {
+        return wrong(&format!("tokenizer work has no setting {name:?}"));
+    }
     if asked.passes == 0 || asked.modes.is_empty() {
         return wrong("`tokenize` needs at least one pass and one mode");
     }
