@@ -8,6 +8,7 @@ use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::flamegraphs::Flamegraph;
+use super::tokenizers::{self, Tokenizers};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
@@ -24,6 +25,8 @@ pub struct Context<'a> {
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
     pub flamegraphs: &'a [Flamegraph],
+    /// `None`: the study has no tokenizer run.
+    pub tokenizers: Option<Tokenizers<'a>>,
     pub failures: &'a [FailedAttempt],
 }
 
@@ -189,6 +192,7 @@ impl<'a> Context<'a> {
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
             flamegraphs: &data.flamegraphs,
+            tokenizers: tokenizers::tokenizers(data),
             failures: &data.failed,
         }
     }

@@ -18,6 +18,7 @@ mod functions;
 mod render;
 mod select;
 pub mod tidy;
+mod tokenizers;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,9 @@
 //! Times are those inside the call that encodes a part: what the runtime does between two calls is
 //! no tokenizing. Rates are Σ tokens (or bytes) ÷ Σ time, not means of rates.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use serde::Deserialize;
