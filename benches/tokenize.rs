@@ -7,7 +7,8 @@
 //! the same core shows as a ratio that wanders: the turns keep it from pulling to one side.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -65,7 +66,7 @@ fn race(tokenizer: &Path) {
     for (mode, parts) in &cuts {
         let mut table = PART_COLUMNS.join(",") + "\n";
         for part in parts {
-            table += &format!("{},{}\n", part.start, part.len());
+            writeln!(table, "{},{}", part.start, part.len()).expect("a string takes it");
         }
         std::fs::write(folder.path().join(mode.name()), table).expect("the cuts");
     }

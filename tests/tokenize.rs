@@ -348,6 +348,30 @@ printf '{"event":"done","t_ns":2}\n'
 }
 
 #[test]
+fn runtimes_that_make_other_ids_are_named_before_any_figure() {
+    let matrix = r#"tokenizer = ["byte_level"], runtime = ["rust", "mine"]"#;
+    let runtime = "[runtime.mine]\ncommand = [\"sh\", \"agent.sh\"]";
+    let race = Race::new(&manifest(SMALL, matrix, runtime));
+    // Another tokenizer than it was told to take.
+    let script = format!("sed 's/byte_level/byte_fallback/' | '{RUNNER}' agent\n");
+    race.write("agent.sh", script);
+    race.expect(0, &["exec", "--report"]);
+    let report = fs::read_to_string(race.path("results/race/report/race.md")).unwrap();
+    let warning = report.find("The runtimes do not make the same ids of the same text");
+    assert!(warning.unwrap() < report.find("Tokenizers of `race`").unwrap(), "{report}");
+    assert!(report.contains("**NO**: lines, pieces, whole"), "{report}");
+    assert!(report.contains(" by mine, "), "{report}");
+
+    // One runtime alone cannot be compared.
+    let alone = race.expect(0, &["report", "--filter", "runtime=rust"]);
+    let report = fs::read_to_string(race.path(alone.trim())).unwrap();
+    assert!(report.contains("same ids in every run of one runtime"), "{report}");
+    // And tables for other programs have the figures.
+    let table = race.expect(0, &["export", "--table", "runs"]);
+    assert!(table.contains("tokenizer_pieces_p99_us"), "{table}");
+}
+
+#[test]
 fn a_run_whose_passes_disagree_does_not_count() {
     let matrix = r#"tokenizer = ["byte_level"], runtime = ["mine"]"#;
     let runtime = "[runtime.mine]\ncommand = [\"sh\", \"agent.sh\"]";

@@ -21,7 +21,7 @@ pub(super) fn rust(draw: &mut Draw, text: &mut String) {
             0 => {
                 text.push_str("let mut ");
                 snake(draw, text);
-                let _ = write!(text, " = {};\n", draw.below(100_000));
+                let _ = writeln!(text, " = {};", draw.below(100_000));
             }
             1 => {
                 text.push_str("if ");
@@ -54,7 +54,7 @@ pub(super) fn rust(draw: &mut Draw, text: &mut String) {
                 camel(draw, text);
                 text.push_str(">(&self, \"");
                 snake(draw, text);
-                let _ = write!(text, "\\n\", 0x{:04x})?;\n", draw.below(65_536));
+                let _ = writeln!(text, "\\n\", 0x{:04x})?;", draw.below(65_536));
             }
         }
     }
@@ -85,7 +85,7 @@ pub(super) fn python(draw: &mut Draw, text: &mut String) {
             snake(draw, text);
             text.push_str(draw.of(&[" = ", " += ", " = await "]));
             snake(draw, text);
-            let _ = write!(text, "[{}:{}]\n", draw.below(64), draw.below(4096));
+            let _ = writeln!(text, "[{}:{}]", draw.below(64), draw.below(4096));
         }
         text.push_str("        return [x for x in self.");
         snake(draw, text);

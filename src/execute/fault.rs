@@ -54,11 +54,12 @@ impl AttemptFault {
     pub fn cause(&self) -> &'static str {
         match self {
             Self::Agent(_) => "agent",
-            Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::Artifacts(_)
+            | Self::Metrics(_)
+            | Self::Tokenize(TokenizeFault::Record { .. }) => "artifacts",
             Self::Probe { .. } => "probe",
             Self::CorpusChanged(_) | Self::Tokenize(TokenizeFault::Corpus(_)) => "corpus",
             Self::Tokenize(TokenizeFault::File(_)) => "tokenizer",
-            Self::Tokenize(TokenizeFault::Record { .. }) => "artifacts",
             Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
@@ -81,8 +82,11 @@ impl AttemptFault {
             | Self::Artifacts(_)
             | Self::Metrics(_)
             | Self::Tokenize(TokenizeFault::Record { .. }) => Some(RetryOn::Agent),
-            Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_)) => None,
-            Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } | Self::NotBuilt => None,
+            Self::Cancelled
+            | Self::CorpusChanged(_)
+            | Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_))
+            | Self::Probe { .. }
+            | Self::NotBuilt => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

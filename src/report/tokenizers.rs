@@ -153,9 +153,9 @@ fn ratios(data: &Data, experiment: &Experiment) -> Vec<Ratio> {
         for (of_tokenizer, of_runtime, of) in &cells {
             for (to_tokenizer, to_runtime, to) in &cells {
                 let names = if of_runtime == to_runtime && of_tokenizer != to_tokenizer {
-                    (*of_tokenizer == reference).then(|| (of_tokenizer, to_tokenizer, of_runtime))
+                    (*of_tokenizer == reference).then_some((of_tokenizer, to_tokenizer, of_runtime))
                 } else if of_tokenizer == to_tokenizer && of_runtime != to_runtime {
-                    (*of_runtime == cells[0].1).then(|| (of_runtime, to_runtime, of_tokenizer))
+                    (*of_runtime == cells[0].1).then_some((of_runtime, to_runtime, of_tokenizer))
                 } else {
                     None
                 };

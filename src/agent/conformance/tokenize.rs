@@ -115,7 +115,7 @@ fn parts(finished: &Finished) -> Verdict {
     let mut rows = table.lines();
     let header = TOKENIZE_COLUMNS.join(",");
     expect(rows.next() == Some(&header), || format!("its header must be {header}"))?;
-    let all: u32 = LINES.iter().map(|(_, _, ids)| ids.len() as u32).sum();
+    let all: usize = LINES.iter().map(|(_, _, ids)| ids.len()).sum();
     let mut wanted = Vec::new();
     for pass in [0, 1] {
         wanted.push(format!("whole,{pass},0,{},{all},", TEXT.len()));

@@ -165,7 +165,7 @@ fn parts<'t>(mode: &ModeSpec, text: &'t str) -> Result<Vec<&'t str>, RuntimeErro
     let wrong = |error: &dyn std::fmt::Display| unreadable(path, error);
     let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(&error))?;
     let header = reader.headers().map_err(|error| wrong(&error))?;
-    if header != &PART_COLUMNS[..] {
+    if header != PART_COLUMNS[..] {
         return Err(wrong(&format!("its header must be {}", PART_COLUMNS.join(","))));
     }
     let mut parts = Vec::new();

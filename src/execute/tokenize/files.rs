@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::plan::{CellSpec, CellWork, TokenizeWork};
@@ -59,6 +60,12 @@ pub fn finding(work: &TokenizeWork) -> Option<String> {
     fault(work).map(|fault| fault.to_string())
 }
 
+/// What every tokenizer.json has; the rest is looked over.
+#[derive(Debug, Deserialize)]
+struct Shape {
+    model: Option<IgnoredAny>,
+}
+
 /// Reads the whole file: what is cut short shows only at its end.
 fn fault(work: &TokenizeWork) -> Option<FileFault> {
     look(&work.tokenizer, &work.file.path, work.file.sha256.as_deref()).err()
@@ -99,15 +106,18 @@ fn look(name: &str, path: &Path, declared: Option<&str>) -> Result<(), FileFault
         return Err(FileFault::Gguf { name: name(), path: shown() });
     }
     file.rewind().map_err(unreadable)?;
-    let parsed: Result<BTreeMap<String, IgnoredAny>, _> =
-        serde_json::from_reader(BufReader::new(file));
+    let parsed: Result<Shape, _> = serde_json::from_reader(BufReader::new(file));
     match parsed {
+        // JSON of another shape.
+        Err(error) if error.is_data() => {
+            return Err(FileFault::Other { name: name(), path: shown() });
+        }
         Err(error) if error.is_io() => return Err(unreadable(error.into())),
         Err(error) => {
             let reason = error.to_string();
             return Err(FileFault::Json { name: name(), path: shown(), reason });
         }
-        Ok(keys) if !keys.contains_key("model") => {
+        Ok(Shape { model: None }) => {
             return Err(FileFault::Other { name: name(), path: shown() });
         }
         Ok(_) => {}

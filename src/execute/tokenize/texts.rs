@@ -3,6 +3,7 @@
 //! A corpus that is a file stays where it is; only its cuts are written. Everything is checked or
 //! written anew once per session, so that what lies about from before cannot be mistaken for it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,8 @@ fn cut(path: &Path, parts: &[Range<usize>]) -> Result<Cut, StoreError> {
     let mut table = PART_COLUMNS.join(",");
     table.push('\n');
     for part in parts {
-        table.push_str(&format!("{},{}\n", part.start, part.len()));
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "{},{}", part.start, part.len());
     }
     put(path, table.as_bytes())?;
     Ok(Cut {

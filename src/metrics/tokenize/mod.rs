@@ -66,8 +66,8 @@ fn mode_metrics(mode: TokenizeMode, rows: &[&PartRow]) -> Metrics {
     let tokens_per_s = ratio(tokens, time_s);
     let mb_per_s = ratio(bytes / 1e6, time_s);
     let bytes_per_token = ratio(bytes, tokens);
-    let times = sample(rows.iter().map(|row| row.encode_ns as f64 / 1e3).collect());
-    let percentile = |p| times.as_ref().map(|times| times.percentile(p));
+    let each_us = sample(rows.iter().map(|row| row.encode_ns as f64 / 1e3).collect());
+    let percentile = |p| each_us.as_ref().map(|each| each.percentile(p));
     match mode {
         TokenizeMode::Whole => {
             let first = rows.first().map(|row| row.pass);
@@ -76,7 +76,7 @@ fn mode_metrics(mode: TokenizeMode, rows: &[&PartRow]) -> Metrics {
                 ("tokenizer_tokens_per_s", tokens_per_s),
                 ("tokenizer_mb_per_s", mb_per_s),
                 ("tokenizer_bytes_per_token", bytes_per_token),
-                ("tokenizer_latency_ms", times.as_ref().map(|times| times.mean() / 1e3)),
+                ("tokenizer_latency_ms", each_us.as_ref().map(|each| each.mean() / 1e3)),
                 ("tokenizer_tokens", first.map(|_| once.map(|row| row.tokens).sum::<u64>() as f64)),
             ])
         }
