@@ -9,15 +9,18 @@ use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
 use super::tokenize::Texts;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario, tokenize};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, tokenize};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord, TokenSummary,
+    CallSummary, CommandRecord, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -54,6 +57,8 @@ pub struct Means<'a> {
     pub py_spy: Option<&'a Result<PathBuf, String>>,
     /// Of tokenizer cells.
     pub texts: &'a mut Texts,
+    /// For cells with the GPU probe, likewise.
+    pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -111,7 +116,7 @@ pub fn attempt(
             let met = evidence.tokenizer.as_ref();
             tokenize::measure(&task, work, met, &run, &partial, means)?
         }
-        CellWork::Command(_) => Err(AttemptFault::NotBuilt),
+        CellWork::Command(work) => command::measure(&task, work, &partial, means)?,
     };
     match measured {
         Ok(measured) => {
@@ -130,10 +135,14 @@ pub(super) struct Measured {
     pub usage: ProcessUsage,
     pub calls: Vec<CallSummary>,
     pub metrics: Metrics,
+    /// What a command was and said.
+    pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
     /// What a tokenizer made of its text.
     pub tokens: Option<TokenSummary>,
+    /// What the sampling probes among them say of themselves.
+    pub sampling: BTreeMap<String, Sampling>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -170,6 +179,8 @@ fn finish(
         metrics: measured.metrics,
         probes: measured.probes,
         tokens: measured.tokens,
+        command: measured.command,
+        sampling: measured.sampling,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

@@ -9,14 +9,16 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
-use super::tokenize::Texts;
+use super::tokenize::{self, Texts};
 use super::{
-    Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery, tokenize,
+    Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery, sampling,
 };
 use crate::agent::python::{self, PythonError};
 use crate::manifest::study::RetryOn;
 use crate::plan::{CellSpec, CellWork, Plan, RunKey};
+use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
+use crate::probe::sampling::Unavailable;
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
@@ -161,6 +163,7 @@ pub fn execute(
         surroundings,
         py_spy: None,
         texts: Texts::default(),
+        driver: None,
         summary,
     };
     let result = session.run(&agenda, &stale, emit);
@@ -218,6 +221,8 @@ struct Session<'a> {
     py_spy: Option<Result<PathBuf, String>>,
     /// Written when the first run needs them.
     texts: Texts,
+    /// The same of a GPU's driver.
+    driver: Option<Result<Driver, Unavailable>>,
     summary: Summary,
 }
 
@@ -303,6 +308,9 @@ impl Session<'_> {
             self.supersede(&id, run.repeat, because)?;
         }
         recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        if sampling::needs_driver(cell) && self.driver.is_none() {
+            self.driver = Some(Driver::find());
+        }
         if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
             let found = py_spy::find(&mut |message| emit(ExecEvent::Note { message }));
             self.py_spy = Some(found.map_err(|error| error.to_string()));
@@ -336,6 +344,7 @@ impl Session<'_> {
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
                 texts: &mut self.texts,
+                driver: self.driver.as_ref(),
                 journal: &mut self.journal,
                 emit,
             };

@@ -1,14 +1,16 @@
 //! Today's evidence: collected once per session, put into every run, compared with stored runs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::calibrate;
 use crate::agent::protocol::Api;
 use crate::agent::python::{self, Program};
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::Study;
-use crate::manifest::study::Endpoint;
+use crate::manifest::study::{Endpoint, RuntimeCommand};
+use crate::manifest::template::{Place, Template};
 use crate::plan::{CellSpec, CellWork, SpecAgent};
 use crate::provenance;
 use crate::store::record::{
@@ -23,7 +25,7 @@ pub struct Surroundings {
     machine: MachineEvidence,
     git: Option<GitEvidence>,
     python: Option<python::Setup>,
-    /// By the runtime and its program.
+    /// By [`program`] and [`code`].
     agents: BTreeMap<(String, Program), AgentEvidence>,
     /// By their paths.
     tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
@@ -61,9 +63,20 @@ impl Surroundings {
     /// Notes the runtime of a cell and its tokenizer; their files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
         let python = self.python.as_ref();
-        self.agents.entry((cell.runtime.clone(), program(cell))).or_insert_with(|| {
-            let command = cell.command.as_ref();
-            provenance::agent(&cell.runtime, program(cell), command, &study.dir, python)
+        let code = code(cell);
+        self.agents.entry((program(cell).into_owned(), code)).or_insert_with(|| match &cell.work {
+            CellWork::Command(work) => {
+                // Its other words are part of what is asked for.
+                let words = work.words.iter().map(|word| filled(word, &study.dir)).enumerate();
+                let files =
+                    words.filter(|(index, word)| *index == 0 || study.dir.join(word).is_file());
+                let command = RuntimeCommand { command: files.map(|(_, word)| word).collect() };
+                provenance::agent(&cell.runtime, code, Some(&command), &study.dir, python)
+            }
+            CellWork::Scenario(_) | CellWork::Tokenize(_) => {
+                let command = cell.command.as_ref();
+                provenance::agent(&cell.runtime, code, command, &study.dir, python)
+            }
         });
         if let CellWork::Tokenize(work) = &cell.work {
             self.tokenizers
@@ -127,7 +140,7 @@ impl Surroundings {
             runner: self.runner.clone(),
             agent: self
                 .agents
-                .get(&(cell.runtime.clone(), program(cell)))
+                .get(&(program(cell).into_owned(), code(cell)))
                 .cloned()
                 .unwrap_or_else(unknown),
             machine: self.machine.clone(),
@@ -139,12 +152,31 @@ impl Surroundings {
     }
 }
 
-/// The runtime's program that does the cell's work.
-fn program(cell: &CellSpec) -> Program {
+/// The runtime's code that does the cell's work.
+fn code(cell: &CellSpec) -> Program {
     match cell.work {
         CellWork::Tokenize(_) => Program::Tokenize,
         CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
     }
+}
+
+/// What tells the programs that cells start apart: a runtime's name, or a command's words.
+fn program(cell: &CellSpec) -> Cow<'_, str> {
+    match &cell.work {
+        CellWork::Command(work) => {
+            let words: Vec<String> = work.words.iter().map(Template::to_string).collect();
+            Cow::Owned(format!("{}\0{}", cell.runtime, words.join("\0")))
+        }
+        CellWork::Scenario(_) | CellWork::Tokenize(_) => Cow::Borrowed(&cell.runtime),
+    }
+}
+
+/// A word of a command as far as it names a file that is there before a run.
+fn filled(word: &Template, study_folder: &Path) -> String {
+    word.fill(|place| match place {
+        Place::Study => study_folder.display().to_string(),
+        Place::Out | Place::Repeat => format!("{{{}}}", place.name()),
+    })
 }
 
 /// A runtime with its settings: what has a measurement error of its own.
