@@ -66,7 +66,7 @@ pub fn server_error(folder: &Path) -> Option<(String, Option<u16>)> {
     Some((call.error?, call.http_status.filter(|status| *status >= 400)))
 }
 
-fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
+pub(super) fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
     let unreadable =
         |reason: String| ArtifactFault::Unreadable { path: RECORD_FILE.into(), reason };
     let record = metrics::read_record(&folder.join(RECORD_FILE))
@@ -132,7 +132,7 @@ fn chunks(folder: &Path, record: &AgentRecord) -> Result<(), ArtifactFault> {
     }
 }
 
-fn header(
+pub(super) fn header(
     file: &'static str,
     found: &csv::StringRecord,
     expected: &[&str],

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario};
+use super::tokenize::Texts;
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, tokenize};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::metrics;
@@ -20,6 +21,7 @@ use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
     CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -58,6 +60,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// Of tokenizer cells.
+    pub texts: &'a mut Texts,
     /// For cells with the GPU probe, likewise.
     pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
@@ -115,8 +119,11 @@ pub fn attempt(
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
         CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
+        CellWork::Tokenize(work) => {
+            let met = evidence.tokenizer.as_ref();
+            tokenize::measure(&task, work, met, &run, &partial, means)?
+        }
         CellWork::Command(work) => command::measure(&task, work, &partial, means)?,
-        CellWork::Tokenize(_) => Err(AttemptFault::NotBuilt),
     };
     match measured {
         Ok(measured) => {
@@ -139,6 +146,8 @@ pub(super) struct Measured {
     pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What a tokenizer made of its text.
+    pub tokens: Option<TokenSummary>,
     /// What the sampling probes among them say of themselves.
     pub sampling: BTreeMap<String, Sampling>,
 }
@@ -178,6 +187,7 @@ fn finish(
         probes: measured.probes,
         fallback_of: task.fallback_of.cloned(),
         rerun_of: task.rerun_of,
+        tokens: measured.tokens,
         command: measured.command,
         sampling: measured.sampling,
         files: BTreeMap::new(),

@@ -31,6 +31,7 @@ mod sampling;
 mod scenario;
 mod session;
 mod surroundings;
+pub mod tokenize;
 mod workflow;
 
 pub use agenda::StaleRuns;

@@ -10,13 +10,14 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
+use super::tokenize::{self, Texts};
 use super::{
     Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, preflight, recovery,
     sampling,
 };
-use crate::agent::python::{self, PythonError, PythonRuntime};
+use crate::agent::python::{self, PythonError};
 use crate::manifest::study::{OnFailure, RetryOn};
-use crate::plan::{CellId, CellSpec, Plan, RunKey};
+use crate::plan::{CellId, CellSpec, CellWork, Plan, RunKey};
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
@@ -105,6 +106,7 @@ pub fn execute(
             Stale::List | Stale::Accept => questions(agenda.specs()),
         };
         findings = preflight::servers(&questions, &mut surroundings);
+        findings.extend(tokenize::findings(agenda.specs()));
     }
     let stale = agenda::stale(plan, &store, &mut surroundings);
     if settings.stale == Stale::Rerun {
@@ -127,7 +129,7 @@ pub fn execute(
         return Ok(finish(summary, emit));
     }
 
-    let python = match prepare_python(&agenda, settings, emit) {
+    let runtimes = match prepare_python(&agenda, settings, emit) {
         Err(_) if cancel.is_asked() => {
             summary.interrupted = true;
             return Ok(finish(summary, emit));
@@ -138,7 +140,7 @@ pub fn execute(
             findings.insert(0, error.to_string());
             return Err(ExecError::Preflight(findings));
         }
-        Ok(python) => python,
+        Ok(runtimes) => runtimes,
     };
     if let Err(error) = &lock {
         findings.insert(0, format!("the results cannot be written: {error}"));
@@ -160,7 +162,6 @@ pub fn execute(
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
     let began = crate::os::utc_now();
-    let runtimes = Runtimes { rust: settings.program.clone(), python };
     let mut session = Session {
         plan,
         settings,
@@ -172,6 +173,7 @@ pub fn execute(
         surroundings,
         py_spy: None,
         sealed: HashSet::new(),
+        texts: Texts::default(),
         driver: None,
         summary,
     };
@@ -190,17 +192,29 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     summary
 }
 
-/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating.
+/// Makes the Python runtime's programs ready that runs need: never within a run, and before
+/// calibrating.
 fn prepare_python(
     agenda: &Agenda,
     settings: &Settings,
     emit: &mut dyn FnMut(ExecEvent),
-) -> Result<Option<PythonRuntime>, PythonError> {
-    if !agenda.specs().any(|cell| cell.runtime == PYTHON) {
-        return Ok(None);
-    }
+) -> Result<Runtimes, PythonError> {
+    let mut runtimes =
+        Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
     let mut say = |message| emit(ExecEvent::Note { message });
-    settings.python.prepare(&mut say).map(Some)
+    for cell in agenda.specs().filter(|cell| cell.runtime == PYTHON) {
+        match &cell.work {
+            CellWork::Tokenize(_) if runtimes.python_tokenize.is_none() => {
+                let setup = settings.python.for_tokenizers();
+                runtimes.python_tokenize = Some(setup.prepare(&mut say)?);
+            }
+            CellWork::Scenario(_) if runtimes.python.is_none() => {
+                runtimes.python = Some(settings.python.prepare(&mut say)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(runtimes)
 }
 
 /// An exec with something to do, under its lock.
@@ -218,6 +232,8 @@ pub(super) struct Session<'a> {
     py_spy: Option<Result<PathBuf, String>>,
     /// What was sealed since the store was read.
     pub(super) sealed: HashSet<(CellId, u32)>,
+    /// Written when the first run needs them.
+    texts: Texts,
     /// The same of a GPU's driver.
     driver: Option<Result<Driver, Unavailable>>,
     summary: Summary,
@@ -414,6 +430,7 @@ impl Session<'_> {
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
+                texts: &mut self.texts,
                 driver: self.driver.as_ref(),
                 journal: &mut self.journal,
                 emit,

@@ -12,6 +12,7 @@ use super::criterion::{Cells, Criterion, Statistic};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
 use crate::agent::workflow::Corpus;
+use crate::corpus;
 
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.
@@ -39,6 +40,10 @@ pub struct Study {
     pub scenarios: IndexMap<String, Vec<ScenarioAgent>>,
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
+    /// Declared tokenizers; [`Study::tokenizer`] knows those that are not.
+    pub tokenizers: IndexMap<String, TokenizerFile>,
+    /// Named texts of tokenizer experiments.
+    pub corpora: IndexMap<String, corpus::Source>,
     pub experiments: Vec<Experiment>,
     /// When execution stops because runs failed.
     pub on_failure: OnFailure,
@@ -62,6 +67,25 @@ impl Study {
             None => self.name.clone(),
         }
     }
+
+    /// The file of a tokenizer: as declared, or else by its name in the folder `tokenizers` beside
+    /// the manifest.
+    #[must_use]
+    pub fn tokenizer(&self, name: &str) -> TokenizerFile {
+        self.tokenizers.get(name).cloned().unwrap_or_else(|| TokenizerFile {
+            path: self.dir.join("tokenizers").join(name).join("tokenizer.json"),
+            sha256: None,
+        })
+    }
+}
+
+/// Where a tokenizer is. Its content is met, not asked for, like that of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizerFile {
+    /// Not absolute where the manifest's path is not.
+    pub path: PathBuf,
+    /// Declared digest, hex.
+    pub sha256: Option<String>,
 }
 
 /// Settings that any experiment may override.
@@ -370,10 +394,11 @@ impl Experiment {
 }
 
 /// A tokenizer experiment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenize {
-    /// The corpus as declared (its file or its recipe).
-    pub corpus: serde_json::Value,
+    /// Of the cells whose factor `corpus` names no other.
+    pub corpus: corpus::Source,
+    /// Measured passes.
     pub iterations: u32,
 }
 

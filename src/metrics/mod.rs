@@ -16,6 +16,7 @@ pub mod outliers;
 pub mod picked;
 pub mod price;
 mod run;
+pub mod tokenize;
 
 #[cfg(test)]
 mod tests;

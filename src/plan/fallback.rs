@@ -43,7 +43,7 @@ impl Plan {
         if let Some(place) = self.cells[cell as usize].solo {
             resolved.keep_alone(place as usize);
         }
-        let document = identity::document(&resolved, experiment, &self.contents);
+        let document = identity::document(&self.study, &resolved, experiment, &self.contents);
         let id = identity::id(&document);
         if id == self.id(cell) {
             return None;

@@ -126,7 +126,8 @@ impl Plan {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
-                    let id = identity::id(&identity::document(&resolved, experiment, &contents));
+                    let id =
+                        identity::id(&identity::document(&study, &resolved, experiment, &contents));
                     (id, spec::not_built(experiment).is_empty())
                 })
                 .collect();
@@ -232,7 +233,7 @@ impl Plan {
     #[must_use]
     pub fn document(&self, cell: u32) -> Vec<u8> {
         let (experiment, resolved) = self.resolved(cell);
-        identity::document(&resolved, experiment, &self.contents)
+        identity::document(&self.study, &resolved, experiment, &self.contents)
     }
 
     /// [`Plan::document`], parsed.

@@ -34,7 +34,7 @@ pub struct CellRow {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 27] = [
+const MAIN: [&str; 34] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
@@ -56,6 +56,13 @@ const MAIN: [&str; 27] = [
     "gap_error_p99_ms",
     "loop_lag_p99_ms",
     "cpu_s_per_1000_tokens",
+    "tokenizer_tokens_per_s",
+    "tokenizer_mb_per_s",
+    "tokenizer_latency_ms",
+    "tokenizer_lines_tokens_per_s",
+    "tokenizer_pieces_p50_us",
+    "tokenizer_pieces_p99_us",
+    "tokenizer_load_ms",
     "cpu_s",
     "peak_rss_mb",
     "gpu_power_w",

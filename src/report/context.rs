@@ -12,6 +12,7 @@ use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
 use super::verdicts::Judged;
 use super::probes::{self, Probes};
+use super::tokenizers::{self, Tokenizers};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 use crate::verdict::Checked;
@@ -31,6 +32,8 @@ pub struct Context<'a> {
     /// The probes outside the agent, as they speak of themselves.
     pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
+    /// `None`: the study has no tokenizer run.
+    pub tokenizers: Option<Tokenizers<'a>>,
     pub failures: &'a [FailedAttempt],
     /// What was measured in place of runs that failed.
     pub fallbacks: &'a [FallbackTaken],
@@ -207,6 +210,7 @@ impl<'a> Context<'a> {
             evidence: evidence(data),
             probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
+            tokenizers: tokenizers::tokenizers(data),
             failures: &data.failed,
             fallbacks: &data.fallbacks,
             outliers: &data.outliers,

@@ -22,6 +22,7 @@ mod render;
 mod select;
 pub mod tidy;
 mod verdicts;
+mod tokenizers;
 
 #[cfg(test)]
 mod tests;

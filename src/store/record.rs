@@ -55,6 +55,9 @@ pub struct RunRecord {
     pub calls: Vec<CallSummary>,
     /// Metrics of the run.
     pub metrics: Metrics,
+    /// What a tokenizer made of its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenSummary>,
     /// Every other file of the run's folder, by its path with `/`.
     pub files: BTreeMap<String, FileDigest>,
 }
@@ -85,6 +88,27 @@ pub struct FallbackOf {
     pub step: usize,
     /// Why what was tried before failed.
     pub because: String,
+}
+
+/// What a tokenizer made of its text: the same in every runtime, or they do not do the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenSummary {
+    pub corpus_sha256: String,
+    pub corpus_bytes: u64,
+    /// Ids that the tokenizer has.
+    pub vocabulary: u64,
+    /// By the mode's name.
+    pub modes: BTreeMap<String, TokenCount>,
+}
+
+/// The ids of one mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCount {
+    pub parts: u64,
+    pub bytes: u64,
+    pub tokens: u64,
+    /// Of all ids in order.
+    pub ids_sha256: String,
 }
 
 /// A command as it was run; that it ended with 0 is why there is a record.
@@ -140,6 +164,19 @@ pub struct Evidence {
     pub study_git: Option<GitEvidence>,
     #[serde(default)]
     pub calibration: Option<Calibration>,
+    /// Of tokenizer runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerEvidence>,
+}
+
+/// A tokenizer's file as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizerEvidence {
+    /// Name in the manifest.
+    pub name: String,
+    pub bytes: Option<u64>,
+    /// 64 hex digits.
+    pub sha256: Option<String>,
 }
 
 /// `runner` itself.

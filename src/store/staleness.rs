@@ -19,6 +19,11 @@ pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
             endpoint(name, then, now, &mut differences);
         }
     }
+    if let (Some(then), Some(now)) = (&stored.tokenizer, &today.tokenizer) {
+        let what = format!("the digest of the tokenizer `{}`", then.name);
+        let (then, now) = (then.sha256.as_deref(), now.sha256.as_deref());
+        changed(&what, then.map(short), now.map(short), &mut differences);
+    }
     let (then, now) = (&stored.machine, &today.machine);
     changed("the hostname", then.hostname.as_deref(), now.hostname.as_deref(), &mut differences);
     changed("the CPU", then.cpu.as_deref(), now.cpu.as_deref(), &mut differences);

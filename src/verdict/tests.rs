@@ -21,6 +21,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         process: ProcessUsage::default(),
         fallback_of: None,
         rerun_of: None,
+        tokens: None,
         probes: BTreeMap::new(),
         calls: Vec::new(),
         command: None,

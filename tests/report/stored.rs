@@ -160,6 +160,7 @@ impl Stored {
             probes: BTreeMap::new(),
             fallback_of: None,
             rerun_of: None,
+            tokens: None,
             command: None,
             sampling: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -269,6 +270,7 @@ fn record(cell: u64, repeat: u64) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::new(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 
@@ -297,6 +299,7 @@ fn evidence() -> Evidence {
             ("insight".into(), endpoint("ollama", [("gemma3:latest".into(), model)].into())),
         ]),
         study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
+        tokenizer: None,
         calibration: Some(Calibration {
             runtime: "rust".into(),
             settings: BTreeMap::new(),

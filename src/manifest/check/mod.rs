@@ -14,6 +14,7 @@ mod probes;
 mod scenario;
 mod selection;
 mod settings;
+mod tokenize;
 mod variant;
 mod workflow;
 
@@ -29,6 +30,7 @@ use self::names::{model_names, name, name_of_key, named, reference};
 use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
+use self::tokenize::{corpora, tokenizers};
 use self::workflow::workflows;
 use super::LoadError;
 use super::nearest::suggest;
@@ -89,6 +91,8 @@ pub(super) fn check(
     common.workflows = workflows(written, &common.prompts, &dir, &mut problems);
     let scenarios = scenarios(written, &common, &mut problems);
     let runtimes = runtimes(written, &mut problems);
+    let tokenizers = tokenizers(written, &dir, &mut problems);
+    let corpora = corpora(written, &dir, &mut problems);
     let mut warnings = Vec::new();
     let experiments: Vec<_> = written
         .experiment
@@ -100,6 +104,8 @@ pub(super) fn check(
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
+                tokenizers: &tokenizers,
+                corpora: &corpora,
             };
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
@@ -128,6 +134,8 @@ pub(super) fn check(
         models,
         scenarios,
         runtimes,
+        tokenizers,
+        corpora,
         experiments,
         on_failure,
         outliers,

@@ -57,7 +57,7 @@ pub(super) fn name_of_key(problems: &mut Problems<'_>, at: &At<'_>, name: &str) 
     }
 }
 
-pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 9] {
+pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 11] {
     fn keys<T>(map: &IndexMap<String, T>) -> Vec<&str> {
         map.keys().map(String::as_str).collect()
     }
@@ -68,6 +68,8 @@ pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 9] {
         ("workflow", keys(&written.workflow)),
         ("scenario", keys(&written.scenario)),
         ("runtime", keys(&written.runtime)),
+        ("tokenizer", keys(&written.tokenizer)),
+        ("corpus", keys(&written.corpus)),
         ("experiment", keys(&written.experiment)),
         ("claim", keys(&written.claim)),
         ("profile", keys(&written.profile)),

@@ -51,7 +51,13 @@ pub struct Manifest {
     /// Your own runtimes: programs that speak the agent protocol.
     #[serde(default)]
     pub runtime: IndexMap<String, Runtime>,
-    /// What work costs, for `usd_per_million_tokens`; no measurement, so it changes no run.
+    /// Named tokenizers. Without any, a tokenizer `NAME` is `tokenizers/NAME/tokenizer.json` beside the manifest.
+    #[serde(default)]
+    pub tokenizer: IndexMap<String, Tokenizer>,
+    /// Named texts, for the factor `corpus` of tokenizer experiments.
+    #[serde(default)]
+    pub corpus: IndexMap<String, Corpus>,
+    /// What work costs, for usd_per_million_tokens; no measurement, so it changes no run.
     pub price: Option<Price>,
     /// Matrices and what to run for each cell.
     #[serde(default)]
@@ -262,6 +268,16 @@ pub struct Agent {
 pub struct Runtime {
     /// Program and arguments; a relative program is looked for beside the manifest.
     pub command: Vec<String>,
+}
+
+/// A tokenizer in the format of the `tokenizers` library.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenizer {
+    /// A `tokenizer.json`; a path beside the manifest.
+    pub file: String,
+    /// Expected digest of the file.
+    pub sha256: Option<String>,
 }
 
 /// What work costs.

@@ -49,6 +49,7 @@ fn record(calls: Vec<CallRecord>) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::default(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 
@@ -441,6 +442,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         probes: BTreeMap::new(),
         fallback_of: None,
         rerun_of: None,
+        tokens: None,
         command: None,
         sampling: BTreeMap::new(),
         files: BTreeMap::new(),
