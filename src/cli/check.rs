@@ -120,6 +120,10 @@ fn unknown_metrics(study: &Study) -> Vec<String> {
     }
     let mut warnings = Vec::new();
     let declared = metrics::declared(study);
+    let unknown = |name: &&String| metrics::find(&declared, name).is_none();
+    for name in study.outliers.metrics.iter().filter(unknown) {
+        warnings.push(format!("outliers: this version computes no metric `{name}`"));
+    }
     for experiment in &study.experiments {
         for hypothesis in &experiment.hypotheses {
             let mut used = Vec::new();

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{CommandResult, Failure, StudyArgs, exit, report};
+use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
-use crate::store::{Holder, Store, failed, holder};
+use crate::store::{self, Holder, Store, failed, holder};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -30,8 +31,41 @@ struct Status {
     controls: Option<Row>,
     /// Over distinct runs.
     total: Row,
+    /// Runs far from the others of their cell, as the manifest's rule flags them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outliers: Vec<Flagged>,
     /// Run folders whose records cannot be trusted.
     damaged: Vec<String>,
+}
+
+/// An outlier with its run.
+#[derive(Serialize)]
+struct Flagged {
+    /// `<id8>/<repeat>`.
+    run: String,
+    name: String,
+    #[serde(flatten)]
+    outlier: Outlier,
+}
+
+fn flagged(plan: &Plan, store: &Store) -> Vec<Flagged> {
+    let rule = &plan.study().outliers;
+    let cells = (0..).take(plan.cells()).filter(|_| !rule.metrics.is_empty());
+    cells
+        .flat_map(|cell| {
+            let id = plan.id(cell);
+            let counting = store::counting(store.runs(&id.hex()), plan.repeats(cell));
+            let stale = store::against_newest(&counting);
+            let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
+            let outliers = outliers::flagged(fresh, rule).into_iter();
+            let named = outliers.map(move |outlier| Flagged {
+                run: format!("{}/{}", id.short(), outlier.repeat),
+                name: plan.name(cell),
+                outlier,
+            });
+            named.collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Counts of runs.
@@ -93,6 +127,7 @@ fn status(plan: &Plan, store: &Store) -> Status {
         experiments: experiments.collect(),
         controls,
         total: row("total", &mut (0..).take(plan.cells())),
+        outliers: flagged(plan, store),
         damaged: store
             .damaged()
             .iter()
@@ -148,6 +183,21 @@ fn table(status: &Status) -> String {
             let _ = write!(text, "  ({not_built} not yet built)");
         }
         text.push('\n');
+    }
+    if !status.outliers.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} outlier(s); they stay, exec --rerun-outliers adds runs",
+            status.outliers.len()
+        );
+    }
+    for Flagged { run, name, outlier } in &status.outliers {
+        let Outlier { metric, value, median, mad, distance, .. } = outlier;
+        let distance = distance.map_or("MAD is 0".to_owned(), |d| format!("{d:.1} MADs off"));
+        let _ = writeln!(
+            text,
+            "outlier: {name} {run}: {metric} {value:.4}, median {median:.4}, MAD {mad:.4}, {distance}"
+        );
     }
     for damaged in &status.damaged {
         let _ = writeln!(text, "damaged: {damaged}");

@@ -1,15 +1,16 @@
 //! The plan against the store: what is done, what is to do, what is stale.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ExecEvent;
 use super::session::{Stale, Summary};
 use super::surroundings::Surroundings;
 use crate::manifest::Study;
+use crate::metrics::outliers;
 use crate::plan::{CellSpec, Plan, RunKey};
 use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
 use crate::store::fallback::{self, Decision};
-use crate::store::{Store, staleness};
+use crate::store::{self, Store, staleness};
 
 /// Runs of a plan by what is to happen with them.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Agenda {
     decided: HashMap<RunKey, Decision>,
     /// In the plan's order.
     pub todo: Vec<RunKey>,
+    /// By run to do, the outlier that it is made for.
+    reruns: HashMap<RunKey, u32>,
     /// Cells with runs to do, in full.
     specs: HashMap<u32, CellSpec>,
     /// Cells with runs that this version cannot make.
@@ -58,6 +61,7 @@ impl Agenda {
         let mut agenda = Self {
             done: planned - missing.len(),
             decided,
+            reruns: HashMap::new(),
             todo: Vec::new(),
             specs: HashMap::new(),
             not_built: Vec::new(),
@@ -93,11 +97,52 @@ impl Agenda {
         self.done -= self.todo.len() - before;
         let wanted: HashSet<RunKey> = self.todo.drain(..).collect();
         self.todo = plan.order().into_iter().filter(|run| wanted.contains(run)).collect();
+        let mut reruns: Vec<RunKey> = self.reruns.keys().copied().collect();
+        reruns.sort_unstable();
+        self.todo.extend(reruns);
     }
 
     /// The cells with runs to do.
     pub fn specs(&self) -> impl Iterator<Item = &CellSpec> {
         self.specs.values()
+    }
+
+    /// Adds a run for every outlier that has none yet, under the next free repeats of its cell. A
+    /// cell gets as many of them as it has repeats, so that there is an end.
+    pub fn add_outliers(&mut self, plan: &Plan, store: &Store) {
+        let rule = &plan.study().outliers;
+        for cell in cells(plan) {
+            let stored = store.runs(&plan.id(cell).hex());
+            let counting = store::counting(stored, plan.repeats(cell));
+            let stale = store::against_newest(&counting);
+            let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
+            let made: HashSet<u32> = counting.values().filter_map(|run| run.rerun_of).collect();
+            let outliers = outliers::flagged(fresh, rule);
+            let wanted: BTreeSet<u32> = outliers
+                .iter()
+                .map(|outlier| outlier.repeat)
+                .filter(|r| !made.contains(r))
+                .collect();
+            let room = (plan.repeats(cell) as usize).saturating_sub(made.len());
+            let last = stored.keys().next_back().copied().unwrap_or(0).max(plan.repeats(cell));
+            let runs: Vec<RunKey> = (last + 1..)
+                .zip(wanted.into_iter().take(room))
+                .map(|(repeat, outlier)| {
+                    let run = RunKey { cell, repeat };
+                    self.reruns.insert(run, outlier);
+                    run
+                })
+                .collect();
+            if !runs.is_empty() {
+                self.add(plan, runs);
+            }
+        }
+    }
+
+    /// The outlier that a run is made for.
+    #[must_use]
+    pub fn rerun_of(&self, run: RunKey) -> Option<u32> {
+        self.reruns.get(&run).copied()
     }
 
     /// What was decided after an earlier failure of the run, if that is still to be made.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub results: PathBuf,
     pub skip_preflight: bool,
     pub stale: Stale,
+    /// Add a run for every outlier that has none yet.
+    pub rerun_outliers: bool,
     pub limits: Limits,
     /// The program that knows `agent`; usually this one.
     pub program: PathBuf,
@@ -89,6 +91,9 @@ pub fn execute(
     };
     let store = Store::open(&settings.results, &study.results_name())?;
     let mut agenda = Agenda::new(plan, &store);
+    if settings.rerun_outliers {
+        agenda.add_outliers(plan, &store);
+    }
     let mut surroundings = Surroundings::collect(study, &settings.python);
 
     // Servers are asked only when they are needed: a finished study needs none.
@@ -272,18 +277,7 @@ impl Session<'_> {
             if self.stops(emit) {
                 return Ok(());
             }
-            let outcome = match agenda.decided(*run) {
-                Some(decision) => self.fall_back(index, *run, decision.into(), emit)?,
-                None => {
-                    let asked = Target::asked(self.plan, *run, cell);
-                    match self.make(index, &asked, stale.get(run), emit)? {
-                        Made::Failed(failed) if self.falls_back(run.cell, &failed) => {
-                            self.fall_back(index, *run, failed.into(), emit)?
-                        }
-                        made => made,
-                    }
-                }
-            };
+            let outcome = self.settle(index, *run, agenda, stale.get(run), emit)?;
             match outcome {
                 Made::Sealed => {}
                 Made::FellBack => self.summary.fell_back += 1,
@@ -301,6 +295,29 @@ impl Session<'_> {
         }
         // Asked for during the last run: nothing was left undone.
         Ok(())
+    }
+
+    /// Makes a run or, if it fails or failed before, what stands in for it.
+    fn settle(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        agenda: &Agenda,
+        stale: Option<&Vec<String>>,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<Made, ExecError> {
+        if let Some(decision) = agenda.decided(run) {
+            return self.fall_back(index, run, decision.into(), emit);
+        }
+        let Some(cell) = agenda.spec(run.cell) else { return Ok(Made::Cancelled) };
+        let rerun_of = agenda.rerun_of(run);
+        let asked = Target { rerun_of, ..Target::asked(self.plan, run, cell) };
+        match self.make(index, &asked, stale, emit)? {
+            Made::Failed(failed) if self.falls_back(run.cell, &failed) => {
+                self.fall_back(index, run, failed.into(), emit)
+            }
+            made => Ok(made),
+        }
     }
 
     /// Whether the user wants to stop before the next run.

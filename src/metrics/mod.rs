@@ -12,6 +12,7 @@ mod errors;
 pub mod gpu;
 pub mod host;
 pub mod lag;
+pub mod outliers;
 pub mod picked;
 pub mod price;
 mod run;

@@ -83,7 +83,7 @@ pub fn rows<'a>(
                 levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
                 n: sample.as_ref().map_or(0, Sample::n),
                 runs: fresh(cell).count(),
-                planned: cell.repeats,
+                planned: cell.planned(),
                 mean: sample.as_ref().map(Sample::mean),
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),

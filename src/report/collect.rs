@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::{completeness, controls, fallbacks, flamegraphs, format};
+use super::{controls, fallbacks, flamegraphs, format, outliers};
 use crate::manifest::command::Command;
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::record::RunRecord;
-use crate::store::{Store, failed};
+use crate::store::{Store, against_newest, counting, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
@@ -26,6 +26,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         let priced = price::at_price(&run.metrics, study.price);
         run.metrics.extend(priced);
     }
+    let outliers = outliers::collect(&cells, &study.outliers);
     let experiments = study
         .experiments
         .iter()
@@ -60,6 +61,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         flamegraphs,
         failed,
         fallbacks,
+        outliers,
         declared: metrics::declared(study),
     }
 }
@@ -82,8 +84,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
     let runs = store.runs(&id);
-    let mut runs: BTreeMap<_, _> =
-        runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
+    let mut runs = counting(runs, repeats);
     pick(plan, store, index, &mut runs);
     Cell {
         name: plan.name(index),
@@ -94,7 +95,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         not_built: spec.not_built,
-        stale: completeness::against_newest(&runs),
+        stale: against_newest(&runs),
         runs,
         fell_back: BTreeSet::new(),
         id,

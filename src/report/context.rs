@@ -9,6 +9,7 @@ use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::outliers::OutlierTable;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 
@@ -28,6 +29,7 @@ pub struct Context<'a> {
     pub failures: &'a [FailedAttempt],
     /// What was measured in place of runs that failed.
     pub fallbacks: &'a [FallbackTaken],
+    pub outliers: &'a OutlierTable,
 }
 
 /// How far the study is.
@@ -89,7 +91,7 @@ impl<'a> CellView<'a> {
             levels,
             factors: &cell.factors,
             done: cell.runs.len(),
-            planned: cell.repeats,
+            planned: cell.planned(),
             simulated: cell.simulated,
             not_built: &cell.not_built,
         }
@@ -196,6 +198,7 @@ impl<'a> Context<'a> {
             flamegraphs: &data.flamegraphs,
             failures: &data.failed,
             fallbacks: &data.fallbacks,
+            outliers: &data.outliers,
         }
     }
 }
@@ -207,7 +210,7 @@ fn status(data: &Data) -> Status {
     Status {
         complete: missing.is_empty() && stale.is_empty(),
         cells: data.cells.len(),
-        planned: data.cells.iter().map(|cell| cell.repeats).sum(),
+        planned: data.cells.iter().map(Cell::planned).sum(),
         done: runs().count(),
         fell_back: data.cells.iter().map(|cell| cell.fell_back.len()).sum(),
         simulated: data.cells.iter().any(|cell| cell.simulated),
@@ -243,7 +246,7 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
             .map(|solo| CellView::new(&data.cells[*solo], &data.cells[*solo].factors))
             .collect(),
         done: own.iter().map(|cell| cell.runs.len()).sum(),
-        planned: own.iter().map(|cell| cell.repeats).sum(),
+        planned: own.iter().map(|cell| cell.planned()).sum(),
         simulated: own.iter().any(|cell| cell.simulated),
         outcomes,
         failed_attempts: failed,

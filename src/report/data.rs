@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::outliers::OutlierTable;
 use crate::agent::protocol::Outcome;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
@@ -26,6 +27,7 @@ pub struct Data {
     pub failed: Vec<FailedAttempt>,
     /// In the order of their decisions.
     pub fallbacks: Vec<FallbackTaken>,
+    pub outliers: OutlierTable,
     /// Metrics that the study declares.
     pub declared: Vec<DeclaredMetric>,
 }
@@ -129,7 +131,8 @@ pub struct Cell {
     pub id: String,
     /// Readable name.
     pub name: String,
-    /// Runs asked for: repeats 1 to this. Further stored runs are hidden.
+    /// Runs asked for: repeats 1 to this. Further stored runs are hidden, unless they were made
+    /// because of outliers.
     pub repeats: u32,
     /// It is in no experiment's matrix and only there to interpret others.
     pub control: bool,
@@ -150,6 +153,13 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Repeats asked for, and runs that were made beyond them because of outliers.
+    #[must_use]
+    pub fn planned(&self) -> u32 {
+        let further = self.runs.keys().filter(|repeat| **repeat > self.repeats).count();
+        self.repeats + u32::try_from(further).unwrap_or(u32::MAX)
+    }
+
     /// 8 hex digits.
     #[must_use]
     pub fn short(&self) -> &str {

@@ -16,6 +16,7 @@ mod fallbacks;
 mod flamegraphs;
 mod format;
 mod functions;
+mod outliers;
 mod render;
 mod select;
 pub mod tidy;

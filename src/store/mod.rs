@@ -22,7 +22,7 @@ pub use error::StoreError;
 pub use index::{Damaged, Store};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
-pub use staleness::staleness;
+pub use staleness::{against_newest, counting, staleness};
 
 #[cfg(test)]
 mod tests;
