@@ -57,7 +57,7 @@ fn flagged(plan: &Plan, store: &Store) -> Vec<Flagged> {
             let counting = store::counting(store.runs(&id.hex()), plan.repeats(cell));
             let stale = store::against_newest(&counting);
             let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
-            let outliers = outliers::flagged(fresh, rule).into_iter();
+            let outliers = outliers::flagged(&fresh, rule).into_iter();
             let named = outliers.map(move |outlier| Flagged {
                 run: format!("{}/{}", id.short(), outlier.repeat),
                 name: plan.name(cell),

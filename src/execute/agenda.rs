@@ -115,7 +115,7 @@ impl Agenda {
             let stale = store::against_newest(&counting);
             let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
             let made: HashSet<u32> = counting.values().filter_map(|run| run.rerun_of).collect();
-            let outliers = outliers::flagged(fresh, rule);
+            let outliers = outliers::flagged(&fresh, rule);
             let wanted: BTreeSet<u32> = outliers
                 .iter()
                 .map(|outlier| outlier.repeat)

@@ -21,7 +21,7 @@ pub struct Outlier {
 /// by repeat. Runs that do not know a metric say nothing of it.
 #[must_use]
 pub fn flagged<'r>(
-    runs: impl Iterator<Item = &'r RunRecord> + Clone,
+    runs: &(impl Iterator<Item = &'r RunRecord> + Clone),
     rule: &Outliers,
 ) -> Vec<Outlier> {
     let scaled = rule.mad == Mad::Scaled;
@@ -82,15 +82,15 @@ mod tests {
         let values = [Some(100.0), Some(101.0), None, Some(99.0), Some(110.0), Some(100.5)];
         let runs: Vec<RunRecord> = (1..).zip(values).map(|(repeat, v)| run(repeat, v)).collect();
         let rule = |k, mad| Outliers { metrics: vec!["m".to_owned()], k, mad };
-        let found = flagged(runs.iter(), &rule(2.0, Mad::Raw));
+        let found = flagged(&runs.iter(), &rule(2.0, Mad::Raw));
         // median 100.5, deviations 0.5, 0.5, 1.5, 9.5, 0: MAD 0.5
         let named: Vec<(u32, Option<f64>)> =
             found.iter().map(|outlier| (outlier.repeat, outlier.distance)).collect();
         assert_eq!(named, [(4, Some(3.0)), (5, Some(19.0))]);
         assert!((found[1].median - 100.5).abs() < 1e-12 && (found[1].mad - 0.5).abs() < 1e-12);
-        let found = flagged(runs.iter(), &rule(3.5, Mad::Scaled));
+        let found = flagged(&runs.iter(), &rule(3.5, Mad::Scaled));
         assert_eq!(found.iter().map(|outlier| outlier.repeat).collect::<Vec<_>>(), [5]);
-        assert!(flagged(runs.iter(), &Outliers::default()).is_empty());
-        assert!(flagged(runs[..2].iter(), &rule(2.0, Mad::Raw)).is_empty());
+        assert!(flagged(&runs.iter(), &Outliers::default()).is_empty());
+        assert!(flagged(&runs[..2].iter(), &rule(2.0, Mad::Raw)).is_empty());
     }
 }

@@ -33,7 +33,7 @@ pub struct FlaggedRun {
 pub(super) fn collect(cells: &[Cell], rule: &Outliers) -> OutlierTable {
     let mut runs = Vec::new();
     for cell in cells.iter().filter(|_| !rule.metrics.is_empty()) {
-        for outlier in flagged(fresh(cell), rule) {
+        for outlier in flagged(&fresh(cell), rule) {
             let named = |repeat: u32| format!("{}/{repeat}", cell.short());
             let rerun = cell.runs.values().find(|run| run.rerun_of == Some(outlier.repeat));
             runs.push(FlaggedRun {
