@@ -7,16 +7,18 @@
 mod ceiling;
 mod cell_table;
 mod collect;
+pub mod comparison;
 mod completeness;
 mod context;
 mod controls;
 pub mod data;
 mod escape;
 mod flamegraphs;
-mod format;
+pub mod format;
 mod functions;
 mod render;
 mod select;
+pub mod sets;
 pub mod tidy;
 
 #[cfg(test)]

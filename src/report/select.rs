@@ -20,14 +20,14 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn matches(&self, level: &NamedLevel) -> bool {
+    pub(super) fn matches(&self, level: &NamedLevel) -> bool {
         match self {
             Wanted::Text(text) => level.text == *text,
             Wanted::Number(number) => level.number == Some(*number),
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Wanted::Text(text) => format!("\"{text}\""),
             Wanted::Number(number) => number.to_string(),

@@ -1,6 +1,8 @@
 //! Reports and tables from a store that was filled by hand.
 
 mod command;
+mod compare;
+mod comparison;
 mod controls;
 mod stored;
 mod templates;

@@ -69,7 +69,7 @@ impl Stored {
         stored
     }
 
-    fn of(manifest: &str) -> Self {
+    pub fn of(manifest: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("small.toml");
         fs::write(&path, manifest).unwrap();
@@ -86,7 +86,7 @@ impl Stored {
         stored
     }
 
-    fn fill(&self) {
+    pub fn fill(&self) {
         for cell in 0..u32::try_from(self.plan.cells()).unwrap() {
             for repeat in 1..=self.plan.repeats(cell) {
                 self.seal(cell, &self.run(cell, repeat));
