@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::completeness::fresh;
 use super::data::{Cell, Data, NamedLevel};
 use super::select::{Selection, value};
-use crate::metrics::{self, MetricInfo};
+use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::stats::Sample;
 use crate::store::record::{Calibration, RunRecord};
 
@@ -34,12 +34,14 @@ pub struct CellRow {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 20] = [
+const MAIN: [&str; 23] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
+    "contention_efficiency_percent",
     "slowdown",
     "wall_ms",
+    "process_wall_ms",
     "aggregate_tokens_per_s",
     "client_tokens_per_s",
     "decode_tokens_per_s",
@@ -54,13 +56,20 @@ const MAIN: [&str; 20] = [
     "gap_error_p99_ms",
     "loop_lag_p99_ms",
     "cpu_s_per_1000_tokens",
+    "cpu_s",
     "peak_rss_mb",
 ];
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
+/// Of agents the cost per token tells more.
+const OF_COMMANDS: [&str; 1] = ["cpu_s"];
 
 /// One row per selected cell.
-pub fn rows<'a>(data: &'a Data, metric: &MetricInfo, selection: &Selection<'a>) -> Vec<CellRow> {
+pub fn rows<'a>(
+    data: &'a Data,
+    metric: &MetricInfo<'_>,
+    selection: &Selection<'a>,
+) -> Vec<CellRow> {
     let levels = levels(data, selection);
     let reference = reference(selection);
     let reference_sample = reference.and_then(|cell| sample(cell, metric));
@@ -88,24 +97,30 @@ pub fn rows<'a>(data: &'a Data, metric: &MetricInfo, selection: &Selection<'a>) 
 }
 
 /// The main metrics that at least one selected run knows.
-pub fn main_metrics(selection: &Selection) -> Vec<&'static MetricInfo> {
+pub fn main_metrics<'a>(data: &'a Data, selection: &Selection) -> Vec<MetricInfo<'a>> {
     let runs: Vec<&RunRecord> = selection.cells.iter().copied().flat_map(fresh).collect();
-    main_metrics_of(&runs)
+    main_metrics_of(&data.declared, &runs)
 }
 
-/// The main metrics that at least one of the runs knows.
-pub(super) fn main_metrics_of(runs: &[&RunRecord]) -> Vec<&'static MetricInfo> {
+/// The main metrics that at least one of the runs knows, then the declared ones.
+pub(super) fn main_metrics_of<'a>(
+    declared: &'a [DeclaredMetric],
+    runs: &[&RunRecord],
+) -> Vec<MetricInfo<'a>> {
     let known = |name: &str| runs.iter().any(|run| value(run, name).is_some());
     let several_agents =
         runs.iter().any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0));
     MAIN.iter()
         .filter(|name| several_agents || !OF_SEVERAL_AGENTS.contains(name))
+        .filter(|name| known("process_wall_ms") || !OF_COMMANDS.contains(name))
+        .copied()
+        .chain(declared.iter().map(|own| own.name.as_str()))
         .filter(|name| known(name))
-        .filter_map(|name| metrics::info(name))
+        .filter_map(|name| metrics::find(declared, name))
         .collect()
 }
 
-fn sample(cell: &Cell, metric: &MetricInfo) -> Option<Sample> {
+fn sample(cell: &Cell, metric: &MetricInfo<'_>) -> Option<Sample> {
     Sample::new(fresh(cell).filter_map(|run| value(run, metric.name)).collect()).ok()
 }
 
@@ -129,7 +144,7 @@ fn reference<'a>(selection: &Selection<'a>) -> Option<&'a Cell> {
 /// Whether a difference of client times drowns in the error that calibration found.
 fn below_error(
     cell: &Cell,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     sample: Option<&Sample>,
     reference: Option<&Sample>,
 ) -> bool {
@@ -143,14 +158,14 @@ fn below_error(
 
 /// The largest error of a metric that calibration or the runs' own send logs found; `None` where it is
 /// no time of the client.
-pub(super) fn measurement_error(cell: &Cell, metric: &MetricInfo) -> Option<f64> {
+pub(super) fn measurement_error(cell: &Cell, metric: &MetricInfo<'_>) -> Option<f64> {
     measurement_error_of(fresh(cell), metric)
 }
 
 /// As [`measurement_error`], of any runs.
 pub(super) fn measurement_error_of<'a>(
     runs: impl Iterator<Item = &'a RunRecord>,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
 ) -> Option<f64> {
     runs.flat_map(|run| {
         let calibrated = run.evidence.calibration.as_ref();
@@ -161,7 +176,7 @@ pub(super) fn measurement_error_of<'a>(
 }
 
 /// What the run's own send log says, where it has one.
-fn own_error_of(metric: &MetricInfo, run: &RunRecord) -> Option<f64> {
+fn own_error_of(metric: &MetricInfo<'_>, run: &RunRecord) -> Option<f64> {
     match metric.name {
         "ttft_ms" | "ttft_delta_ms" => value(run, "ttft_error_ms"),
         "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {
@@ -171,7 +186,7 @@ fn own_error_of(metric: &MetricInfo, run: &RunRecord) -> Option<f64> {
     }
 }
 
-fn error_of(metric: &MetricInfo, calibration: &Calibration) -> Option<f64> {
+fn error_of(metric: &MetricInfo<'_>, calibration: &Calibration) -> Option<f64> {
     match metric.name {
         "ttft_ms" | "ttft_delta_ms" => Some(calibration.ttft_error_ms.p99),
         "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {

@@ -5,7 +5,7 @@
 
 use super::completeness::fresh;
 use super::data::{Cell, Data, Experiment, NamedLevel};
-use crate::metrics::{self, MetricInfo};
+use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::stats::Sample;
 use crate::store::record::RunRecord;
 
@@ -62,10 +62,18 @@ pub enum SelectError {
 }
 
 /// The metric of that name.
-pub fn metric(name: &str) -> Result<&'static MetricInfo, SelectError> {
-    metrics::info(name).ok_or_else(|| SelectError::UnknownMetric {
+pub fn metric<'a>(data: &'a Data, name: &str) -> Result<MetricInfo<'a>, SelectError> {
+    metric_of(&data.declared, name)
+}
+
+/// The metric of that name, of the catalogue or one of these.
+pub fn metric_of<'a>(
+    declared: &'a [DeclaredMetric],
+    name: &str,
+) -> Result<MetricInfo<'a>, SelectError> {
+    metrics::find(declared, name).ok_or_else(|| SelectError::UnknownMetric {
         name: name.to_owned(),
-        hint: nearest(name, metrics::catalogue().iter().map(|info| info.name)),
+        hint: nearest(name, metrics::all(declared).map(|info| info.name)),
     })
 }
 
@@ -125,7 +133,7 @@ impl<'a> Selection<'a> {
     }
 
     /// The metric's known values, one per run; none is an error.
-    pub fn sample(&self, metric: &MetricInfo) -> Result<Sample, SelectError> {
+    pub fn sample(&self, metric: &MetricInfo<'_>) -> Result<Sample, SelectError> {
         let runs = self.runs()?;
         let values = runs.iter().filter_map(|(_, run)| value(run, metric.name)).collect();
         Sample::new(values).map_err(|_| SelectError::NoValues {

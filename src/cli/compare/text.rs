@@ -119,7 +119,7 @@ fn asked(text: &mut String, comparison: &Comparison, width: usize) {
 fn table(text: &mut String, metric: &MetricTable, width: usize) {
     let mut parts: Vec<String> = Vec::new();
     if !metric.unit.is_empty() {
-        parts.push(metric.unit.to_owned());
+        parts.push(metric.unit.clone());
     }
     if let Some(better) = metric.better {
         parts.push(format!("{better} is better"));

@@ -1,11 +1,14 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod command;
 mod endpoint;
 mod experiment;
 mod hypothesis;
 mod names;
 mod paced;
+mod price;
+mod probes;
 mod scenario;
 mod selection;
 mod settings;
@@ -21,6 +24,7 @@ use indexmap::IndexMap;
 use self::endpoint::endpoint;
 use self::experiment::experiment;
 use self::names::{model_names, name, name_of_key, named, reference};
+use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
 use self::workflow::workflows;
@@ -90,6 +94,7 @@ pub(super) fn check(
         .filter_map(|(key, body)| {
             let setting = experiment::Setting {
                 source: &source,
+                dir: &dir,
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
@@ -97,10 +102,12 @@ pub(super) fn check(
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
         .collect();
+    command::agreement(&experiments, &mut problems);
     if written.experiment.is_empty() {
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
@@ -117,6 +124,7 @@ pub(super) fn check(
         scenarios,
         runtimes,
         experiments,
+        price,
         warnings,
         source,
     })

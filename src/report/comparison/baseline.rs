@@ -44,7 +44,7 @@ pub struct BaselineRow {
 /// `wanted` stands in for the manifest's baseline.
 pub fn rows<'a>(
     data: &'a Data,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     wanted: &[(String, Wanted)],
     selection: &Selection<'a>,
 ) -> Result<Vec<BaselineRow>, ComparisonError> {
@@ -65,7 +65,7 @@ pub fn rows<'a>(
 
 fn row(
     own: &Measured<'_>,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     counterparts: &Counterparts<'_>,
     comparer: &Comparer<'_>,
 ) -> BaselineRow {

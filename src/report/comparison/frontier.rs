@@ -36,8 +36,8 @@ pub struct FrontierRow {
 /// The selected cells, in the order of the matrix.
 pub fn frontier<'a>(
     data: &'a Data,
-    x: &MetricInfo,
-    y: &MetricInfo,
+    x: &MetricInfo<'_>,
+    y: &MetricInfo<'_>,
     selection: &Selection<'a>,
 ) -> Result<Vec<FrontierRow>, ComparisonError> {
     let better = [direction(x, None)?, direction(y, None)?];

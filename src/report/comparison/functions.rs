@@ -32,7 +32,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
     env.add_function(
         "success_rate",
         move |metric: &str, baseline: Option<Value>, kwargs: Kwargs| -> Result<Value, Error> {
-            let better = direction(select::metric(metric)?, None)?;
+            let better = direction(&select::metric(&own, metric)?, None)?;
             let rows = rows(&own, metric, baseline.as_ref(), &kwargs)?;
             Ok(Value::from(Serde(success::success(&rows, better))))
         },
@@ -41,10 +41,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
     env.add_function(
         "ranking",
         move |metric: &str, better: Option<String>, kwargs: Kwargs| -> Result<Value, Error> {
-            let metric = select::metric(metric)?;
-            let better = direction(metric, better.as_deref())?;
+            let metric = select::metric(&own, metric)?;
+            let better = direction(&metric, better.as_deref())?;
             let selection = selection(&own, &kwargs, &[])?;
-            Ok(Value::from(Serde(ranking::ranking(&own, metric, better, &selection))))
+            Ok(Value::from(Serde(ranking::ranking(&own, &metric, better, &selection))))
         },
     );
     let own = Arc::clone(data);
@@ -55,10 +55,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
               level: Option<Value>,
               kwargs: Kwargs|
               -> Result<Value, Error> {
-            let metric = select::metric(metric)?;
+            let metric = select::metric(&own, metric)?;
             let level = level.as_ref().map(wanted).transpose()?;
             let selection = selection(&own, &kwargs, &[])?;
-            let table = normalised::normalised(&own, metric, axis, level.as_ref(), &selection)?;
+            let table = normalised::normalised(&own, &metric, axis, level.as_ref(), &selection)?;
             Ok(Value::from(Serde(table)))
         },
     );
@@ -71,8 +71,8 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
               better: Option<String>,
               kwargs: Kwargs|
               -> Result<Value, Error> {
-            let metric = select::metric(metric)?;
-            let better = direction(metric, better.as_deref())?;
+            let metric = select::metric(&own, metric)?;
+            let better = direction(&metric, better.as_deref())?;
             let (rows, columns) = match boxes.as_slice() {
                 [rows] => (rows, None),
                 [rows, columns] => (rows, Some(columns.as_str())),
@@ -80,14 +80,14 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
             };
             let axes = Axes { contestant, rows, columns };
             let selection = selection(&own, &kwargs, &[])?;
-            Ok(Value::from(Serde(winners::winners(&own, metric, better, axes, &selection)?)))
+            Ok(Value::from(Serde(winners::winners(&own, &metric, better, axes, &selection)?)))
         },
     );
     let own = Arc::clone(data);
     env.add_function("frontier", move |x: &str, y: &str, kwargs: Kwargs| -> Result<Value, Error> {
-        let (x, y) = (select::metric(x)?, select::metric(y)?);
+        let (x, y) = (select::metric(&own, x)?, select::metric(&own, y)?);
         let selection = selection(&own, &kwargs, &[])?;
-        Ok(Value::from(Serde(frontier::frontier(&own, x, y, &selection)?)))
+        Ok(Value::from(Serde(frontier::frontier(&own, &x, &y, &selection)?)))
     });
     let own = Arc::clone(data);
     env.add_function(
@@ -98,10 +98,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
               axes: Option<Vec<String>>,
               kwargs: Kwargs|
               -> Result<Value, Error> {
-            let (metric, sign) = (select::metric(metric)?, Sign::parse(sign)?);
+            let (metric, sign) = (select::metric(&own, metric)?, Sign::parse(sign)?);
             let selection = selection(&own, &kwargs, &[])?;
             let axes = axes.unwrap_or_default();
-            let rows = shares::shares(&own, metric, sign, bound, &axes, &selection)?;
+            let rows = shares::shares(&own, &metric, sign, bound, &axes, &selection)?;
             Ok(Value::from(Serde(rows)))
         },
     );
@@ -113,7 +113,7 @@ fn rows(
     baseline: Option<&Value>,
     kwargs: &Kwargs,
 ) -> Result<Vec<baseline::BaselineRow>, Error> {
-    let metric = select::metric(metric)?;
+    let metric = select::metric(data, metric)?;
     let baseline = baseline.map(wanted_levels).transpose()?.unwrap_or_default();
-    Ok(baseline::rows(data, metric, &baseline, &selection(data, kwargs, &[])?)?)
+    Ok(baseline::rows(data, &metric, &baseline, &selection(data, kwargs, &[])?)?)
 }

@@ -31,7 +31,7 @@ struct Run<'a> {
 }
 
 impl<'a> Measured<'a> {
-    pub fn new(cell: &'a Cell, levels: &'a [NamedLevel], metric: &MetricInfo) -> Self {
+    pub fn new(cell: &'a Cell, levels: &'a [NamedLevel], metric: &MetricInfo<'_>) -> Self {
         let run = |run: &'a RunRecord| {
             let value = value(run, metric.name)?;
             let (first_started, last_started) = (run.started.as_str(), run.started.as_str());
@@ -201,7 +201,7 @@ fn other_circumstances(of: &Measured<'_>, to: &Measured<'_>) -> Option<String> {
 pub fn measured<'a>(
     data: &'a Data,
     selection: &Selection<'a>,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
 ) -> Vec<Measured<'a>> {
     let levels = levels(data, selection.experiment);
     let of = |cell: &&'a Cell| {
@@ -216,7 +216,7 @@ pub fn measured_rows<'a>(
     data: &'a Data,
     experiment: &'a Experiment,
     selection: &Selection<'a>,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
 ) -> Vec<Measured<'a>> {
     let selected: HashSet<&str> = selection.cells.iter().map(|cell| cell.id.as_str()).collect();
     let mut rows = Vec::new();

@@ -46,7 +46,7 @@ pub enum ComparisonError {
         "no direction of `{metric}` is an improvement: say which wins with \"higher\" or \"lower\" as \
          the last argument before the selection"
     )]
-    NoDirection { metric: &'static str },
+    NoDirection { metric: String },
     #[error("`{word}` is no direction: write \"higher\" or \"lower\"")]
     UnknownDirection { word: String },
     #[error("`{sign}` compares nothing: write \"<\", \"<=\", \">\" or \">=\"")]
@@ -82,12 +82,14 @@ fn text_of<'a>(levels: &'a [NamedLevel], axis: &str) -> Option<&'a str> {
 }
 
 /// The direction in which a metric is better: as asked for, or as the catalogue has it.
-fn direction(metric: &MetricInfo, word: Option<&str>) -> Result<Better, ComparisonError> {
+fn direction(metric: &MetricInfo<'_>, word: Option<&str>) -> Result<Better, ComparisonError> {
     match word {
         Some("higher") => Ok(Better::Higher),
         Some("lower") => Ok(Better::Lower),
         Some(word) => Err(ComparisonError::UnknownDirection { word: word.to_owned() }),
-        None => metric.better.ok_or(ComparisonError::NoDirection { metric: metric.name }),
+        None => {
+            metric.better.ok_or(ComparisonError::NoDirection { metric: metric.name.to_owned() })
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub struct NormalisedCell {
 /// The selected cells; Holm's correction is taken over the whole table.
 pub fn normalised<'a>(
     data: &'a Data,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     name: &str,
     level: Option<&Wanted>,
     selection: &Selection<'a>,

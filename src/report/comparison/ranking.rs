@@ -52,7 +52,7 @@ pub struct RankRow {
 /// Ranks the selected cells.
 pub fn ranking<'a>(
     data: &'a Data,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     better: Better,
     selection: &Selection<'a>,
 ) -> Ranking {

@@ -58,7 +58,7 @@ impl Sign {
 /// One row per combination of the levels of `axes`, in the order of the matrix; one row without axes.
 pub fn shares<'a>(
     data: &'a Data,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     sign: Sign,
     bound: f64,
     axes: &[String],

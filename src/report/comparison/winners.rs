@@ -59,7 +59,7 @@ pub struct Axes<'s> {
 /// box, since who comes first was chosen by the same data.
 pub fn winners<'a>(
     data: &'a Data,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     better: Better,
     axes: Axes<'_>,
     selection: &Selection<'a>,

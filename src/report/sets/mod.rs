@@ -25,7 +25,7 @@ pub use matching::By;
 use super::cell_table::{main_metrics_of, measurement_error_of};
 use super::comparison::contrast::{Contrast, judge};
 use super::select::{self, SelectError, value};
-use crate::metrics::{Better, MetricInfo, Scope};
+use crate::metrics::{self, Better, DeclaredMetric, MetricInfo, Scope};
 use crate::stats::Sample;
 use crate::store::StoreError;
 use crate::store::record::RunRecord;
@@ -61,8 +61,10 @@ pub enum SetsError {
     Filter { expression: String, reason: String },
     #[error(transparent)]
     Metric(#[from] SelectError),
-    #[error("`{metric}` is not stored: it is computed against solo runs when a report is made")]
-    NotStored { metric: &'static str },
+    #[error(
+        "`{metric}` is not stored: it is computed when a report is made, from solo runs or a price"
+    )]
+    NotStored { metric: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -128,8 +130,8 @@ pub struct CellName {
 /// One metric over the compared cells.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricTable {
-    pub metric: &'static str,
-    pub unit: &'static str,
+    pub metric: String,
+    pub unit: String,
     pub better: Option<&'static str>,
     pub rows: Vec<Row>,
 }
@@ -160,7 +162,6 @@ pub struct Options {
 
 /// Compares two sets.
 pub fn compare(a: &ResultSet, b: &ResultSet, options: &Options) -> Result<Comparison, SetsError> {
-    let asked_for = asked_for(&options.metrics)?;
     let filter = Filter::parse(&options.filters, &[a, b])?;
     let (cells_a, cells_b) = (filter.cells(a), filter.cells(b));
     if cells_a.is_empty() && cells_b.is_empty() {
@@ -177,13 +178,15 @@ pub fn compare(a: &ResultSet, b: &ResultSet, options: &Options) -> Result<Compar
     let of_a: Vec<&RunRecord> = matched.both.iter().flat_map(|(a, _)| a.fresh()).collect();
     let of_b: Vec<&RunRecord> = matched.both.iter().flat_map(|(_, b)| b.fresh()).collect();
     let (evidence, evidence_same) = evidence::differences(&of_a, &of_b);
-    let metrics = asked_for.unwrap_or_else(|| {
-        let of_b: BTreeSet<&str> = main_metrics_of(&of_b).iter().map(|info| info.name).collect();
-        let both = main_metrics_of(&of_a).into_iter().filter(|info| of_b.contains(info.name));
-        both.collect()
+    let declared = declared(a, b);
+    let metrics = asked_for(&options.metrics, &declared)?.unwrap_or_else(|| {
+        let known = main_metrics_of(&declared, &of_b);
+        let of_b: BTreeSet<&str> = known.iter().map(|info| info.name).collect();
+        let of_a = main_metrics_of(&declared, &of_a).into_iter();
+        of_a.filter(|info| of_b.contains(info.name)).collect()
     });
     let mut tables: Vec<(Option<Better>, MetricTable)> =
-        metrics.into_iter().map(|metric| (metric.better, table(metric, &matched.both))).collect();
+        metrics.iter().map(|metric| (metric.better, table(metric, &matched.both))).collect();
     let tests = judge_all(&mut tables);
     let names = |cells: Vec<&SetCell>| cells.into_iter().map(CellName::of).collect();
     Ok(Comparison {
@@ -204,15 +207,36 @@ pub fn compare(a: &ResultSet, b: &ResultSet, options: &Options) -> Result<Compar
     })
 }
 
-fn asked_for(names: &[String]) -> Result<Option<Vec<&'static MetricInfo>>, SetsError> {
+/// Figures of commands, by the names that the runs give them. Their units and directions stand in a
+/// manifest.
+fn declared(a: &ResultSet, b: &ResultSet) -> Vec<DeclaredMetric> {
+    let runs = a.cells.iter().chain(&b.cells).flat_map(SetCell::fresh);
+    let names: BTreeSet<&String> = runs.flat_map(|run| run.metrics.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| metrics::info(name).is_none())
+        .map(|name| DeclaredMetric {
+            name: name.clone(),
+            unit: String::new(),
+            better: None,
+            formula: String::new(),
+        })
+        .collect()
+}
+
+fn asked_for<'a>(
+    names: &[String],
+    declared: &'a [DeclaredMetric],
+) -> Result<Option<Vec<MetricInfo<'a>>>, SetsError> {
     if names.is_empty() {
         return Ok(None);
     }
-    let mut metrics: Vec<&'static MetricInfo> = Vec::new();
+    let mut metrics: Vec<MetricInfo<'a>> = Vec::new();
     for name in names {
-        let metric = select::metric(name)?;
-        if matches!(metric.scope, Scope::AgainstSolo | Scope::CallAndRunAgainstSolo) {
-            return Err(SetsError::NotStored { metric: metric.name });
+        let metric = select::metric_of(declared, name)?;
+        let computed = [Scope::AgainstSolo, Scope::CallAndRunAgainstSolo, Scope::Priced];
+        if computed.contains(&metric.scope) {
+            return Err(SetsError::NotStored { metric: metric.name.to_owned() });
         }
         if !metrics.contains(&metric) {
             metrics.push(metric);
@@ -269,16 +293,16 @@ impl CellName {
     }
 }
 
-fn table(metric: &'static MetricInfo, both: &[(&SetCell, &SetCell)]) -> MetricTable {
+fn table(metric: &MetricInfo<'_>, both: &[(&SetCell, &SetCell)]) -> MetricTable {
     MetricTable {
-        metric: metric.name,
-        unit: metric.unit,
+        metric: metric.name.to_owned(),
+        unit: metric.unit.to_owned(),
         better: metric.better.map(Better::name),
         rows: both.par_iter().map(|(a, b)| row(metric, a, b)).collect(),
     }
 }
 
-fn row(metric: &MetricInfo, a: &SetCell, b: &SetCell) -> Row {
+fn row(metric: &MetricInfo<'_>, a: &SetCell, b: &SetCell) -> Row {
     let values = |cell: &SetCell| -> Vec<f64> {
         cell.fresh().filter_map(|run| value(run, metric.name)).collect()
     };

@@ -122,6 +122,7 @@ impl Built {
             cells,
             flamegraphs: Vec::new(),
             failed: Vec::new(),
+            declared: Vec::new(),
         }
     }
 }
