@@ -12,6 +12,7 @@ use super::tokenize::Texts;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, tokenize};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
+use crate::metrics;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
 use crate::probe::gpu::Driver;
@@ -19,7 +20,7 @@ use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    CallSummary, CommandRecord, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
     TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
@@ -41,6 +42,10 @@ pub struct Task<'a> {
     pub folder: &'a Path,
     pub repeat: u32,
     pub attempt: u32,
+    /// The run in whose place this one is made.
+    pub fallback_of: Option<&'a FallbackOf>,
+    /// The outlier that this run is made for.
+    pub rerun_of: Option<u32>,
 }
 
 /// What an attempt works with.
@@ -79,6 +84,8 @@ pub enum Ended {
     Failed {
         message: String,
         retry_cause: Option<RetryOn>,
+        /// Of who may ask, not of what was asked.
+        refused: bool,
         cancelled: bool,
         /// Where what it left lies.
         kept: PathBuf,
@@ -178,6 +185,8 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        fallback_of: task.fallback_of.cloned(),
+        rerun_of: task.rerun_of,
         tokens: measured.tokens,
         command: measured.command,
         sampling: measured.sampling,
@@ -203,6 +212,10 @@ fn keep(
     means: &mut Means<'_>,
 ) -> Result<Ended, ExecError> {
     let message = fault.to_string();
+    let (server_error, http_status) = match artifacts::server_error(partial) {
+        Some((error, status)) => (Some(error), status),
+        None => (None, None),
+    };
     let failure = Failure {
         format: FAILURE_FORMAT,
         cell: Some(task.id.to_owned()),
@@ -211,6 +224,10 @@ fn keep(
         attempt: Some(task.attempt),
         cause: fault.cause().to_owned(),
         message: message.clone(),
+        identity: Some(task.cell.identity.clone()),
+        server_error,
+        http_status,
+        gpu_memory_mb: metrics::gpu_memory_peak_mb(partial),
         calls: artifacts::outcomes(partial),
         started: Some(started),
         finished: os::utc_now(),
@@ -228,6 +245,7 @@ fn keep(
     Ok(Ended::Failed {
         message,
         retry_cause: fault.retry_cause(),
+        refused: fault.is_refusal(),
         cancelled: matches!(fault, AttemptFault::Cancelled),
         kept,
     })

@@ -91,6 +91,13 @@ impl AttemptFault {
         }
     }
 
+    /// Whether it says who may ask, or how often, and nothing of what is asked: a fallback would be
+    /// refused like it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Call { status: Some(401 | 403 | 407 | 429), .. })
+    }
+
     /// The cause as a retry policy names it; `None`: never retried.
     #[must_use]
     pub fn retry_cause(&self) -> Option<RetryOn> {

@@ -129,6 +129,7 @@ fn drive(
         cancel: means.cancel,
         recorder,
         on_start: &mut on_start,
+        on_milestone: &|| samplers.note_milestone(),
         emit: &mut *means.emit,
     };
     let command = means.runtimes.command(task.cell, means.study_folder);

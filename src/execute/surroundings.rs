@@ -106,6 +106,23 @@ impl Surroundings {
         self.servers.insert(question.endpoint.clone(), evidence);
     }
 
+    /// Asks the servers for the models of a cell that was not foreseen; what they do not tell stays
+    /// unknown.
+    pub fn meet_models(&mut self, cell: &CellSpec) {
+        for question in questions(std::iter::once(cell)) {
+            let key = question.api_key_env.as_deref().and_then(|name| std::env::var(name).ok());
+            let known = self.servers.get(&question.endpoint).map(|server| server.models.clone());
+            if let Ok(facts) = question.ask(key.as_deref()) {
+                self.meet_server(&question, facts);
+                if let Some(server) = self.servers.get_mut(&question.endpoint) {
+                    for (name, model) in known.unwrap_or_default() {
+                        server.models.entry(name).or_insert(model);
+                    }
+                }
+            }
+        }
+    }
+
     #[must_use]
     pub fn tried_calibration(&self, cell: &CellSpec) -> bool {
         self.calibrations.contains_key(&instrument(cell))

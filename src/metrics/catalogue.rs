@@ -356,7 +356,7 @@ static CATALOGUE: [MetricInfo<'static>; 113] = [
     metric("gpu_samples", Run, Executor, "", None,
         "number of rows in active inference, of all GPUs", "samples behind the figures of the GPU"),
     metric("host_cpu_percent", Run, Executor, "%", None,
-        "100 × CPU time at work ÷ CPU time, of all cores", "load of the machine, by whatever caused it"),
+        "100 × CPU time at work ÷ CPU time, of all cores; at most 100", "load of the machine, by whatever caused it"),
     metric("host_memory_peak_mb", Run, Executor, "MB", None,
         "largest memory that was not available", "memory of the machine, of all programs"),
     metric("host_swap_peak_mb", Run, Executor, "MB", Some(Lower),

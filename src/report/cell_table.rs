@@ -34,7 +34,7 @@ pub struct CellRow {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 30] = [
+const MAIN: [&str; 34] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
@@ -65,6 +65,10 @@ const MAIN: [&str; 30] = [
     "tokenizer_load_ms",
     "cpu_s",
     "peak_rss_mb",
+    "gpu_power_w",
+    "joules_per_token",
+    "redline_percent",
+    "usd_per_million_tokens",
 ];
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
@@ -91,7 +95,7 @@ pub fn rows<'a>(
                 levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
                 n: sample.as_ref().map_or(0, Sample::n),
                 runs: fresh(cell).count(),
-                planned: cell.repeats,
+                planned: cell.planned(),
                 mean: sample.as_ref().map(Sample::mean),
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),

@@ -38,6 +38,13 @@ pub struct RunRecord {
     /// How each probe outside the agent fared, by its name: `ok`, or `unavailable: ` and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, String>,
+    /// The run that was asked for, if this one was made in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_of: Option<FallbackOf>,
+    /// The repeat that it was made for because that one is an outlier; it counts beyond the repeats
+    /// that the manifest asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<u32>,
     /// Of a command's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandRecord>,
@@ -68,6 +75,19 @@ pub struct CallSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub metrics: Metrics,
+}
+
+/// A run that failed, and in whose place another was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallbackOf {
+    /// 32 hex digits.
+    pub cell: String,
+    pub cell_name: String,
+    pub repeat: u32,
+    /// Of the fallbacks in the manifest, from 1.
+    pub step: usize,
+    /// Why what was tried before failed.
+    pub because: String,
 }
 
 /// What a tokenizer made of its text: the same in every runtime, or they do not do the same.

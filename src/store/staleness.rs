@@ -1,6 +1,8 @@
 //! Whether a run was measured under other circumstances than today's.
 
-use super::record::{EndpointEvidence, Evidence};
+use std::collections::BTreeMap;
+
+use super::record::{EndpointEvidence, Evidence, RunRecord};
 
 /// How today's evidence differs from the stored, one sentence fragment each; empty: not stale.
 ///
@@ -67,4 +69,26 @@ fn changed(what: &str, then: Option<&str>, now: Option<&str>, differences: &mut 
 
 fn differs<T: PartialEq>(then: Option<T>, now: Option<T>) -> bool {
     matches!((then, now), (Some(then), Some(now)) if then != now)
+}
+
+/// How the evidence of each run differs from that of the newest, by repeat; without those that do
+/// not differ.
+#[must_use]
+pub fn against_newest(runs: &BTreeMap<u32, RunRecord>) -> BTreeMap<u32, Vec<String>> {
+    let Some(newest) = runs.values().max_by_key(|run| (&run.finished, run.repeat)) else {
+        return BTreeMap::new();
+    };
+    runs.iter()
+        .map(|(repeat, run)| (*repeat, staleness(&run.evidence, &newest.evidence)))
+        .filter(|(_, differences)| !differences.is_empty())
+        .collect()
+}
+
+/// The runs of a cell that count: the repeats that are asked for, and those that were made because of
+/// outliers. Further ones are hidden.
+#[must_use]
+pub fn counting(stored: &BTreeMap<u32, RunRecord>, repeats: u32) -> BTreeMap<u32, RunRecord> {
+    let counts = |repeat: u32, run: &RunRecord| repeat <= repeats || run.rerun_of.is_some();
+    let counting = stored.iter().filter(|(repeat, run)| counts(**repeat, run));
+    counting.map(|(repeat, run)| (*repeat, run.clone())).collect()
 }

@@ -78,6 +78,7 @@ pub(super) fn measure(
         cancel: means.cancel,
         recorder: None,
         on_start: &mut on_start,
+        on_milestone: &|| {},
         emit: &mut *means.emit,
     };
     let command = means.runtimes.command(task.cell, means.study_folder);

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use super::Common;
 use super::axes::{Levels, zip};
 use super::command;
+use super::failure;
 use super::hypothesis::hypothesis;
 use super::paced;
 use super::probes::probes;
@@ -117,6 +118,7 @@ pub(super) fn experiment(
     if let ExperimentKind::Command(command) = &kind {
         command::places(&at, command, &axes, &fixed, problems);
     }
+    let fallback = failure::fallback(&at, written, &checker, problems);
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written
         .hypothesis
@@ -142,6 +144,7 @@ pub(super) fn experiment(
         controls: written.controls.clone(),
         baseline,
         hypotheses,
+        fallback,
         line,
     })
 }

@@ -1,9 +1,11 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod claim;
 mod command;
 mod endpoint;
 mod experiment;
+mod failure;
 mod hypothesis;
 mod names;
 mod paced;
@@ -113,6 +115,9 @@ pub(super) fn check(
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let (on_failure, outliers) =
+        failure::study_wide(&common.written, &common.overlay, &mut problems);
+    let claims = claim::claims(written, &experiments, &common, &mut problems);
     let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
@@ -132,6 +137,9 @@ pub(super) fn check(
         tokenizers,
         corpora,
         experiments,
+        on_failure,
+        outliers,
+        claims,
         price,
         warnings,
         source,
@@ -146,6 +154,8 @@ pub(super) struct Common {
     pub workflows: IndexMap<String, Arc<Workflow>>,
     pub models: IndexMap<String, String>,
     pub defaults: Defaults,
+    /// The settings of [defaults] as written.
+    pub written: Settings,
     /// The profile's settings: they win over an experiment's own.
     pub overlay: Settings,
 }
@@ -200,6 +210,7 @@ impl Common {
             }
             // Checked for every profile, also those that are not applied today.
             defaults(&at.key("defaults"), &overlay.defaults, &Defaults::default(), problems);
+            failure::check(&at.key("defaults"), &overlay.defaults, problems);
         }
 
         let own =
@@ -215,6 +226,7 @@ impl Common {
             workflows: IndexMap::new(),
             models,
             defaults,
+            written: written.defaults.clone(),
             overlay,
         }
     }

@@ -440,6 +440,8 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        fallback_of: None,
+        rerun_of: None,
         tokens: None,
         command: None,
         sampling: BTreeMap::new(),
