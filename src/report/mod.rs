@@ -21,8 +21,8 @@ mod probes;
 mod render;
 mod select;
 pub mod tidy;
-mod verdicts;
 mod tokenizers;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
