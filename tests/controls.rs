@@ -215,6 +215,44 @@ fn a_lag_probe_that_did_not_measure_fails_the_run() {
     assert!(none.contains("no usable loop_lag.csv"), "{none}");
 }
 
+/// As if each of two agents had a loop of its own; `$folder` as in [`spoiled`].
+fn of_two_loops(spoil: &str) -> Option<String> {
+    let script = format!(
+        r#"spec=$(cat); printf '%s' "$spec" | "$RUNNER" agent
+folder=$(printf '%s' "$spec" | sed -n 's/.*"artifacts": "\(.*\)".*/\1/p')
+awk '{spoil}' "$folder/loop_lag.csv" > "$folder/x"; mv "$folder/x" "$folder/loop_lag.csv""#
+    );
+    let experiment = "[experiment.pair]\nscenario = \"pair\"\nruntime = \"scripted\"\n\
+                      probes = { loop_lag = \"1ms\" }\ncontrols = [\"idle\"]\n\
+                      matrix = { model = [\"m\"] }\n[experiment.rest]\nscenario = \"one\"\n\
+                      matrix = { model = [\"m\"] }";
+    let study =
+        Study::scripted(&script, &Manifest { tables: PAIR, experiment, ..Manifest::default() });
+    study.run(&["exec", "--filter", "experiment=pair"]);
+    match study.failures().as_slice() {
+        [] => {
+            let run = runs(&study).into_iter().find(|run| run["experiment"] == "pair").unwrap();
+            near(&run, "loop_lag_loops", 2.0, 0.0);
+            None
+        }
+        failures => Some(failures[0].1.message.clone()),
+    }
+}
+
+#[test]
+fn every_loop_must_have_been_probed() {
+    let named = r#"NR == 1 { print $0 ",loop"; next } "#;
+    let both = format!(r#"{named} {{ print $0 (NR % 2 ? ",left" : ",right") }}"#);
+    assert_eq!(of_two_loops(&both), None);
+    let dead = of_two_loops(&format!(r#"{named} {{ print $0 ",left" }}"#)).unwrap();
+    assert!(dead.contains("0 wake-ups") && dead.contains("on the loop of \"right\""), "{dead}");
+    let short = format!(r#"{named} {{ print $0 (NR > 9 ? ",left" : ",right") }}"#);
+    let short = of_two_loops(&short).unwrap();
+    assert!(short.contains("8 wake-ups") && short.contains("on the loop of \"right\""), "{short}");
+    let foreign = of_two_loops(&format!(r#"{named} {{ print $0 ",other" }}"#)).unwrap();
+    assert!(foreign.contains("\"other\" is no agent"), "{foreign}");
+}
+
 #[test]
 fn an_idle_control_that_was_not_made_fails_the_run() {
     let gone = spoiled(r#"sed -i 's/"idle":{[^}]*},//' "$folder/agent.json""#);

@@ -24,6 +24,8 @@ class Result:
     stages: list[dict] = field(default_factory=list)
     # Time and lag, nanoseconds.
     loop_lag: list[tuple[int, int]] = field(default_factory=list)
+    # The same by agent, where each has a loop of its own.
+    loops_lag: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     # Start and end of the idle control.
     idle: tuple[int, int] | None = None
     probe_cost_ns: dict[str, int] = field(default_factory=dict)
