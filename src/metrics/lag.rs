@@ -245,10 +245,10 @@ pub struct LagWindow {
 /// loop by loop.
 #[must_use]
 pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
-    loops(samples).into_iter().flat_map(|own| windows_of(record, own)).collect()
+    loops(samples).iter().flat_map(|own| windows_of(record, own)).collect()
 }
 
-fn windows_of(record: &AgentRecord, own: LoopSamples<'_>) -> Vec<LagWindow> {
+fn windows_of(record: &AgentRecord, own: &LoopSamples<'_>) -> Vec<LagWindow> {
     let calls = || record.calls.iter().filter(|call| own.serves(&call.agent));
     let (Some(first), Some(last)) = (own.samples.first(), own.samples.last()) else {
         return Vec::new();
