@@ -87,9 +87,11 @@ class Agents:
         self.spec = spec
         self.callers = [Caller(spec, agent, events) for agent in spec.agents]
         self.result = Result()
+        self.stopped = asyncio.Event()
 
     def cancel(self) -> None:
         self.result.cancelled = True
+        self.stopped.set()
         for caller in self.callers:
             caller.cancel()
 
@@ -104,7 +106,8 @@ class Agents:
             lag.start()
         if spec.idle_ns:
             start_ns = monotonic_ns()
-            await asyncio.sleep(spec.idle_ns / 1e9)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), spec.idle_ns / 1e9)
             result.idle = (start_ns, monotonic_ns())
         agents = [caller.make_calls(gate.warm) for caller in self.callers]
         for calls in await asyncio.gather(*agents):
