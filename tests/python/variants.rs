@@ -53,6 +53,20 @@ fn every_variant_reads_two_streams_to_their_end() {
 }
 
 #[test]
+fn reads_are_counted_on_every_loop() {
+    let server = Scripted::start(|_, reply| answer(reply, &["a"; 40]));
+    for event_loop in ["asyncio", "uvloop"] {
+        let mut spec = with(spec(vec![agent(&server.url)]), &json!({ "event_loop": event_loop }));
+        spec.read_buffer = Some(100);
+        let record = record(spec);
+        let call = &record.calls[0];
+        assert_eq!(call.largest_read, Some(100), "{event_loop}");
+        let reads = call.reads.unwrap();
+        assert!(reads >= call.bytes.div_ceil(100), "{reads} reads of {} bytes", call.bytes);
+    }
+}
+
+#[test]
 fn unknown_settings_and_values_are_refused() {
     let server = paced(200.0);
     for (settings, words) in [
