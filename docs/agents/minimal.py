@@ -155,6 +155,8 @@ def main():
         reasons = ["this runtime speaks protocol 1"]
     elif any(agent.get("workflow") for agent in spec["agents"]):
         reasons = ["this runtime has no workflow"]
+    elif spec.get("tokenize"):
+        reasons = ["this runtime has no tokenizers for `tokenize`"]
     elif spec.get("variant"):                             # ignored, it would pass for measured
         reasons = [f"this runtime has no setting {name}" for name in spec["variant"]]
     elif probes.get("loop_lag_ns"):

@@ -111,7 +111,8 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
             let metric = select::metric(&own, metric)?;
             let selection = selection(&own, &kwargs)?;
-            let found = ceiling::ceiling(&selection, &metric, limit, &factors);
+            let failed = own.failed.iter().filter_map(|attempt| attempt.cell.as_deref()).collect();
+            let found = ceiling::ceiling(&selection, &metric, limit, &factors, &failed);
             let found = found.map_err(|factor| {
                 let message = format!("`{factor}` is not a number in every cell");
                 Error::new(ErrorKind::InvalidOperation, message)
@@ -144,6 +145,12 @@ fn add_filters(env: &mut Environment) {
     });
     env.add_filter("unit", |value: Value, unit: &str| {
         number(&value, |value| format!("{} {unit}", format::significant(value, DIGITS)))
+    });
+    // a p is never 0, and its fourth decimal is as far as anyone should look
+    env.add_filter("p", |value: Value| match absent(&value) {
+        Some(absent) => Ok(absent),
+        None if f64::try_from(value.clone())? < 1e-4 => Ok(Value::from("< 0.0001")),
+        None => number(&value, |value| format::significant(value, 3)),
     });
     env.add_filter("interval", |value: Value, digits: Option<usize>| interval(&value, digits));
     env.add_filter("code", |value: Value| {
