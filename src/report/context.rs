@@ -10,9 +10,9 @@ use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts}
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
-use super::verdicts::Judged;
 use super::probes::{self, Probes};
 use super::tokenizers::{self, Tokenizers};
+use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
 use crate::verdict::Checked;

@@ -7,6 +7,7 @@
 mod ceiling;
 mod cell_table;
 mod collect;
+pub mod comparison;
 mod completeness;
 mod context;
 mod controls;
@@ -14,15 +15,16 @@ pub mod data;
 mod escape;
 mod fallbacks;
 mod flamegraphs;
-mod format;
+pub mod format;
 mod functions;
 mod outliers;
 mod probes;
 mod render;
 mod select;
+pub mod sets;
 pub mod tidy;
-mod verdicts;
 mod tokenizers;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;

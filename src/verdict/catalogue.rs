@@ -22,9 +22,8 @@ pub fn unknown_metrics(study: &Study) -> Vec<String> {
         Some(format!("this version computes no metric `{name}`{hint}"))
     };
     let outliers = study.outliers.metrics.iter();
-    let mut warnings: Vec<String> = outliers
-        .filter_map(|name| Some(format!("outliers: {}", unknown(name)?)))
-        .collect();
+    let mut warnings: Vec<String> =
+        outliers.filter_map(|name| Some(format!("outliers: {}", unknown(name)?))).collect();
     for experiment in &study.experiments {
         for hypothesis in &experiment.hypotheses {
             let found = hypothesis.criterion.metrics().into_iter().filter_map(unknown);
