@@ -59,7 +59,7 @@ fn outliers_are_shown_and_measured_again_until_there_is_an_end() {
     for _ in 0..8 {
         study.expect(0, &["exec", "--rerun-outliers"]);
         let now = Store::open(&study.results, "demo").unwrap().runs(&cell).len();
-        assert!(now >= before && now <= 10, "{now}");
+        assert!((before..=10).contains(&now), "{now}");
         before = now;
     }
     assert_eq!(before, 10, "the last of them is an outlier too, and gets none");
