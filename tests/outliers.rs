@@ -24,8 +24,8 @@ metric.v = { from = "stdout#/v" }
     fs::write(study.manifest(), text).unwrap();
     let script = r#"n=$(cat n 2>/dev/null || echo 1); echo $((n + 1)) > n; sed -n "${n}p" values"#;
     fs::write(study.folder.path().join("tell.sh"), script).unwrap();
-    let lines: String = values.iter().map(|value| format!("{{\"v\": {value}}}\n")).collect();
-    fs::write(study.folder.path().join("values"), lines).unwrap();
+    let lines: Vec<String> = values.iter().map(|v| format!("{{\"v\": {v}}}\n")).collect();
+    fs::write(study.folder.path().join("values"), lines.concat()).unwrap();
     study
 }
 
