@@ -53,6 +53,8 @@ struct Overview {
     experiments: Vec<ExperimentView>,
     /// How often a server will load another model, in the order of the runs that are left.
     reloads: usize,
+    /// How often a model is loaded because a run is to find its server empty.
+    cold_loads: usize,
     /// Seconds that the runs that are left will take, from stored runs; `null`: there are none.
     estimate_s: Option<f64>,
     warnings: Vec<String>,
@@ -184,6 +186,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     for run in &left {
         not_built += u64::from(!plan.is_built(run.cell));
     }
+    let loads = plan.loads(&left);
     Overview {
         study: study.results_name(),
         cells: plan.cells(),
@@ -193,7 +196,8 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         stale: stale.len(),
         not_built,
         experiments,
-        reloads: plan.reloads(&left),
+        reloads: loads.changes,
+        cold_loads: loads.cold,
         estimate_s: estimate(plan, store, &ids, &left).map(|time| time.as_secs_f64()),
         warnings: study.warnings.clone(),
         preflight: preflight.then(|| ahead::preflight(plan, store, &python())),

@@ -150,6 +150,7 @@ fn cell(like: &CellSpec) -> CellSpec {
         agents: agents.collect(),
         throttle: None,
         warmup: 1,
+        cold: false,
         probes: Probes::default(),
         idle: false,
         vary_prompt: true,

@@ -34,6 +34,7 @@ fn cell() -> CellSpec {
         read_buffer: None,
         throttle: None,
         warmup: 2,
+        cold: false,
         probes: Probes::default(),
         idle: false,
         vary_prompt: true,

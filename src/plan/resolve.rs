@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::manifest::factor::{self, Place};
-use crate::manifest::study::{Endpoint, Experiment, Level, Pacing, ScenarioAgent, Study};
+use crate::manifest::study::{Defaults, Endpoint, Experiment, Level, Pacing, ScenarioAgent, Study};
 use crate::manifest::units;
 
 /// What an axis (or a fixed factor) acts on.
@@ -24,6 +24,7 @@ pub(super) enum Role<'s> {
     Concurrency,
     /// Of the paced endpoints.
     Rate,
+    Cold,
     /// A setting of the runtime.
     Variant(&'s str),
     /// An inference option of one agent, or of all agents that have options.
@@ -46,6 +47,7 @@ impl<'s> Role<'s> {
             "max_tokens" => Role::MaxTokens,
             "concurrency" => Role::Concurrency,
             "rate" => Role::Rate,
+            factor::COLD => Role::Cold,
             _ => match factor::lookup(name).map(|factor| factor.place) {
                 Some(Place::Python) => Role::Variant(name),
                 Some(Place::Option) => match name.split_once('.') {
@@ -66,12 +68,19 @@ pub(super) struct Resolved<'s> {
     pub agents: Vec<ResolvedAgent<'s>>,
     pub read_buffer: Option<u64>,
     pub throttle: Option<f64>,
+    /// The servers hold no model when a run begins.
+    pub cold: bool,
     /// Settings of the runtime that are not at their default.
     pub variant: BTreeMap<&'s str, &'s Level>,
     pub other: BTreeMap<&'s str, &'s Level>,
 }
 
 impl Resolved<'_> {
+    /// Warm-up runs of each agent. One would load the model that a cold run is to find unloaded.
+    pub fn warmup(&self, settings: &Defaults) -> u32 {
+        if self.cold { 0 } else { settings.warmup }
+    }
+
     /// The agents in the order of their names, which does not depend on how a scenario lists them.
     pub fn sort_agents(&mut self) {
         self.agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));
@@ -131,6 +140,7 @@ pub(super) fn resolve<'s>(
         agents: Vec::new(),
         read_buffer: None,
         throttle: None,
+        cold: false,
         variant: BTreeMap::new(),
         other: BTreeMap::new(),
     };
@@ -151,6 +161,7 @@ pub(super) fn resolve<'s>(
                 concurrency = count_of(*count).unwrap_or(1);
             }
             (Role::Rate, Level::Number(tokens)) => rate = Some(*tokens),
+            (Role::Cold, Level::Bool(truth)) => resolved.cold = *truth,
             (Role::Variant(name), _) => {
                 resolved.variant.insert(name, level);
             }

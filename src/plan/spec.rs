@@ -29,6 +29,8 @@ pub struct CellSpec {
     /// Chunks with text per second and call.
     pub throttle: Option<f64>,
     pub warmup: u32,
+    /// Before each attempt the servers put every model out of their memory.
+    pub cold: bool,
     pub probes: Probes,
     /// Run the idle control before the calls.
     pub idle: bool,
@@ -77,7 +79,8 @@ pub(super) fn spec(
         agents: streams(&resolved.agents),
         read_buffer: resolved.read_buffer,
         throttle: resolved.throttle,
-        warmup: settings.warmup,
+        warmup: resolved.warmup(settings),
+        cold: resolved.cold,
         probes: experiment.probes.clone(),
         idle: experiment.controls.contains(&Control::Idle),
         vary_prompt: settings.vary_prompt,

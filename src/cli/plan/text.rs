@@ -40,6 +40,9 @@ pub(super) fn overview(plan: &Overview) -> String {
         if plan.reloads > 0 {
             let _ = writeln!(text, "model reloads in this order: {}", plan.reloads);
         }
+        if plan.cold_loads > 0 {
+            let _ = writeln!(text, "model loads that `cold` asks for: {}", plan.cold_loads);
+        }
     }
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning: {warning}");

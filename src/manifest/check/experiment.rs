@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::Common;
 use super::axes::{Levels, zip};
+use super::cold;
 use super::hypothesis::hypothesis;
 use super::paced;
 use super::selection::Selections;
@@ -97,6 +98,7 @@ pub(super) fn experiment(
                 paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
             }
         }
+        cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
     let at_hypotheses = at.key("hypothesis");
@@ -278,7 +280,7 @@ fn needs(
     }
 }
 
-fn scenarios_of<'l>(
+pub(super) fn scenarios_of<'l>(
     axes: &'l IndexMap<String, Vec<Level>>,
     fixed: &'l IndexMap<String, Level>,
     include: &'l [IndexMap<String, Level>],

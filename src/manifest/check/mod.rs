@@ -1,6 +1,7 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod cold;
 mod endpoint;
 mod experiment;
 mod hypothesis;
@@ -132,6 +133,8 @@ pub(super) struct Common {
     pub defaults: Defaults,
     /// The profile's settings: they win over an experiment's own.
     pub overlay: Settings,
+    /// A profile is applied: what is declared may not be what it was written for.
+    pub profiled: bool,
 }
 
 impl Common {
@@ -200,6 +203,7 @@ impl Common {
             models,
             defaults,
             overlay,
+            profiled: selected.is_some(),
         }
     }
 }
