@@ -213,7 +213,9 @@ impl Session<'_> {
         for (index, run) in (1..).zip(&agenda.todo) {
             let Some(cell) = agenda.spec(run.cell) else { continue };
             self.surroundings.meet_runtime(cell, self.plan.study());
-            if !self.surroundings.tried_calibration(&cell.runtime) {
+            // The error of timestamps says nothing of work that takes none.
+            let calls = cell.scenario().is_some();
+            if calls && !self.surroundings.tried_calibration(&cell.runtime) {
                 self.calibrate(cell, emit)?;
             }
             if self.stops(emit) {

@@ -96,7 +96,7 @@ impl Surroundings {
     #[must_use]
     pub fn evidence(&self, cell: &CellSpec) -> Evidence {
         let mut endpoints: BTreeMap<String, EndpointEvidence> = BTreeMap::new();
-        for agent in &cell.agents {
+        for agent in cell.agents() {
             let known = self.servers.get(&agent.endpoint_name);
             let server = endpoints
                 .entry(agent.endpoint_name.clone())
@@ -147,7 +147,7 @@ fn kind(endpoint: &Endpoint) -> &'static str {
 /// The real servers that these cells call, each once with all its models.
 pub fn questions<'a>(cells: impl Iterator<Item = &'a CellSpec>) -> Vec<Question> {
     let mut questions: BTreeMap<&str, Question> = BTreeMap::new();
-    for agent in cells.flat_map(|cell| &cell.agents) {
+    for agent in cells.flat_map(CellSpec::agents) {
         let (url, api_key_env) = match &agent.endpoint {
             Endpoint::Ollama { url } => (url, None),
             Endpoint::OpenAi { url, api_key_env, .. } => (url, api_key_env.clone()),
