@@ -5,9 +5,11 @@
 mod agent;
 mod check;
 mod completions;
+mod doctor;
 mod exec;
 mod export;
 mod failure;
+mod finding;
 mod init;
 mod plan;
 mod report;
@@ -76,6 +78,8 @@ enum Command {
     Verify(verify::Args),
     /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
+    /// Show what this machine can do, and what would disturb a measurement on it now
+    Doctor(doctor::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
     Schema(schema::Args),
     /// Print completions for a shell
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Agent(args) => agent::run(args),

@@ -14,6 +14,7 @@ use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::ahead;
 use crate::manifest::factor;
 use crate::plan::{Plan, RunKey};
+use crate::preflight::{Finding, Severity};
 use crate::store::{Store, StoreError};
 
 /// Cells of an experiment that are listed without `--all`.
@@ -59,7 +60,7 @@ struct Overview {
     estimate_s: Option<f64>,
     warnings: Vec<String>,
     /// `null`: not asked for.
-    preflight: Option<Vec<String>>,
+    preflight: Option<Vec<Finding>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +118,8 @@ pub fn run(args: &Args) -> CommandResult {
         text::overview(&overview)
     };
     report::print(text.as_bytes())?;
-    let doomed = overview.preflight.is_some_and(|findings| !findings.is_empty());
+    let blocks = |finding: &Finding| finding.severity == Severity::Blocking;
+    let doomed = overview.preflight.is_some_and(|findings| findings.iter().any(blocks));
     Ok(if doomed { exit::PREFLIGHT_FAILED } else { exit::DONE })
 }
 

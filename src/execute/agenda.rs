@@ -6,7 +6,8 @@ use super::ExecEvent;
 use super::session::{Stale, Summary};
 use super::surroundings::Surroundings;
 use crate::manifest::Study;
-use crate::plan::{CellSpec, Plan, RunKey};
+use crate::plan::{CellId, CellSpec, Plan, RunKey};
+use crate::preflight::Needs;
 use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
 use crate::store::{Store, staleness};
 
@@ -81,9 +82,10 @@ impl Agenda {
         self.todo = plan.order().into_iter().filter(|run| wanted.contains(run)).collect();
     }
 
-    /// The cells with runs to do.
-    pub fn specs(&self) -> impl Iterator<Item = &CellSpec> {
-        self.specs.values()
+    /// What the cells with runs to do need.
+    #[must_use]
+    pub fn needs(&self, plan: &Plan) -> Needs {
+        Needs::of(self.specs.iter().map(|(cell, spec)| (plan.id(*cell), spec)))
     }
 
     /// A cell with runs to do.
@@ -160,10 +162,14 @@ pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> Sta
     stale
 }
 
-/// Every cell of the plan that this version can make, in full.
+/// What all cells of the plan need that this version can make.
 #[must_use]
-pub fn all_specs(plan: &Plan) -> Vec<CellSpec> {
-    cells(plan).map(|cell| plan.spec(cell)).filter(|spec| spec.not_built.is_empty()).collect()
+pub fn all_needs(plan: &Plan) -> Needs {
+    let specs: Vec<(CellId, CellSpec)> = cells(plan)
+        .map(|cell| (plan.id(cell), plan.spec(cell)))
+        .filter(|(_, spec)| spec.not_built.is_empty())
+        .collect();
+    Needs::of(specs.iter().map(|(id, spec)| (*id, spec)))
 }
 
 /// The plan as it is kept in `plan.json`.

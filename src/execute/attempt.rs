@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::fault::AttemptFault;
+use super::memory::{self, ChangedModel};
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario};
@@ -15,7 +16,9 @@ use crate::os;
 use crate::plan::{CellSpec, CellWork};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
-use crate::store::record::{CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
+use crate::store::record::{
+    CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory,
+};
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
 /// File of the protocol's spec in the run's folder.
@@ -65,6 +68,8 @@ pub enum Ended {
     Sealed {
         wall: Duration,
         metrics: Metrics,
+        /// Models that are not the ones of the evidence that was given; the record holds theirs.
+        changed: Vec<ChangedModel>,
     },
     Failed {
         message: String,
@@ -106,8 +111,10 @@ pub fn attempt(
     };
     match measured {
         Ok(measured) => {
+            let mut evidence = evidence;
+            let changed = memory::correct(&mut evidence, &measured.servers);
             let metrics = finish(&task, started, measured, evidence, &partial, means)?;
-            Ok(Ended::Sealed { wall: clock.elapsed(), metrics })
+            Ok(Ended::Sealed { wall: clock.elapsed(), metrics, changed })
         }
         Err(fault) => keep(&task, &fault, started, &partial, means),
     }
@@ -123,6 +130,8 @@ pub(super) struct Measured {
     pub metrics: Metrics,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What the servers held in memory.
+    pub servers: BTreeMap<String, ServerMemory>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -158,6 +167,7 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        servers: measured.servers,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

@@ -20,6 +20,10 @@ pub enum ExecEvent {
     Note {
         message: String,
     },
+    /// Preflight found something; `blocking` is heard only where it was to be skipped.
+    Found {
+        finding: crate::preflight::Finding,
+    },
     Calibrating {
         runtime: String,
     },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::agent::workflow::contract::ContractError;
+use crate::endpoint::EndpointError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 use crate::store::failed::CANCELLED;
@@ -41,6 +42,10 @@ pub enum AttemptFault {
     Probe { probe: &'static str, reason: String },
     #[error("this version cannot execute it")]
     NotBuilt,
+    #[error(
+        "the server of endpoint `{endpoint}` was to unload its models for a cold run: {source}"
+    )]
+    Unload { endpoint: String, source: EndpointError },
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -53,6 +58,7 @@ impl AttemptFault {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
             Self::Probe { .. } => "probe",
+            Self::Unload { .. } => "unload",
             Self::CorpusChanged(_) => "corpus",
             Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
@@ -74,6 +80,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
             Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } | Self::NotBuilt => None,
+            Self::Unload { .. } => Some(RetryOn::Connect),
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

@@ -12,13 +12,14 @@ mod calibrate;
 mod cancel;
 mod conversation;
 pub mod derived;
+mod doomed;
 mod error;
 pub mod event;
 pub mod fault;
 mod flamegraph;
 mod limits;
+mod memory;
 pub mod paced;
-mod preflight;
 mod process;
 pub mod prompt;
 mod recovery;
@@ -34,7 +35,7 @@ pub use attempt::attempt;
 pub use cancel::Cancel;
 pub use error::ExecError;
 pub use event::ExecEvent;
-pub use limits::{Limits, MIN_FREE_BYTES};
+pub use limits::Limits;
 pub use session::{Settings, Stale, Summary, execute};
 
 #[cfg(test)]

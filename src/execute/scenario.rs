@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::attempt::{LOG_FILE, Means, Measured, SPEC_FILE, Task};
 use super::fault::AttemptFault;
 use super::flamegraph::Flamegraph;
+use super::memory::Servers;
 use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
 use super::{ExecError, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::Spec;
-use crate::metrics;
+use crate::metrics::{self, Conditions};
 use crate::plan::{CellSpec, ScenarioWork};
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
@@ -42,16 +43,24 @@ pub(super) fn measure(
         paced: &paced,
     }
     .spec();
+    let mut servers = Servers::of(scenario, &paced);
+    if scenario.cold
+        && let Err(fault) = servers.unload(means.limits.unload)
+    {
+        return Ok(Err(fault));
+    }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let (usage, result) = match flamegraph.refusal() {
         Some(fault) => (ProcessUsage::default(), Err(fault)),
         None => drive(task, scenario, &spec, partial, flamegraph.recorder(), means)?,
     };
+    let servers = servers.look();
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(partial, &spec)?;
         workflow::check(partial, &spec, scenario, &record)?;
-        let metrics = metrics::from_folder(partial, &usage, scenario.throttle.is_some())?;
+        let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
+        let metrics = metrics::from_folder(partial, &usage, conditions)?;
         Ok((record, metrics, flamegraph.finish()?))
     });
     let (agent, computed, probes) = match judged {
@@ -62,7 +71,8 @@ pub(super) fn measure(
         return Ok(Err(fault));
     }
     let info = Some(agent.runtime);
-    Ok(Ok(Measured { info, usage, calls: computed.calls, metrics: computed.run, probes }))
+    let metrics::RunMetrics { calls, run: metrics } = computed;
+    Ok(Ok(Measured { info, usage, calls, metrics, probes, servers }))
 }
 
 /// Runs the agent's process.

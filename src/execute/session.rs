@@ -1,18 +1,21 @@
 //! From a plan to its runs: what is looked at before, and the loop over what is to do.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use super::agenda::{self, Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
+use super::doomed::Doomed;
 use super::paced::PacedServers;
-use super::runtimes::{PYTHON, Runtimes};
-use super::surroundings::{Surroundings, questions};
-use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery};
-use crate::agent::python::{self, PythonError, PythonRuntime};
+use super::runtimes::Runtimes;
+use super::surroundings::Surroundings;
+use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, recovery};
+use crate::agent::python::{self, PythonRuntime};
 use crate::manifest::study::RetryOn;
-use crate::plan::{CellSpec, Plan, RunKey};
+use crate::plan::{CellId, CellSpec, Plan, RunKey};
+use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::probe::py_spy;
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
@@ -22,6 +25,8 @@ use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 pub struct Settings {
     /// Folder of the results of all studies.
     pub results: PathBuf,
+    /// Start although cells cannot be made: they are recorded as failed. The results must be writable
+    /// all the same.
     pub skip_preflight: bool,
     pub stale: Stale,
     pub limits: Limits,
@@ -83,14 +88,21 @@ pub fn execute(
     let mut agenda = Agenda::new(plan, &store);
     let mut surroundings = Surroundings::collect(study, &settings.python);
 
-    // Servers are asked only when they are needed: a finished study needs none.
-    let mut findings = Vec::new();
-    if !agenda.todo.is_empty() || settings.stale == Stale::Rerun {
-        let questions = match settings.stale {
-            Stale::Rerun => questions(agenda::all_specs(plan).iter()),
-            Stale::List | Stale::Accept => questions(agenda.specs()),
-        };
-        findings = preflight::servers(&questions, &mut surroundings);
+    // Nothing is asked that is not needed: a finished study needs no server.
+    let place =
+        Place { results: layout.root(), study_folder: &study.dir, python: &settings.python };
+    let needs = match settings.stale {
+        Stale::Rerun => agenda::all_needs(plan),
+        Stale::List | Stale::Accept => agenda.needs(plan),
+    };
+    let mut facts = Facts::default();
+    if !needs.cells.is_empty() {
+        facts = Facts::gather(&needs, place);
+        for (name, need) in &needs.endpoints {
+            if let Some(Ok(server)) = facts.servers.get(name) {
+                surroundings.meet_server(name, &need.endpoint, server);
+            }
+        }
     }
     let stale = agenda::stale(plan, &store, &mut surroundings);
     if settings.stale == Stale::Rerun {
@@ -107,34 +119,31 @@ pub fn execute(
         summary.stale = stale.len();
     }
     if agenda.todo.is_empty() {
-        for message in findings {
-            emit(ExecEvent::Note { message });
+        // What was asked to see whether runs are stale may not have been told.
+        for finding in preflight::judge(&needs, &facts) {
+            emit(ExecEvent::Found { finding });
         }
         return Ok(finish(summary, emit));
     }
-
-    let python = match prepare_python(&agenda, settings, emit) {
-        Err(_) if cancel.is_asked() => {
-            summary.interrupted = true;
-            return Ok(finish(summary, emit));
-        }
-        // Nothing makes up for it, so it cannot be skipped like other findings.
-        Err(error) if findings.is_empty() || settings.skip_preflight => return Err(error.into()),
-        Err(error) => {
-            findings.insert(0, error.to_string());
-            return Err(ExecError::Preflight(findings));
-        }
-        Ok(python) => python,
-    };
-    if let Err(error) = &lock {
-        findings.insert(0, format!("the results cannot be written: {error}"));
+    let needs = agenda.needs(plan);
+    let python = prepare_python(&needs, settings, &mut facts, emit);
+    if cancel.is_asked() {
+        summary.interrupted = true;
+        return Ok(finish(summary, emit));
     }
-    findings.extend(preflight::disk(layout.root()));
-    if !settings.skip_preflight && !findings.is_empty() {
+    let mut findings = preflight::judge(&needs, &facts);
+    if let Err(error) = &lock {
+        findings.insert(0, Finding::results(error, &needs.cells));
+    }
+    let blocks = |finding: &Finding| {
+        finding.is_absolute() || finding.severity == Severity::Blocking && !settings.skip_preflight
+    };
+    if findings.iter().any(blocks) {
         return Err(ExecError::Preflight(findings));
     }
-    for message in findings {
-        emit(ExecEvent::Note { message });
+    let doomed = preflight::doomed(&findings);
+    for finding in findings {
+        emit(ExecEvent::Found { finding });
     }
     let _lock = lock?;
     recovery::end_orphan(&layout, emit)?;
@@ -157,6 +166,7 @@ pub fn execute(
         journal,
         surroundings,
         py_spy: None,
+        doomed,
         summary,
     };
     let result = session.run(&agenda, &stale, emit);
@@ -174,17 +184,24 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     summary
 }
 
-/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating.
+/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating. What
+/// comes of it is a fact like others.
 fn prepare_python(
-    agenda: &Agenda,
+    needs: &Needs,
     settings: &Settings,
+    facts: &mut Facts,
     emit: &mut dyn FnMut(ExecEvent),
-) -> Result<Option<PythonRuntime>, PythonError> {
-    if !agenda.specs().any(|cell| cell.runtime == PYTHON) {
-        return Ok(None);
+) -> Option<PythonRuntime> {
+    if needs.python.is_empty() {
+        return None;
     }
-    let mut say = |message| emit(ExecEvent::Note { message });
-    settings.python.prepare(&mut say).map(Some)
+    match settings.python.prepare(&mut |message| emit(ExecEvent::Note { message })) {
+        Ok(python) => Some(python),
+        Err(error) => {
+            facts.python = Some(preflight::Python::Unusable(error.to_string()));
+            None
+        }
+    }
 }
 
 /// An exec with something to do, under its lock.
@@ -200,6 +217,8 @@ struct Session<'a> {
     surroundings: Surroundings,
     /// Looked for when the first run needs it.
     py_spy: Option<Result<PathBuf, String>>,
+    /// Cells that cannot be made, with what stands against them.
+    doomed: HashMap<CellId, String>,
     summary: Summary,
 }
 
@@ -212,6 +231,13 @@ impl Session<'_> {
     ) -> Result<(), ExecError> {
         for (index, run) in (1..).zip(&agenda.todo) {
             let Some(cell) = agenda.spec(run.cell) else { continue };
+            if let Some(reason) = self.doomed.get(&self.plan.id(run.cell)).cloned() {
+                if self.stops(emit) {
+                    return Ok(());
+                }
+                self.refuse(index, *run, &reason, emit)?;
+                continue;
+            }
             self.surroundings.meet_runtime(cell, self.plan.study());
             // The error of timestamps says nothing of work that takes none.
             let calls = cell.scenario().is_some();
@@ -264,6 +290,29 @@ impl Session<'_> {
             }
         };
         self.surroundings.calibrated(&cell.runtime, calibration);
+        Ok(())
+    }
+
+    /// Records a run that cannot be made as failed, without trying. A stale run at its place stays.
+    fn refuse(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        reason: &str,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        self.check_disk()?;
+        let cell = self.plan.id(run.cell).hex();
+        let name = self.plan.name(run.cell);
+        let folder = self.store.cell_folder(&cell, &name)?;
+        let (repeat, attempt) = (run.repeat, 1);
+        let (id, told) = (cell.clone(), name.clone());
+        emit(ExecEvent::RunStarted { index, cell: id, name: told, repeat, attempt });
+        let doomed = Doomed { cell: &cell, name: &name, folder: &folder, repeat, reason };
+        let kept = doomed.record(self.store.layout(), &mut self.journal)?;
+        let reason = reason.to_owned();
+        emit(ExecEvent::AttemptFailed { name, repeat, attempt, reason, kept, retry: false });
+        self.summary.failed += 1;
         Ok(())
     }
 
@@ -320,8 +369,12 @@ impl Session<'_> {
                 emit,
             };
             match attempt(task, self.surroundings.evidence(cell), &mut means)? {
-                Ended::Sealed { wall, metrics } => {
+                Ended::Sealed { wall, metrics, changed } => {
                     self.summary.made += 1;
+                    for model in &changed {
+                        self.surroundings.meet_model(model);
+                        emit(ExecEvent::Note { message: model.sentence() });
+                    }
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
                     return Ok(());
                 }
@@ -363,10 +416,8 @@ impl Session<'_> {
     fn check_disk(&self) -> Result<(), ExecError> {
         let root = self.store.layout().root();
         match preflight::free_below(root) {
-            Some(free) if !self.settings.skip_preflight => {
-                Err(ExecError::DiskFull { folder: root.to_owned(), free })
-            }
-            _ => Ok(()),
+            Some(free) => Err(ExecError::DiskFull { folder: root.to_owned(), free }),
+            None => Ok(()),
         }
     }
 

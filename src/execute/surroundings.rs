@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::agent::protocol::Api;
+use super::memory::ChangedModel;
 use crate::agent::python;
-use crate::endpoint::{self, EndpointError, ServerFacts};
+use crate::endpoint::ServerFacts;
 use crate::manifest::Study;
 use crate::manifest::study::Endpoint;
 use crate::plan::{CellSpec, SpecAgent};
@@ -25,19 +25,6 @@ pub struct Surroundings {
     servers: BTreeMap<String, EndpointEvidence>,
     /// `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
-}
-
-/// A server to ask, and the models that it must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Name of the endpoint in the manifest.
-    pub endpoint: String,
-    kind: &'static str,
-    url: String,
-    api: Api,
-    /// Name of the environment variable with the key.
-    pub api_key_env: Option<String>,
-    models: Vec<String>,
 }
 
 impl Surroundings {
@@ -62,8 +49,8 @@ impl Surroundings {
     }
 
     /// Keeps the answer of a server.
-    pub fn meet_server(&mut self, question: &Question, facts: ServerFacts) {
-        let models = facts.models.into_iter().map(|(name, model)| {
+    pub fn meet_server(&mut self, name: &str, endpoint: &Endpoint, facts: &ServerFacts) {
+        let models = facts.models.clone().into_iter().map(|(name, model)| {
             let evidence = ModelEvidence {
                 digest: model.digest,
                 quantization: model.quantization,
@@ -74,12 +61,20 @@ impl Surroundings {
             (name, evidence)
         });
         let evidence = EndpointEvidence {
-            kind: question.kind.to_owned(),
-            server: facts.server,
-            version: facts.version,
+            kind: kind(endpoint).to_owned(),
+            server: facts.server.clone(),
+            version: facts.version.clone(),
             models: models.collect(),
         };
-        self.servers.insert(question.endpoint.clone(), evidence);
+        self.servers.insert(name.to_owned(), evidence);
+    }
+
+    /// Keeps the digest of a model that was replaced since its server was asked.
+    pub fn meet_model(&mut self, changed: &ChangedModel) {
+        let server = self.servers.get_mut(&changed.endpoint);
+        if let Some(model) = server.and_then(|server| server.models.get_mut(&changed.model)) {
+            model.digest = Some(changed.digest.clone());
+        }
     }
 
     #[must_use]
@@ -141,36 +136,5 @@ fn kind(endpoint: &Endpoint) -> &'static str {
         Endpoint::Ollama { .. } => "ollama",
         Endpoint::OpenAi { .. } => "openai",
         Endpoint::Simulated(_) => "simulated",
-    }
-}
-
-/// The real servers that these cells call, each once with all its models.
-pub fn questions<'a>(cells: impl Iterator<Item = &'a CellSpec>) -> Vec<Question> {
-    let mut questions: BTreeMap<&str, Question> = BTreeMap::new();
-    for agent in cells.flat_map(CellSpec::agents) {
-        let (url, api_key_env) = match &agent.endpoint {
-            Endpoint::Ollama { url } => (url, None),
-            Endpoint::OpenAi { url, api_key_env, .. } => (url, api_key_env.clone()),
-            Endpoint::Simulated(_) => continue,
-        };
-        let question = questions.entry(&agent.endpoint_name).or_insert_with(|| Question {
-            endpoint: agent.endpoint_name.clone(),
-            kind: kind(&agent.endpoint),
-            url: url.clone(),
-            api: agent.api,
-            api_key_env,
-            models: Vec::new(),
-        });
-        if !question.models.contains(&agent.model) {
-            question.models.push(agent.model.clone());
-        }
-    }
-    questions.into_values().collect()
-}
-
-impl Question {
-    /// Asks the server; seconds at most.
-    pub fn ask(&self, api_key: Option<&str>) -> Result<ServerFacts, EndpointError> {
-        endpoint::facts(&self.url, self.api, &self.models, api_key)
     }
 }

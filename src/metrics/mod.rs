@@ -9,6 +9,7 @@ pub mod controls;
 mod errors;
 pub mod lag;
 mod run;
+mod warmth;
 
 #[cfg(test)]
 mod tests;
@@ -37,20 +38,27 @@ pub struct RunMetrics {
     pub run: Metrics,
 }
 
+/// What was asked of a run that its records must be read by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The agent was told to take chunks more slowly than they come. Its gaps then differ from the
+    /// server's by design, so they say nothing of the measurement error.
+    pub throttled: bool,
+    /// The servers held no model when the run began.
+    pub cold: bool,
+}
+
 /// Computes everything from the artifacts in a run's folder (`agent.json`, with the loop-lag probe
 /// `loop_lag.csv` and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
-///
-/// `throttled`: the agent was told to take chunks more slowly than they come. Its gaps then differ
-/// from the server's by design, so they say nothing of the measurement error.
 pub fn from_folder(
     folder: &Path,
     process: &ProcessUsage,
-    throttled: bool,
+    conditions: Conditions,
 ) -> Result<RunMetrics, MetricsError> {
     let record = read_record(&folder.join(RECORD_FILE))?;
     let sends = read_sends(&folder.join(SENDS_FILE))?;
     let lag = lag::read(&folder.join(LOOP_LAG_FILE))?;
-    Ok(compute(&record, sends.as_deref(), lag.as_deref(), process, throttled))
+    Ok(compute(&record, sends.as_deref(), lag.as_deref(), process, conditions))
 }
 
 /// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log, `lag`
@@ -61,8 +69,9 @@ pub fn compute(
     sends: Option<&[Send]>,
     lag: Option<&[LagSample]>,
     process: &ProcessUsage,
-    throttled: bool,
+    conditions: Conditions,
 ) -> RunMetrics {
+    let Conditions { throttled, cold } = conditions;
     let log = errors::SendLog::new(sends.unwrap_or_default());
     let errors: Vec<errors::CallErrors> =
         record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
@@ -81,6 +90,7 @@ pub fn compute(
         })
         .collect();
     let mut run = run::metrics(record, &calls, &errors, process);
+    run.extend(warmth::metrics(&calls, cold));
     run.extend(lag::metrics(record, lag.unwrap_or_default()));
     RunMetrics { calls, run }
 }

@@ -30,6 +30,7 @@ pub struct Failure {
     pub attempt: Option<u32>,
     /// `timeout`, `connect`, `http_error`, `in_band_error`, `truncated`, `malformed` (the causes a
     /// retry policy can name), `agent`, `artifacts`, `storage`, `cancelled`,
+    /// `preflight` (known to be impossible before it began), `unload` (a server kept its models),
     /// `corpus` (the files of a workflow changed), `abandoned`, `damaged`.
     pub cause: String,
     /// In words, with what to do about it.

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::super::count;
+use super::super::{count, finding};
 use super::{CellView, ExperimentView, Overview};
+use crate::preflight::Severity;
 
 pub(super) fn overview(plan: &Overview) -> String {
     let mut text = String::new();
@@ -47,11 +48,16 @@ pub(super) fn overview(plan: &Overview) -> String {
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    for finding in plan.preflight.iter().flatten() {
-        let _ = writeln!(text, "preflight: {finding}");
-    }
-    if plan.preflight.as_ref().is_some_and(Vec::is_empty) {
-        text.push_str("preflight: everything that is needed is there\n");
+    if let Some(findings) = &plan.preflight {
+        let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocking);
+        text.push_str(if blocked {
+            "preflight: not everything that is needed is there\n"
+        } else {
+            "preflight: everything that is needed is there\n"
+        });
+        for finding in findings {
+            let _ = writeln!(text, "{}", finding::line(finding));
+        }
     }
     text
 }
