@@ -433,6 +433,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        servers: BTreeMap::new(),
         files: BTreeMap::new(),
     }
 }

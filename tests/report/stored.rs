@@ -122,6 +122,7 @@ impl Stored {
             calls: metrics.calls,
             metrics: metrics.run,
             probes: BTreeMap::new(),
+            servers: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }
