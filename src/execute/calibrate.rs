@@ -1,11 +1,14 @@
 //! Measuring the instrument: the runtime reads from the paced endpoint, whose log knows better.
 //!
-//! Once per session and runtime, about a second. A calibration that fails is a note and stays
+//! Once per session for each runtime and each of its settings that the plan has, about a second. A calibration that fails is a note and stays
 //! unknown in the evidence; the runs are made all the same.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::attempt::{LOG_FILE, SPEC_FILE};
 use super::paced::PacedServers;
@@ -36,12 +39,19 @@ const RESULT_FILE: &str = "calibration.json";
 #[derive(Debug)]
 pub struct Instrument<'a> {
     pub layout: &'a Layout,
-    /// A cell of the runtime; its variant counts.
+    /// A cell of the runtime; its settings count.
     pub like: &'a CellSpec,
     pub runtimes: &'a Runtimes,
     pub study_folder: &'a Path,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
+}
+
+/// What makes the runtime of a cell another instrument than with other settings.
+pub fn settings(cell: &CellSpec) -> BTreeMap<String, Value> {
+    let read_buffer = cell.scenario().and_then(|scenario| scenario.read_buffer);
+    let read_buffer = read_buffer.map(|bytes| ("read_buffer".to_owned(), bytes.into()));
+    cell.variant.clone().into_iter().chain(read_buffer).collect()
 }
 
 /// Why there is no calibration.
@@ -108,6 +118,7 @@ pub fn calibrate(
         .ok_or_else(|| unknown(&"its record does not fit the server's log"))?;
     // Under the manifest's name, by which the evidence of runs knows it.
     calibration.runtime.clone_from(&cell.runtime);
+    calibration.settings = settings(&cell);
     let result = serde_json::to_vec_pretty(&calibration).unwrap_or_default();
     let path = folder.join(RESULT_FILE);
     fs::write(&path, result).map_err(|source| StoreError::Io { action: "write", path, source })?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::calibrate;
 use super::memory::ChangedModel;
 use crate::agent::python;
 use crate::endpoint::ServerFacts;
@@ -23,7 +24,7 @@ pub struct Surroundings {
     python: Option<python::Setup>,
     agents: BTreeMap<String, AgentEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
-    /// `None`: tried, and it did not work.
+    /// By [`instrument`]; `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
 }
 
@@ -78,13 +79,13 @@ impl Surroundings {
     }
 
     #[must_use]
-    pub fn tried_calibration(&self, runtime: &str) -> bool {
-        self.calibrations.contains_key(runtime)
+    pub fn tried_calibration(&self, cell: &CellSpec) -> bool {
+        self.calibrations.contains_key(&instrument(cell))
     }
 
     /// Keeps the result of a calibration; `None` if it did not work.
-    pub fn calibrated(&mut self, runtime: &str, calibration: Option<Calibration>) {
-        self.calibrations.insert(runtime.to_owned(), calibration);
+    pub fn calibrated(&mut self, cell: &CellSpec, calibration: Option<Calibration>) {
+        self.calibrations.insert(instrument(cell), calibration);
     }
 
     /// The evidence of a run of this cell, made now.
@@ -107,9 +108,14 @@ impl Surroundings {
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: self.calibrations.get(&cell.runtime).cloned().flatten(),
+            calibration: self.calibrations.get(&instrument(cell)).cloned().flatten(),
         }
     }
+}
+
+/// A runtime with its settings: what has a measurement error of its own.
+fn instrument(cell: &CellSpec) -> String {
+    format!("{} {}", cell.runtime, serde_json::json!(calibrate::settings(cell)))
 }
 
 /// Without the models, which differ from cell to cell.

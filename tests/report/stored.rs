@@ -247,6 +247,7 @@ fn evidence() -> Evidence {
         study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
         calibration: Some(Calibration {
             runtime: "rust".into(),
+            settings: BTreeMap::new(),
             streams: 2,
             rate_tok_s: 100.0,
             samples: 198,
