@@ -14,6 +14,8 @@ use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
@@ -52,6 +54,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// For cells with the GPU probe, likewise.
+    pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -132,6 +136,8 @@ pub(super) struct Measured {
     pub probes: BTreeMap<String, String>,
     /// What the servers held in memory.
     pub servers: BTreeMap<String, ServerMemory>,
+    /// What the sampling probes among them say of themselves.
+    pub sampling: BTreeMap<String, Sampling>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -168,6 +174,7 @@ fn finish(
         metrics: measured.metrics,
         probes: measured.probes,
         servers: measured.servers,
+        sampling: measured.sampling,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

@@ -40,6 +40,19 @@ pub enum AttemptFault {
     CorpusChanged(PathBuf),
     #[error("the probe `{probe}` is required and unavailable: {reason}")]
     Probe { probe: &'static str, reason: String },
+    #[error(
+        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows there is none for \
+         {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
+    )]
+    ProbeGap {
+        probe: &'static str,
+        file: &'static str,
+        rows: usize,
+        hole_ms: f64,
+        allowed_ms: f64,
+        /// Empty, or a colon and why.
+        because: String,
+    },
     #[error("this version cannot execute it")]
     NotBuilt,
     #[error(
@@ -57,7 +70,7 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
-            Self::Probe { .. } => "probe",
+            Self::Probe { .. } | Self::ProbeGap { .. } => "probe",
             Self::Unload { .. } => "unload",
             Self::CorpusChanged(_) => "corpus",
             Self::NotBuilt => "not_built",
@@ -79,7 +92,11 @@ impl AttemptFault {
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
             Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
-            Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } | Self::NotBuilt => None,
+            Self::Cancelled
+            | Self::CorpusChanged(_)
+            | Self::Probe { .. }
+            | Self::ProbeGap { .. }
+            | Self::NotBuilt => None,
             Self::Unload { .. } => Some(RetryOn::Connect),
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,

@@ -25,6 +25,7 @@ pub mod prompt;
 mod recovery;
 pub mod request;
 pub mod runtimes;
+mod sampling;
 mod scenario;
 mod session;
 mod surroundings;

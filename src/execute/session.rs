@@ -11,12 +11,14 @@ use super::doomed::Doomed;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
 use super::surroundings::Surroundings;
-use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, recovery};
+use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, recovery, sampling};
 use crate::agent::python::{self, PythonRuntime};
 use crate::manifest::study::RetryOn;
 use crate::plan::{CellId, CellSpec, Plan, RunKey};
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
+use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
+use crate::probe::sampling::Unavailable;
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
@@ -167,6 +169,7 @@ pub fn execute(
         surroundings,
         py_spy: None,
         doomed,
+        driver: None,
         summary,
     };
     let result = session.run(&agenda, &stale, emit);
@@ -219,6 +222,8 @@ struct Session<'a> {
     py_spy: Option<Result<PathBuf, String>>,
     /// Cells that cannot be made, with what stands against them.
     doomed: HashMap<CellId, String>,
+    /// The same of a GPU's driver.
+    driver: Option<Result<Driver, Unavailable>>,
     summary: Summary,
 }
 
@@ -334,6 +339,9 @@ impl Session<'_> {
             self.supersede(&id, run.repeat, because)?;
         }
         recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        if sampling::needs_driver(cell) && self.driver.is_none() {
+            self.driver = Some(Driver::find());
+        }
         if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
             let found = py_spy::find(&mut |message| emit(ExecEvent::Note { message }));
             self.py_spy = Some(found.map_err(|error| error.to_string()));
@@ -366,6 +374,7 @@ impl Session<'_> {
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
+                driver: self.driver.as_ref(),
                 journal: &mut self.journal,
                 emit,
             };

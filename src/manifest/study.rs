@@ -38,6 +38,8 @@ pub struct Study {
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
     pub experiments: Vec<Experiment>,
+    /// With the profile's in place of the study's.
+    pub price: Price,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
     pub warnings: Vec<String>,
     /// The manifest's text, for errors that are found later and for the record.
@@ -337,7 +339,7 @@ pub struct Probes {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub chunks: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu: Option<SampledProbe>,
+    pub gpu: Option<GpuProbe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<SampledProbe>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -364,6 +366,26 @@ pub struct SampledProbe {
     pub interval: Duration,
     /// A run fails when the instrument is unavailable.
     pub required: bool,
+}
+
+/// The GPU probe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GpuProbe {
+    pub interval: Duration,
+    /// A run fails when the instrument is unavailable.
+    pub required: bool,
+    /// GPUs by index or UUID, in the order of the manifest; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+}
+
+/// What work costs; never part of identity, since it is no measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Price {
+    /// Of the machine while it works, US dollars.
+    pub usd_per_hour: Option<f64>,
+    /// Of the electricity that the GPUs take, US dollars.
+    pub usd_per_kwh: Option<f64>,
 }
 
 /// A run made only to interpret others.

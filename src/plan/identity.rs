@@ -13,8 +13,8 @@ use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
 use crate::agent::protocol::ScanSpec;
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, JitterShape,
-    OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
+    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, GpuProbe,
+    JitterShape, OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
 
@@ -291,10 +291,11 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
             Some(FlamegraphProbe::RATE) => out.key("flamegraph").boolean(true),
             Some(rate) => out.key("flamegraph").number(f64::from(rate)),
         }
-        for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
-            if let Some(probe) = probe {
-                out.key(key).text(&units::show_duration(probe.interval));
-            }
+        if let Some(probe) = &probes.gpu {
+            gpu(out.key("gpu"), probe);
+        }
+        if let Some(probe) = &probes.host {
+            out.key("host").text(&units::show_duration(probe.interval));
         }
         if idle {
             out.key("idle").boolean(true);
@@ -302,5 +303,20 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
         if let Some(sleep) = probes.loop_lag {
             out.key("loop_lag").text(&units::show_duration(sleep));
         }
+    });
+}
+
+/// Which GPUs are watched is part of what is measured; in whatever order they are named.
+fn gpu(out: &mut Canonical, probe: &GpuProbe) {
+    let interval = units::show_duration(probe.interval);
+    if probe.devices.is_empty() {
+        out.text(&interval);
+        return;
+    }
+    let mut devices: Vec<&String> = probe.devices.iter().collect();
+    devices.sort();
+    out.object(|out| {
+        out.key("devices").array(devices, |out, device| out.text(device));
+        out.key("interval").text(&interval);
     });
 }

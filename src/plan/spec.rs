@@ -233,11 +233,5 @@ pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
         ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
         ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
     }
-    let probes = &experiment.probes;
-    for (name, on) in [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())] {
-        if on {
-            missing.push(format!("the {name} probe"));
-        }
-    }
     missing
 }

@@ -11,7 +11,7 @@ use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::study::Endpoint;
 use crate::os::condition::{Condition, Look};
 use crate::os::disk;
-use crate::probe::py_spy;
+use crate::probe::{gpu, py_spy};
 
 /// Where it is to be measured.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,8 @@ pub struct Facts {
     pub programs_missing: BTreeMap<String, String>,
     /// `None`: not needed.
     pub py_spy: Option<PySpy>,
+    /// The NVIDIA GPUs of this machine, or why none is seen. `None`: nothing needs them.
+    pub gpus: Option<Result<Vec<gpu::Device>, String>>,
     pub disk: Disk,
     pub machine: Condition,
 }
@@ -90,6 +92,8 @@ impl Facts {
                 .map(|(name, need)| (name, need, scope.spawn(|| ask(need))))
                 .collect();
             let python = (!needs.python.is_empty()).then(|| scope.spawn(|| python(place.python)));
+            let wants_gpus = needs.gpu.is_wanted() || needs.servers().next().is_some();
+            let gpus = wants_gpus.then(|| scope.spawn(gpus));
             let py_spy = needs.flamegraph.is_wanted().then(py_spy);
             let programs_missing = programs_missing(needs, place.study_folder);
             let disk = Disk {
@@ -110,12 +114,17 @@ impl Facts {
                 python: python.and_then(|python| python.join().ok()),
                 programs_missing,
                 py_spy,
+                gpus: gpus.and_then(|gpus| gpus.join().ok()),
                 disk,
                 machine: Condition::default(),
             }
         });
         Self { machine: look.end(), ..facts }
     }
+}
+
+pub(super) fn gpus() -> Result<Vec<gpu::Device>, String> {
+    gpu::devices().map_err(|reason| reason.to_string())
 }
 
 fn ask(need: &EndpointNeed) -> Result<ServerFacts, NoServer> {

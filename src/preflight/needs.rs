@@ -80,7 +80,7 @@ impl Needs {
                 None if cell.runtime == "python" => needs.python.push(id),
                 None => {}
             }
-            if let Some(probe) = cell.probes.gpu {
+            if let Some(probe) = &cell.probes.gpu {
                 needs.gpu.add(id, probe.required);
             }
             if let Some(probe) = cell.probes.host {

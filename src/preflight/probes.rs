@@ -5,10 +5,14 @@ use super::needs::ProbeNeed;
 use super::{Facts, Finding, Needs, Subject};
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
-    match &facts.py_spy {
-        Some(PySpy::Unavailable(reason)) => missing("flamegraph", &needs.flamegraph, reason),
-        _ => Vec::new(),
+    let mut findings = Vec::new();
+    if let Some(Err(reason)) = &facts.gpus {
+        findings.extend(missing("gpu", &needs.gpu, reason));
     }
+    if let Some(PySpy::Unavailable(reason)) = &facts.py_spy {
+        findings.extend(missing("flamegraph", &needs.flamegraph, reason));
+    }
+    findings
 }
 
 fn missing(probe: &'static str, need: &ProbeNeed, reason: &str) -> Vec<Finding> {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::endpoint::{EndpointError, ModelFacts, ServerFacts};
+use crate::endpoint::{EndpointError, LoadedModel, ModelFacts, ServerFacts};
 use crate::manifest;
 use crate::os::condition::Condition;
 use crate::plan::{CellSpec, Filters, Plan};
+use crate::probe::gpu::Device;
 
 const MANIFEST: &str = r#"
 schema = 1
@@ -188,4 +189,58 @@ fn python_and_instruments_doom_those_that_cannot_do_without() {
     let findings = judge(&self::needs(&wanted), &facts);
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].severity, Severity::Warning);
+}
+
+fn gpu(free: u64, total: u64) -> Device {
+    Device {
+        index: 0,
+        uuid: None,
+        name: "GPU".to_owned(),
+        driver: None,
+        memory_total_bytes: Some(total),
+        memory_free_bytes: Some(free),
+    }
+}
+
+#[test]
+fn models_larger_than_the_free_memory_of_the_gpus_are_a_warning() {
+    const GB: u64 = 1_000_000_000;
+    let mut facts = served();
+    for (endpoint, size) in [("a", 5 * GB), ("b", 4 * GB)] {
+        for model in server(&mut facts, endpoint).models.values_mut() {
+            model.size_bytes = Some(size);
+        }
+    }
+    assert_eq!(judge(&needs(MANIFEST), &facts), [], "nothing is known of GPUs");
+    facts.gpus = Some(Ok(vec![gpu(8 * GB, 12 * GB)]));
+    let findings = judge(&needs(MANIFEST), &facts);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    let said = finding.sentence();
+    assert!(said.contains("take 9.0 GB, and 8.0 of 12.0 GB are free"), "{said}");
+    assert_eq!(
+        (finding.severity, finding.cells.len()),
+        (Severity::Warning, 2),
+        "both servers at once"
+    );
+    // What a server holds already is room for it.
+    server(&mut facts, "a").loaded =
+        Some(vec![LoadedModel { vram_bytes: Some(2 * GB), ..LoadedModel::default() }]);
+    assert_eq!(judge(&needs(MANIFEST), &facts), []);
+    // A server elsewhere has other GPUs.
+    server(&mut facts, "a").loaded = None;
+    let remote = MANIFEST.replace("http://localhost:11434", "http://gpu.example:11434");
+    assert_eq!(judge(&needs(&remote), &facts), []);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_dooms_those_that_require_it() {
+    let text = MANIFEST.replace("matrix = {", "probes = { gpu = true }\nmatrix = {");
+    let mut facts = served();
+    facts.gpus = Some(Err("no driver".to_owned()));
+    let findings = judge(&needs(&text), &facts);
+    assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
+    let text = text.replace("gpu = true", "gpu = { required = true }");
+    let findings = judge(&needs(&text), &facts);
+    assert_eq!((findings.len(), findings[0].severity), (1, Severity::Blocking));
+    assert!(findings[0].message.contains("no driver"), "{findings:?}");
 }

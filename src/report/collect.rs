@@ -8,6 +8,7 @@ use super::data::{
 use super::{completeness, controls, flamegraphs, format};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
+use crate::metrics::price;
 use crate::plan::{CellSpec, Plan};
 use crate::store::{Store, failed};
 
@@ -19,6 +20,10 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
     controls::join(plan, &mut cells);
+    for run in cells.iter_mut().flat_map(|cell| cell.runs.values_mut()) {
+        let priced = price::at_price(&run.metrics, study.price);
+        run.metrics.extend(priced);
+    }
     let experiments = study
         .experiments
         .iter()
@@ -227,14 +232,18 @@ fn retry_name(cause: study::RetryOn) -> &'static str {
 }
 
 fn probes(probes: &Probes) -> Vec<String> {
-    let sampled = |name: &str, probe: study::SampledProbe| {
-        format!("{name} every {}", format::duration(probe.interval))
+    let gpu = |probe: &study::GpuProbe| {
+        let devices = match probe.devices.as_slice() {
+            [] => String::new(),
+            devices => format!(" of {}", devices.join(", ")),
+        };
+        format!("gpu every {}{devices}", format::duration(probe.interval))
     };
     [
         probes.loop_lag.map(|sleep| format!("loop_lag at {}", format::duration(sleep))),
         probes.chunks.then(|| "chunks".to_owned()),
-        probes.gpu.map(|probe| sampled("gpu", probe)),
-        probes.host.map(|probe| sampled("host", probe)),
+        probes.gpu.as_ref().map(gpu),
+        probes.host.map(|probe| format!("host every {}", format::duration(probe.interval))),
         probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
     ]
     .into_iter()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::protocol::{Outcome, RuntimeInfo, Stage};
+use crate::probe::sampling::Sampling;
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
 pub const RUN_FORMAT: u32 = 1;
@@ -40,6 +41,9 @@ pub struct RunRecord {
     /// What the servers that tell held in memory, by their endpoints' names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub servers: BTreeMap<String, ServerMemory>,
+    /// What the sampling probes among them say of themselves, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sampling: BTreeMap<String, Sampling>,
     /// One per call, warm-up included, in the order of their starts.
     pub calls: Vec<CallSummary>,
     /// Metrics of the run.

@@ -26,6 +26,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         metrics: Metrics::new(),
         probes: std::collections::BTreeMap::new(),
         servers: std::collections::BTreeMap::new(),
+        sampling: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),
     }
 }

@@ -107,7 +107,12 @@ impl Stored {
             peak_rss_mb: Some(10.0 + f64::from(repeat)),
             cpu_s: Some(0.02),
         };
-        let metrics = metrics::compute(&record, None, None, &process, false);
+        let metrics = metrics::compute(
+            &record,
+            &metrics::Recorded::default(),
+            &process,
+            metrics::Conditions::default(),
+        );
         RunRecord {
             format: RUN_FORMAT,
             cell: self.plan.id(cell).hex(),
@@ -123,6 +128,7 @@ impl Stored {
             metrics: metrics.run,
             probes: BTreeMap::new(),
             servers: BTreeMap::new(),
+            sampling: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }

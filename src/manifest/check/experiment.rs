@@ -9,17 +9,17 @@ use super::axes::{Levels, zip};
 use super::cold;
 use super::hypothesis::hypothesis;
 use super::paced;
+use super::probes::probes;
 use super::selection::Selections;
-use super::settings::{defaults, duration};
+use super::settings::defaults;
 use super::variant::{Matrix, variants};
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, FlamegraphProbe, Level, Probes, RuntimeCommand,
-    SampledProbe, ScenarioAgent, Tokenize,
+    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, Tokenize,
 };
-use crate::manifest::written::{self, Profiled, Sampled, Scalar};
+use crate::manifest::written::{self, Scalar};
 use crate::manifest::{factor, units};
 
 /// What experiments refer to.
@@ -188,58 +188,6 @@ fn corpus(
             None
         }
     }
-}
-
-fn probes(at: &At<'_>, written: &written::Probes, problems: &mut Problems<'_>) -> Probes {
-    let mut sampled = |key: &'static str, probe: &Option<Sampled>| {
-        let at = at.key(key);
-        let interval = std::time::Duration::from_millis(100);
-        match probe {
-            None | Some(Sampled::Switch(false)) => None,
-            Some(Sampled::Switch(true)) => Some(SampledProbe { interval, required: false }),
-            Some(Sampled::Settings(settings)) => {
-                let interval = settings.interval.as_ref().map_or(Some(interval), |written| {
-                    duration(&at.key("interval"), written, problems)
-                })?;
-                if interval < std::time::Duration::from_millis(1) {
-                    let message = "an interval below 1ms would measure the probe itself";
-                    problems.value(&at.key("interval"), message, None);
-                }
-                Some(SampledProbe { interval, required: settings.required })
-            }
-        }
-    };
-    let gpu = sampled("gpu", &written.gpu);
-    let host = sampled("host", &written.host);
-    let loop_lag = written
-        .loop_lag
-        .as_ref()
-        .and_then(|lag| duration(&at.key("loop_lag"), lag, problems))
-        .inspect(|lag| {
-            if lag.is_zero() {
-                problems.value(&at.key("loop_lag"), "a sleep of 0 would never yield", None);
-            }
-        });
-    let flamegraph = flamegraph(&at.key("flamegraph"), written.flamegraph.as_ref(), problems);
-    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph }
-}
-
-fn flamegraph(
-    at: &At<'_>,
-    written: Option<&Profiled>,
-    problems: &mut Problems<'_>,
-) -> Option<FlamegraphProbe> {
-    let (rate, required) = match written? {
-        Profiled::Switch(false) => return None,
-        Profiled::Switch(true) => (None, false),
-        Profiled::Settings(settings) => (settings.rate, settings.required),
-    };
-    let rate = rate.unwrap_or(FlamegraphProbe::RATE);
-    if !(1..=1000).contains(&rate) {
-        let message = "`rate` must be from 1 to 1000 samples per second";
-        problems.value(&at.key("rate"), message, None);
-    }
-    Some(FlamegraphProbe { rate, required })
 }
 
 /// Every cell needs a scenario, and every agent a model.

@@ -7,6 +7,8 @@ mod experiment;
 mod hypothesis;
 mod names;
 mod paced;
+mod price;
+mod probes;
 mod scenario;
 mod selection;
 mod settings;
@@ -22,6 +24,7 @@ use indexmap::IndexMap;
 use self::endpoint::endpoint;
 use self::experiment::experiment;
 use self::names::{model_names, name, name_of_key, named, reference};
+use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
 use self::workflow::workflows;
@@ -102,6 +105,7 @@ pub(super) fn check(
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
@@ -118,6 +122,7 @@ pub(super) fn check(
         scenarios,
         runtimes,
         experiments,
+        price,
         warnings,
         source,
     })

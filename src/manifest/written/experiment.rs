@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Axis, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
+use super::{Axis, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
 use crate::manifest::study::{Control, Order};
 
 /// A matrix and what to run for each of its cells.
@@ -101,8 +101,8 @@ pub struct Probes {
     /// One row per chunk.
     #[serde(default)]
     pub chunks: bool,
-    /// GPU samples: true, or { interval = "100ms", required = true }.
-    pub gpu: Option<Sampled>,
+    /// GPU samples: true, or { interval = "100ms", required = true, devices = [0] }.
+    pub gpu: Option<GpuSampled>,
     /// Host samples: true, or { interval = "100ms", required = true }.
     pub host: Option<Sampled>,
     /// Profile of the agent's process: true, or { rate = 100, required = true }.

@@ -90,14 +90,19 @@ fn ptrace() -> Line {
 }
 
 fn gpu() -> Line {
-    let gpus = crate::provenance::machine().gpus;
-    if gpus.is_empty() {
-        let advice = "install NVIDIA's driver if there is one; the gpu probe needs it";
-        return Line::unavailable("gpu", "no NVIDIA GPU is seen", advice);
-    }
+    let gpus = match facts::gpus() {
+        Ok(gpus) => gpus,
+        Err(reason) => {
+            let advice =
+                "the gpu probe and the check of models against memory need NVIDIA's driver";
+            return Line::unavailable("gpu", reason, advice);
+        }
+    };
     let described = gpus.iter().map(|gpu| {
+        let memory = gpu.memory_free_bytes.zip(gpu.memory_total_bytes).map(|(free, total)| {
+            format!(", {:.1} of {:.1} GB free", free as f64 / 1e9, total as f64 / 1e9)
+        });
         let driver = gpu.driver.as_deref().map(|driver| format!(", driver {driver}"));
-        let memory = gpu.memory_mb.map(|memory| format!(", {memory} MiB"));
         format!("{}{}{}", gpu.name, memory.unwrap_or_default(), driver.unwrap_or_default())
     });
     Line::ok("gpu", described.collect::<Vec<_>>().join("; "))
