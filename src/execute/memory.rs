@@ -125,8 +125,8 @@ pub fn correct(
         }
         for (model, known) in &mut endpoint.models {
             let held = memory.loaded.iter().flatten();
-            let held = held.filter(|held| endpoint::is_tag_of(&held.name, model));
-            let Some(digest) = held.filter_map(|held| held.digest.clone()).next() else { continue };
+            let mut held = held.filter(|held| endpoint::is_tag_of(&held.name, model));
+            let Some(digest) = held.find_map(|held| held.digest.clone()) else { continue };
             match known.digest.replace(digest.clone()) {
                 Some(was) if was != digest => changed.push(ChangedModel {
                     endpoint: name.clone(),

@@ -158,7 +158,7 @@ fn hottest(root: &Path) -> Option<(String, f64)> {
         .max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
-/// proc_stat(5) and proc_pid_stat(5).
+/// As the manual pages `proc_stat` and `proc_pid_stat` say.
 fn work(root: &Path) -> Option<Work> {
     let stat = fs::read_to_string(root.join("proc/stat")).ok()?;
     let total = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;

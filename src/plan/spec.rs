@@ -47,6 +47,7 @@ pub enum CellWork {
 
 /// The agents of a scenario with what their runtime is told.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the manifest")]
 pub struct ScenarioWork {
     /// Name of the scenario.
     pub name: String,

@@ -639,9 +639,9 @@ fn cold_runs_load_on_purpose_and_without_a_warm_up() {
     assert_eq!((scenario(1).warmup, scenario(1).cold), (0, true));
     assert_eq!(plan.identity(0).get("cold"), None);
     assert_eq!(plan.identity(1)["cold"], true);
-    let plain =
+    let without =
         plan_of(&SERVERS.replace("{experiment}", &text.replace("{ cold = [false, true] }", "{}")));
-    assert_eq!(plain.id(0), plan.id(0), "the default level changes no identity");
+    assert_eq!(without.id(0), plan.id(0), "the default level changes no identity");
     assert_eq!(plan.factors(1).last(), Some(&("cold".to_owned(), "true".to_owned())));
 }
 

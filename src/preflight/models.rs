@@ -1,5 +1,7 @@
 //! Models: there, under the names that the manifest uses, and known by their content.
 
+use std::fmt::Write as _;
+
 use super::needs::EndpointNeed;
 use super::{Facts, Finding, Needs, Subject};
 use crate::endpoint::ServerFacts;
@@ -29,15 +31,13 @@ pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
 fn missing(subject: Subject, model: &str, need: &EndpointNeed, server: &ServerFacts) -> Finding {
     let listed = server.listed.as_deref().unwrap_or_default();
     let mut message = format!("the server at {} does not have it", need.url());
-    match listed {
-        [] => message.push_str("; it has no model at all"),
-        _ => {
-            message
-                .push_str(&format!("; it has {}", listed[..listed.len().min(LISTED)].join(", ")));
-            if listed.len() > LISTED {
-                message.push_str(&format!(" and {} more", listed.len() - LISTED));
-            }
-        }
+    if listed.is_empty() {
+        message.push_str("; it has no model at all");
+    } else {
+        let _ = write!(message, "; it has {}", listed[..listed.len().min(LISTED)].join(", "));
+    }
+    if listed.len() > LISTED {
+        let _ = write!(message, " and {} more", listed.len() - LISTED);
     }
     let near = nearest(model, listed.iter().map(String::as_str));
     let near = near.map(|near| format!("did you mean `{near}`?"));

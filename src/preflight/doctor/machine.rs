@@ -1,5 +1,7 @@
 //! Processor, memory, and what they are doing now. Pure.
 
+use std::fmt::Write as _;
+
 use super::Line;
 use crate::os::condition::Condition;
 use crate::preflight::machine as check;
@@ -22,7 +24,7 @@ pub(super) fn lines(met: &MachineEvidence, now: &Condition) -> Vec<Line> {
             Some(share) => {
                 let mut found = format!("others take {:.0} % of the CPU now", 100.0 * share);
                 if let Some(load) = now.load_1m {
-                    found += &format!(", load {load:.2} over a minute");
+                    let _ = write!(found, ", load {load:.2} over a minute");
                 }
                 Line::judged("load", found, check::busy(now))
             }

@@ -1,5 +1,6 @@
 //! Inference servers on the ports where they usually listen on this machine.
 
+use std::fmt::Write as _;
 use std::thread;
 
 use super::Line;
@@ -67,22 +68,19 @@ fn server(api: Api, facts: &ServerFacts) -> String {
         (_, None) => "an OpenAI-compatible server".to_owned(),
     };
     if let Some(version) = &facts.version {
-        text += &format!(" {version}");
+        let _ = write!(text, " {version}");
     }
     if let Some(models) = &facts.listed {
-        let named: Vec<&str> = models.iter().take(NAMED).map(String::as_str).collect();
-        match models.len().saturating_sub(NAMED) {
-            _ if models.is_empty() => text += ", no models",
-            0 => text += &format!(", models: {}", named.join(", ")),
-            more => text += &format!(", models: {} and {more} more", named.join(", ")),
+        text.push_str(if models.is_empty() { ", no models" } else { ", models: " });
+        text.push_str(&models[..models.len().min(NAMED)].join(", "));
+        if models.len() > NAMED {
+            let _ = write!(text, " and {} more", models.len() - NAMED);
         }
     }
     if let Some(loaded) = &facts.loaded {
         let names: Vec<&str> = loaded.iter().map(|model| model.name.as_str()).collect();
-        text += &match names.as_slice() {
-            [] => ", none loaded".to_owned(),
-            names => format!(", loaded: {}", names.join(", ")),
-        };
+        text.push_str(if names.is_empty() { ", none loaded" } else { ", loaded: " });
+        text.push_str(&names.join(", "));
     }
     text
 }

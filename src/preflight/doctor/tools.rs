@@ -30,12 +30,11 @@ fn free(results: &Path) -> Line {
 }
 
 fn python_lines(setup: &python::Setup) -> Vec<Line> {
-    let cache = match &setup.cache {
-        Some(folder) => Line::ok("cache", folder.display().to_string()),
-        None => {
-            let advice = "set RUNNER_CACHE, XDG_CACHE_HOME or HOME";
-            Line::unavailable("cache", "the environment names no folder for caches", advice)
-        }
+    let cache = if let Some(folder) = &setup.cache {
+        Line::ok("cache", folder.display().to_string())
+    } else {
+        let advice = "set RUNNER_CACHE, XDG_CACHE_HOME or HOME";
+        Line::unavailable("cache", "the environment names no folder for caches", advice)
     };
     let (name, environment) = ("python", "python runtime");
     let here = |version: &str| {
