@@ -38,7 +38,7 @@ pub(super) fn governor(machine: &Condition) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "its frequency governor is {}: the clock follows the load, so times scatter and depend on \
+        "the frequency governor is {}: the clock follows the load, so times scatter and depend on \
          what ran before",
         slow.join(", ")
     );
@@ -48,7 +48,7 @@ pub(super) fn governor(machine: &Condition) -> Option<Finding> {
 
 pub(super) fn busy(machine: &Condition) -> Option<Finding> {
     let share = machine.others_busy.filter(|share| *share > BUSY)?;
-    let message = format!("other processes take {:.0} % of it", 100.0 * share);
+    let message = format!("other processes take {:.0} % of the cores' time", 100.0 * share);
     let advice =
         "end them, or wait until the machine is quiet: what is measured shares it with them";
     Some(Finding::warning(Subject::Cpu, message, advice))
@@ -56,7 +56,7 @@ pub(super) fn busy(machine: &Condition) -> Option<Finding> {
 
 pub(super) fn throttled(machine: &Condition) -> Option<Finding> {
     machine.throttled_now.filter(|count| *count > 0)?;
-    let message = "it is being slowed down because it is too hot".to_owned();
+    let message = "the processor is being slowed down because it is too hot".to_owned();
     Some(Finding::warning(Subject::Cpu, message, "let it cool down, or improve its cooling"))
 }
 

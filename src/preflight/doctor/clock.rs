@@ -34,7 +34,7 @@ fn reading() -> Line {
     let cost = (last - began) as f64 / f64::from(READINGS);
     let found = format!("steps of {step} ns at least, {cost:.0} ns per reading");
     let slow = (cost > 1000.0).then(|| {
-        let message = "reading it takes long enough to disturb".to_owned();
+        let message = format!("{found}: reading it takes long enough to disturb");
         Finding::warning(Subject::Clock, message, "see the clock source")
     });
     Line::judged("clock", found, slow)
@@ -61,7 +61,7 @@ fn sleeping() -> Line {
         late.max()
     );
     let coarse = (p99 > LATE_MS).then(|| {
-        let message = "lags of that size are the machine's own".to_owned();
+        let message = format!("{found}: lags of that size are the machine's own");
         let advice = "quieten the machine; the idle control measures the same in every run";
         Finding::warning(Subject::Clock, message, advice)
     });

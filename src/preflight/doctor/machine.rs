@@ -22,7 +22,7 @@ pub(super) fn lines(met: &MachineEvidence, now: &Condition) -> Vec<Line> {
         known("frequency", frequency(now)),
         match now.others_busy {
             Some(share) => {
-                let mut found = format!("others take {:.0} % of the CPU now", 100.0 * share);
+                let mut found = format!("others take {:.0} % of the cores' time", 100.0 * share);
                 if let Some(load) = now.load_1m {
                     let _ = write!(found, ", load {load:.2} over a minute");
                 }

@@ -50,14 +50,13 @@ impl Line {
         Self { state: State::Unavailable, advice, ..Self::ok(name, found) }
     }
 
-    /// What was found is what a finding says, if there is one.
+    /// What was found, or what a finding says instead.
     fn judged(name: &str, found: impl Into<String>, finding: Option<Finding>) -> Self {
         let line = Self::ok(name, found);
         match finding {
             None => line,
-            Some(finding) => {
-                let found = format!("{}: {}", line.found, finding.message);
-                Self { state: State::Warning, found, advice: Some(finding.advice), ..line }
+            Some(Finding { message: found, advice, .. }) => {
+                Self { state: State::Warning, found, advice: Some(advice), ..line }
             }
         }
     }
