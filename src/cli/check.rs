@@ -83,6 +83,7 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
     for profile in profiles {
         let study = load(profile.as_deref())?;
         let name = study.results_name();
+        metrics::check_declared(&study).map_err(Checked::Problems)?;
         report::template(None, &study).map_err(Checked::Failure)?;
         let mut warnings = study.warnings.clone();
         warnings.extend(unknown_metrics(&study));
@@ -118,12 +119,13 @@ fn unknown_metrics(study: &Study) -> Vec<String> {
         }
     }
     let mut warnings = Vec::new();
+    let declared = metrics::declared(study);
     for experiment in &study.experiments {
         for hypothesis in &experiment.hypotheses {
             let mut used = Vec::new();
             names(&hypothesis.criterion, &mut used);
-            for name in used.into_iter().filter(|name| metrics::info(name).is_none()) {
-                let known = metrics::catalogue().iter().map(|info| info.name);
+            for name in used.into_iter().filter(|name| metrics::find(&declared, name).is_none()) {
+                let known = metrics::all(&declared).map(|info| info.name);
                 let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
                 warnings.push(format!(
                     "experiment `{}`, hypothesis `{}`: this version computes no metric `{name}`{}",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Failure, exit};
 use crate::agent::python;
 use crate::manifest::{self, Study};
+use crate::metrics;
 use crate::plan::{Filters, Plan};
 
 /// Shared by all commands that take a manifest.
@@ -33,6 +34,7 @@ impl StudyArgs {
     /// Loads the study, plans it and applies the filters.
     pub fn plan(&self) -> Result<Plan, Failure> {
         let study = self.study()?;
+        metrics::check_declared(&study).map_err(Failure::manifest)?;
         let filters = Filters::parse(&self.filters, &study)
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;

@@ -9,7 +9,7 @@ use super::fault::AttemptFault;
 use super::memory::{self, ChangedModel};
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::os;
@@ -19,7 +19,8 @@ use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory,
+    CallSummary, CommandRecord, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    ServerMemory,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -111,7 +112,8 @@ pub fn attempt(
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
         CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
-        CellWork::Tokenize(_) | CellWork::Command(_) => Err(AttemptFault::NotBuilt),
+        CellWork::Command(work) => command::measure(&task, work, &partial, means)?,
+        CellWork::Tokenize(_) => Err(AttemptFault::NotBuilt),
     };
     match measured {
         Ok(measured) => {
@@ -132,6 +134,8 @@ pub(super) struct Measured {
     pub usage: ProcessUsage,
     pub calls: Vec<CallSummary>,
     pub metrics: Metrics,
+    /// What a command was and said.
+    pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
     /// What the servers held in memory.
@@ -174,6 +178,7 @@ fn finish(
         metrics: measured.metrics,
         probes: measured.probes,
         servers: measured.servers,
+        command: measured.command,
         sampling: measured.sampling,
         files: BTreeMap::new(),
     };

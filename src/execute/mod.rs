@@ -10,6 +10,7 @@ mod artifacts;
 pub mod attempt;
 mod calibrate;
 mod cancel;
+mod command;
 mod conversation;
 pub mod derived;
 mod doomed;

@@ -81,6 +81,7 @@ pub(super) fn measure(
         probes,
         sampling: sampled.sampling,
         servers,
+        ..Measured::default()
     }))
 }
 

@@ -5,12 +5,14 @@
 //! of which needs the one before: syntax (`source`), keys and types (`structure`), meaning (`check`).
 
 mod check;
+pub mod command;
 pub mod factor;
 pub mod nearest;
 pub mod problem;
 pub mod source;
 mod structure;
 pub mod study;
+pub mod template;
 pub mod units;
 pub mod written;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::command::{Command, Pick};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
 use crate::agent::workflow::Corpus;
@@ -310,9 +311,26 @@ pub enum ExperimentKind {
     /// Agents of a scenario call endpoints.
     Scenario,
     Tokenize(Tokenize),
-    Command {
-        command: Vec<String>,
-    },
+    /// A program of the user's runs.
+    Command(Box<Command>),
+}
+
+impl ExperimentKind {
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        matches!(self, ExperimentKind::Command(_))
+    }
+}
+
+impl Experiment {
+    /// The metrics that it picks from files.
+    #[must_use]
+    pub fn picks(&self) -> &[Pick] {
+        match &self.kind {
+            ExperimentKind::Command(command) => &command.metrics,
+            ExperimentKind::Scenario | ExperimentKind::Tokenize(_) => &[],
+        }
+    }
 }
 
 /// A tokenizer experiment.

@@ -5,16 +5,16 @@ use std::fmt::Write;
 
 /// One metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MetricInfo {
-    pub name: &'static str,
+pub struct MetricInfo<'a> {
+    pub name: &'a str,
     pub scope: Scope,
     pub clock: Clock,
     /// Empty for a pure number.
-    pub unit: &'static str,
-    pub formula: &'static str,
+    pub unit: &'a str,
+    pub formula: &'a str,
     /// Which direction is an improvement, where one is.
     pub better: Option<Better>,
-    pub meaning: &'static str,
+    pub meaning: &'a str,
 }
 
 /// What a metric belongs to.
@@ -25,6 +25,8 @@ pub enum Scope {
     Run,
     /// A run joined with its solo controls has it; it is computed when a table is made, not stored.
     AgainstSolo,
+    /// A command's run has it.
+    Command,
     /// As [`Scope::AgainstSolo`]; each measured call has it too.
     CallAndRunAgainstSolo,
     /// A run has it where the manifest declares a price; computed when a table is made, not stored.
@@ -48,8 +50,10 @@ pub enum Clock {
     Server,
     /// The agent's timestamps with the server's counts, durations or log.
     Both,
-    /// The executor, from outside the agent's process.
+    /// The executor, from outside the measured process.
     Executor,
+    /// The program that was measured says so itself.
+    Program,
 }
 
 impl Clock {
@@ -60,6 +64,7 @@ impl Clock {
             Clock::Server => "server",
             Clock::Both => "client + server",
             Clock::Executor => "executor",
+            Clock::Program => "the command",
         }
     }
 }
@@ -83,13 +88,13 @@ impl Better {
 
 /// All metrics, those of calls first.
 #[must_use]
-pub fn catalogue() -> &'static [MetricInfo] {
+pub fn catalogue() -> &'static [MetricInfo<'static>] {
     &CATALOGUE
 }
 
 /// The metric of that name.
 #[must_use]
-pub fn info(name: &str) -> Option<&'static MetricInfo> {
+pub fn info(name: &str) -> Option<&'static MetricInfo<'static>> {
     CATALOGUE.iter().find(|info| info.name == name)
 }
 
@@ -100,6 +105,7 @@ pub fn catalogue_markdown() -> String {
     for (title, scopes) in [
         ("Calls, and runs over their calls", &[Scope::CallAndRun][..]),
         ("Runs", &[Scope::Run]),
+        ("Runs of commands", &[Scope::Command]),
         ("Runs against their solo controls", &[Scope::CallAndRunAgainstSolo, Scope::AgainstSolo]),
         ("Runs at a declared price", &[Scope::Priced]),
     ] {
@@ -147,6 +153,10 @@ woke in it or were due in it. The figures of the idle control are over those tha
 so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
 often: percentiles of samples then tell too little, and the share of time in stalls tells it.
 
+A run of a command has `process_wall_ms`, `cpu_s` and `peak_rss_mb` of its process (the CPU time with \
+the children that it waited for), and the metrics that its manifest picks from its files, under the \
+names given there.
+
 Metrics against solo join a run with the runs of each agent alone: those of the same repeat, or where \
 that repeat is not stored the mean over the agent's solo runs (`solo_same_repeat` says which). Solo runs \
 that were measured under other circumstances are not used. They are computed when a table is made.
@@ -166,7 +176,7 @@ the electricity that the watched GPUs take), or both.
 
 use Better::{Higher, Lower};
 use Clock::{Both, Client, Executor, Server};
-use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Priced, Run};
+use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Command, Priced, Run};
 
 const fn metric(
     name: &'static str,
@@ -176,12 +186,12 @@ const fn metric(
     better: Option<Better>,
     formula: &'static str,
     meaning: &'static str,
-) -> MetricInfo {
+) -> MetricInfo<'static> {
     MetricInfo { name, scope, clock, unit, formula, better, meaning }
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 96] = [
+static CATALOGUE: [MetricInfo<'static>; 97] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -364,6 +374,8 @@ static CATALOGUE: [MetricInfo; 96] = [
         "100 × CPU time gained by the executor's process ÷ measured window", "the executor with its probes and, where there are any, the paced endpoints"),
     metric("host_samples", Run, Executor, "", None,
         "number of rows in the measured window", "samples behind the figures of the host"),
+    metric("process_wall_ms", Command, Executor, "ms", Some(Lower),
+        "start → end of the command's process", "duration of the command as its starter sees it, its own start included"),
     metric("slowdown", CallAndRunAgainstSolo, Both, "×", Some(Lower),
         "time per token of the agent's calls ÷ the same alone, time being e2e_ms; a run's is the mean of its agents'", "how many times slower an agent is than alone: 1 is no contention"),
     metric("ttft_above_solo_ms", CallAndRunAgainstSolo, Client, "ms", Some(Lower),

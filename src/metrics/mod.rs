@@ -7,10 +7,12 @@ mod active;
 mod call;
 mod catalogue;
 pub mod controls;
+mod declared;
 mod errors;
 pub mod gpu;
 pub mod host;
 pub mod lag;
+pub mod picked;
 pub mod price;
 mod run;
 mod warmth;
@@ -33,6 +35,7 @@ use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
+pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
 pub use errors::calibration;
 pub use lag::LagSample;
 

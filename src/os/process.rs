@@ -102,6 +102,34 @@ pub fn has_ended(child: &mut Child) -> io::Result<bool> {
     Ok(child.try_wait()?.is_some())
 }
 
+/// Tells the time of the child's end, nanoseconds of the monotonic clock, without reaping it. The
+/// channel closes with nothing said where the system cannot wait for it in a thread of its own.
+#[cfg(unix)]
+pub fn when_ended(child: &Child) -> std::sync::mpsc::Receiver<u64> {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let (sender, receiver) = std::sync::mpsc::channel();
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        std::thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            loop {
+                match waitid(WaitId::Pid(pid), options) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(_) => return,
+                    Ok(_) => break,
+                }
+            }
+            let _ = sender.send(super::monotonic_ns());
+        });
+    }
+    receiver
+}
+
+/// Untested.
+#[cfg(not(unix))]
+pub fn when_ended(_child: &Child) -> std::sync::mpsc::Receiver<u64> {
+    std::sync::mpsc::channel().1
+}
+
 /// When a process was started, in the system's own count: together with its id it names one process.
 /// `None`: no such process (or one that has ended and waits to be reaped), or the system does not
 /// tell (everything but Linux).

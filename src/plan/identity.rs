@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use super::CellId;
 use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
+use super::spec;
 use crate::agent::protocol::ScanSpec;
+use crate::manifest::command::Command;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, GpuProbe,
     JitterShape, OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
@@ -77,13 +79,15 @@ pub(super) fn document(
                 None
             }
             ExperimentKind::Tokenize(_) => Some("tokenize"),
-            ExperimentKind::Command { command } => {
-                out.key("command").array(command, |out, part| out.text(part));
+            ExperimentKind::Command(command) => {
+                self::command(out, command, resolved);
                 Some("command")
             }
         };
         if let Some(kind) = kind {
             out.key("kind").text(kind);
+        }
+        if let ExperimentKind::Tokenize(_) = &experiment.kind {
             out.key("levels").object(|out| {
                 for (name, level) in &resolved.other {
                     out.key(name).level(level);
@@ -94,7 +98,9 @@ pub(super) fn document(
         if let Some(bytes) = resolved.read_buffer {
             out.key("read_buffer").number(bytes as f64);
         }
-        out.key("runtime").text(resolved.runtime);
+        if !experiment.kind.is_command() {
+            out.key("runtime").text(resolved.runtime);
+        }
         if let Some(rate) = resolved.throttle {
             out.key("throttle").number(rate);
         }
@@ -125,6 +131,25 @@ pub(super) fn document(
         }
     });
     out.into_bytes()
+}
+
+/// What is run, on which content. Levels are in the words; what differs from run to run or from
+/// machine to machine stays a place in them.
+fn command(out: &mut Canonical, command: &Command, resolved: &Resolved<'_>) {
+    out.key("command")
+        .array(spec::words(command, resolved), |out, word| out.text(&word.to_string()));
+    if let Some(cwd) = &command.cwd {
+        out.key("cwd").text(&spec::with_levels(cwd, resolved).to_string());
+    }
+    if !command.inputs.is_empty() {
+        let mut inputs: Vec<_> = command.inputs.iter().collect();
+        inputs.sort_by(|a, b| a.path.cmp(&b.path));
+        out.key("inputs").object(|out| {
+            for input in inputs {
+                out.key(&input.path).text(&input.digest);
+            }
+        });
+    }
 }
 
 /// The agents by name: the order in which a scenario lists them is no part of what is measured.

@@ -6,10 +6,12 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
 use super::{completeness, controls, flamegraphs, format};
+use crate::manifest::command::Command;
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
-use crate::metrics::price;
+use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
+use crate::store::record::RunRecord;
 use crate::store::{Store, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
@@ -53,6 +55,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         cells,
         flamegraphs,
         failed,
+        declared: metrics::declared(study),
     }
 }
 
@@ -74,8 +77,9 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
     let runs = store.runs(&id);
-    let runs: BTreeMap<_, _> =
+    let mut runs: BTreeMap<_, _> =
         runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
+    pick(plan, store, index, &mut runs);
     Cell {
         name: plan.name(index),
         repeats,
@@ -88,6 +92,29 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         stale: completeness::against_newest(&runs),
         runs,
         id,
+    }
+}
+
+/// Declared metrics as the manifest defines them today: from the sealed files, so that one that was
+/// declared or corrected later is known of earlier runs, and no figure stands under a definition that
+/// it was not made by.
+fn pick(plan: &Plan, store: &Store, index: u32, runs: &mut BTreeMap<u32, RunRecord>) {
+    let study = plan.study();
+    let picks: Vec<_> = plan
+        .experiments_of(index)
+        .into_iter()
+        .flat_map(|experiment| study.experiments[experiment].picks())
+        .collect();
+    if picks.is_empty() {
+        return;
+    }
+    let id = plan.id(index).hex();
+    for (repeat, run) in runs {
+        let Some(folder) = store.folder(&id, *repeat) else { continue };
+        for pick in &picks {
+            let value = metrics::picked::pick(folder, pick).ok().flatten();
+            run.metrics.insert(pick.name.clone(), value);
+        }
     }
 }
 
@@ -135,7 +162,7 @@ fn experiment(
         repeats: experiment.settings.repeats,
         axes,
         scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
-        settings: settings(&experiment.settings),
+        settings: settings(experiment),
         baseline: experiment
             .baseline
             .iter()
@@ -191,7 +218,8 @@ fn number(name: &str, level: &Level) -> Option<f64> {
     }
 }
 
-fn settings(settings: &study::Defaults) -> Vec<NamedText> {
+fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
+    let settings = &experiment.settings;
     let order = match settings.order {
         study::Order::Interleaved => "interleaved blocks: every cell once per block, shuffled",
         study::Order::Shuffled => "all runs shuffled together",
@@ -204,9 +232,17 @@ fn settings(settings: &study::Defaults) -> Vec<NamedText> {
         max => format!("up to {max} further attempt(s) after {on}"),
     };
     let yes = |value: bool| if value { "yes" } else { "no" };
+    let repeats = NamedText::new("repeats", settings.repeats.to_string());
+    let order = NamedText::new("order", format!("{order}; seed {}", settings.order_seed));
+    if let study::ExperimentKind::Command(command) = &experiment.kind {
+        let mut all = of_command(command);
+        let timeout = NamedText::new("timeout", format::duration(settings.timeout));
+        all.extend([repeats, order, timeout, NamedText::new("retry", retry)]);
+        return all;
+    }
     vec![
-        NamedText::new("repeats", settings.repeats.to_string()),
-        NamedText::new("order", format!("{order}; seed {}", settings.order_seed)),
+        repeats,
+        order,
         NamedText::new("warm-up calls per agent", settings.warmup.to_string()),
         NamedText::new("timeout per call", format::duration(settings.timeout)),
         NamedText::new("retry", retry),
@@ -216,6 +252,28 @@ fn settings(settings: &study::Defaults) -> Vec<NamedText> {
         ),
         NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
         NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
+    ]
+}
+
+/// What was run, with the axes in their places.
+fn of_command(command: &Command) -> Vec<NamedText> {
+    let words = command.words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let list = |names: Vec<&str>| {
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let inputs = command.inputs.iter().map(|input| input.path.as_str()).collect();
+    vec![
+        NamedText::new("command", words),
+        NamedText::new(
+            "started in",
+            command.cwd.as_ref().map_or("the manifest's folder".to_owned(), ToString::to_string),
+        ),
+        NamedText::new(
+            "environment variables",
+            list(command.env.iter().map(String::as_str).collect()),
+        ),
+        NamedText::new("inputs", list(inputs)),
+        NamedText::new("outputs", list(command.outputs.iter().map(String::as_str).collect())),
     ]
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::flamegraphs::Flamegraph;
 use crate::agent::protocol::Outcome;
+use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
 
 /// A study with all that is stored of it.
@@ -22,6 +23,15 @@ pub struct Data {
     pub flamegraphs: Vec<Flamegraph>,
     /// In the order of their ends.
     pub failed: Vec<FailedAttempt>,
+    /// Metrics that the study declares.
+    pub declared: Vec<DeclaredMetric>,
+}
+
+impl Data {
+    /// Every metric, those of the catalogue first.
+    pub fn metrics(&self) -> impl Iterator<Item = MetricInfo<'_>> {
+        metrics::all(&self.declared)
+    }
 }
 
 /// The study itself.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::data::{Cell, Data, NamedLevel};
 use crate::agent::protocol::{Outcome, Stage};
-use crate::metrics;
 use crate::store::record::{Metrics, RunRecord};
 
 /// Which table.
@@ -53,8 +52,8 @@ pub fn table(data: &Data, which: Rows) -> Table {
             factors.push(&factor.name);
         }
     }
-    let metrics: Vec<&str> = metrics::catalogue()
-        .iter()
+    let metrics: Vec<&str> = data
+        .metrics()
         .filter(|info| which == Rows::Runs || info.scope.of_calls())
         .map(|info| info.name)
         .collect();

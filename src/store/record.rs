@@ -41,6 +41,9 @@ pub struct RunRecord {
     /// What the servers that tell held in memory, by their endpoints' names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub servers: BTreeMap<String, ServerMemory>,
+    /// Of a command's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandRecord>,
     /// What the sampling probes among them say of themselves, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sampling: BTreeMap<String, Sampling>,
@@ -98,6 +101,27 @@ pub struct CallSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub metrics: Metrics,
+}
+
+/// A command as it was run; that it ended with 0 is why there is a record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// Its words with the levels in their places; `{out}`, `{study}` and `{repeat}` stand for what
+    /// differs from run to run or from machine to machine.
+    pub words: Vec<String>,
+    /// Names of the environment variables that it saw.
+    pub env: Vec<String>,
+    pub stdout: StreamRecord,
+    pub stderr: StreamRecord,
+}
+
+/// What a command printed on one stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRecord {
+    /// That it wrote.
+    pub bytes: u64,
+    /// That are in the file: the first ones. Fewer than `bytes` where it wrote more than is kept.
+    pub kept: u64,
 }
 
 /// A file as it was sealed.

@@ -128,6 +128,7 @@ impl Stored {
             metrics: metrics.run,
             probes: BTreeMap::new(),
             servers: BTreeMap::new(),
+            command: None,
             sampling: BTreeMap::new(),
             files: BTreeMap::new(),
         }

@@ -1,12 +1,14 @@
 //! Checks of experiments: what kind they are, and whether every cell has what it needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use indexmap::IndexMap;
 
 use super::Common;
 use super::axes::{Levels, zip};
 use super::cold;
+use super::command;
 use super::hypothesis::hypothesis;
 use super::paced;
 use super::probes::probes;
@@ -25,6 +27,8 @@ use crate::manifest::{factor, units};
 /// What experiments refer to.
 pub(super) struct Setting<'c> {
     pub source: &'c Source,
+    /// The folder of the manifest.
+    pub dir: &'c Path,
     pub common: &'c Common,
     pub scenarios: &'c IndexMap<String, Vec<ScenarioAgent>>,
     pub runtimes: &'c IndexMap<String, RuntimeCommand>,
@@ -41,7 +45,7 @@ pub(super) fn experiment(
     let section = At::ROOT.key("experiment");
     let at = section.key(name);
     let before = problems.len();
-    let kind = kind(&at, written, problems)?;
+    let kind = kind(&at, written, setting.dir, problems)?;
     let mut settings = defaults(&at, &written.settings(), &setting.common.defaults, problems);
     settings =
         defaults(&At::ROOT, &setting.common.overlay, &settings, &mut Problems::new(setting.source));
@@ -53,12 +57,16 @@ pub(super) fn experiment(
     {
         if let Some(value) = value {
             let value = Scalar::Text(value.clone());
+            if kind.is_command() && !checker.axis(&at.key(key), key, problems) {
+                continue;
+            }
             fixed.extend(
                 checker.level(&at.key(key), key, &value, problems).map(|l| (key.into(), l)),
             );
         }
     }
-    if written.runtime.is_none() && !written.matrix.contains_key("runtime") {
+    let chosen = written.runtime.is_some() || written.matrix.contains_key("runtime");
+    if !chosen && !kind.is_command() {
         fixed.insert("runtime".to_owned(), Level::Text("rust".to_owned()));
     }
     let at_fixed = at.key("fixed");
@@ -101,6 +109,9 @@ pub(super) fn experiment(
         cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
+    if let ExperimentKind::Command(command) = &kind {
+        command::places(&at, command, &axes, &fixed, problems);
+    }
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written
         .hypothesis
@@ -133,8 +144,12 @@ pub(super) fn experiment(
 fn kind(
     at: &At<'_>,
     written: &written::Experiment,
+    dir: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<ExperimentKind> {
+    if written.command.is_none() {
+        command::foreign(at, written, problems);
+    }
     match (&written.tokenize, &written.command) {
         (None, None) => Some(ExperimentKind::Scenario),
         (Some(tokenize), None) => {
@@ -146,11 +161,9 @@ fn kind(
             let iterations = tokenize.iterations.unwrap_or(5);
             Some(ExperimentKind::Tokenize(Tokenize { corpus, iterations }))
         }
-        (None, Some(command)) => {
-            if command.first().is_none_or(String::is_empty) {
-                problems.key(&at.key("command"), "the command is empty", None);
-            }
-            Some(ExperimentKind::Command { command: command.clone() })
+        (None, Some(words)) => {
+            let command = command::command(at, words, written, dir, problems)?;
+            Some(ExperimentKind::Command(Box::new(command)))
         }
         (Some(_), Some(_)) => {
             let message = "an experiment has `tokenize` or `command`, not both";

@@ -2,6 +2,7 @@
 
 mod axes;
 mod cold;
+mod command;
 mod endpoint;
 mod experiment;
 mod hypothesis;
@@ -94,6 +95,7 @@ pub(super) fn check(
         .filter_map(|(key, body)| {
             let setting = experiment::Setting {
                 source: &source,
+                dir: &dir,
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
@@ -101,6 +103,7 @@ pub(super) fn check(
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
         .collect();
+    command::agreement(&experiments, &mut problems);
     if written.experiment.is_empty() {
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::study::{JitterShape, OpenAiApi, Order, PacedProtocol, RetryOn};
-pub use experiment::{Corpus, Experiment, Override, Probes, Tokenize};
+pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
 pub use value::{
     Axis, GpuSampled, GpuSettings, Profiled, ProfiledSettings, Sampled, SampledSettings, Scalar,

@@ -450,6 +450,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
         servers: BTreeMap::new(),
+        command: None,
         sampling: BTreeMap::new(),
         files: BTreeMap::new(),
     }
