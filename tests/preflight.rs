@@ -110,6 +110,11 @@ fn everything_is_found_at_once_in_bounded_time_and_nothing_is_written() {
     }
     assert!(blocking[3]["message"].as_str().unwrap().contains("a web page"), "{}", blocking[3]);
     assert!(!study.results.exists(), "plan --preflight writes nothing");
+    let said = study.expect(5, &["plan", "--preflight"]);
+    assert!(said.contains("endpoint `good`: ollama 0.0.0-simulated"), "{said}");
+    let model =
+        "  simulated: parameters simulated, quantisation simulated, context unknown, digest ";
+    assert!(said.contains(model), "{said}");
 }
 
 #[test]
@@ -238,6 +243,7 @@ fn doctor(arguments: &[&str]) -> (Option<i32>, String) {
     command.arg("doctor").args(arguments).current_dir(folder.path());
     // As on a bare machine.
     command.env("PATH", folder.path()).env("RUNNER_PYTHON", "./no-such-python");
+    command.env("XDG_CACHE_HOME", folder.path()).env_remove("RUNNER_PYSPY");
     let output = command.output().unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it writes nothing");
     (output.status.code(), study::text(&output))

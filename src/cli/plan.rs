@@ -15,6 +15,7 @@ use crate::execute::ahead;
 use crate::manifest::factor;
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
+use crate::store::record::EndpointEvidence;
 use crate::store::{Store, StoreError};
 
 /// Cells of an experiment that are listed without `--all`.
@@ -61,6 +62,9 @@ struct Overview {
     warnings: Vec<String>,
     /// `null`: not asked for.
     preflight: Option<Vec<Finding>>,
+    /// What the servers that answered preflight say of themselves, by their endpoints' names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    servers: BTreeMap<String, EndpointEvidence>,
 }
 
 #[derive(Debug, Serialize)]
@@ -189,6 +193,9 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         not_built += u64::from(!plan.is_built(run.cell));
     }
     let loads = plan.loads(&left);
+    let asked = preflight.then(|| ahead::preflight(plan, store, &python()));
+    let (servers, preflight) =
+        asked.map_or_else(Default::default, |asked| (asked.servers, Some(asked.findings)));
     Overview {
         study: study.results_name(),
         cells: plan.cells(),
@@ -202,7 +209,8 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         cold_loads: loads.cold,
         estimate_s: estimate(plan, store, &ids, &left).map(|time| time.as_secs_f64()),
         warnings: study.warnings.clone(),
-        preflight: preflight.then(|| ahead::preflight(plan, store, &python())),
+        servers,
+        preflight,
     }
 }
 

@@ -64,23 +64,7 @@ impl Surroundings {
 
     /// Keeps the answer of a server.
     pub fn meet_server(&mut self, name: &str, endpoint: &Endpoint, facts: &ServerFacts) {
-        let models = facts.models.clone().into_iter().map(|(name, model)| {
-            let evidence = ModelEvidence {
-                digest: model.digest,
-                quantization: model.quantization,
-                parameter_size: model.parameter_size,
-                context_length: model.context_length,
-                file: model.file,
-            };
-            (name, evidence)
-        });
-        let evidence = EndpointEvidence {
-            kind: kind(endpoint).to_owned(),
-            server: facts.server.clone(),
-            version: facts.version.clone(),
-            models: models.collect(),
-        };
-        self.servers.insert(name.to_owned(), evidence);
+        self.servers.insert(name.to_owned(), met(endpoint, facts));
     }
 
     /// Keeps the digest of a model that was replaced since its server was asked.
@@ -148,6 +132,27 @@ fn filled(word: &Template, study_folder: &Path) -> String {
 /// A runtime with its settings: what has a measurement error of its own.
 fn instrument(cell: &CellSpec) -> String {
     format!("{} {}", cell.runtime, serde_json::json!(calibrate::settings(cell)))
+}
+
+/// What a server told, as it is recorded.
+pub(super) fn met(endpoint: &Endpoint, facts: &ServerFacts) -> EndpointEvidence {
+    let models = facts.models.iter().map(|(name, model)| {
+        let model = model.clone();
+        let evidence = ModelEvidence {
+            digest: model.digest,
+            quantization: model.quantization,
+            parameter_size: model.parameter_size,
+            context_length: model.context_length,
+            file: model.file,
+        };
+        (name.clone(), evidence)
+    });
+    EndpointEvidence {
+        kind: kind(endpoint).to_owned(),
+        server: facts.server.clone(),
+        version: facts.version.clone(),
+        models: models.collect(),
+    }
 }
 
 /// Without the models, which differ from cell to cell.
