@@ -3,7 +3,7 @@
 //! The house follows the data, from left to right:
 //!
 //! ```text
-//! manifest → plan → agent, endpoint, simulator → preflight → execute → report
+//! manifest → plan → agent, endpoint, simulator → preflight → execute → verdict → report
 //!                   store ← metrics ← stats
 //! ```
 //!
@@ -24,6 +24,7 @@
 //! - [`provenance`]: what was met: the machine, the servers and models, the code.
 //! - [`metrics`]: raw artifacts → metrics, the one implementation for every runtime.
 //! - [`stats`]: pure statistics.
+//! - [`verdict`]: hypotheses and published numbers against stored runs that it is given.
 //! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
 //! - [`cli`]: ties them together. The only part that prints or chooses exit codes.
 //! - [`digest`]: SHA-256 in hex.
@@ -31,6 +32,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod corpus;
 pub mod digest;
 pub mod endpoint;
 pub mod execute;
@@ -46,3 +48,4 @@ pub mod report;
 pub mod simulator;
 pub mod stats;
 pub mod store;
+pub mod verdict;

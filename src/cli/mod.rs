@@ -4,6 +4,7 @@
 
 mod agent;
 mod check;
+mod check_claims;
 mod completions;
 mod doctor;
 mod exec;
@@ -76,6 +77,8 @@ enum Command {
     Export(export::Args),
     /// Hash every stored file again and name what is changed, missing or added
     Verify(verify::Args),
+    /// Recompute the published numbers of a manifest from stored runs; a contradiction exits with 6
+    CheckClaims(check_claims::Args),
     /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
     /// Show what this machine can do, and what would disturb a measurement on it now
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::CheckClaims(args) => check_claims::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Schema(args) => schema::run(args),

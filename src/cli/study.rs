@@ -7,6 +7,7 @@ use crate::agent::python;
 use crate::manifest::{self, Study};
 use crate::metrics;
 use crate::plan::{Filters, Plan};
+use crate::verdict;
 
 /// Shared by all commands that take a manifest.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,6 +36,7 @@ impl StudyArgs {
     pub fn plan(&self) -> Result<Plan, Failure> {
         let study = self.study()?;
         metrics::check_declared(&study).map_err(Failure::manifest)?;
+        verdict::claim_problems(&study).map_err(Failure::manifest)?;
         let filters = Filters::parse(&self.filters, &study)
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;

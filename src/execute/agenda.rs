@@ -1,22 +1,27 @@
 //! The plan against the store: what is done, what is to do, what is stale.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ExecEvent;
 use super::session::{Stale, Summary};
 use super::surroundings::Surroundings;
-use crate::manifest::Study;
-use crate::plan::{CellId, CellSpec, Plan, RunKey};
+use crate::metrics::outliers;
+use crate::plan::{CellId, CellSpec, FallbackCell, Plan, RunKey};
 use crate::preflight::Needs;
-use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
-use crate::store::{Store, staleness};
+use crate::store::fallback::{self, Decision};
+use crate::store::{self, Store, staleness};
 
 /// Runs of a plan by what is to happen with them.
 #[derive(Debug)]
 pub struct Agenda {
+    /// Those that failed and whose fallback is there included.
     pub done: usize,
+    /// Runs that failed and whose fallback was decided but not made.
+    decided: HashMap<RunKey, Decision>,
     /// In the plan's order.
     pub todo: Vec<RunKey>,
+    /// By run to do, the outlier that it is made for.
+    reruns: HashMap<RunKey, u32>,
     /// Cells with runs to do, in full.
     specs: HashMap<u32, CellSpec>,
     /// Cells with runs that this version cannot make.
@@ -39,12 +44,23 @@ impl Agenda {
         let ids: Vec<String> = cells(plan).map(|cell| plan.id(cell).hex()).collect();
         let order = plan.order();
         let planned = order.len();
-        let missing: Vec<RunKey> = order
+        let mut decided = standing(plan, store);
+        let mut missing: Vec<RunKey> = order
             .into_iter()
             .filter(|run| !store.runs(&ids[run.cell as usize]).contains_key(&run.repeat))
             .collect();
+        missing.retain(|run| {
+            let taken = decided
+                .get(run)
+                .is_some_and(|decision| store.runs(&decision.to).contains_key(&decision.repeat));
+            !taken
+        });
+        let open: HashSet<&RunKey> = missing.iter().collect();
+        decided.retain(|run, _| open.contains(run));
         let mut agenda = Self {
             done: planned - missing.len(),
+            decided,
+            reruns: HashMap::new(),
             todo: Vec::new(),
             specs: HashMap::new(),
             not_built: Vec::new(),
@@ -80,12 +96,70 @@ impl Agenda {
         self.done -= self.todo.len() - before;
         let wanted: HashSet<RunKey> = self.todo.drain(..).collect();
         self.todo = plan.order().into_iter().filter(|run| wanted.contains(run)).collect();
+        let mut reruns: Vec<RunKey> = self.reruns.keys().copied().collect();
+        reruns.sort_unstable();
+        self.todo.extend(reruns);
     }
 
-    /// What the cells with runs to do need.
+    /// What the cells need that are to be measured: where a fallback is decided, only that.
     #[must_use]
     pub fn needs(&self, plan: &Plan) -> Needs {
-        Needs::of(self.specs.iter().map(|(cell, spec)| (plan.id(*cell), spec)))
+        let open = self.todo.iter().filter(|run| !self.decided.contains_key(run));
+        let open: BTreeSet<u32> = open.map(|run| run.cell).collect();
+        let fallbacks: Vec<FallbackCell> = self
+            .decided
+            .iter()
+            .filter_map(|(run, decision)| plan.fallback(run.cell, decision.step))
+            .collect();
+        let mut cells: HashMap<CellId, &CellSpec> =
+            fallbacks.iter().map(|fallback| (fallback.id, &fallback.spec)).collect();
+        let own = open.iter().filter_map(|cell| Some((plan.id(*cell), self.specs.get(cell)?)));
+        cells.extend(own);
+        Needs::of(cells)
+    }
+
+    /// Adds a run for every outlier that has none yet, under the next free repeats of its cell. A
+    /// cell gets as many of them as it has repeats, so that there is an end.
+    pub fn add_outliers(&mut self, plan: &Plan, store: &Store) {
+        let rule = &plan.study().outliers;
+        for cell in cells(plan) {
+            let stored = store.runs(&plan.id(cell).hex());
+            let counting = store::counting(stored, plan.repeats(cell));
+            let stale = store::against_newest(&counting);
+            let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
+            let made: HashSet<u32> = counting.values().filter_map(|run| run.rerun_of).collect();
+            let outliers = outliers::flagged(&fresh, rule);
+            let wanted: BTreeSet<u32> = outliers
+                .iter()
+                .map(|outlier| outlier.repeat)
+                .filter(|r| !made.contains(r))
+                .collect();
+            let room = (plan.repeats(cell) as usize).saturating_sub(made.len());
+            let last = stored.keys().next_back().copied().unwrap_or(0).max(plan.repeats(cell));
+            let runs: Vec<RunKey> = (last + 1..)
+                .zip(wanted.into_iter().take(room))
+                .map(|(repeat, outlier)| {
+                    let run = RunKey { cell, repeat };
+                    self.reruns.insert(run, outlier);
+                    run
+                })
+                .collect();
+            if !runs.is_empty() {
+                self.add(plan, runs);
+            }
+        }
+    }
+
+    /// The outlier that a run is made for.
+    #[must_use]
+    pub fn rerun_of(&self, run: RunKey) -> Option<u32> {
+        self.reruns.get(&run).copied()
+    }
+
+    /// What was decided after an earlier failure of the run, if that is still to be made.
+    #[must_use]
+    pub fn decided(&self, run: RunKey) -> Option<&Decision> {
+        self.decided.get(&run)
     }
 
     /// A cell with runs to do.
@@ -123,6 +197,26 @@ impl Agenda {
             });
         }
     }
+}
+
+/// The decisions that stand and that the manifest would take again. Those of which it says something
+/// else today are void, and so are all if the journal cannot be read: the runs are tried anew.
+fn standing(plan: &Plan, store: &Store) -> HashMap<RunKey, Decision> {
+    let decisions = fallback::decisions(store.layout()).unwrap_or_default();
+    let mut standing = HashMap::new();
+    let open: Vec<Decision> = decisions.into_iter().filter(|decision| decision.stands).collect();
+    if open.is_empty() {
+        return standing;
+    }
+    let known: HashMap<String, u32> = cells(plan).map(|cell| (plan.id(cell).hex(), cell)).collect();
+    for decision in open {
+        let Some(cell) = known.get(&decision.cell).copied() else { continue };
+        let today = plan.fallback(cell, decision.step);
+        if today.is_some_and(|today| today.id.hex() == decision.to) {
+            standing.insert(RunKey { cell, repeat: decision.repeat }, decision);
+        }
+    }
+    standing
 }
 
 fn stale_note(stale: &StaleRuns) -> String {
@@ -170,45 +264,6 @@ pub fn all_needs(plan: &Plan) -> Needs {
         .filter(|(_, spec)| spec.not_built.is_empty())
         .collect();
     Needs::of(specs.iter().map(|(id, spec)| (*id, spec)))
-}
-
-/// The plan as it is kept in `plan.json`.
-#[must_use]
-pub fn executed_plan(plan: &Plan) -> ExecutedPlan {
-    let study: &Study = plan.study();
-    let mut cells: Vec<PlannedCell> = cells(plan)
-        .map(|cell| PlannedCell {
-            id: plan.id(cell).hex(),
-            name: plan.name(cell),
-            repeats: plan.repeats(cell),
-            experiments: Vec::new(),
-        })
-        .collect();
-    let now = crate::os::utc_now();
-    let mut hypotheses = BTreeMap::new();
-    for (index, experiment) in study.experiments.iter().enumerate() {
-        for cell in plan.experiment_cells(index).into_iter().chain(plan.experiment_controls(index))
-        {
-            let experiments = &mut cells[cell as usize].experiments;
-            if experiments.last() != Some(&experiment.name) {
-                experiments.push(experiment.name.clone());
-            }
-        }
-        for hypothesis in &experiment.hypotheses {
-            let name = format!("{}/{}", experiment.name, hypothesis.name);
-            hypotheses.insert(name, Declared::new(&now, &hypothesis.criterion));
-        }
-    }
-    ExecutedPlan {
-        format: PLAN_FORMAT,
-        study: study.name.clone(),
-        profile: study.profile.clone(),
-        executed: now,
-        digest: executed::cells_digest(&cells),
-        manifest: study.source.text.to_string(),
-        cells,
-        hypotheses,
-    }
 }
 
 fn cells(plan: &Plan) -> impl Iterator<Item = u32> {

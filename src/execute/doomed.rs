@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::ExecError;
+use super::session::Target;
 use crate::os;
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
@@ -12,14 +13,13 @@ use crate::store::{Layout, StoreError, partial_folder};
 const CAUSE: &str = "preflight";
 
 /// One run that is not tried.
-#[derive(Debug, Clone, Copy)]
-pub struct Doomed<'a> {
-    /// 32 hex digits.
+#[derive(Clone, Copy)]
+pub(super) struct Doomed<'a> {
+    pub target: &'a Target<'a>,
+    /// Its cell, 32 hex digits.
     pub cell: &'a str,
-    pub name: &'a str,
     /// Folder of the cell below `runs`.
     pub folder: &'a Path,
-    pub repeat: u32,
     pub reason: &'a str,
 }
 
@@ -30,17 +30,22 @@ impl Doomed<'_> {
         layout: &Layout,
         journal: &mut Journal,
     ) -> Result<std::path::PathBuf, ExecError> {
-        let folder = partial_folder(self.folder, self.repeat);
+        let Target { name, repeat, cell, .. } = self.target;
+        let folder = partial_folder(self.folder, *repeat);
         os::disk::create_folders(&folder).map_err(StoreError::io("create", &folder))?;
         let now = os::utc_now();
         let failure = Failure {
             format: FAILURE_FORMAT,
             cell: Some(self.cell.to_owned()),
-            cell_name: self.name.to_owned(),
-            repeat: self.repeat,
+            cell_name: name.clone(),
+            repeat: *repeat,
             attempt: Some(1),
             cause: CAUSE.to_owned(),
             message: self.reason.to_owned(),
+            identity: Some(cell.identity.clone()),
+            server_error: None,
+            http_status: None,
+            gpu_memory_mb: None,
             calls: Vec::new(),
             started: Some(now.clone()),
             finished: now,
@@ -48,7 +53,7 @@ impl Doomed<'_> {
         let kept = failed::keep(layout, &folder, &failure)?;
         journal.write(What::Failed {
             cell: self.cell.to_owned(),
-            repeat: self.repeat,
+            repeat: *repeat,
             attempt: 1,
             cause: failure.cause,
             kept: layout.relative(&kept),

@@ -1,6 +1,6 @@
 //! From a plan to its runs: what is looked at before, and the loop over what is to do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -11,15 +11,19 @@ use super::doomed::Doomed;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
 use super::surroundings::Surroundings;
-use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, recovery, sampling};
-use crate::agent::python::{self, PythonRuntime};
-use crate::manifest::study::RetryOn;
+use super::tokenize::Texts;
+use super::{
+    Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, recovery, sampling,
+};
+use crate::agent::python::{self, Program};
+use crate::manifest::study::{OnFailure, RetryOn};
 use crate::plan::{CellId, CellSpec, Plan, RunKey};
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
 use crate::store::journal::{Journal, What};
+use crate::store::record::FallbackOf;
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
 /// How to execute.
@@ -31,6 +35,8 @@ pub struct Settings {
     /// all the same.
     pub skip_preflight: bool,
     pub stale: Stale,
+    /// Add a run for every outlier that has none yet.
+    pub rerun_outliers: bool,
     pub limits: Limits,
     /// The program that knows `agent`; usually this one.
     pub program: PathBuf,
@@ -56,6 +62,8 @@ pub struct Summary {
     /// Runs without a sealed record after all their attempts.
     pub failed: usize,
     pub not_built: usize,
+    /// Runs that failed and in whose place a fallback was made.
+    pub fell_back: usize,
     /// Finished runs that were measured under other circumstances and stay.
     pub stale: usize,
     pub interrupted: bool,
@@ -88,6 +96,9 @@ pub fn execute(
     };
     let store = Store::open(&settings.results, &study.results_name())?;
     let mut agenda = Agenda::new(plan, &store);
+    if settings.rerun_outliers {
+        agenda.add_outliers(plan, &store);
+    }
     let mut surroundings = Surroundings::collect(study, &settings.python);
 
     // Nothing is asked that is not needed: a finished study needs no server.
@@ -128,7 +139,7 @@ pub fn execute(
         return Ok(finish(summary, emit));
     }
     let needs = agenda.needs(plan);
-    let python = prepare_python(&needs, settings, &mut facts, emit);
+    let runtimes = prepare_python(&needs, settings, &mut facts, emit);
     if cancel.is_asked() {
         summary.interrupted = true;
         return Ok(finish(summary, emit));
@@ -151,13 +162,12 @@ pub fn execute(
     recovery::end_orphan(&layout, emit)?;
     let mut journal = Journal::open(&layout)?;
     recovery::set_partials_aside(&layout, &mut journal, emit)?;
-    executed::write(&layout, agenda::executed_plan(plan))?;
+    executed::write(&layout, declare::executed_plan(plan, &store)?)?;
     let todo = agenda.todo.len();
     let runner = env!("CARGO_PKG_VERSION").to_owned();
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
     let began = crate::os::utc_now();
-    let runtimes = Runtimes { rust: settings.program.clone(), python };
     let mut session = Session {
         plan,
         settings,
@@ -169,6 +179,9 @@ pub fn execute(
         surroundings,
         py_spy: None,
         doomed,
+        refused: 0,
+        sealed: HashSet::new(),
+        texts: Texts::default(),
         driver: None,
         summary,
     };
@@ -187,44 +200,89 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     summary
 }
 
-/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating. What
-/// comes of it is a fact like others.
+/// Makes the Python runtime's programs ready that runs need: never within a run, and before
+/// calibrating. What comes of it is a fact like others.
 fn prepare_python(
     needs: &Needs,
     settings: &Settings,
     facts: &mut Facts,
     emit: &mut dyn FnMut(ExecEvent),
-) -> Option<PythonRuntime> {
-    if needs.python.is_empty() {
-        return None;
-    }
-    match settings.python.prepare(&mut |message| emit(ExecEvent::Note { message })) {
-        Ok(python) => Some(python),
-        Err(error) => {
-            facts.python = Some(preflight::Python::Unusable(error.to_string()));
-            None
+) -> Runtimes {
+    let mut runtimes =
+        Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
+    for program in needs.python.keys().copied() {
+        let setup = settings.python.with(program);
+        let place = match program {
+            Program::Calls => &mut runtimes.python,
+            Program::Tokenize => &mut runtimes.python_tokenize,
+        };
+        match setup.prepare(&mut |message| emit(ExecEvent::Note { message })) {
+            Ok(python) => *place = Some(python),
+            Err(error) => {
+                facts.python.insert(program, preflight::Python::Unusable(error.to_string()));
+            }
         }
     }
+    runtimes
 }
 
 /// An exec with something to do, under its lock.
-struct Session<'a> {
-    plan: &'a Plan,
+pub(super) struct Session<'a> {
+    pub(super) plan: &'a Plan,
     settings: &'a Settings,
     runtimes: Runtimes,
-    cancel: &'a Cancel,
-    store: &'a Store,
+    pub(super) cancel: &'a Cancel,
+    pub(super) store: &'a Store,
     /// When it began: what tells its prompts from those of other sessions.
     began: String,
-    journal: Journal,
-    surroundings: Surroundings,
+    pub(super) journal: Journal,
+    pub(super) surroundings: Surroundings,
     /// Looked for when the first run needs it.
     py_spy: Option<Result<PathBuf, String>>,
     /// Cells that cannot be made, with what stands against them.
-    doomed: HashMap<CellId, String>,
+    pub(super) doomed: HashMap<CellId, String>,
+    /// Runs of theirs that were recorded as failed.
+    refused: usize,
+    /// What was sealed since the store was read.
+    pub(super) sealed: HashSet<(CellId, u32)>,
+    /// Written when the first run needs them.
+    texts: Texts,
     /// The same of a GPU's driver.
     driver: Option<Result<Driver, Unavailable>>,
     summary: Summary,
+}
+
+/// A run to make: of a cell of the plan, or of one that stands in for it.
+pub(super) struct Target<'a> {
+    pub id: CellId,
+    pub name: String,
+    pub cell: &'a CellSpec,
+    pub repeat: u32,
+    pub fallback_of: Option<FallbackOf>,
+    pub rerun_of: Option<u32>,
+}
+
+impl<'a> Target<'a> {
+    fn asked(plan: &Plan, run: RunKey, cell: &'a CellSpec) -> Self {
+        let (id, name) = (plan.id(run.cell), plan.name(run.cell));
+        Self { id, name, cell, repeat: run.repeat, fallback_of: None, rerun_of: None }
+    }
+}
+
+/// How a run ended, all its attempts made.
+pub(super) enum Made {
+    Sealed,
+    /// It failed, and a fallback was made in its place.
+    FellBack,
+    Failed(FailedRun),
+    Cancelled,
+}
+
+/// A run that gave no record.
+pub(super) struct FailedRun {
+    pub because: String,
+    /// `None`: nothing that a fallback could help.
+    pub cause: Option<RetryOn>,
 }
 
 impl Session<'_> {
@@ -236,11 +294,18 @@ impl Session<'_> {
     ) -> Result<(), ExecError> {
         for (index, run) in (1..).zip(&agenda.todo) {
             let Some(cell) = agenda.spec(run.cell) else { continue };
-            if let Some(reason) = self.doomed.get(&self.plan.id(run.cell)).cloned() {
+            if self.sealed.contains(&(self.plan.id(run.cell), run.repeat)) {
+                // Another run needed it as its fallback.
+                continue;
+            }
+            let decided = agenda.decided(*run).is_some();
+            let doomed = self.doomed.get(&self.plan.id(run.cell)).filter(|_| !decided).cloned();
+            if let Some(reason) = doomed {
                 if self.stops(emit) {
                     return Ok(());
                 }
-                self.refuse(index, *run, &reason, emit)?;
+                self.refuse(index, &Target::asked(self.plan, *run, cell), &reason, emit)?;
+                self.summary.failed += 1;
                 continue;
             }
             self.surroundings.meet_runtime(cell, self.plan.study());
@@ -252,10 +317,48 @@ impl Session<'_> {
             if self.stops(emit) {
                 return Ok(());
             }
-            self.make(index, *run, cell, stale.get(run), emit)?;
+            let outcome = self.settle(index, *run, agenda, stale.get(run), emit)?;
+            match outcome {
+                Made::Sealed => {}
+                Made::FellBack => self.summary.fell_back += 1,
+                Made::Cancelled => self.summary.interrupted = true,
+                Made::Failed(_) => self.summary.failed += 1,
+            }
+            // Those that were not tried were known to fail when it was started all the same.
+            let failed = self.summary.failed - self.refused;
+            if let OnFailure::StopAfter(most) = self.plan.study().on_failure
+                && failed >= most as usize
+                && index < agenda.todo.len()
+            {
+                emit(ExecEvent::TooManyFailures { failed });
+                return Ok(());
+            }
         }
         // Asked for during the last run: nothing was left undone.
         Ok(())
+    }
+
+    /// Makes a run or, if it fails or failed before, what stands in for it.
+    fn settle(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        agenda: &Agenda,
+        stale: Option<&Vec<String>>,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<Made, ExecError> {
+        if let Some(decision) = agenda.decided(run) {
+            return self.fall_back(index, run, decision.into(), emit);
+        }
+        let Some(cell) = agenda.spec(run.cell) else { return Ok(Made::Cancelled) };
+        let rerun_of = agenda.rerun_of(run);
+        let asked = Target { rerun_of, ..Target::asked(self.plan, run, cell) };
+        match self.make(index, &asked, stale, emit)? {
+            Made::Failed(failed) if self.falls_back(run.cell, &failed) => {
+                self.fall_back(index, run, failed.into(), emit)
+            }
+            made => Ok(made),
+        }
     }
 
     /// Whether the user wants to stop before the next run.
@@ -300,45 +403,48 @@ impl Session<'_> {
     }
 
     /// Records a run that cannot be made as failed, without trying. A stale run at its place stays.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         index: usize,
-        run: RunKey,
+        target: &Target<'_>,
         reason: &str,
         emit: &mut dyn FnMut(ExecEvent),
     ) -> Result<(), ExecError> {
         self.check_disk()?;
-        let cell = self.plan.id(run.cell).hex();
-        let name = self.plan.name(run.cell);
-        let folder = self.store.cell_folder(&cell, &name)?;
-        let (repeat, attempt) = (run.repeat, 1);
-        let (id, told) = (cell.clone(), name.clone());
-        emit(ExecEvent::RunStarted { index, cell: id, name: told, repeat, attempt });
-        let doomed = Doomed { cell: &cell, name: &name, folder: &folder, repeat, reason };
+        let (id, name) = (target.id.hex(), target.name.clone());
+        let folder = self.store.cell_folder(&id, &name)?;
+        let (repeat, attempt) = (target.repeat, 1);
+        emit(ExecEvent::RunStarted {
+            index,
+            cell: id.clone(),
+            name: name.clone(),
+            repeat,
+            attempt,
+        });
+        let doomed = Doomed { target, cell: &id, folder: &folder, reason };
         let kept = doomed.record(self.store.layout(), &mut self.journal)?;
         let reason = reason.to_owned();
         emit(ExecEvent::AttemptFailed { name, repeat, attempt, reason, kept, retry: false });
-        self.summary.failed += 1;
+        self.refused += 1;
         Ok(())
     }
 
     /// Makes one run, in as many attempts as its policy allows.
-    fn make(
+    pub(super) fn make(
         &mut self,
         index: usize,
-        run: RunKey,
-        cell: &CellSpec,
+        target: &Target<'_>,
         stale: Option<&Vec<String>>,
         emit: &mut dyn FnMut(ExecEvent),
-    ) -> Result<(), ExecError> {
-        let id = self.plan.id(run.cell).hex();
-        let name = self.plan.name(run.cell);
+    ) -> Result<Made, ExecError> {
+        let (cell, repeat) = (target.cell, target.repeat);
+        let (id, name) = (target.id.hex(), target.name.clone());
         let folder = self.store.cell_folder(&id, &name)?;
         let layout = self.store.layout();
         if let Some(because) = stale {
-            self.supersede(&id, run.repeat, because)?;
+            self.supersede(&id, repeat, because)?;
         }
-        recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        recovery::set_damaged_aside(self.store, &folder, repeat, &mut self.journal, emit)?;
         if sampling::needs_driver(cell) && self.driver.is_none() {
             self.driver = Some(Driver::find());
         }
@@ -353,10 +459,9 @@ impl Session<'_> {
                 index,
                 cell: id.clone(),
                 name: name.clone(),
-                repeat: run.repeat,
+                repeat,
                 attempt: number,
             });
-            let repeat = run.repeat;
             let task = Task {
                 layout,
                 cell,
@@ -365,6 +470,8 @@ impl Session<'_> {
                 folder: &folder,
                 repeat,
                 attempt: number,
+                fallback_of: target.fallback_of.as_ref(),
+                rerun_of: target.rerun_of,
             };
             let mut means = Means {
                 session: &self.began,
@@ -374,6 +481,7 @@ impl Session<'_> {
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
+                texts: &mut self.texts,
                 driver: self.driver.as_ref(),
                 journal: &mut self.journal,
                 emit,
@@ -385,10 +493,11 @@ impl Session<'_> {
                         self.surroundings.meet_model(model);
                         emit(ExecEvent::Note { message: model.sentence() });
                     }
+                    self.sealed.insert((target.id, repeat));
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
-                    return Ok(());
+                    return Ok(Made::Sealed);
                 }
-                Ended::Failed { message, retry_cause, cancelled, kept } => {
+                Ended::Failed { message, retry_cause, refused, cancelled, kept } => {
                     let retry = !self.cancel.is_asked()
                         && number <= cell.retry.max
                         && retry_cause.is_some_and(|cause| cell.retry.on.contains(&cause));
@@ -396,14 +505,16 @@ impl Session<'_> {
                         name: name.clone(),
                         repeat,
                         attempt: number,
-                        reason: message,
+                        reason: message.clone(),
                         kept,
                         retry,
                     });
                     if !retry {
-                        self.summary.interrupted |= cancelled;
-                        self.summary.failed += usize::from(!cancelled);
-                        return Ok(());
+                        if cancelled {
+                            return Ok(Made::Cancelled);
+                        }
+                        let cause = retry_cause.filter(|_| !refused);
+                        return Ok(Made::Failed(FailedRun { because: message, cause }));
                     }
                     self.journal.write(What::Retried {
                         cell: id.clone(),
@@ -416,7 +527,8 @@ impl Session<'_> {
                 }
             }
         }
-        Ok(())
+        // The loop ends within: there is a last attempt.
+        Ok(Made::Cancelled)
     }
 
     fn backoff(&self, attempts: u32) -> Duration {

@@ -2,20 +2,21 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::calibrate;
 use super::memory::ChangedModel;
-use crate::agent::python;
+use crate::agent::python::{self, Program};
 use crate::endpoint::ServerFacts;
 use crate::manifest::Study;
 use crate::manifest::study::{Endpoint, RuntimeCommand};
 use crate::manifest::template::{Place, Template};
-use crate::plan::{CellSpec, CellWork, SpecAgent};
+use crate::plan::{CellId, CellSpec, CellWork, SpecAgent};
+use crate::preflight::{self, Needs};
 use crate::provenance;
 use crate::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
-    MachineEvidence, ModelEvidence,
+    MachineEvidence, ModelEvidence, TokenizerEvidence,
 };
 
 /// What is known of this session's circumstances.
@@ -25,7 +26,10 @@ pub struct Surroundings {
     machine: MachineEvidence,
     git: Option<GitEvidence>,
     python: Option<python::Setup>,
-    agents: BTreeMap<String, AgentEvidence>,
+    /// By [`program`] and [`code`].
+    agents: BTreeMap<(String, Program), AgentEvidence>,
+    /// By their paths.
+    tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
     /// By [`instrument`]; `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
@@ -44,22 +48,29 @@ impl Surroundings {
         }
     }
 
-    /// Notes the runtime of a cell; its files are hashed the first time.
+    /// Notes the runtime of a cell and its tokenizer; their files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
         let python = self.python.as_ref();
-        self.agents.entry(program(cell).into_owned()).or_insert_with(|| match &cell.work {
+        let code = code(cell);
+        self.agents.entry((program(cell).into_owned(), code)).or_insert_with(|| match &cell.work {
             CellWork::Command(work) => {
                 // Its other words are part of what is asked for.
                 let words = work.words.iter().map(|word| filled(word, &study.dir)).enumerate();
                 let files =
                     words.filter(|(index, word)| *index == 0 || study.dir.join(word).is_file());
                 let command = RuntimeCommand { command: files.map(|(_, word)| word).collect() };
-                provenance::agent(&cell.runtime, Some(&command), &study.dir, python)
+                provenance::agent(&cell.runtime, code, Some(&command), &study.dir, python)
             }
             CellWork::Scenario(_) | CellWork::Tokenize(_) => {
-                provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir, python)
+                let command = cell.command.as_ref();
+                provenance::agent(&cell.runtime, code, command, &study.dir, python)
             }
         });
+        if let CellWork::Tokenize(work) = &cell.work {
+            self.tokenizers
+                .entry(work.file.path.clone())
+                .or_insert_with(|| provenance::tokenizer(&work.tokenizer, &work.file.path));
+        }
     }
 
     /// Keeps the answer of a server.
@@ -72,6 +83,21 @@ impl Surroundings {
         let server = self.servers.get_mut(&changed.endpoint);
         if let Some(model) = server.and_then(|server| server.models.get_mut(&changed.model)) {
             model.digest = Some(changed.digest.clone());
+        }
+    }
+
+    /// Asks the servers for the models of a cell that was not foreseen; what they do not tell stays
+    /// unknown.
+    pub fn meet_models(&mut self, id: CellId, cell: &CellSpec) {
+        for (name, need) in Needs::of([(id, cell)]).servers() {
+            let known = self.servers.get(name).map(|server| server.models.clone());
+            let Ok(facts) = preflight::ask(need) else { continue };
+            self.meet_server(name, &need.endpoint, &facts);
+            if let Some(server) = self.servers.get_mut(name) {
+                for (model, evidence) in known.unwrap_or_default() {
+                    server.models.entry(model).or_insert(evidence);
+                }
+            }
         }
     }
 
@@ -97,16 +123,35 @@ impl Surroundings {
             let model = known.and_then(|known| known.models.get(&agent.model)).cloned();
             server.models.insert(agent.model.clone(), model.unwrap_or_default());
         }
+        let tokenizer = match &cell.work {
+            CellWork::Tokenize(work) => self.tokenizers.get(&work.file.path).cloned(),
+            CellWork::Scenario(_) | CellWork::Command(_) => None,
+        };
+        // It tells the error of calls.
+        let calibration = cell.scenario().and_then(|_| self.calibrations.get(&instrument(cell)));
         let runtime = cell.runtime.clone();
         let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
         Evidence {
             runner: self.runner.clone(),
-            agent: self.agents.get(&*program(cell)).cloned().unwrap_or_else(unknown),
+            agent: self
+                .agents
+                .get(&(program(cell).into_owned(), code(cell)))
+                .cloned()
+                .unwrap_or_else(unknown),
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: self.calibrations.get(&instrument(cell)).cloned().flatten(),
+            calibration: calibration.cloned().flatten(),
+            tokenizer,
         }
+    }
+}
+
+/// The runtime's code that does the cell's work.
+fn code(cell: &CellSpec) -> Program {
+    match cell.work {
+        CellWork::Tokenize(_) => Program::Tokenize,
+        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
     }
 }
 

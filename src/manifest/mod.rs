@@ -6,6 +6,7 @@
 
 mod check;
 pub mod command;
+pub mod criterion;
 pub mod factor;
 pub mod nearest;
 pub mod problem;

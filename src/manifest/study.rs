@@ -8,9 +8,11 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Command, Pick};
+use super::criterion::{Cells, Criterion, Statistic};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
 use crate::agent::workflow::Corpus;
+use crate::corpus;
 
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.
@@ -38,7 +40,16 @@ pub struct Study {
     pub scenarios: IndexMap<String, Vec<ScenarioAgent>>,
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
+    /// Declared tokenizers; [`Study::tokenizer`] knows those that are not.
+    pub tokenizers: IndexMap<String, TokenizerFile>,
+    /// Named texts of tokenizer experiments.
+    pub corpora: IndexMap<String, corpus::Source>,
     pub experiments: Vec<Experiment>,
+    /// When execution stops because runs failed.
+    pub on_failure: OnFailure,
+    pub outliers: Outliers,
+    /// Published numbers that stored runs are held against.
+    pub claims: Vec<Claim>,
     /// With the profile's in place of the study's.
     pub price: Price,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
@@ -56,6 +67,25 @@ impl Study {
             None => self.name.clone(),
         }
     }
+
+    /// The file of a tokenizer: as declared, or else by its name in the folder `tokenizers` beside
+    /// the manifest.
+    #[must_use]
+    pub fn tokenizer(&self, name: &str) -> TokenizerFile {
+        self.tokenizers.get(name).cloned().unwrap_or_else(|| TokenizerFile {
+            path: self.dir.join("tokenizers").join(name).join("tokenizer.json"),
+            sha256: None,
+        })
+    }
+}
+
+/// Where a tokenizer is. Its content is met, not asked for, like that of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizerFile {
+    /// Not absolute where the manifest's path is not.
+    pub path: PathBuf,
+    /// Declared digest, hex.
+    pub sha256: Option<String>,
 }
 
 /// Settings that any experiment may override.
@@ -88,6 +118,55 @@ pub struct Retry {
     pub max: u32,
     pub on: Vec<RetryOn>,
 }
+
+/// What execution does when runs fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The other runs are made.
+    Continue,
+    /// Execution stops after this many failed runs of one exec.
+    StopAfter(u32),
+}
+
+/// How outliers among the runs of a cell are found; they are named, never dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outliers {
+    /// Empty: none is looked for.
+    pub metrics: Vec<String>,
+    /// |value − median| > k × MAD.
+    pub k: f64,
+    pub mad: Mad,
+}
+
+impl Default for Outliers {
+    fn default() -> Self {
+        Self { metrics: Vec::new(), k: 2.0, mad: Mad::Raw }
+    }
+}
+
+/// The scale of the median absolute deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mad {
+    /// As it is: about 18 % of normal data lie farther out than twice of it.
+    Raw,
+    /// Scaled to the standard deviation of normal data.
+    Scaled,
+}
+
+/// What is measured instead of a cell whose run failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fallback {
+    /// Changes to the cell, tried one after the other; each is applied to the cell as it was asked
+    /// for.
+    pub steps: Vec<IndexMap<String, Level>>,
+    pub on: FallbackOn,
+}
+
+/// Causes of a failed run after which the next step is tried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FallbackOn(pub Vec<RetryOn>);
 
 /// Causes of a failed attempt that a retry policy can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -301,6 +380,7 @@ pub struct Experiment {
     pub controls: Vec<Control>,
     pub baseline: IndexMap<String, Level>,
     pub hypotheses: Vec<Hypothesis>,
+    pub fallback: Fallback,
     /// Line of the experiment's header in the manifest, from 1.
     pub line: usize,
 }
@@ -334,10 +414,11 @@ impl Experiment {
 }
 
 /// A tokenizer experiment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenize {
-    /// The corpus as declared (its file or its recipe).
-    pub corpus: serde_json::Value,
+    /// Of the cells whose factor `corpus` names no other.
+    pub corpus: corpus::Source,
+    /// Measured passes.
     pub iterations: u32,
 }
 
@@ -419,8 +500,40 @@ pub enum Control {
 pub struct Hypothesis {
     pub name: String,
     pub claim: String,
-    /// The criterion as written, normalised, under the name of its kind.
-    pub criterion: serde_json::Value,
+    /// Level of significance.
+    pub alpha: f64,
+    pub criterion: Criterion,
+    /// The criterion as written, normalised, with an alpha that is not the default: what is kept with
+    /// the plan to show later that it was not changed.
+    pub document: serde_json::Value,
+}
+
+/// A published number, to be held against stored runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    pub name: String,
+    pub value: f64,
+    /// As written; the metric's where none is.
+    pub unit: Option<String>,
+    pub metric: String,
+    pub statistic: Statistic,
+    /// The experiment whose cells it is about; `None`: any.
+    pub experiment: Option<String>,
+    pub cells: Cells,
+    pub tolerance: Tolerance,
+    /// The profile whose results it is about; `None`: whichever results it is held against.
+    pub profile: Option<String>,
+    /// Where it was published.
+    pub source: String,
+}
+
+/// How far a recomputed number may be off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// As a share of the published value.
+    Relative(f64),
+    /// In the claim's unit.
+    Absolute(f64),
 }
 
 /// One value of a factor, normalised (`"64 KiB"` = `65536`).

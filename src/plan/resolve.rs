@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::corpus;
 use crate::manifest::factor::{self, Place};
 use crate::manifest::study::{
-    Defaults, Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study,
+    Defaults, Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study, Tokenize,
 };
 use crate::manifest::units;
 
@@ -80,10 +81,27 @@ pub(super) struct Resolved<'s> {
     pub other: BTreeMap<&'s str, &'s Level>,
 }
 
-impl Resolved<'_> {
+impl<'s> Resolved<'s> {
     /// Warm-up runs of each agent. One would load the model that a cold run is to find unloaded.
     pub fn warmup(&self, settings: &Defaults) -> u32 {
         if self.cold { 0 } else { settings.warmup }
+    }
+
+    /// The text of a tokenizer cell.
+    pub fn corpus<'e>(&self, study: &'e Study, tokenize: &'e Tokenize) -> &'e corpus::Source {
+        let named = match self.other.get("corpus") {
+            Some(Level::Text(name)) => study.corpora.get(name),
+            _ => None,
+        };
+        named.unwrap_or(&tokenize.corpus)
+    }
+
+    /// The name of a tokenizer cell's tokenizer.
+    pub fn tokenizer(&self) -> &'s str {
+        match self.other.get("tokenizer") {
+            Some(Level::Text(name)) => name,
+            _ => "",
+        }
     }
 
     /// The agents in the order of their names, which does not depend on how a scenario lists them.

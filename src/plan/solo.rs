@@ -69,7 +69,7 @@ impl Plan {
             .map(|place| {
                 let (experiment, mut alone) = self.resolved_row(index, row);
                 alone.keep_alone(place);
-                let document = identity::document(&alone, experiment, &self.contents);
+                let document = identity::document(&self.study, &alone, experiment, &self.contents);
                 (identity::id(&document), loading::key(&alone))
             })
             .collect()

@@ -6,7 +6,8 @@ use std::thread;
 
 use super::Needs;
 use super::needs::EndpointNeed;
-use crate::agent::python;
+use super::tokenizers::{self, FileFault};
+use crate::agent::python::{self, Program};
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::study::Endpoint;
 use crate::os::condition::{Condition, Look};
@@ -28,8 +29,10 @@ pub struct Place<'a> {
 pub struct Facts {
     /// By the names of their endpoints.
     pub servers: BTreeMap<String, Result<ServerFacts, NoServer>>,
-    /// `None`: not needed.
-    pub python: Option<Python>,
+    /// Of the programs that are needed.
+    pub python: BTreeMap<Program, Python>,
+    /// By their names, those whose files are none.
+    pub tokenizers: BTreeMap<String, FileFault>,
     /// Users' runtimes whose program is not there, with the name that was looked for.
     pub programs_missing: BTreeMap<String, String>,
     /// `None`: not needed.
@@ -91,11 +94,16 @@ impl Facts {
                 .servers()
                 .map(|(name, need)| (name, need, scope.spawn(|| ask(need))))
                 .collect();
-            let python = (!needs.python.is_empty()).then(|| scope.spawn(|| python(place.python)));
+            let python: Vec<_> = needs
+                .python
+                .keys()
+                .map(|program| (*program, scope.spawn(|| python(&place.python.with(*program)))))
+                .collect();
             let wants_gpus = needs.gpu.is_wanted() || needs.servers().next().is_some();
             let gpus = wants_gpus.then(|| scope.spawn(gpus));
             let py_spy = needs.flamegraph.is_wanted().then(py_spy);
             let programs_missing = programs_missing(needs, place.study_folder);
+            let tokenizers = tokenizers::faults(needs);
             let disk = Disk {
                 folder: place.results.to_owned(),
                 free_bytes: disk::free_bytes(super::disk::existing(place.results)),
@@ -111,7 +119,11 @@ impl Facts {
             });
             Self {
                 servers: servers.collect(),
-                python: python.and_then(|python| python.join().ok()),
+                python: python
+                    .into_iter()
+                    .filter_map(|(program, found)| Some((program, found.join().ok()?)))
+                    .collect(),
+                tokenizers,
                 programs_missing,
                 py_spy,
                 gpus: gpus.and_then(|gpus| gpus.join().ok()),
@@ -127,7 +139,8 @@ pub(super) fn gpus() -> Result<Vec<gpu::Device>, String> {
     gpu::devices().map_err(|reason| reason.to_string())
 }
 
-fn ask(need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
+/// Asks one server for what is needed of it.
+pub fn ask(need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
     let key = match &need.endpoint {
         Endpoint::OpenAi { api_key_env: Some(variable), .. } => {
             let key = std::env::var(variable).ok().filter(|key| !key.is_empty());

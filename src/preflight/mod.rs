@@ -18,13 +18,15 @@ mod models;
 mod needs;
 mod probes;
 mod python;
+mod tokenizers;
 
 use std::collections::HashMap;
 
 pub use disk::{MIN_FREE_BYTES, free_below};
-pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python};
+pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python, ask};
 pub use finding::{Finding, Severity, Subject};
 pub use needs::{EndpointNeed, ModelNeed, Needs};
+pub use tokenizers::{FileFault, FileProblem};
 
 use crate::plan::CellId;
 
@@ -36,6 +38,7 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     findings.extend(models::findings(needs, facts));
     findings.extend(life::findings(needs));
     findings.extend(python::findings(needs, facts));
+    findings.extend(tokenizers::findings(needs, facts));
     findings.extend(probes::findings(needs, facts));
     findings.extend(context::findings(needs, facts));
     findings.extend(memory::findings(needs, facts));

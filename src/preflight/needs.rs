@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::protocol::Api;
-use crate::manifest::study::{Endpoint, RuntimeCommand};
-use crate::plan::{CellId, CellSpec};
+use crate::agent::python::Program;
+use crate::manifest::study::{Endpoint, RuntimeCommand, TokenizerFile};
+use crate::plan::{CellId, CellSpec, CellWork};
 
 /// The needs of some cells together, each with the cells that have it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,7 +13,10 @@ pub struct Needs {
     pub cells: Vec<CellId>,
     /// By their names in the manifest.
     pub endpoints: BTreeMap<String, EndpointNeed>,
-    pub python: Vec<CellId>,
+    /// By the program of the Python runtime.
+    pub python: BTreeMap<Program, Vec<CellId>>,
+    /// By their names in the manifest.
+    pub tokenizers: BTreeMap<String, (TokenizerFile, Vec<CellId>)>,
     /// The users' own runtimes.
     pub runtimes: BTreeMap<String, (RuntimeCommand, Vec<CellId>)>,
     pub gpu: ProbeNeed,
@@ -77,8 +81,18 @@ impl Needs {
                     let entry = needs.runtimes.entry(cell.runtime.clone());
                     entry.or_insert_with(|| (command.clone(), Vec::new())).1.push(id);
                 }
-                None if cell.runtime == "python" => needs.python.push(id),
+                None if cell.runtime == "python" => {
+                    let program = match cell.work {
+                        CellWork::Tokenize(_) => Program::Tokenize,
+                        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
+                    };
+                    needs.python.entry(program).or_default().push(id);
+                }
                 None => {}
+            }
+            if let CellWork::Tokenize(work) = &cell.work {
+                let entry = needs.tokenizers.entry(work.tokenizer.clone());
+                entry.or_insert_with(|| (work.file.clone(), Vec::new())).1.push(id);
             }
             if let Some(probe) = &cell.probes.gpu {
                 needs.gpu.add(id, probe.required);
@@ -137,7 +151,7 @@ impl Needs {
     }
 
     /// The real servers.
-    pub(super) fn servers(&self) -> impl Iterator<Item = (&String, &EndpointNeed)> {
+    pub fn servers(&self) -> impl Iterator<Item = (&String, &EndpointNeed)> {
         let is_real = |need: &EndpointNeed| !matches!(need.endpoint, Endpoint::Simulated(_));
         self.endpoints.iter().filter(move |(_, need)| is_real(need))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
+use crate::agent::python::Program;
 use crate::endpoint::{EndpointError, LoadedModel, ModelFacts, ServerFacts};
 use crate::manifest;
 use crate::os::condition::Condition;
@@ -176,7 +177,7 @@ fn python_and_instruments_doom_those_that_cannot_do_without() {
         "runtime = \"python\"\nprobes = { flamegraph = { required = true } }\nmatrix = {",
     );
     let mut facts = served();
-    facts.python = Some(Python::Unusable("no Python".to_owned()));
+    facts.python.insert(Program::Calls, Python::Unusable("no Python".to_owned()));
     facts.py_spy = Some(PySpy::Unavailable("no py-spy".to_owned()));
     let needs = needs(&text);
     let findings = judge(&needs, &facts);
@@ -184,7 +185,7 @@ fn python_and_instruments_doom_those_that_cannot_do_without() {
     assert_eq!(said[0], "runtime `python`: no Python");
     assert!(said[1].starts_with("probe `flamegraph`: it is required"), "{said:?}");
     assert!(findings.iter().all(|finding| finding.cells == needs.cells), "{findings:?}");
-    facts.python = None;
+    facts.python.clear();
     let wanted = text.replace("{ required = true }", "true");
     let findings = judge(&self::needs(&wanted), &facts);
     assert_eq!(findings.len(), 1);

@@ -1,23 +1,32 @@
 //! The plan and the store → [`Data`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
 };
-use super::{completeness, controls, flamegraphs, format};
+use super::{controls, fallbacks, flamegraphs, format, outliers, verdicts};
+use crate::corpus;
 use crate::manifest::command::Command;
-use crate::manifest::factor;
-use crate::manifest::study::{self, Endpoint, Level, Probes};
+use crate::manifest::study::{self, Endpoint, ExperimentKind, Level, Probes};
+use crate::manifest::{factor, units};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::record::RunRecord;
-use crate::store::{Store, failed};
+use crate::store::{Store, StoreError, against_newest, counting, executed, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
-#[must_use]
-pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[String]) -> Data {
+///
+/// Fails if the plan that was executed cannot be read: without it nobody can tell which hypotheses were
+/// declared before their data.
+pub fn collect(
+    plan: &Plan,
+    store: &Store,
+    manifest_digest: &str,
+    filters: &[String],
+) -> Result<Data, StoreError> {
+    let executed = executed::read(store.layout())?;
     let study = plan.study();
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
@@ -26,6 +35,7 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         let priced = price::at_price(&run.metrics, study.price);
         run.metrics.extend(priced);
     }
+    let outliers = outliers::collect(&cells, &study.outliers);
     let experiments = study
         .experiments
         .iter()
@@ -34,8 +44,13 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
+    let (fallbacks, settled) = fallbacks::collect(plan, store);
+    for (cell, repeats) in settled {
+        cells[cell as usize].fell_back = repeats;
+    }
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
-    Data {
+    let (hypotheses, claims) = verdicts::judge(plan, &cells, &failed, executed.as_ref());
+    Ok(Data {
         study: StudyFacts {
             name: study.name.clone(),
             title: study.title.clone(),
@@ -55,8 +70,12 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         cells,
         flamegraphs,
         failed,
+        fallbacks,
+        outliers,
         declared: metrics::declared(study),
-    }
+        hypotheses,
+        claims,
+    })
 }
 
 fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
@@ -77,8 +96,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
     let runs = store.runs(&id);
-    let mut runs: BTreeMap<_, _> =
-        runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
+    let mut runs = counting(runs, repeats);
     pick(plan, store, index, &mut runs);
     Cell {
         name: plan.name(index),
@@ -89,8 +107,9 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         not_built: spec.not_built,
-        stale: completeness::against_newest(&runs),
+        stale: against_newest(&runs),
         runs,
+        fell_back: BTreeSet::new(),
         id,
     }
 }
@@ -177,11 +196,6 @@ fn experiment(
             })
             .collect(),
         probes: probes(&experiment.probes),
-        hypotheses: experiment
-            .hypotheses
-            .iter()
-            .map(|hypothesis| NamedText::new(&hypothesis.name, &hypothesis.claim))
-            .collect(),
         cells: own,
     }
 }
@@ -234,7 +248,17 @@ fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
     let yes = |value: bool| if value { "yes" } else { "no" };
     let repeats = NamedText::new("repeats", settings.repeats.to_string());
     let order = NamedText::new("order", format!("{order}; seed {}", settings.order_seed));
-    if let study::ExperimentKind::Command(command) = &experiment.kind {
+    if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
+        return vec![
+            NamedText::new("text", text(&tokenize.corpus)),
+            NamedText::new("measured passes per run", tokenize.iterations.to_string()),
+            repeats,
+            order,
+            NamedText::new("timeout per pass", format::duration(settings.timeout)),
+            NamedText::new("retry", retry),
+        ];
+    }
+    if let ExperimentKind::Command(command) = &experiment.kind {
         let mut all = of_command(command);
         let timeout = NamedText::new("timeout", format::duration(settings.timeout));
         all.extend([repeats, order, timeout, NamedText::new("retry", retry)]);
@@ -253,6 +277,16 @@ fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
         NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
         NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
     ]
+}
+
+fn text(corpus: &corpus::Source) -> String {
+    match corpus {
+        corpus::Source::Generated { bytes, seed } => {
+            let (bytes, version) = (units::show_bytes(*bytes), corpus::VERSION);
+            format!("{bytes}, generated by recipe {version} from seed {seed}")
+        }
+        corpus::Source::File { sha256, .. } => format!("a file with the SHA-256 {sha256}"),
+    }
 }
 
 /// What was run, with the axes in their places.
@@ -350,6 +384,9 @@ fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
             attempt: failure.attempt,
             cause: failure.cause,
             message: failure.message,
+            configuration: failure.identity.as_ref().map(fallbacks::configuration),
+            server_error: failure.server_error,
+            gpu_memory_mb: failure.gpu_memory_mb,
             outcomes: failure
                 .calls
                 .iter()

@@ -7,9 +7,15 @@ use serde::Serialize;
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::outliers::OutlierTable;
+use super::probes::{self, Probes};
+use super::tokenizers::{self, Tokenizers};
+use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
+use crate::verdict::Checked;
 
 /// The names of a template.
 #[derive(Debug, Serialize)]
@@ -23,8 +29,19 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    /// The probes outside the agent, as they speak of themselves.
+    pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
+    /// `None`: the study has no tokenizer run.
+    pub tokenizers: Option<Tokenizers<'a>>,
     pub failures: &'a [FailedAttempt],
+    /// What was measured in place of runs that failed.
+    pub fallbacks: &'a [FallbackTaken],
+    pub outliers: &'a OutlierTable,
+    /// Every hypothesis of the study with its verdict.
+    pub hypotheses: &'a [Judged],
+    /// Published numbers against stored runs.
+    pub claims: &'a [Checked],
 }
 
 /// How far the study is.
@@ -36,6 +53,8 @@ pub struct Status {
     pub planned: u32,
     /// Stored runs of the plan, stale ones included.
     pub done: usize,
+    /// Runs that failed and in whose place a fallback stands.
+    pub fell_back: usize,
     pub simulated: bool,
     pub throttled: bool,
     pub first_started: Option<String>,
@@ -58,6 +77,7 @@ pub struct ExperimentRow<'a> {
     /// Measured calls of sealed runs by outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
     pub failed_attempts: usize,
+    pub hypotheses: Vec<&'a Judged>,
 }
 
 /// A cell without its runs.
@@ -84,7 +104,7 @@ impl<'a> CellView<'a> {
             levels,
             factors: &cell.factors,
             done: cell.runs.len(),
-            planned: cell.repeats,
+            planned: cell.planned(),
             simulated: cell.simulated,
             not_built: &cell.not_built,
         }
@@ -188,8 +208,14 @@ impl<'a> Context<'a> {
             calibrations: calibrations(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
+            tokenizers: tokenizers::tokenizers(data),
             failures: &data.failed,
+            fallbacks: &data.fallbacks,
+            outliers: &data.outliers,
+            hypotheses: &data.hypotheses,
+            claims: &data.claims,
         }
     }
 }
@@ -201,8 +227,9 @@ fn status(data: &Data) -> Status {
     Status {
         complete: missing.is_empty() && stale.is_empty(),
         cells: data.cells.len(),
-        planned: data.cells.iter().map(|cell| cell.repeats).sum(),
+        planned: data.cells.iter().map(Cell::planned).sum(),
         done: runs().count(),
+        fell_back: data.cells.iter().map(|cell| cell.fell_back.len()).sum(),
         simulated: data.cells.iter().any(|cell| cell.simulated),
         throttled: data.cells.iter().any(|cell| cell.throttled),
         first_started: runs().map(|run| run.started.clone()).min(),
@@ -236,10 +263,15 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
             .map(|solo| CellView::new(&data.cells[*solo], &data.cells[*solo].factors))
             .collect(),
         done: own.iter().map(|cell| cell.runs.len()).sum(),
-        planned: own.iter().map(|cell| cell.repeats).sum(),
+        planned: own.iter().map(|cell| cell.planned()).sum(),
         simulated: own.iter().any(|cell| cell.simulated),
         outcomes,
         failed_attempts: failed,
+        hypotheses: data
+            .hypotheses
+            .iter()
+            .filter(|one| one.experiment == experiment.name)
+            .collect(),
     }
 }
 

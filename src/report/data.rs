@@ -2,14 +2,18 @@
 //!
 //! Plain data, so that selection and rendering know neither the manifest nor the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::outliers::OutlierTable;
+use super::verdicts::Judged;
 use crate::agent::protocol::Outcome;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
+use crate::verdict::Checked;
 
 /// A study with all that is stored of it.
 #[derive(Debug, Clone)]
@@ -23,6 +27,13 @@ pub struct Data {
     pub flamegraphs: Vec<Flamegraph>,
     /// In the order of their ends.
     pub failed: Vec<FailedAttempt>,
+    /// In the order of their decisions.
+    pub fallbacks: Vec<FallbackTaken>,
+    pub outliers: OutlierTable,
+    /// Of the experiments in the plan, in the order of the manifest.
+    pub hypotheses: Vec<Judged>,
+    /// Published numbers, in the order of the manifest.
+    pub claims: Vec<Checked>,
     /// Metrics that the study declares.
     pub declared: Vec<DeclaredMetric>,
 }
@@ -82,7 +93,6 @@ pub struct Experiment {
     pub baseline: Vec<NamedText>,
     pub controls: Vec<String>,
     pub probes: Vec<String>,
-    pub hypotheses: Vec<NamedText>,
     /// In the order of the matrix.
     #[serde(skip)]
     pub cells: Vec<ExperimentCell>,
@@ -126,7 +136,8 @@ pub struct Cell {
     pub id: String,
     /// Readable name.
     pub name: String,
-    /// Runs asked for: repeats 1 to this. Further stored runs are hidden.
+    /// Runs asked for: repeats 1 to this. Further stored runs are hidden, unless they were made
+    /// because of outliers.
     pub repeats: u32,
     /// It is in no experiment's matrix and only there to interpret others.
     pub control: bool,
@@ -142,9 +153,18 @@ pub struct Cell {
     pub runs: BTreeMap<u32, RunRecord>,
     /// Of these, by repeat, how the stale ones differ from the newest.
     pub stale: BTreeMap<u32, Vec<String>>,
+    /// Repeats that failed and in whose place a fallback stands.
+    pub fell_back: BTreeSet<u32>,
 }
 
 impl Cell {
+    /// Repeats asked for, and runs that were made beyond them because of outliers.
+    #[must_use]
+    pub fn planned(&self) -> u32 {
+        let further = self.runs.keys().filter(|repeat| **repeat > self.repeats).count();
+        self.repeats + u32::try_from(further).unwrap_or(u32::MAX)
+    }
+
     /// 8 hex digits.
     #[must_use]
     pub fn short(&self) -> &str {
@@ -162,6 +182,12 @@ pub struct FailedAttempt {
     pub attempt: Option<u32>,
     pub cause: String,
     pub message: String,
+    /// What was asked for, in words; `None` where it is not known.
+    pub configuration: Option<String>,
+    /// What the server answered, in its own words.
+    pub server_error: Option<String>,
+    /// Most in use on the GPUs during the attempt; `None`: unknown.
+    pub gpu_memory_mb: Option<f64>,
     /// How its measured calls ended.
     pub outcomes: Vec<Outcome>,
     /// RFC 3339, UTC.

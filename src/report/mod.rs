@@ -12,12 +12,17 @@ mod context;
 mod controls;
 pub mod data;
 mod escape;
+mod fallbacks;
 mod flamegraphs;
 mod format;
 mod functions;
+mod outliers;
+mod probes;
 mod render;
 mod select;
 pub mod tidy;
+mod tokenizers;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -25,4 +30,6 @@ mod tests;
 pub use collect::collect;
 pub use completeness::{Missing, Stale};
 pub use data::Data;
+pub use fallbacks::settled;
 pub use render::{GENERAL, RenderError, Template, TemplateError, cells, study};
+pub use verdicts::{Judged, Part};

@@ -1,9 +1,12 @@
 //! Reports and tables from a store that was filled by hand.
 
+mod claims;
 mod command;
 mod controls;
+mod sample;
 mod stored;
 mod templates;
+mod verdicts;
 
 use runner::report::{self, RenderError, Template};
 use stored::Stored;

@@ -1,10 +1,12 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod claim;
 mod cold;
 mod command;
 mod endpoint;
 mod experiment;
+mod failure;
 mod hypothesis;
 mod names;
 mod paced;
@@ -13,6 +15,7 @@ mod probes;
 mod scenario;
 mod selection;
 mod settings;
+mod tokenize;
 mod variant;
 mod workflow;
 
@@ -28,6 +31,7 @@ use self::names::{model_names, name, name_of_key, named, reference};
 use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
+use self::tokenize::{corpora, tokenizers};
 use self::workflow::workflows;
 use super::LoadError;
 use super::nearest::suggest;
@@ -88,6 +92,8 @@ pub(super) fn check(
     common.workflows = workflows(written, &common.prompts, &dir, &mut problems);
     let scenarios = scenarios(written, &common, &mut problems);
     let runtimes = runtimes(written, &mut problems);
+    let tokenizers = tokenizers(written, &dir, &mut problems);
+    let corpora = corpora(written, &dir, &mut problems);
     let mut warnings = Vec::new();
     let experiments: Vec<_> = written
         .experiment
@@ -99,6 +105,8 @@ pub(super) fn check(
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
+                tokenizers: &tokenizers,
+                corpora: &corpora,
             };
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
@@ -108,6 +116,9 @@ pub(super) fn check(
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let (on_failure, outliers) =
+        failure::study_wide(&common.written, &common.overlay, &mut problems);
+    let claims = claim::claims(written, &experiments, &common, &mut problems);
     let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
@@ -124,7 +135,12 @@ pub(super) fn check(
         models,
         scenarios,
         runtimes,
+        tokenizers,
+        corpora,
         experiments,
+        on_failure,
+        outliers,
+        claims,
         price,
         warnings,
         source,
@@ -139,6 +155,8 @@ pub(super) struct Common {
     pub workflows: IndexMap<String, Arc<Workflow>>,
     pub models: IndexMap<String, String>,
     pub defaults: Defaults,
+    /// The settings of [defaults] as written.
+    pub written: Settings,
     /// The profile's settings: they win over an experiment's own.
     pub overlay: Settings,
     /// A profile is applied: what is declared may not be what it was written for.
@@ -195,6 +213,7 @@ impl Common {
             }
             // Checked for every profile, also those that are not applied today.
             defaults(&at.key("defaults"), &overlay.defaults, &Defaults::default(), problems);
+            failure::check(&at.key("defaults"), &overlay.defaults, problems);
         }
 
         let own =
@@ -210,6 +229,7 @@ impl Common {
             workflows: IndexMap::new(),
             models,
             defaults,
+            written: written.defaults.clone(),
             overlay,
             profiled: selected.is_some(),
         }
