@@ -3,7 +3,7 @@
 //! The house follows the data, from left to right:
 //!
 //! ```text
-//! manifest → plan → agent, endpoint, simulator → execute → verdict → report
+//! manifest → plan → agent, endpoint, simulator → preflight → execute → verdict → report
 //!                   store ← metrics ← stats
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! - [`probe`]: instruments that watch the agent's process from outside.
 //! - [`endpoint`]: the wire formats of inference servers: requests, stream decoders, server facts.
 //! - [`simulator`]: the paced endpoint. Shares no code with [`endpoint`], so errors cannot cancel out.
+//! - [`preflight`]: what cells need against what there is: findings before the first call; `doctor`.
 //! - [`execute`]: one run, the loop over runs, retries, cancelling. Prints nothing, emits events.
 //! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
 //! - [`store`]: layout, sealed records, journal, lock, verification.
@@ -39,6 +40,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod os;
 pub mod plan;
+pub mod preflight;
 pub mod probe;
 pub mod progress;
 pub mod provenance;

@@ -27,6 +27,7 @@ fn limits() -> Limits {
         after_done: Duration::from_millis(200),
         grace: Duration::from_millis(100),
         log_bytes: 100_000,
+        unload: Duration::from_millis(300),
         connect_backoff: Duration::from_millis(1),
     }
 }
@@ -151,18 +152,6 @@ fn a_line_without_an_end() {
 fn no_artifacts_after_the_calls_were_told() {
     let script = format!("{WORK}\n{FOLDER}\nrm -r \"$folder/agent.json\" \"$folder/responses\"");
     fails(&script, "artifacts", "left no usable agent.json");
-}
-
-#[test]
-fn no_such_program() {
-    let study = Study::scripted("", &Manifest::default());
-    let text = fs::read_to_string(study.manifest()).unwrap();
-    fs::write(study.manifest(), text.replace("\"sh\"", "\"./no-such-agent\"")).unwrap();
-    let (summary, _) = study.execute(limits());
-    assert_eq!(summary.unwrap().failed, 1);
-    let message = &study.failures()[0].1.message;
-    assert!(message.contains("cannot start the runtime"), "{message}");
-    assert!(message.contains("no-such-agent"), "{message}");
 }
 
 #[test]

@@ -180,9 +180,16 @@ fn a_required_profiler_that_may_not_look_fails_the_run() {
 #[test]
 fn a_required_profiler_that_is_missing_fails_before_any_call_with_advice() {
     let study = busy("probes = { flamegraph = { required = true } }");
-    let (code, said) = exec(&study, Path::new("/no/such/py-spy"));
-    assert_eq!(code, Some(3), "{said}");
+    let missing = Path::new("/no/such/py-spy");
+    let (code, said) = exec(&study, missing);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("probe `flamegraph`: it is required and unavailable"), "{said}");
+    assert!(study.failures().is_empty());
+    let mut command = study.command(&["exec", "--skip-preflight"]);
+    let output = command.env("RUNNER_PYSPY", missing).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", study::text(&output));
     let (_, failure) = &study.failures()[0];
+    assert_eq!(failure.cause, "preflight");
     assert!(failure.message.contains("RUNNER_PYSPY names /no/such/py-spy"), "{failure:?}");
     assert_eq!(failure.calls.len(), 0);
 }

@@ -3,8 +3,9 @@
 use std::io::{IsTerminal as _, Write};
 
 use super::study::python;
-use super::{CommandResult, Failure, StudyArgs, exit, report};
+use super::{CommandResult, Failure, StudyArgs, exit, finding, report};
 use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
+use crate::preflight::Finding;
 use crate::progress::Progress;
 use crate::store::StoreError;
 
@@ -12,7 +13,8 @@ use crate::store::StoreError;
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
-    /// Start although servers, models or disk space are missing
+    /// Start although servers, models or Python are missing: the cells that need them are recorded as
+    /// failed at once, the others are made
     #[arg(long)]
     skip_preflight: bool,
     #[command(flatten)]
@@ -106,12 +108,12 @@ fn code(summary: &Summary) -> u8 {
 fn failure(error: ExecError) -> Failure {
     match &error {
         ExecError::Preflight(findings) => {
-            let list: Vec<String> = findings.iter().map(|finding| format!("- {finding}")).collect();
+            let list: Vec<String> = findings.iter().map(finding::line).collect();
             let message = format!("{error}:\n{}", list.join("\n"));
-            let help = "--skip-preflight starts all the same";
-            Failure::new(exit::PREFLIGHT_FAILED, message, Some(help))
+            let help = "--skip-preflight makes the other cells, and records these as failed";
+            let skippable = !findings.iter().any(Finding::is_absolute);
+            Failure::new(exit::PREFLIGHT_FAILED, message, skippable.then_some(help))
         }
-        ExecError::Python(_) => Failure::error(exit::PREFLIGHT_FAILED, error),
         ExecError::Store(StoreError::Locked { .. }) => {
             let help = "wait for it, or end it; `runner status` shows how far it is";
             Failure::new(exit::INTERNAL, &error, Some(help))

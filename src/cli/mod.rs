@@ -7,9 +7,11 @@ mod check;
 mod check_claims;
 mod compare;
 mod completions;
+mod doctor;
 mod exec;
 mod export;
 mod failure;
+mod finding;
 mod init;
 mod plan;
 mod report;
@@ -82,6 +84,8 @@ enum Command {
     CheckClaims(check_claims::Args),
     /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
+    /// Show what this machine can do, and what would disturb a measurement on it now
+    Doctor(doctor::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
     Schema(schema::Args),
     /// Print completions for a shell
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::CheckClaims(args) => check_claims::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Agent(args) => agent::run(args),

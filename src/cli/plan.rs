@@ -14,6 +14,8 @@ use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::ahead;
 use crate::manifest::factor;
 use crate::plan::{Plan, RunKey};
+use crate::preflight::{Finding, Severity};
+use crate::store::record::EndpointEvidence;
 use crate::store::{Store, StoreError};
 
 /// Cells of an experiment that are listed without `--all`.
@@ -53,11 +55,16 @@ struct Overview {
     experiments: Vec<ExperimentView>,
     /// How often a server will load another model, in the order of the runs that are left.
     reloads: usize,
+    /// How often a model is loaded because a run is to find its server empty.
+    cold_loads: usize,
     /// Seconds that the runs that are left will take, from stored runs; `null`: there are none.
     estimate_s: Option<f64>,
     warnings: Vec<String>,
     /// `null`: not asked for.
-    preflight: Option<Vec<String>>,
+    preflight: Option<Vec<Finding>>,
+    /// What the servers that answered preflight say of themselves, by their endpoints' names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    servers: BTreeMap<String, EndpointEvidence>,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,7 +122,8 @@ pub fn run(args: &Args) -> CommandResult {
         text::overview(&overview)
     };
     report::print(text.as_bytes())?;
-    let doomed = overview.preflight.is_some_and(|findings| !findings.is_empty());
+    let blocks = |finding: &Finding| finding.severity == Severity::Blocking;
+    let doomed = overview.preflight.is_some_and(|findings| findings.iter().any(blocks));
     Ok(if doomed { exit::PREFLIGHT_FAILED } else { exit::DONE })
 }
 
@@ -184,6 +192,10 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     for run in &left {
         not_built += u64::from(!plan.is_built(run.cell));
     }
+    let loads = plan.loads(&left);
+    let asked = preflight.then(|| ahead::preflight(plan, store, &python()));
+    let (servers, preflight) =
+        asked.map_or_else(Default::default, |asked| (asked.servers, Some(asked.findings)));
     Overview {
         study: study.results_name(),
         cells: plan.cells(),
@@ -193,10 +205,12 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         stale: stale.len(),
         not_built,
         experiments,
-        reloads: plan.reloads(&left),
+        reloads: loads.changes,
+        cold_loads: loads.cold,
         estimate_s: estimate(plan, store, &ids, &left).map(|time| time.as_secs_f64()),
         warnings: study.warnings.clone(),
-        preflight: preflight.then(|| ahead::preflight(plan, store, &python())),
+        servers,
+        preflight,
     }
 }
 

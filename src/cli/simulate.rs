@@ -54,7 +54,7 @@ pub struct Args {
     /// Tokens sent together
     #[arg(long, default_value_t = 1)]
     tokens_per_chunk: u32,
-    /// Time of loading the model, on the first call
+    /// Time of loading a model: on its first call, and again after it was unloaded
     #[arg(long, value_parser = units::duration, default_value = "0s")]
     load: Duration,
     /// Calls served at the same time; further ones wait

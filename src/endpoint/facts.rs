@@ -1,26 +1,17 @@
 //! What servers tell of themselves and of their models, asked before the first run.
 //!
-//! A server that cannot be reached or lacks a model is an error; a question that it does not know is
-//! not: what it does not say stays unknown.
+//! A server that cannot be reached or is of another kind is an error; a question that it does not know
+//! is not: what it does not say stays unknown. What a missing model means is left to who asks.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Method, Request};
+use hyper::Method;
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionError};
-use super::decode::error_body;
-use super::meter::DEFAULT_READ_BUFFER;
-use super::{EndpointError, Target};
+use super::EndpointError;
+use super::life::{LoadedModel, is_tag_of, loaded_of};
+use super::question::{Answer, Questions};
 use crate::agent::protocol::Api;
-
-/// Limit of one question.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Longest answer that is read, bytes; `/api/show` carries licences and templates.
-const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 
 /// The server behind an address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,8 +19,16 @@ pub struct ServerFacts {
     /// `ollama`, `llama.cpp`, `vllm`, … if it says so.
     pub server: Option<String>,
     pub version: Option<String>,
-    /// By the name that was asked for.
+    /// Those that were asked for and are not [`ServerFacts::missing`], by the name that was asked for.
     pub models: BTreeMap<String, ModelFacts>,
+    /// Every model that the server lists; `None`: it lists none of them, so that any may be there.
+    pub listed: Option<Vec<String>>,
+    /// Those that were asked for and that the server's list does not hold.
+    pub missing: Vec<String>,
+    /// Models in its memory now; `None`: it does not tell.
+    pub loaded: Option<Vec<LoadedModel>>,
+    /// Calls that it serves at the same time, where it tells.
+    pub slots: Option<u64>,
 }
 
 /// A model as its server describes it.
@@ -40,6 +39,10 @@ pub struct ModelFacts {
     pub parameter_size: Option<String>,
     /// Largest context that the model was made for, or that the server gives it; tokens.
     pub context_length: Option<u64>,
+    /// Context that the server gives every request, set when it was started; tokens.
+    pub served_context: Option<u64>,
+    /// Of its files, bytes.
+    pub size_bytes: Option<u64>,
     /// File or family as the server names it.
     pub file: Option<String>,
 }
@@ -47,198 +50,197 @@ pub struct ModelFacts {
 /// Asks the server at `url` what it is and what it knows of `models`; blocks for seconds at most.
 ///
 /// `api_key` is sent as a bearer token. Fails when nobody answers, when the key is refused and when
-/// the server lists its models and one of `models` is not among them.
+/// what answers is no server of this kind.
 pub fn facts(
     url: &str,
     api: Api,
     models: &[String],
     api_key: Option<&str>,
 ) -> Result<ServerFacts, EndpointError> {
-    let questions = Questions { url, target: Target::parse(url)?, api_key };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            EndpointError::Unreachable { url: url.to_owned(), reason: error.to_string() }
-        })?;
-    runtime.block_on(async {
+    let questions = Questions::new(url, api_key)?;
+    questions.block_on(async {
         match api {
-            Api::Ollama => questions.ollama(models).await,
-            Api::OpenaiChat | Api::OpenaiCompletions => questions.openai(models).await,
+            Api::Ollama => ollama(&questions, models).await,
+            Api::OpenaiChat | Api::OpenaiCompletions => openai(&questions, models).await,
         }
     })
 }
 
-struct Questions<'a> {
-    url: &'a str,
-    target: Target,
-    api_key: Option<&'a str>,
-}
-
-/// The status and the JSON of an answer; `Null` when it is none.
-struct Answer {
-    status: u16,
-    body: Value,
-    message: Option<String>,
-}
-
-impl Questions<'_> {
-    async fn ollama(&self, models: &[String]) -> Result<ServerFacts, EndpointError> {
-        let base = &self.target.base;
-        let version = self.first(&format!("{base}/api/version")).await?;
-        let version = text(&version, "version");
-        let tags = self.get(&format!("{base}/api/tags")).await.unwrap_or_default();
-        let loaded = self.get(&format!("{base}/api/ps")).await.unwrap_or_default();
-        let mut facts = ServerFacts {
-            server: version.as_ref().map(|_| "ollama".to_owned()),
-            version,
-            ..ServerFacts::default()
-        };
-        for model in models {
-            let tag = listed(&tags["models"], "name", |name| is_tag_of(name, model));
-            if tag.is_none() && tags["models"].is_array() {
-                return Err(self.missing(model, &tags["models"], "name"));
-            }
-            let question = json!({ "model": model });
-            let show = self.ask(Method::POST, &format!("{base}/api/show"), Some(question)).await;
-            let show = show.ok().filter(|answer| answer.status == 200);
-            let show = show.map(|answer| answer.body).unwrap_or_default();
-            let known = tag
-                .or_else(|| listed(&loaded["models"], "name", |name| is_tag_of(name, model)))
-                .unwrap_or(&Value::Null);
-            let detail = |key| text(&show["details"], key).or_else(|| text(&known["details"], key));
-            let about = ModelFacts {
-                digest: text(known, "digest"),
-                quantization: detail("quantization_level"),
-                parameter_size: detail("parameter_size"),
-                context_length: show["model_info"].as_object().and_then(|info| {
-                    info.iter().find(|(key, _)| key.ends_with(".context_length"))?.1.as_u64()
-                }),
-                file: detail("family"),
-            };
-            facts.models.insert(model.clone(), about);
+async fn ollama(ask: &Questions<'_>, models: &[String]) -> Result<ServerFacts, EndpointError> {
+    const KIND: &str = "Ollama";
+    let base = &ask.target.base;
+    let version = first(ask, KIND, "/api/version").await?;
+    let version = version.as_ref().and_then(|version| text(version, "version"));
+    let tags = ask.get(&format!("{base}/api/tags")).await;
+    if version.is_none() && tags.is_none() {
+        let list = ask.get(&format!("{base}/v1/models")).await.unwrap_or_default();
+        if list["data"].is_array() {
+            let found = "an OpenAI-compatible server answers there".to_owned();
+            return Err(ask.foreign(KIND, found));
         }
-        Ok(facts)
     }
-
-    async fn openai(&self, models: &[String]) -> Result<ServerFacts, EndpointError> {
-        let base = &self.target.base;
-        let root = base.strip_suffix("/v1").unwrap_or(base);
-        let list = self.first(&format!("{base}/models")).await?;
-        let props = self.get(&format!("{root}/props")).await.unwrap_or_default();
-        let version = self.get(&format!("{root}/version")).await.unwrap_or_default();
-        // What a build without its history calls itself says nothing.
-        let build = text(&props, "build_info").filter(|build| build != "b0-unknown");
-        let owner = text(&list["data"][0], "owned_by");
-        let server = match owner.as_deref() {
-            Some("llamacpp") => Some("llama.cpp"),
-            Some(name @ ("vllm" | "sglang")) => Some(name),
-            _ if props["build_info"].is_string() => Some("llama.cpp"),
-            _ => None,
-        };
-        let mut facts = ServerFacts {
-            server: server.map(str::to_owned),
-            version: build.or_else(|| text(&version, "version")),
-            models: BTreeMap::new(),
-        };
-        for model in models {
-            // llama.cpp answers to any name with the one model it holds: a wrong name would be
-            // measured without a word.
-            let entry = listed(&list["data"], "id", |id| id == model)
-                .or_else(|| alias(&list["data"], model));
-            if entry.is_none() && list["data"].is_array() {
-                return Err(self.missing(model, &list["data"], "id"));
-            }
-            let entry = entry.unwrap_or(&Value::Null);
-            let file = text(&props, "model_path").or_else(|| text(entry, "root"));
-            let about = ModelFacts {
-                digest: tag(entry, "sha256:").map(|digest| format!("sha256:{digest}")),
-                quantization: text(&entry["meta"], "ftype").or_else(|| text(&props, "model_ftype")),
-                context_length: ["/max_model_len", "/meta/n_ctx", "/meta/n_ctx_train"]
-                    .iter()
-                    .find_map(|key| entry.pointer(key)?.as_u64()),
-                parameter_size: entry["meta"]["n_params"].as_u64().map(|count| count.to_string()),
-                file: file.and_then(|path| path.rsplit(['/', '\\']).next().map(str::to_owned)),
-            };
-            facts.version = facts.version.take().or_else(|| tag(entry, "engine:"));
-            facts.models.insert(model.clone(), about);
+    let tags = tags.unwrap_or_default();
+    let loaded = ask.get(&format!("{base}/api/ps")).await.and_then(|ps| loaded_of(&ps));
+    let mut facts = ServerFacts {
+        server: version.as_ref().map(|_| "ollama".to_owned()),
+        version,
+        listed: names(&tags["models"], "name"),
+        ..ServerFacts::default()
+    };
+    for model in models {
+        let tag = listed(&tags["models"], "name", |name| is_tag_of(name, model));
+        if tag.is_none() && facts.listed.is_some() {
+            facts.missing.push(model.clone());
+            continue;
         }
-        Ok(facts)
-    }
-
-    /// The first question: a server that refuses it refuses everything.
-    async fn first(&self, path: &str) -> Result<Value, EndpointError> {
-        let answer = self.ask(Method::GET, path, None).await?;
-        match answer.status {
-            401 | 403 | 500.. => Err(EndpointError::Refused {
-                url: self.url.to_owned(),
-                status: answer.status,
-                message: answer.message,
+        let known = tag.unwrap_or(&Value::Null);
+        let show = ask.post(&format!("{base}/api/show"), &json!({ "model": model })).await;
+        let show = show.unwrap_or_default();
+        let held = loaded.iter().flatten().find(|held| is_tag_of(&held.name, model));
+        let detail = |key| text(&show["details"], key).or_else(|| text(&known["details"], key));
+        let about = ModelFacts {
+            digest: text(known, "digest").or_else(|| held?.digest.clone()),
+            quantization: detail("quantization_level"),
+            parameter_size: detail("parameter_size"),
+            context_length: show["model_info"].as_object().and_then(|info| {
+                info.iter().find(|(key, _)| key.ends_with(".context_length"))?.1.as_u64()
             }),
-            200 => Ok(answer.body),
-            _ => Ok(Value::Null),
+            served_context: None,
+            size_bytes: known["size"].as_u64().filter(|bytes| *bytes > 0),
+            file: detail("family"),
+        };
+        facts.models.insert(model.clone(), about);
+    }
+    facts.loaded = loaded;
+    Ok(facts)
+}
+
+async fn openai(ask: &Questions<'_>, models: &[String]) -> Result<ServerFacts, EndpointError> {
+    const KIND: &str = "OpenAI-compatible";
+    let base = &ask.target.base;
+    let root = base.strip_suffix("/v1").unwrap_or(base);
+    let list = first(ask, KIND, "/models").await?;
+    if list.is_none() && root == base {
+        let below = ask.get(&format!("{base}/v1/models")).await.unwrap_or_default();
+        if below["data"].is_array() {
+            let found = format!("its API is at {}/v1", ask.url.trim_end_matches('/'));
+            return Err(ask.foreign(KIND, found));
         }
     }
-
-    async fn get(&self, path: &str) -> Option<Value> {
-        let answer = self.ask(Method::GET, path, None).await.ok()?;
-        (answer.status == 200).then_some(answer.body)
+    let list = list.unwrap_or_default();
+    let props = ask.get(&format!("{root}/props")).await.unwrap_or_default();
+    let version = ask.get(&format!("{root}/version")).await.unwrap_or_default();
+    let mut facts = ServerFacts {
+        server: server_of(&list, &props),
+        // What a build without its history calls itself says nothing.
+        version: text(&props, "build_info")
+            .filter(|build| build != "b0-unknown")
+            .or_else(|| text(&version, "version")),
+        listed: names(&list["data"], "id"),
+        slots: props["total_slots"].as_u64(),
+        ..ServerFacts::default()
+    };
+    for model in models {
+        // llama.cpp answers to any name with the one model it holds: a wrong name would be
+        // measured without a word.
+        let entry =
+            listed(&list["data"], "id", |id| id == model).or_else(|| alias(&list["data"], model));
+        if entry.is_none() && facts.listed.is_some() {
+            facts.missing.push(model.clone());
+            continue;
+        }
+        let entry = entry.unwrap_or(&Value::Null);
+        let file = text(&props, "model_path").or_else(|| text(entry, "root"));
+        let served = ["/max_model_len", "/meta/n_ctx"];
+        let served = served.iter().find_map(|key| entry.pointer(key)?.as_u64());
+        let about = ModelFacts {
+            digest: tag(entry, "sha256:").map(|digest| format!("sha256:{digest}")),
+            quantization: text(&entry["meta"], "ftype").or_else(|| text(&props, "model_ftype")),
+            context_length: served.or_else(|| entry["meta"]["n_ctx_train"].as_u64()),
+            served_context: served
+                .or_else(|| props["default_generation_settings"]["n_ctx"].as_u64()),
+            size_bytes: entry["meta"]["size"].as_u64().filter(|bytes| *bytes > 0),
+            parameter_size: entry["meta"]["n_params"].as_u64().map(|count| count.to_string()),
+            file: file.and_then(|path| path.rsplit(['/', '\\']).next().map(str::to_owned)),
+        };
+        facts.version = facts.version.take().or_else(|| tag(entry, "engine:"));
+        facts.models.insert(model.clone(), about);
     }
+    Ok(facts)
+}
 
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Answer, EndpointError> {
-        let unreachable =
-            |reason: String| EndpointError::Unreachable { url: self.url.to_owned(), reason };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(if path.is_empty() { "/" } else { path })
-            .header("host", &self.target.authority)
-            .header("connection", "close");
-        if let Some(key) = self.api_key {
-            request = request.header("authorization", format!("Bearer {key}"));
+/// The first question: a server that refuses it refuses everything, and one that answers it with
+/// anything but JSON is another. `None`: it does not know the question.
+async fn first(
+    ask: &Questions<'_>,
+    kind: &'static str,
+    path: &str,
+) -> Result<Option<Value>, EndpointError> {
+    let answer = ask.ask(Method::GET, &format!("{}{path}", ask.target.base), None).await?;
+    match answer {
+        Answer { status: status @ (401 | 403 | 500..), message, .. } => {
+            Err(EndpointError::Refused { url: ask.url.to_owned(), status, message })
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
+        Answer { status: 200, body: Some(body), .. } if body.is_object() => Ok(Some(body)),
+        Answer { status: 200, excerpt, .. } => {
+            Err(ask.foreign(kind, format!("it answers {path} with {excerpt}")))
         }
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(bytes)).map_err(|_| EndpointError::Key)?;
-        let exchange = tokio::time::timeout(PATIENCE, self.exchange(request)).await;
-        exchange
-            .map_err(|_| unreachable(format!("no answer within {} s", PATIENCE.as_secs())))?
-            .map_err(|error| unreachable(error.to_string()))
+        _ => Ok(None),
     }
+}
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ConnectionError> {
-        let mut connection = Connection::open(&self.target, DEFAULT_READ_BUFFER).await?;
-        let response = connection.send(request).await?;
-        let status = response.status().as_u16();
-        let mut body = response.into_body();
-        let mut bytes = Vec::new();
-        while bytes.len() < ANSWER_LIMIT {
-            match connection.next(&mut body).await {
-                Some(piece) => bytes.extend_from_slice(&piece?),
-                None => break,
-            }
-        }
-        let message = (status != 200).then(|| error_body(&bytes)).flatten();
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default(), message })
-    }
+/// Which OpenAI-compatible server it is, by what it lets slip.
+fn server_of(list: &Value, props: &Value) -> Option<String> {
+    let name = match text(&list["data"][0], "owned_by").as_deref() {
+        Some("llamacpp") => "llama.cpp",
+        Some("vllm") => "vllm",
+        Some("sglang") => "sglang",
+        Some("simulated") => "runner simulate",
+        _ if props["build_info"].is_string() => "llama.cpp",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
 
-    fn missing(&self, model: &str, list: &Value, key: &str) -> EndpointError {
-        let known = list.as_array().into_iter().flatten().filter_map(|entry| text(entry, key));
-        EndpointError::ModelMissing {
-            url: self.url.to_owned(),
-            model: model.to_owned(),
-            known: known.collect(),
+/// What listens at an address, whatever it speaks; for looking around, not for measuring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listener {
+    /// Nobody.
+    None,
+    /// A server of this protocol.
+    Server { api: Api, facts: ServerFacts },
+    /// Something else, in words.
+    Other(String),
+}
+
+/// Looks who listens at `url` (without `/v1`); blocks for seconds at most.
+#[must_use]
+pub fn identify(url: &str) -> Listener {
+    let ollama = match facts(url, Api::Ollama, &[], None) {
+        Ok(facts) if facts.server.is_some() => {
+            return Listener::Server { api: Api::Ollama, facts };
         }
+        Ok(_) => "it says nothing of itself".to_owned(),
+        Err(EndpointError::Unreachable { reason, .. }) if reason.starts_with("cannot connect") => {
+            return Listener::None;
+        }
+        // It would not answer the other question in time either.
+        Err(EndpointError::Unreachable { reason, .. }) => return Listener::Other(reason),
+        Err(error) => error.to_string(),
+    };
+    match facts(&format!("{url}/v1"), Api::OpenaiChat, &[], None) {
+        Ok(facts) if facts.listed.is_some() => Listener::Server { api: Api::OpenaiChat, facts },
+        _ => Listener::Other(ollama),
     }
 }
 
 /// The entry of a server's list whose `key` is the name that is looked for.
 fn listed<'a>(list: &'a Value, key: &str, is_it: impl Fn(&str) -> bool) -> Option<&'a Value> {
     list.as_array()?.iter().find(|entry| entry[key].as_str().is_some_and(&is_it))
+}
+
+fn names(list: &Value, key: &str) -> Option<Vec<String>> {
+    Some(list.as_array()?.iter().filter_map(|entry| text(entry, key)).collect())
 }
 
 /// The entry that another of its names is looked for by.
@@ -255,11 +257,6 @@ fn tag(entry: &Value, key: &str) -> Option<String> {
     tags.iter().find_map(|tag| tag.as_str()?.strip_prefix(key)).map(str::to_owned)
 }
 
-/// Ollama lists `gemma3:latest` for `gemma3`.
-fn is_tag_of(listed: &str, model: &str) -> bool {
-    listed == model || listed.strip_suffix(":latest") == Some(model)
-}
-
-fn text(value: &Value, key: &str) -> Option<String> {
+pub(super) fn text(value: &Value, key: &str) -> Option<String> {
     value[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }

@@ -7,18 +7,23 @@
 mod connection;
 mod decode;
 mod facts;
+mod life;
 mod lines;
 mod meter;
 mod ollama;
 mod openai;
+mod question;
 mod request;
 mod target;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 pub use connection::{Connection, ConnectionError};
 pub use decode::{Chunk, DecodeError, Decoder, Ending, error_body, error_message};
-pub use facts::{ModelFacts, ServerFacts, facts};
+pub use facts::{Listener, ModelFacts, ServerFacts, facts, identify};
+pub use life::{LoadedModel, Unloaded, is_tag_of, loaded, unload};
 pub use lines::LINE_LIMIT;
 pub use meter::{DEFAULT_READ_BUFFER, Meter};
 pub use request::Prompt;
@@ -33,8 +38,12 @@ pub enum EndpointError {
     Unreachable { url: String, reason: String },
     #[error("{url} refuses the request: HTTP {status}{}", .message.as_ref().map(|m| format!(", {m}")).unwrap_or_default())]
     Refused { url: String, status: u16, message: Option<String> },
-    #[error("the server at {url} does not have the model {model:?}")]
-    ModelMissing { url: String, model: String, known: Vec<String> },
+    #[error("what answers at {url} is no {expected} server: {found}")]
+    Foreign { url: String, expected: &'static str, found: String },
+    #[error("the server at {url} does not tell which models it holds")]
+    Silent { url: String },
+    #[error("the server at {url} still holds {} after {limit:?}", .models.join(", "))]
+    StillLoaded { url: String, models: Vec<String>, limit: Duration },
     #[error("the API key cannot be sent in a header")]
     Key,
 }

@@ -63,6 +63,13 @@ impl Target {
         &self.authority
     }
 
+    /// Whether it is this machine, as far as the name says.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// Path of the calls that are measured.
     #[must_use]
     pub fn call_path(&self, api: Api) -> String {

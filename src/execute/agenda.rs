@@ -6,7 +6,8 @@ use super::ExecEvent;
 use super::session::{Stale, Summary};
 use super::surroundings::Surroundings;
 use crate::metrics::outliers;
-use crate::plan::{CellSpec, Plan, RunKey};
+use crate::plan::{CellId, CellSpec, FallbackCell, Plan, RunKey};
+use crate::preflight::Needs;
 use crate::store::fallback::{self, Decision};
 use crate::store::{self, Store, staleness};
 
@@ -100,9 +101,21 @@ impl Agenda {
         self.todo.extend(reruns);
     }
 
-    /// The cells with runs to do.
-    pub fn specs(&self) -> impl Iterator<Item = &CellSpec> {
-        self.specs.values()
+    /// What the cells need that are to be measured: where a fallback is decided, only that.
+    #[must_use]
+    pub fn needs(&self, plan: &Plan) -> Needs {
+        let open = self.todo.iter().filter(|run| !self.decided.contains_key(run));
+        let open: BTreeSet<u32> = open.map(|run| run.cell).collect();
+        let fallbacks: Vec<FallbackCell> = self
+            .decided
+            .iter()
+            .filter_map(|(run, decision)| plan.fallback(run.cell, decision.step))
+            .collect();
+        let mut cells: HashMap<CellId, &CellSpec> =
+            fallbacks.iter().map(|fallback| (fallback.id, &fallback.spec)).collect();
+        let own = open.iter().filter_map(|cell| Some((plan.id(*cell), self.specs.get(cell)?)));
+        cells.extend(own);
+        Needs::of(cells)
     }
 
     /// Adds a run for every outlier that has none yet, under the next free repeats of its cell. A
@@ -243,10 +256,14 @@ pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> Sta
     stale
 }
 
-/// Every cell of the plan that this version can make, in full.
+/// What all cells of the plan need that this version can make.
 #[must_use]
-pub fn all_specs(plan: &Plan) -> Vec<CellSpec> {
-    cells(plan).map(|cell| plan.spec(cell)).filter(|spec| spec.not_built.is_empty()).collect()
+pub fn all_needs(plan: &Plan) -> Needs {
+    let specs: Vec<(CellId, CellSpec)> = cells(plan)
+        .map(|cell| (plan.id(cell), plan.spec(cell)))
+        .filter(|(_, spec)| spec.not_built.is_empty())
+        .collect();
+    Needs::of(specs.iter().map(|(id, spec)| (*id, spec)))
 }
 
 fn cells(plan: &Plan) -> impl Iterator<Item = u32> {

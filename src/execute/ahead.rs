@@ -1,12 +1,14 @@
 //! What can be said of an execution before it starts: for `plan`, which changes nothing.
 
+use std::collections::BTreeMap;
+
 use super::agenda::{self, Agenda, StaleRuns};
-use super::runtimes::PYTHON;
-use super::surroundings::{Surroundings, questions};
-use super::{preflight, tokenize};
+use super::surroundings::{self, Surroundings};
 use crate::agent::python;
 use crate::plan::Plan;
+use crate::preflight::{self, Facts, Finding, Place};
 use crate::store::Store;
+use crate::store::record::EndpointEvidence;
 
 /// Finished runs of the plan whose evidence differs from today's, as far as that can be known without
 /// asking a server.
@@ -15,18 +17,24 @@ pub fn stale(plan: &Plan, store: &Store, python: &python::Setup) -> StaleRuns {
     agenda::stale(plan, store, &mut Surroundings::collect(plan.study(), python))
 }
 
-/// What has to be repaired before the runs that are left can be made: asks the servers they need.
+/// What preflight finds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Preflight {
+    pub findings: Vec<Finding>,
+    /// The servers that answered, by their endpoints' names.
+    pub servers: BTreeMap<String, EndpointEvidence>,
+}
+
+/// What stands against the runs that are left: asks the servers they need, and changes nothing.
 #[must_use]
-pub fn preflight(plan: &Plan, store: &Store, python: &python::Setup) -> Vec<String> {
-    let agenda = Agenda::new(plan, store);
-    let mut surroundings = Surroundings::collect(plan.study(), python);
-    let mut findings = preflight::servers(&questions(agenda.specs()), &mut surroundings);
-    findings.extend(tokenize::findings(agenda.specs()));
-    if agenda.specs().any(|cell| cell.runtime == PYTHON)
-        && let Err(error) = python.interpreter()
-    {
-        findings.push(error.to_string());
-    }
-    findings.extend(preflight::disk(store.layout().root()));
-    findings
+pub fn preflight(plan: &Plan, store: &Store, python: &python::Setup) -> Preflight {
+    let needs = Agenda::new(plan, store).needs(plan);
+    let study_folder = &plan.study().dir;
+    let place = Place { results: store.layout().root(), study_folder, python };
+    let facts = Facts::gather(&needs, place);
+    let servers = needs.endpoints.iter().filter_map(|(name, need)| {
+        let server = facts.servers.get(name)?.as_ref().ok()?;
+        Some((name.clone(), surroundings::met(&need.endpoint, server)))
+    });
+    Preflight { servers: servers.collect(), findings: preflight::judge(&needs, &facts) }
 }

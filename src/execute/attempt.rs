@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::fault::AttemptFault;
+use super::memory::{self, ChangedModel};
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
 use super::tokenize::Texts;
@@ -21,7 +22,7 @@ use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
     CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
-    TokenSummary,
+    ServerMemory, TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -80,6 +81,8 @@ pub enum Ended {
     Sealed {
         wall: Duration,
         metrics: Metrics,
+        /// Models that are not the ones of the evidence that was given; the record holds theirs.
+        changed: Vec<ChangedModel>,
     },
     Failed {
         message: String,
@@ -127,8 +130,10 @@ pub fn attempt(
     };
     match measured {
         Ok(measured) => {
+            let mut evidence = evidence;
+            let changed = memory::correct(&mut evidence, &measured.servers);
             let metrics = finish(&task, started, measured, evidence, &partial, means)?;
-            Ok(Ended::Sealed { wall: clock.elapsed(), metrics })
+            Ok(Ended::Sealed { wall: clock.elapsed(), metrics, changed })
         }
         Err(fault) => keep(&task, &fault, started, &partial, means),
     }
@@ -146,6 +151,8 @@ pub(super) struct Measured {
     pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What the servers held in memory.
+    pub servers: BTreeMap<String, ServerMemory>,
     /// What a tokenizer made of its text.
     pub tokens: Option<TokenSummary>,
     /// What the sampling probes among them say of themselves.
@@ -185,6 +192,7 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        servers: measured.servers,
         fallback_of: task.fallback_of.cloned(),
         rerun_of: task.rerun_of,
         tokens: measured.tokens,

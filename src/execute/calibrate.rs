@@ -166,6 +166,7 @@ fn scenario(read_buffer: Option<u64>) -> ScenarioWork {
         read_buffer,
         throttle: None,
         warmup: 1,
+        cold: false,
         idle: false,
         vary_prompt: true,
         vary_seed: false,

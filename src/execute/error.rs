@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::agent::python::PythonError;
+use crate::preflight::{Finding, Severity};
 use crate::simulator::SimulatorError;
 use crate::store::StoreError;
 
 /// Why execution stopped. What was sealed before stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// Nothing was executed; every finding is something to repair first.
-    #[error("nothing was executed, {} must be repaired first", findings(.0.len()))]
-    Preflight(Vec<String>),
-    #[error(transparent)]
-    Python(#[from] PythonError),
+    /// Nothing was executed; what blocks is to be repaired first, the rest are warnings.
+    #[error("nothing was executed, {} must be repaired first", blocking(.0))]
+    Preflight(Vec<Finding>),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -27,7 +25,8 @@ pub enum ExecError {
     Program(std::io::Error),
 }
 
-fn findings(count: usize) -> String {
+fn blocking(findings: &[Finding]) -> String {
+    let count = findings.iter().filter(|one| one.severity == Severity::Blocking).count();
     if count == 1 { "one thing".to_owned() } else { format!("{count} things") }
 }
 

@@ -21,6 +21,10 @@ pub enum ExecEvent {
     Note {
         message: String,
     },
+    /// Preflight found something; `blocking` is heard only where it was to be skipped.
+    Found {
+        finding: crate::preflight::Finding,
+    },
     /// `settings`: those of the runtime that are not at their defaults.
     Calibrating {
         runtime: String,

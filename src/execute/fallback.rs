@@ -2,7 +2,8 @@
 //!
 //! Every decision is in the journal before anything is done, so that an exec that is killed goes on
 //! with what was decided. A run whose fallback is there counts as done; one whose fallbacks are used
-//! up has failed, and the next exec tries it anew.
+//! up has failed, and the next exec tries it anew. A run that preflight doomed was never tried, so it
+//! tells nothing that a fallback could answer: it has failed, and stands in nobody's place.
 
 use super::session::{FailedRun, Made, Session, Target};
 use super::{ExecError, ExecEvent};
@@ -71,8 +72,6 @@ impl Session<'_> {
                 // The next exec goes on with what was decided.
                 return Ok(Made::Cancelled);
             }
-            self.surroundings.meet_runtime(&other.spec, self.plan.study());
-            self.surroundings.meet_models(&other.spec);
             let target = Target {
                 id: other.id,
                 name: other.name,
@@ -87,6 +86,13 @@ impl Session<'_> {
                 }),
                 rerun_of: None,
             };
+            if let Some(reason) = self.doomed.get(&other.id).cloned() {
+                // The decision stands: the next exec goes on with it.
+                self.refuse(index, &target, &reason, emit)?;
+                return Ok(Made::Failed(FailedRun { because: reason, cause: None }));
+            }
+            self.surroundings.meet_runtime(&other.spec, self.plan.study());
+            self.surroundings.meet_models(other.id, &other.spec);
             match self.make(index, &target, None, emit)? {
                 Made::Sealed => return Ok(Made::FellBack),
                 Made::Failed(failed) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::tokenize::TokenizeFault;
 use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::agent::workflow::contract::ContractError;
+use crate::endpoint::EndpointError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 use crate::metrics::picked::PickError;
@@ -60,6 +61,10 @@ pub enum AttemptFault {
     },
     #[error("this version cannot execute it")]
     NotBuilt,
+    #[error(
+        "the server of endpoint `{endpoint}` was to unload its models for a cold run: {source}"
+    )]
+    Unload { endpoint: String, source: EndpointError },
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -75,6 +80,7 @@ impl AttemptFault {
             | Self::Tokenize(TokenizeFault::Record { .. }) => "artifacts",
             Self::Command(fault) => fault.cause(),
             Self::Probe { .. } | Self::ProbeGap { .. } => "probe",
+            Self::Unload { .. } => "unload",
             Self::CorpusChanged(_) | Self::Tokenize(TokenizeFault::Corpus(_)) => "corpus",
             Self::Tokenize(TokenizeFault::File(_)) => "tokenizer",
             Self::NotBuilt => "not_built",
@@ -113,6 +119,7 @@ impl AttemptFault {
             | Self::Probe { .. }
             | Self::ProbeGap { .. }
             | Self::NotBuilt => None,
+            Self::Unload { .. } => Some(RetryOn::Connect),
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

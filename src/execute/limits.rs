@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-/// Free disk space below which no run is started: artifacts of one run stay well under it, and what
-/// is left lets failures be kept and reports be written.
-pub const MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
-
 /// Limits of one runtime's process; of its calls, the manifest's `timeout` decides.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -19,6 +15,8 @@ pub struct Limits {
     pub grace: Duration,
     /// Longest `agent.log`, bytes.
     pub log_bytes: u64,
+    /// For a server to put its models out of memory before a cold run.
+    pub unload: Duration,
     /// Wait before another attempt after a failure to connect, times the number of attempts made: a
     /// server that restarts gets a moment. Other failures are retried at once.
     pub connect_backoff: Duration,
@@ -32,6 +30,7 @@ impl Default for Limits {
             after_done: Duration::from_secs(5),
             grace: Duration::from_secs(2),
             log_bytes: 64 * 1024 * 1024,
+            unload: Duration::from_secs(30),
             connect_backoff: Duration::from_millis(500),
         }
     }

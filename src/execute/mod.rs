@@ -14,14 +14,15 @@ mod command;
 mod conversation;
 mod declare;
 pub mod derived;
+mod doomed;
 mod error;
 pub mod event;
 mod fallback;
 pub mod fault;
 mod flamegraph;
 mod limits;
+mod memory;
 pub mod paced;
-mod preflight;
 mod process;
 pub mod prompt;
 mod recovery;
@@ -40,7 +41,7 @@ pub use cancel::Cancel;
 pub use declare::executed_plan;
 pub use error::ExecError;
 pub use event::ExecEvent;
-pub use limits::{Limits, MIN_FREE_BYTES};
+pub use limits::Limits;
 pub use session::{Settings, Stale, Summary, execute};
 
 #[cfg(test)]

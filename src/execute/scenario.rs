@@ -10,12 +10,13 @@ use std::time::Duration;
 use super::attempt::{LOG_FILE, Means, Measured, SPEC_FILE, Task};
 use super::fault::AttemptFault;
 use super::flamegraph::Flamegraph;
+use super::memory::Servers;
 use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
 use super::sampling::{self, Samplers};
 use super::{ExecError, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::{AgentRecord, Spec, Window};
-use crate::metrics;
+use crate::metrics::{self, Conditions};
 use crate::plan::{CellSpec, ScenarioWork};
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
@@ -43,6 +44,12 @@ pub(super) fn measure(
         paced: &paced,
     }
     .spec();
+    let mut servers = Servers::of(scenario, &paced);
+    if scenario.cold
+        && let Err(fault) = servers.unload(means.limits.unload)
+    {
+        return Ok(Err(fault));
+    }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let (mut usage, result, sampled) = match flamegraph.refusal() {
         Some(fault) => (ProcessUsage::default(), Err(fault), sampling::Outcome::default()),
@@ -52,12 +59,14 @@ pub(super) fn measure(
         // The system tells the peak of the largest of several processes, which is nobody's.
         usage.peak_rss_mb = None;
     }
+    let servers = servers.look();
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(partial, &spec)?;
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
-        let metrics = metrics::from_folder(partial, &usage, scenario.throttle.is_some())?;
+        let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
+        let metrics = metrics::from_folder(partial, &usage, conditions)?;
         Ok((record, metrics, flamegraph.finish()?))
     });
     let (agent, computed, mut probes) = match judged {
@@ -75,6 +84,7 @@ pub(super) fn measure(
         metrics: computed.run,
         probes,
         sampling: sampled.sampling,
+        servers,
         ..Measured::default()
     }))
 }

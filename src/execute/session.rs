@@ -1,23 +1,24 @@
 //! From a plan to its runs: what is looked at before, and the loop over what is to do.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use super::agenda::{self, Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
+use super::doomed::Doomed;
 use super::paced::PacedServers;
-use super::runtimes::{PYTHON, Runtimes};
-use super::surroundings::{Surroundings, questions};
-use super::tokenize::{self, Texts};
+use super::runtimes::Runtimes;
+use super::surroundings::Surroundings;
+use super::tokenize::Texts;
 use super::{
-    Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, preflight, recovery,
-    sampling,
+    Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, recovery, sampling,
 };
-use crate::agent::python::{self, PythonError};
+use crate::agent::python::{self, Program};
 use crate::manifest::study::{OnFailure, RetryOn};
-use crate::plan::{CellId, CellSpec, CellWork, Plan, RunKey};
+use crate::plan::{CellId, CellSpec, Plan, RunKey};
+use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
@@ -30,6 +31,8 @@ use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 pub struct Settings {
     /// Folder of the results of all studies.
     pub results: PathBuf,
+    /// Start although cells cannot be made: they are recorded as failed. The results must be writable
+    /// all the same.
     pub skip_preflight: bool,
     pub stale: Stale,
     /// Add a run for every outlier that has none yet.
@@ -98,15 +101,21 @@ pub fn execute(
     }
     let mut surroundings = Surroundings::collect(study, &settings.python);
 
-    // Servers are asked only when they are needed: a finished study needs none.
-    let mut findings = Vec::new();
-    if !agenda.todo.is_empty() || settings.stale == Stale::Rerun {
-        let questions = match settings.stale {
-            Stale::Rerun => questions(agenda::all_specs(plan).iter()),
-            Stale::List | Stale::Accept => questions(agenda.specs()),
-        };
-        findings = preflight::servers(&questions, &mut surroundings);
-        findings.extend(tokenize::findings(agenda.specs()));
+    // Nothing is asked that is not needed: a finished study needs no server.
+    let place =
+        Place { results: layout.root(), study_folder: &study.dir, python: &settings.python };
+    let needs = match settings.stale {
+        Stale::Rerun => agenda::all_needs(plan),
+        Stale::List | Stale::Accept => agenda.needs(plan),
+    };
+    let mut facts = Facts::default();
+    if !needs.cells.is_empty() {
+        facts = Facts::gather(&needs, place);
+        for (name, need) in &needs.endpoints {
+            if let Some(Ok(server)) = facts.servers.get(name) {
+                surroundings.meet_server(name, &need.endpoint, server);
+            }
+        }
     }
     let stale = agenda::stale(plan, &store, &mut surroundings);
     if settings.stale == Stale::Rerun {
@@ -123,34 +132,31 @@ pub fn execute(
         summary.stale = stale.len();
     }
     if agenda.todo.is_empty() {
-        for message in findings {
-            emit(ExecEvent::Note { message });
+        // What was asked to see whether runs are stale may not have been told.
+        for finding in preflight::judge(&needs, &facts) {
+            emit(ExecEvent::Found { finding });
         }
         return Ok(finish(summary, emit));
     }
-
-    let runtimes = match prepare_python(&agenda, settings, emit) {
-        Err(_) if cancel.is_asked() => {
-            summary.interrupted = true;
-            return Ok(finish(summary, emit));
-        }
-        // Nothing makes up for it, so it cannot be skipped like other findings.
-        Err(error) if findings.is_empty() || settings.skip_preflight => return Err(error.into()),
-        Err(error) => {
-            findings.insert(0, error.to_string());
-            return Err(ExecError::Preflight(findings));
-        }
-        Ok(runtimes) => runtimes,
-    };
-    if let Err(error) = &lock {
-        findings.insert(0, format!("the results cannot be written: {error}"));
+    let needs = agenda.needs(plan);
+    let runtimes = prepare_python(&needs, settings, &mut facts, emit);
+    if cancel.is_asked() {
+        summary.interrupted = true;
+        return Ok(finish(summary, emit));
     }
-    findings.extend(preflight::disk(layout.root()));
-    if !settings.skip_preflight && !findings.is_empty() {
+    let mut findings = preflight::judge(&needs, &facts);
+    if let Err(error) = &lock {
+        findings.insert(0, Finding::results(error, &needs.cells));
+    }
+    let blocks = |finding: &Finding| {
+        finding.is_absolute() || finding.severity == Severity::Blocking && !settings.skip_preflight
+    };
+    if findings.iter().any(blocks) {
         return Err(ExecError::Preflight(findings));
     }
-    for message in findings {
-        emit(ExecEvent::Note { message });
+    let doomed = preflight::doomed(&findings);
+    for finding in findings {
+        emit(ExecEvent::Found { finding });
     }
     let _lock = lock?;
     recovery::end_orphan(&layout, emit)?;
@@ -172,6 +178,8 @@ pub fn execute(
         journal,
         surroundings,
         py_spy: None,
+        doomed,
+        refused: 0,
         sealed: HashSet::new(),
         texts: Texts::default(),
         driver: None,
@@ -193,28 +201,29 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
 }
 
 /// Makes the Python runtime's programs ready that runs need: never within a run, and before
-/// calibrating.
+/// calibrating. What comes of it is a fact like others.
 fn prepare_python(
-    agenda: &Agenda,
+    needs: &Needs,
     settings: &Settings,
+    facts: &mut Facts,
     emit: &mut dyn FnMut(ExecEvent),
-) -> Result<Runtimes, PythonError> {
+) -> Runtimes {
     let mut runtimes =
         Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
-    let mut say = |message| emit(ExecEvent::Note { message });
-    for cell in agenda.specs().filter(|cell| cell.runtime == PYTHON) {
-        match &cell.work {
-            CellWork::Tokenize(_) if runtimes.python_tokenize.is_none() => {
-                let setup = settings.python.for_tokenizers();
-                runtimes.python_tokenize = Some(setup.prepare(&mut say)?);
+    for program in needs.python.keys().copied() {
+        let setup = settings.python.with(program);
+        let place = match program {
+            Program::Calls => &mut runtimes.python,
+            Program::Tokenize => &mut runtimes.python_tokenize,
+        };
+        match setup.prepare(&mut |message| emit(ExecEvent::Note { message })) {
+            Ok(python) => *place = Some(python),
+            Err(error) => {
+                facts.python.insert(program, preflight::Python::Unusable(error.to_string()));
             }
-            CellWork::Scenario(_) if runtimes.python.is_none() => {
-                runtimes.python = Some(settings.python.prepare(&mut say)?);
-            }
-            _ => {}
         }
     }
-    Ok(runtimes)
+    runtimes
 }
 
 /// An exec with something to do, under its lock.
@@ -230,6 +239,10 @@ pub(super) struct Session<'a> {
     pub(super) surroundings: Surroundings,
     /// Looked for when the first run needs it.
     py_spy: Option<Result<PathBuf, String>>,
+    /// Cells that cannot be made, with what stands against them.
+    pub(super) doomed: HashMap<CellId, String>,
+    /// Runs of theirs that were recorded as failed.
+    refused: usize,
     /// What was sealed since the store was read.
     pub(super) sealed: HashSet<(CellId, u32)>,
     /// Written when the first run needs them.
@@ -285,6 +298,16 @@ impl Session<'_> {
                 // Another run needed it as its fallback.
                 continue;
             }
+            let decided = agenda.decided(*run).is_some();
+            let doomed = self.doomed.get(&self.plan.id(run.cell)).filter(|_| !decided).cloned();
+            if let Some(reason) = doomed {
+                if self.stops(emit) {
+                    return Ok(());
+                }
+                self.refuse(index, &Target::asked(self.plan, *run, cell), &reason, emit)?;
+                self.summary.failed += 1;
+                continue;
+            }
             self.surroundings.meet_runtime(cell, self.plan.study());
             // The error of timestamps says nothing of work that takes none.
             let calls = cell.scenario().is_some();
@@ -301,7 +324,8 @@ impl Session<'_> {
                 Made::Cancelled => self.summary.interrupted = true,
                 Made::Failed(_) => self.summary.failed += 1,
             }
-            let failed = self.summary.failed;
+            // Those that were not tried were known to fail when it was started all the same.
+            let failed = self.summary.failed - self.refused;
             if let OnFailure::StopAfter(most) = self.plan.study().on_failure
                 && failed >= most as usize
                 && index < agenda.todo.len()
@@ -378,6 +402,33 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Records a run that cannot be made as failed, without trying. A stale run at its place stays.
+    pub(super) fn refuse(
+        &mut self,
+        index: usize,
+        target: &Target<'_>,
+        reason: &str,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        self.check_disk()?;
+        let (id, name) = (target.id.hex(), target.name.clone());
+        let folder = self.store.cell_folder(&id, &name)?;
+        let (repeat, attempt) = (target.repeat, 1);
+        emit(ExecEvent::RunStarted {
+            index,
+            cell: id.clone(),
+            name: name.clone(),
+            repeat,
+            attempt,
+        });
+        let doomed = Doomed { target, cell: &id, folder: &folder, reason };
+        let kept = doomed.record(self.store.layout(), &mut self.journal)?;
+        let reason = reason.to_owned();
+        emit(ExecEvent::AttemptFailed { name, repeat, attempt, reason, kept, retry: false });
+        self.refused += 1;
+        Ok(())
+    }
+
     /// Makes one run, in as many attempts as its policy allows.
     pub(super) fn make(
         &mut self,
@@ -436,8 +487,12 @@ impl Session<'_> {
                 emit,
             };
             match attempt(task, self.surroundings.evidence(cell), &mut means)? {
-                Ended::Sealed { wall, metrics } => {
+                Ended::Sealed { wall, metrics, changed } => {
                     self.summary.made += 1;
+                    for model in &changed {
+                        self.surroundings.meet_model(model);
+                        emit(ExecEvent::Note { message: model.sentence() });
+                    }
                     self.sealed.insert((target.id, repeat));
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
                     return Ok(Made::Sealed);
@@ -483,10 +538,8 @@ impl Session<'_> {
     fn check_disk(&self) -> Result<(), ExecError> {
         let root = self.store.layout().root();
         match preflight::free_below(root) {
-            Some(free) if !self.settings.skip_preflight => {
-                Err(ExecError::DiskFull { folder: root.to_owned(), free })
-            }
-            _ => Ok(()),
+            Some(free) => Err(ExecError::DiskFull { folder: root.to_owned(), free }),
+            None => Ok(()),
         }
     }
 

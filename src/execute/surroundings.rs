@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::calibrate;
-use crate::agent::protocol::Api;
+use super::memory::ChangedModel;
 use crate::agent::python::{self, Program};
-use crate::endpoint::{self, EndpointError, ServerFacts};
+use crate::endpoint::ServerFacts;
 use crate::manifest::Study;
 use crate::manifest::study::{Endpoint, RuntimeCommand};
 use crate::manifest::template::{Place, Template};
-use crate::plan::{CellSpec, CellWork, SpecAgent};
+use crate::plan::{CellId, CellSpec, CellWork, SpecAgent};
+use crate::preflight::{self, Needs};
 use crate::provenance;
 use crate::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
@@ -32,19 +33,6 @@ pub struct Surroundings {
     servers: BTreeMap<String, EndpointEvidence>,
     /// By [`instrument`]; `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
-}
-
-/// A server to ask, and the models that it must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Name of the endpoint in the manifest.
-    pub endpoint: String,
-    kind: &'static str,
-    url: String,
-    api: Api,
-    /// Name of the environment variable with the key.
-    pub api_key_env: Option<String>,
-    models: Vec<String>,
 }
 
 impl Surroundings {
@@ -86,38 +74,28 @@ impl Surroundings {
     }
 
     /// Keeps the answer of a server.
-    pub fn meet_server(&mut self, question: &Question, facts: ServerFacts) {
-        let models = facts.models.into_iter().map(|(name, model)| {
-            let evidence = ModelEvidence {
-                digest: model.digest,
-                quantization: model.quantization,
-                parameter_size: model.parameter_size,
-                context_length: model.context_length,
-                file: model.file,
-            };
-            (name, evidence)
-        });
-        let evidence = EndpointEvidence {
-            kind: question.kind.to_owned(),
-            server: facts.server,
-            version: facts.version,
-            models: models.collect(),
-        };
-        self.servers.insert(question.endpoint.clone(), evidence);
+    pub fn meet_server(&mut self, name: &str, endpoint: &Endpoint, facts: &ServerFacts) {
+        self.servers.insert(name.to_owned(), met(endpoint, facts));
+    }
+
+    /// Keeps the digest of a model that was replaced since its server was asked.
+    pub fn meet_model(&mut self, changed: &ChangedModel) {
+        let server = self.servers.get_mut(&changed.endpoint);
+        if let Some(model) = server.and_then(|server| server.models.get_mut(&changed.model)) {
+            model.digest = Some(changed.digest.clone());
+        }
     }
 
     /// Asks the servers for the models of a cell that was not foreseen; what they do not tell stays
     /// unknown.
-    pub fn meet_models(&mut self, cell: &CellSpec) {
-        for question in questions(std::iter::once(cell)) {
-            let key = question.api_key_env.as_deref().and_then(|name| std::env::var(name).ok());
-            let known = self.servers.get(&question.endpoint).map(|server| server.models.clone());
-            if let Ok(facts) = question.ask(key.as_deref()) {
-                self.meet_server(&question, facts);
-                if let Some(server) = self.servers.get_mut(&question.endpoint) {
-                    for (name, model) in known.unwrap_or_default() {
-                        server.models.entry(name).or_insert(model);
-                    }
+    pub fn meet_models(&mut self, id: CellId, cell: &CellSpec) {
+        for (name, need) in Needs::of([(id, cell)]).servers() {
+            let known = self.servers.get(name).map(|server| server.models.clone());
+            let Ok(facts) = preflight::ask(need) else { continue };
+            self.meet_server(name, &need.endpoint, &facts);
+            if let Some(server) = self.servers.get_mut(name) {
+                for (model, evidence) in known.unwrap_or_default() {
+                    server.models.entry(model).or_insert(evidence);
                 }
             }
         }
@@ -201,6 +179,27 @@ fn instrument(cell: &CellSpec) -> String {
     format!("{} {}", cell.runtime, serde_json::json!(calibrate::settings(cell)))
 }
 
+/// What a server told, as it is recorded.
+pub(super) fn met(endpoint: &Endpoint, facts: &ServerFacts) -> EndpointEvidence {
+    let models = facts.models.iter().map(|(name, model)| {
+        let model = model.clone();
+        let evidence = ModelEvidence {
+            digest: model.digest,
+            quantization: model.quantization,
+            parameter_size: model.parameter_size,
+            context_length: model.context_length,
+            file: model.file,
+        };
+        (name.clone(), evidence)
+    });
+    EndpointEvidence {
+        kind: kind(endpoint).to_owned(),
+        server: facts.server.clone(),
+        version: facts.version.clone(),
+        models: models.collect(),
+    }
+}
+
 /// Without the models, which differ from cell to cell.
 fn server_evidence(agent: &SpecAgent, known: Option<&EndpointEvidence>) -> EndpointEvidence {
     let unknown = EndpointEvidence { kind: kind(&agent.endpoint).to_owned(), ..Default::default() };
@@ -225,36 +224,5 @@ fn kind(endpoint: &Endpoint) -> &'static str {
         Endpoint::Ollama { .. } => "ollama",
         Endpoint::OpenAi { .. } => "openai",
         Endpoint::Simulated(_) => "simulated",
-    }
-}
-
-/// The real servers that these cells call, each once with all its models.
-pub fn questions<'a>(cells: impl Iterator<Item = &'a CellSpec>) -> Vec<Question> {
-    let mut questions: BTreeMap<&str, Question> = BTreeMap::new();
-    for agent in cells.flat_map(CellSpec::agents) {
-        let (url, api_key_env) = match &agent.endpoint {
-            Endpoint::Ollama { url } => (url, None),
-            Endpoint::OpenAi { url, api_key_env, .. } => (url, api_key_env.clone()),
-            Endpoint::Simulated(_) => continue,
-        };
-        let question = questions.entry(&agent.endpoint_name).or_insert_with(|| Question {
-            endpoint: agent.endpoint_name.clone(),
-            kind: kind(&agent.endpoint),
-            url: url.clone(),
-            api: agent.api,
-            api_key_env,
-            models: Vec::new(),
-        });
-        if !question.models.contains(&agent.model) {
-            question.models.push(agent.model.clone());
-        }
-    }
-    questions.into_values().collect()
-}
-
-impl Question {
-    /// Asks the server; seconds at most.
-    pub fn ask(&self, api_key: Option<&str>) -> Result<ServerFacts, EndpointError> {
-        endpoint::facts(&self.url, self.api, &self.models, api_key)
     }
 }

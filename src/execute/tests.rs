@@ -35,6 +35,7 @@ fn cell() -> CellSpec {
             read_buffer: None,
             throttle: None,
             warmup: 2,
+            cold: false,
             idle: false,
             vary_prompt: true,
             vary_seed: false,

@@ -27,6 +27,8 @@ pub enum Kind {
     Duration,
     /// A whole number from 1.
     Count,
+    /// True or false.
+    Switch,
     /// Whatever the server takes.
     Any,
 }
@@ -42,17 +44,22 @@ pub enum Place {
     Python,
     /// The schedule of the paced endpoints.
     Paced,
+    /// What the servers hold in memory before a run.
+    Server,
     /// An inference option; it applies to the agents that have options.
     Option,
     /// Tokenizer experiments.
     Tokenizer,
 }
 
+/// The factor that has the servers put their models out of memory before each run.
+pub const COLD: &str = "cold";
+
 const OFF: Option<&str> = Some("off");
 const DEFAULT: Option<&str> = Some("default");
 
 /// The factors that are no inference options.
-const FACTORS: [Factor; 16] = [
+const FACTORS: [Factor; 17] = [
     Factor { name: "model", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Run },
@@ -87,6 +94,7 @@ const FACTORS: [Factor; 16] = [
         place: Place::Python,
     },
     Factor { name: "rate", kind: Kind::Rate, default: DEFAULT, place: Place::Paced },
+    Factor { name: COLD, kind: Kind::Switch, default: Some("false"), place: Place::Server },
     Factor { name: "tokenizer", kind: Kind::Text, default: None, place: Place::Tokenizer },
     Factor { name: "corpus", kind: Kind::Text, default: DEFAULT, place: Place::Tokenizer },
 ];
@@ -226,6 +234,12 @@ impl Factor {
                 Some(1..=4_294_967_295) => Ok(Level::Number(count)),
                 _ => Err(format!("`{written}` is not a whole number from 1")),
             }),
+            Kind::Switch => match written {
+                Scalar::Bool(truth) => Ok(Level::Bool(*truth)),
+                // As a filter writes it.
+                Scalar::Text(text) if text == "true" => Ok(Level::Bool(true)),
+                other => Err(format!("`{other}` is neither true nor false")),
+            },
             Kind::Any => free_level(written),
         }?;
         if self.default == Some(&self.show(&level)) { Ok(Level::Default) } else { Ok(level) }

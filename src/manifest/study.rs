@@ -202,6 +202,25 @@ pub enum Endpoint {
     Simulated(Pacing),
 }
 
+impl Endpoint {
+    /// Why the server cannot put its models out of memory on request; `None`: it can.
+    #[must_use]
+    pub fn cannot_unload(&self) -> Option<&'static str> {
+        match self {
+            Endpoint::Ollama { .. } => None,
+            Endpoint::OpenAi { .. } => {
+                Some("is OpenAI-compatible, a protocol that has no word for unloading")
+            }
+            Endpoint::Simulated(pacing) => match pacing.protocol {
+                PacedProtocol::Ollama => None,
+                PacedProtocol::OpenaiChat | PacedProtocol::OpenaiCompletions => {
+                    Some("speaks OpenAI's protocol, which has no word for unloading")
+                }
+            },
+        }
+    }
+}
+
 /// Which of the OpenAI endpoints is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -227,7 +246,8 @@ pub struct Pacing {
     pub tokens_per_chunk: u32,
     /// Tokens after which the answer ends by itself (`stop`), if before the request's limit (`length`).
     pub tokens: Option<u32>,
-    /// Time of loading the model, on the first call only.
+    /// Time of loading a model: on its first call, and again after it was unloaded or when another
+    /// context is asked for.
     pub load: Duration,
     /// Calls served at the same time; further ones wait their turn. `None`: no limit.
     pub slots: Option<u32>,

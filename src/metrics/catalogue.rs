@@ -200,7 +200,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 115] = [
+static CATALOGUE: [MetricInfo<'static>; 118] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -247,6 +247,12 @@ static CATALOGUE: [MetricInfo<'static>; 115] = [
         "99th percentile of |client's gap − paced endpoint's gap|", "measurement error that one gap in a hundred exceeds"),
     metric("gap_error_max_ms", CallAndRun, Both, "ms", Some(Lower),
         "largest |client's gap − paced endpoint's gap|", "largest measurement error of a gap"),
+    metric("cold_ttft_ms", Run, Client, "ms", Some(Lower),
+        "mean ttft_ms of each agent's first call in a run with `cold = true`", "time to the first chunk with text when the server held no model; unknown in other runs"),
+    metric("cold_load_ms", Run, Server, "ms", Some(Lower),
+        "mean load_ms of each agent's first call in a run with `cold = true`", "loading the model into the empty server; unknown in other runs"),
+    metric("warm_ttft_ms", Run, Client, "ms", Some(Lower),
+        "mean ttft_ms of the calls that count and follow another call of the same agent in the run, warm-up included", "time to the first chunk with text when the model was loaded; unknown without a warm-up or a second call"),
     metric("wall_ms", Run, Client, "ms", Some(Lower),
         "first start → last end of the calls that count", "duration of the measured work; in a workflow it begins with the first scan"),
     metric("agents", Run, Client, "", None,

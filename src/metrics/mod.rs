@@ -17,6 +17,7 @@ pub mod picked;
 pub mod price;
 mod run;
 pub mod tokenize;
+mod warmth;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,16 @@ pub struct RunMetrics {
     pub run: Metrics,
 }
 
+/// What was asked of a run that its records must be read by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The agent was told to take chunks more slowly than they come. Its gaps then differ from the
+    /// server's by design, so they say nothing of the measurement error.
+    pub throttled: bool,
+    /// The servers held no model when the run began.
+    pub cold: bool,
+}
+
 /// What instruments recorded of a run beside the agent's own record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Recorded<'a> {
@@ -61,13 +72,10 @@ pub struct Recorded<'a> {
 
 /// Computes everything from the artifacts in a run's folder (`agent.json`, the files of the probes
 /// and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
-///
-/// `throttled`: the agent was told to take chunks more slowly than they come. Its gaps then differ
-/// from the server's by design, so they say nothing of the measurement error.
 pub fn from_folder(
     folder: &Path,
     process: &ProcessUsage,
-    throttled: bool,
+    conditions: Conditions,
 ) -> Result<RunMetrics, MetricsError> {
     let record = read_record(&folder.join(RECORD_FILE))?;
     let sends = read_sends(&folder.join(SENDS_FILE))?;
@@ -75,7 +83,7 @@ pub fn from_folder(
     let gpu = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))?.unwrap_or_default();
     let host = host::read(&folder.join(crate::probe::host::METRICS_FILE))?.unwrap_or_default();
     let recorded = Recorded { sends: sends.as_deref(), lag: &lag, gpu: &gpu, host: &host };
-    Ok(compute(&record, &recorded, process, throttled))
+    Ok(compute(&record, &recorded, process, conditions))
 }
 
 /// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
@@ -105,8 +113,9 @@ pub fn compute(
     record: &AgentRecord,
     recorded: &Recorded<'_>,
     process: &ProcessUsage,
-    throttled: bool,
+    conditions: Conditions,
 ) -> RunMetrics {
+    let Conditions { throttled, cold } = conditions;
     let log = errors::SendLog::new(recorded.sends.unwrap_or_default());
     let errors: Vec<errors::CallErrors> =
         record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
@@ -125,6 +134,7 @@ pub fn compute(
         })
         .collect();
     let mut run = run::metrics(record, &calls, &errors, process);
+    run.extend(warmth::metrics(&calls, cold));
     let tokens = run.get("tokens").copied().flatten();
     run.extend(lag::metrics(record, recorded.lag));
     let work = active::WorkTimes::of_calls(record);

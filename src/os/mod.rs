@@ -2,6 +2,7 @@
 //!
 //! The branches for Windows cannot be tested where this project is built; what they lack is said.
 
+pub mod condition;
 pub mod disk;
 pub mod host;
 pub mod process;

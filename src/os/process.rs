@@ -156,6 +156,27 @@ pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
+/// Which processes may look into others: 0: a user's into each other, 1: into their descendants only,
+/// more: fewer still. `None`: the system has no such rule, or does not tell.
+#[must_use]
+pub fn ptrace_scope() -> Option<u8> {
+    std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?.trim().parse().ok()
+}
+
+/// Whether this process may do everything.
+#[cfg(unix)]
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Untested: an administrator is not told apart.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_root() -> bool {
+    false
+}
+
 /// A program that ran to its end.
 #[derive(Debug)]
 pub struct Ran {

@@ -74,6 +74,9 @@ pub(super) fn document(
         let kind = match &experiment.kind {
             ExperimentKind::Scenario => {
                 agents(out.key("agents"), resolved, contents);
+                if resolved.cold {
+                    out.key("cold").boolean(true);
+                }
                 None
             }
             ExperimentKind::Tokenize(_) => Some("tokenize"),
@@ -123,8 +126,9 @@ pub(super) fn document(
             if settings.vary_seed {
                 out.key("vary_seed").boolean(true);
             }
-            if settings.warmup > 0 {
-                out.key("warmup").number(f64::from(settings.warmup));
+            let warmup = resolved.warmup(settings);
+            if warmup > 0 {
+                out.key("warmup").number(f64::from(warmup));
             }
         }
     });

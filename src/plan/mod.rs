@@ -7,6 +7,7 @@ mod canonical;
 mod fallback;
 pub mod filter;
 pub mod identity;
+mod loading;
 mod matrix;
 pub mod name;
 mod order;
@@ -23,7 +24,7 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use crate::manifest::factor::{self, Place, RELOADING};
+use crate::manifest::factor::{self, Place};
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Experiment, Level};
@@ -31,6 +32,7 @@ use crate::manifest::{ManifestErrors, Study};
 pub use fallback::FallbackCell;
 pub use filter::{FilterError, Filters};
 use identity::Contents;
+pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
 use solo::Solos;
@@ -83,6 +85,8 @@ struct Cell {
     experiment: u32,
     row: u32,
     repeats: u32,
+    /// What servers must hold in memory for it.
+    load: u64,
     /// This version can execute it.
     built: bool,
     /// Only this agent of the row's scenario, once: its place in the order of their names.
@@ -120,26 +124,26 @@ impl Plan {
             let roles: Vec<Role<'_>> =
                 matrix.axes.iter().map(|(name, _)| Role::of(name, &experiment.kind)).collect();
             let fixed = fixed_roles(experiment);
-            let ids: Vec<(CellId, bool)> = (0..matrix.rows())
+            let ids: Vec<(CellId, u64, bool)> = (0..matrix.rows())
                 .into_par_iter()
                 .map(|row| {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
-                    let id =
-                        identity::id(&identity::document(&study, &resolved, experiment, &contents));
-                    (id, spec::not_built(experiment).is_empty())
+                    let document = identity::document(&study, &resolved, experiment, &contents);
+                    let built = spec::not_built(experiment).is_empty();
+                    (identity::id(&document), loading::key(&resolved), built)
                 })
                 .collect();
             known.reserve(ids.len());
             let mut members = Vec::with_capacity(ids.len());
-            for (row, (id, built)) in ids.into_iter().enumerate() {
+            for (row, (id, load, built)) in ids.into_iter().enumerate() {
                 let next = cells.len();
                 let cell = *known.entry(id).or_insert_with(|| small(next));
                 let repeats = experiment.settings.repeats;
                 if cell == small(next) {
                     let (experiment, row) = (small(index), small(row));
-                    cells.push(Cell { id, experiment, row, repeats, built, solo: None });
+                    cells.push(Cell { id, experiment, row, repeats, load, built, solo: None });
                 }
                 let merged = &mut cells[cell as usize];
                 merged.repeats = merged.repeats.max(repeats);
@@ -362,13 +366,9 @@ impl Plan {
         let mut cells: Vec<(usize, &Cell)> = self.cells.iter().enumerate().collect();
         cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.solo));
         for (index, cell) in cells {
-            let experiment = cell.experiment as usize;
-            let reload = self.reload_key(experiment, cell.row as usize);
-            items[experiment].push(order::Item {
-                cell: small(index),
-                repeats: cell.repeats,
-                reload,
-            });
+            let (experiment, repeats) = (cell.experiment as usize, cell.repeats);
+            let (cell, load) = (small(index), cell.load);
+            items[experiment].push(order::Item { cell, repeats, load });
         }
         let mut runs = Vec::new();
         for (index, items) in items.iter().enumerate() {
@@ -376,16 +376,6 @@ impl Plan {
             runs.extend(order::order(settings.order, items, settings.order_seed, index));
         }
         runs
-    }
-
-    /// How often consecutive runs of the order differ in what makes a server load a model.
-    #[must_use]
-    pub fn reloads(&self, order: &[RunKey]) -> usize {
-        let key = |run: &RunKey| {
-            let (experiment, row) = self.home(run.cell);
-            (experiment, self.reload_key(experiment, row))
-        };
-        order.windows(2).filter(|pair| key(&pair[0]) != key(&pair[1])).count()
     }
 
     fn resolved(&self, cell: u32) -> (&Experiment, resolve::Resolved<'_>) {
@@ -422,20 +412,6 @@ impl Plan {
     fn home(&self, cell: u32) -> (usize, usize) {
         let cell = self.cells[cell as usize];
         (cell.experiment as usize, cell.row as usize)
-    }
-
-    /// Equal for rows that a server serves with the same loaded model.
-    fn reload_key(&self, experiment: usize, row: usize) -> u64 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let matrix = &self.matrices[experiment];
-        let mut hash = DefaultHasher::new();
-        for ((name, _), index) in matrix.axes.iter().zip(matrix.row(row)) {
-            let option = name.rsplit('.').next().unwrap_or(name);
-            if ["model", "scenario"].contains(&name.as_str()) || RELOADING.contains(&option) {
-                (name, index).hash(&mut hash);
-            }
-        }
-        hash.finish()
     }
 
     /// Factors that some experiment varies or fixes, beyond those that every cell has.

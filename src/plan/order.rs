@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use super::RunKey;
 use crate::manifest::study::Order;
 
-/// A cell to be ordered: its repeats, and what makes a server load a model again when it changes.
+/// A cell to be ordered: its repeats, and what servers must hold in memory for it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
     pub cell: u32,
     pub repeats: u32,
-    /// Cells with equal keys follow each other without a reload.
-    pub reload: u64,
+    /// Cells with equal ones follow each other without loading a model again.
+    pub load: u64,
 }
 
 /// All runs of one experiment's cells. `seed` and `experiment` choose the shuffle.
@@ -51,8 +51,8 @@ fn grouped(mut block: Vec<Item>, random: &mut ChaCha8Rng) -> Vec<Item> {
     // The shuffle decides the order inside a group, and the first of a group the group's place.
     let mut place = std::collections::HashMap::new();
     for (index, item) in block.iter().enumerate() {
-        place.entry(item.reload).or_insert(index);
+        place.entry(item.load).or_insert(index);
     }
-    block.sort_by_key(|item| place[&item.reload]);
+    block.sort_by_key(|item| place[&item.load]);
     block
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::corpus;
 use crate::manifest::factor::{self, Place};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study, Tokenize,
+    Defaults, Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study, Tokenize,
 };
 use crate::manifest::units;
 
@@ -27,6 +27,7 @@ pub(super) enum Role<'s> {
     Concurrency,
     /// Of the paced endpoints.
     Rate,
+    Cold,
     /// A setting of the runtime.
     Variant(&'s str),
     /// An inference option of one agent, or of all agents that have options.
@@ -52,6 +53,7 @@ impl<'s> Role<'s> {
             "max_tokens" => Role::MaxTokens,
             "concurrency" => Role::Concurrency,
             "rate" => Role::Rate,
+            factor::COLD => Role::Cold,
             _ => match factor::lookup(name).map(|factor| factor.place) {
                 Some(Place::Python) => Role::Variant(name),
                 Some(Place::Option) => match name.split_once('.') {
@@ -72,12 +74,19 @@ pub(super) struct Resolved<'s> {
     pub agents: Vec<ResolvedAgent<'s>>,
     pub read_buffer: Option<u64>,
     pub throttle: Option<f64>,
+    /// The servers hold no model when a run begins.
+    pub cold: bool,
     /// Settings of the runtime that are not at their default.
     pub variant: BTreeMap<&'s str, &'s Level>,
     pub other: BTreeMap<&'s str, &'s Level>,
 }
 
 impl<'s> Resolved<'s> {
+    /// Warm-up runs of each agent. One would load the model that a cold run is to find unloaded.
+    pub fn warmup(&self, settings: &Defaults) -> u32 {
+        if self.cold { 0 } else { settings.warmup }
+    }
+
     /// The text of a tokenizer cell.
     pub fn corpus<'e>(&self, study: &'e Study, tokenize: &'e Tokenize) -> &'e corpus::Source {
         let named = match self.other.get("corpus") {
@@ -154,6 +163,7 @@ pub(super) fn resolve<'s>(
         agents: Vec::new(),
         read_buffer: None,
         throttle: None,
+        cold: false,
         variant: BTreeMap::new(),
         other: BTreeMap::new(),
     };
@@ -174,6 +184,7 @@ pub(super) fn resolve<'s>(
                 concurrency = count_of(*count).unwrap_or(1);
             }
             (Role::Rate, Level::Number(tokens)) => rate = Some(*tokens),
+            (Role::Cold, Level::Bool(truth)) => resolved.cold = *truth,
             (Role::Variant(name), _) => {
                 resolved.variant.insert(name, level);
             }

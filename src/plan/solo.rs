@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cell, CellId, Plan, identity, small, spec};
+use super::{Cell, CellId, Plan, identity, loading, small, spec};
 use crate::manifest::study::{Control, ExperimentKind};
 
 /// By cell, the controls of its agents in the order of their names.
@@ -30,13 +30,21 @@ impl Plan {
                     .solo_ids(index, row)
                     .into_iter()
                     .zip(0..)
-                    .map(|(id, place)| {
+                    .map(|((id, load), place)| {
                         let next = self.cells.len();
                         let control = *known.entry(id).or_insert_with(|| small(next));
                         if control == small(next) {
                             let (experiment, row) = (small(index), small(row));
                             let (solo, built) = (Some(place), self.cells[cell as usize].built);
-                            self.cells.push(Cell { id, experiment, row, repeats, built, solo });
+                            self.cells.push(Cell {
+                                id,
+                                experiment,
+                                row,
+                                repeats,
+                                load,
+                                built,
+                                solo,
+                            });
                         }
                         let merged = &mut self.cells[control as usize];
                         merged.repeats = merged.repeats.max(repeats);
@@ -50,8 +58,8 @@ impl Plan {
         }
     }
 
-    /// Identities of a row's agents alone, in the order of their names; none if it is alone anyway.
-    fn solo_ids(&self, index: usize, row: usize) -> Vec<CellId> {
+    /// Identities and loads of a row's agents alone, in the order of their names; none if it is alone anyway.
+    fn solo_ids(&self, index: usize, row: usize) -> Vec<(CellId, u64)> {
         let (_, resolved) = self.resolved_row(index, row);
         let streams: u64 = resolved.agents.iter().map(|agent| u64::from(agent.count)).sum();
         if streams < 2 {
@@ -61,7 +69,8 @@ impl Plan {
             .map(|place| {
                 let (experiment, mut alone) = self.resolved_row(index, row);
                 alone.keep_alone(place);
-                identity::id(&identity::document(&self.study, &alone, experiment, &self.contents))
+                let document = identity::document(&self.study, &alone, experiment, &self.contents);
+                (identity::id(&document), loading::key(&alone))
             })
             .collect()
     }

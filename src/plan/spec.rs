@@ -51,6 +51,7 @@ pub enum CellWork {
 
 /// The agents of a scenario with what their runtime is told.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the manifest")]
 pub struct ScenarioWork {
     /// Name of the scenario.
     pub name: String,
@@ -60,6 +61,8 @@ pub struct ScenarioWork {
     /// Chunks with text per second and call.
     pub throttle: Option<f64>,
     pub warmup: u32,
+    /// Before each attempt the servers put every model out of their memory.
+    pub cold: bool,
     /// Run the idle control before the calls.
     pub idle: bool,
     pub vary_prompt: bool,
@@ -164,7 +167,8 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
             agents: streams(&resolved.agents),
             read_buffer: resolved.read_buffer,
             throttle: resolved.throttle,
-            warmup: settings.warmup,
+            warmup: resolved.warmup(settings),
+            cold: resolved.cold,
             idle: experiment.controls.contains(&Control::Idle),
             vary_prompt: settings.vary_prompt,
             vary_seed: settings.vary_seed,

@@ -577,6 +577,87 @@ fn a_flamegraph_at_the_usual_rate_has_the_identity_it_always_had() {
     assert_eq!(probes("false"), serde_json::Value::Null);
 }
 
+/// Two Ollama servers; `{experiment}` is replaced.
+const SERVERS: &str = r#"
+schema = 1
+name = "s"
+[defaults]
+repeats = 4
+[endpoint]
+a = { ollama = "http://localhost:1" }
+b = { ollama = "http://localhost:2" }
+[options]
+tuned = { temperature = 1.0 }
+[prompt]
+p = { text = "p" }
+[scenario]
+one = [{ agent = "x", endpoint = "a", prompt = "p", options = "tuned" }]
+two = [
+  { agent = "x", endpoint = "a", prompt = "p", options = "tuned" },
+  { agent = "y", endpoint = "b", prompt = "p" },
+]
+[experiment.e]
+{experiment}
+"#;
+
+fn loads(experiment: &str) -> Loads {
+    let plan = plan_of(&SERVERS.replace("{experiment}", experiment));
+    plan.loads(&plan.order())
+}
+
+#[test]
+fn a_block_changes_what_is_loaded_once_per_load_and_options_that_load_nothing_count_nothing() {
+    let two =
+        "scenario = \"one\"\nmatrix = { model = [\"m\", \"n\"], temperature = [0.1, 0.2, 0.3] }";
+    let found = loads(two);
+    // One change within each of the four blocks, and none or one between them.
+    assert!((4..=7).contains(&found.changes), "{found:?}");
+    assert_eq!(found.cold, 0);
+    assert_eq!(
+        loads("scenario = \"one\"\nmodel = \"m\"\nmatrix = { top_k = [1, 2, 3] }").changes,
+        0
+    );
+    let contexts = "order = \"sequential\"\nscenario = \"one\"\nmodel = \"m\"\nmatrix = { num_ctx = [1, 2, 3] }";
+    assert_eq!(loads(contexts).changes, 2);
+}
+
+#[test]
+fn loads_are_counted_per_server() {
+    // The second server's agent has no options, so only the first loads again.
+    let text = "order = \"sequential\"\nscenario = \"two\"\nmodel = \"m\"\nmatrix = { num_ctx = [1, 2, 3] }";
+    assert_eq!(loads(text).changes, 2);
+    let text = "order = \"sequential\"\nscenario = \"two\"\nmatrix = { model = [\"m\", \"n\"] }";
+    assert_eq!(loads(text).changes, 2);
+    // Another scenario with the same agent on the same server finds its model loaded.
+    let text = "order = \"sequential\"\nmodel = \"m\"\nmatrix = { scenario = [\"two\", \"one\"] }";
+    assert_eq!(loads(text).changes, 0);
+}
+
+#[test]
+fn cold_runs_load_on_purpose_and_without_a_warm_up() {
+    let text = "scenario = \"two\"\nmodel = \"m\"\nwarmup = 2\nmatrix = { cold = [false, true] }";
+    assert_eq!(loads(text), Loads { changes: 0, cold: 8 });
+    let plan = plan_of(&SERVERS.replace("{experiment}", text));
+    let scenario = |cell| plan.spec(cell).scenario().cloned().unwrap();
+    assert_eq!((scenario(0).warmup, scenario(0).cold), (2, false));
+    assert_eq!((scenario(1).warmup, scenario(1).cold), (0, true));
+    assert_eq!(plan.identity(0).get("cold"), None);
+    assert_eq!(plan.identity(1)["cold"], true);
+    let without =
+        plan_of(&SERVERS.replace("{experiment}", &text.replace("{ cold = [false, true] }", "{}")));
+    assert_eq!(without.id(0), plan.id(0), "the default level changes no identity");
+    assert_eq!(plan.factors(1).last(), Some(&("cold".to_owned(), "true".to_owned())));
+}
+
+#[test]
+fn paced_endpoints_carry_nothing_over() {
+    let text = SERVERS.replace("{ ollama = \"http://localhost:1\" }", "{ simulated = {} }");
+    let text =
+        text.replace("{experiment}", "scenario = \"one\"\nmatrix = { model = [\"m\", \"n\"] }");
+    let plan = plan_of(&text);
+    assert_eq!(plan.loads(&plan.order()), Loads::default());
+}
+
 #[test]
 fn named_gpus_are_another_measurement_and_their_order_is_none() {
     let probes = |gpu: &str| {

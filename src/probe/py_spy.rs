@@ -14,6 +14,8 @@ const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// Written last: without it, whatever lies there is started over.
 const COMPLETE: &str = "complete";
 const LOG: &str = "pip.log";
+/// What it is installed with.
+const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
 
 /// Why there is no py-spy, with what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,17 +38,50 @@ pub enum NoPySpy {
     Folder { folder: PathBuf, reason: String },
 }
 
+/// Looks for the program without installing it; `None`: it can be installed, as far as can be seen.
+pub fn look() -> Result<Option<PathBuf>, NoPySpy> {
+    if let Some(found) = there()? {
+        return Ok(Some(found));
+    }
+    let home = home()?;
+    let program = program_in(&scripts_in(&home));
+    if home.join(COMPLETE).is_file() && program.is_file() {
+        return Ok(Some(program));
+    }
+    let mut python = Command::new(PYTHON);
+    let answer = python.arg("--version").stdin(Stdio::null()).output();
+    answer.map_err(|error| NoPySpy::NoPython(format!("{PYTHON}: {error}")))?;
+    Ok(None)
+}
+
 /// The program. `say` hears of what takes a while.
 pub fn find(say: &mut dyn FnMut(String)) -> Result<PathBuf, NoPySpy> {
+    match there()? {
+        Some(found) => Ok(found),
+        None => installed(&home()?, say),
+    }
+}
+
+/// Named by the user, or on the search path.
+fn there() -> Result<Option<PathBuf>, NoPySpy> {
     if let Some(own) = env::var_os(OWN).filter(|own| !own.is_empty()) {
         let own = PathBuf::from(own);
-        return if own.is_file() { Ok(own) } else { Err(NoPySpy::NamedNothing(own)) };
+        return if own.is_file() { Ok(Some(own)) } else { Err(NoPySpy::NamedNothing(own)) };
     }
-    if let Some(found) = on_search_path() {
-        return Ok(found);
-    }
-    let home = cache().ok_or(NoPySpy::NoCache)?.join("runner").join(format!("py-spy-{}", digest()));
-    installed(&home, say)
+    Ok(on_search_path())
+}
+
+/// Where it is installed.
+fn home() -> Result<PathBuf, NoPySpy> {
+    Ok(cache().ok_or(NoPySpy::NoCache)?.join("runner").join(format!("py-spy-{}", digest())))
+}
+
+fn scripts_in(home: &Path) -> PathBuf {
+    home.join("venv").join(if cfg!(windows) { "Scripts" } else { "bin" })
+}
+
+fn program_in(scripts: &Path) -> PathBuf {
+    scripts.join(format!("py-spy{}", env::consts::EXE_SUFFIX))
 }
 
 fn on_search_path() -> Option<PathBuf> {
@@ -77,9 +112,8 @@ fn installed(home: &Path, say: &mut dyn FnMut(String)) -> Result<PathBuf, NoPySp
     fs::create_dir_all(home).map_err(folder)?;
     let lock = File::create(home.join("lock")).map_err(folder)?;
     lock.lock().map_err(folder)?;
-    let scripts = if cfg!(windows) { "Scripts" } else { "bin" };
-    let scripts = home.join("venv").join(scripts);
-    let program = scripts.join(format!("py-spy{}", env::consts::EXE_SUFFIX));
+    let scripts = scripts_in(home);
+    let program = program_in(&scripts);
     if home.join(COMPLETE).is_file() && program.is_file() {
         return Ok(program);
     }
@@ -98,14 +132,13 @@ fn installed(home: &Path, say: &mut dyn FnMut(String)) -> Result<PathBuf, NoPySp
 fn install(home: &Path, scripts: &Path, requirements: &Path) -> Result<(), NoPySpy> {
     let log = home.join(LOG);
     let failed = |reason: String| NoPySpy::Install { reason, log: log.clone() };
-    let python = if cfg!(windows) { "python" } else { "python3" };
-    let mut venv = Command::new(python);
+    let mut venv = Command::new(PYTHON);
     venv.args(["-m", "venv", "--clear"]).arg(home.join("venv"));
     match logged(&mut venv, &log) {
-        Err(error) => return Err(NoPySpy::NoPython(format!("{python}: {error}"))),
+        Err(error) => return Err(NoPySpy::NoPython(format!("{PYTHON}: {error}"))),
         Ok(false) => {
             let advice = "on Debian and Ubuntu: apt-get install python3-venv";
-            return Err(failed(format!("{python} cannot make a virtual environment ({advice})")));
+            return Err(failed(format!("{PYTHON} cannot make a virtual environment ({advice})")));
         }
         Ok(true) => {}
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::tally::Tally;
 use crate::execute::ExecEvent;
+use crate::preflight::Severity;
 
 /// `75s`, `4m10s`, `3h05m`.
 #[must_use]
@@ -28,6 +29,10 @@ pub fn sentence(event: &ExecEvent, tally: &Tally) -> Option<String> {
     words(event, tally).map(|line| line.chars().map(harmless).collect())
 }
 
+fn cells(count: usize) -> String {
+    if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") }
+}
+
 fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
     let count = |number: usize| if number == 1 { "run" } else { "runs" };
     Some(match event {
@@ -38,6 +43,14 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             format!("{study}: {done} {} done, {todo} to do", count(*done))
         }
         ExecEvent::Note { message } => format!("note: {message}"),
+        ExecEvent::Found { finding } => match finding.severity {
+            Severity::Blocking => format!(
+                "preflight: {} ({} of the plan will fail)",
+                finding.sentence(),
+                cells(finding.cells.len())
+            ),
+            Severity::Warning => format!("warning: {}", finding.sentence()),
+        },
         ExecEvent::Calibrating { runtime, settings } => {
             format!("calibrating the runtime {}", instrument(runtime, settings))
         }

@@ -75,7 +75,8 @@ fn files_of(command: &RuntimeCommand, folder: &Path) -> Option<String> {
 }
 
 /// The file that starting `program` would run: a path relative to `folder`, or a name on the search path.
-fn find_program(program: &str, folder: &Path) -> Option<std::path::PathBuf> {
+#[must_use]
+pub fn find_program(program: &str, folder: &Path) -> Option<std::path::PathBuf> {
     if program.contains(['/', '\\']) {
         return Some(folder.join(program));
     }

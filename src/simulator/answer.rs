@@ -105,8 +105,8 @@ impl Answer<'_> {
 
         let slot = shared.slots.take(&shared.stopping)?;
         let turn_ns = if slot.waited { monotonic_ns() } else { self.arrived_ns };
-        let loading = shared.load.begin(turn_ns);
-        let start_ns = turn_ns.max(loading.ready_ns);
+        let hold = shared.load.hold(&self.call.model, self.call.wish, turn_ns);
+        let start_ns = turn_ns.max(hold.ready_ns);
         sleep_until(start_ns, &shared.stopping)?;
 
         let limit = self.call.limit.unwrap_or(u64::MAX);
@@ -121,7 +121,7 @@ impl Answer<'_> {
             tokens: said.tokens,
             limited: limit < own,
             total_ns: now_ns.saturating_sub(self.arrived_ns),
-            load_ns: loading.own_ns,
+            load_ns: hold.own_ns,
             prefill_ns: prefilled_ns - first_chunk_ns,
             decode_ns: said.span_ns() + first_chunk_ns,
         };

@@ -116,16 +116,16 @@ impl<'a> Exchange<'a> {
                 let format = Generate::new(&call);
                 return self.play(reply, call, &format, self.next_call());
             }
-            Ok(Asked::Load(model)) => {
+            Ok(Asked::Load(model, wish)) => {
                 self.shared.remember(&model);
-                let ready_ns = self.shared.load.begin(self.request.arrived_ns).ready_ns;
-                if super::clock::sleep_until(ready_ns, &self.shared.stopping).is_err() {
+                let hold = self.shared.load.hold(&model, wish, self.request.arrived_ns);
+                if super::clock::sleep_until(hold.ready_ns, &self.shared.stopping).is_err() {
                     return After::Gone;
                 }
                 reply.whole(200, JSON, &ollama::without_prompt(&model, "load"), 0)
             }
             Ok(Asked::Unload(model)) => {
-                self.shared.load.unload();
+                self.shared.load.unload(&model);
                 reply.whole(200, JSON, &ollama::without_prompt(&model, "unload"), 0)
             }
             Err(reason) => self.refuse(&mut reply, 400, &reason),

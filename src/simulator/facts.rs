@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::load::Resident;
 use super::server::Shared;
 
 /// Metadata of a path that is asked for with GET, or `None` when there is no such path.
@@ -14,8 +15,8 @@ pub fn get(shared: &Shared, path: &str) -> Option<Value> {
             json!({ "models": models })
         }
         "/api/ps" => {
-            let models =
-                shared.models().iter().map(|name| loaded(shared, name)).collect::<Vec<_>>();
+            let residents = shared.load.residents();
+            let models = residents.iter().map(|model| loaded(shared, model)).collect::<Vec<_>>();
             json!({ "models": models })
         }
         "/v1/models" => {
@@ -56,9 +57,15 @@ fn tag(shared: &Shared, name: &str) -> Value {
     })
 }
 
-fn loaded(shared: &Shared, name: &str) -> Value {
+/// Nothing of it is in the memory of a GPU, and it needs none.
+fn loaded(shared: &Shared, model: &Resident) -> Value {
+    let expires = match model.leaves_in {
+        Some(time) => jiff::Timestamp::now().saturating_add(time),
+        None => Ok(jiff::Timestamp::MAX),
+    };
     json!({
-        "name": name, "model": name, "size": 0, "digest": shared.digest, "details": details(),
-        "expires_at": shared.started_at, "size_vram": 0, "context_length": 0,
+        "name": model.name, "model": model.name, "size": 0, "digest": shared.digest,
+        "details": details(), "size_vram": 0, "context_length": model.context,
+        "expires_at": expires.unwrap_or(jiff::Timestamp::MAX).to_string(),
     })
 }

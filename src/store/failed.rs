@@ -30,7 +30,8 @@ pub struct Failure {
     pub attempt: Option<u32>,
     /// `timeout`, `connect`, `http_error`, `in_band_error`, `truncated`, `malformed` (the causes a
     /// retry policy can name), `agent`, `artifacts`, `storage`, `cancelled`,
-    /// `corpus` (the files of a workflow changed), `abandoned`, `damaged`,
+    /// `preflight` (known to be impossible before it began), `unload` (a server kept its models),
+    /// `corpus` (the files of a workflow changed), `tokenizer` (its file), `abandoned`, `damaged`,
     /// `command` (it could not be started, or did not end with 0), `inputs` (those of a command changed),
     /// `probe`.
     pub cause: String,

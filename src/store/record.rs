@@ -38,6 +38,9 @@ pub struct RunRecord {
     /// How each probe outside the agent fared, by its name: `ok`, or `unavailable: ` and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, String>,
+    /// What the servers that tell held in memory, by their endpoints' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub servers: BTreeMap<String, ServerMemory>,
     /// The run that was asked for, if this one was made in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_of: Option<FallbackOf>,
@@ -60,6 +63,39 @@ pub struct RunRecord {
     pub tokens: Option<TokenSummary>,
     /// Every other file of the run's folder, by its path with `/`.
     pub files: BTreeMap<String, FileDigest>,
+}
+
+/// What a server held in memory around a run, asked outside of the measured window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerMemory {
+    /// What it put out of its memory before; only of a cold run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unloaded: Option<UnloadedModels>,
+    /// After the last call; absent where the server did not tell.
+    pub loaded: Option<Vec<HeldModel>>,
+}
+
+/// Models that a server put out of its memory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct UnloadedModels {
+    /// Empty: it held none.
+    pub models: Vec<String>,
+    /// Until the server listed none any more.
+    pub took_ms: f64,
+}
+
+/// A model in the memory of its server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldModel {
+    /// As the server names it.
+    pub name: String,
+    pub digest: Option<String>,
+    /// All of it.
+    pub size_bytes: Option<u64>,
+    /// The part in the memory of GPUs.
+    pub vram_bytes: Option<u64>,
+    /// Tokens.
+    pub context_length: Option<u64>,
 }
 
 /// One call of a run: outcome and metrics.

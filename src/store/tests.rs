@@ -28,6 +28,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         calls: Vec::new(),
         metrics: Metrics::new(),
         probes: std::collections::BTreeMap::new(),
+        servers: std::collections::BTreeMap::new(),
         tokens: None,
         sampling: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),

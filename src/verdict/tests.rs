@@ -23,6 +23,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         rerun_of: None,
         tokens: None,
         probes: BTreeMap::new(),
+        servers: BTreeMap::new(),
         calls: Vec::new(),
         command: None,
         sampling: BTreeMap::new(),

@@ -143,7 +143,12 @@ impl Stored {
             peak_rss_mb: Some(10.0 + f64::from(repeat)),
             cpu_s: Some(0.02),
         };
-        let metrics = metrics::compute(&record, &metrics::Recorded::default(), &process, false);
+        let metrics = metrics::compute(
+            &record,
+            &metrics::Recorded::default(),
+            &process,
+            metrics::Conditions::default(),
+        );
         RunRecord {
             format: RUN_FORMAT,
             cell: self.plan.id(cell).hex(),
@@ -158,6 +163,7 @@ impl Stored {
             calls: metrics.calls,
             metrics: metrics.run,
             probes: BTreeMap::new(),
+            servers: BTreeMap::new(),
             fallback_of: None,
             rerun_of: None,
             tokens: None,

@@ -165,7 +165,10 @@ fn tr117_is_judged_on_stored_runs() {
             _ => 100.0 - lag - jitter / 10.0,
         };
         let redline = if cell.contains("qwen") { 60.0 + 20.0 * jitter } else { 55.0 - jitter };
+        let tokenizer =
+            if cell.contains("tokenizer-gemma3") { 1_000.0 + jitter } else { 400.0 + jitter };
         vec![
+            ("tokenizer_tokens_per_s", tokenizer),
             ("redline_percent", redline),
             ("loop_lag_p99_ms", lag),
             ("efficiency_percent", efficiency),

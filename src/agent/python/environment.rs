@@ -13,7 +13,7 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use super::{Interpreter, Program, PythonError, PythonRuntime, Setup};
+use super::{Found, Interpreter, Program, PythonError, PythonRuntime, Setup};
 
 /// Digits of a digest in a folder's name.
 const DIGITS: usize = 12;
@@ -36,6 +36,47 @@ pub(super) fn prepare(
     setup: &Setup,
     say: &mut dyn FnMut(String),
 ) -> Result<PythonRuntime, PythonError> {
+    let (interpreter, home, runtime) = place(setup)?;
+    let cache = home.parent().unwrap_or(&home).to_owned();
+    if is_whole(&runtime) {
+        return Ok(runtime);
+    }
+    fs::create_dir_all(&cache).map_err(PythonError::io("make", &cache))?;
+    let _lock = lock(&home.with_extension("lock"), say)?;
+    if !runtime.python.exists() {
+        make_home(setup, &interpreter, &home, say)?;
+    }
+    if !runtime.program.exists() {
+        write_program(setup.program, &runtime)?;
+    }
+    Ok(runtime)
+}
+
+/// Looks without making anything.
+pub(super) fn look(setup: &Setup) -> Result<Found, PythonError> {
+    let (interpreter, folder, runtime) = place(setup)?;
+    let ready = is_whole(&runtime);
+    if !ready && !runtime.python.exists() {
+        let python = &interpreter.path;
+        let output =
+            run(Command::new(python).args(["-I", "-c", "import venv, ensurepip"]), python)?;
+        if !output.status.success() {
+            return Err(PythonError::Venv {
+                interpreter: python.clone(),
+                said: last_words(&output),
+            });
+        }
+    }
+    Ok(Found { interpreter, folder, ready })
+}
+
+/// Through the link to the interpreter: if that was removed, the environment is none any more.
+fn is_whole(runtime: &PythonRuntime) -> bool {
+    runtime.python.exists() && runtime.program.exists()
+}
+
+/// Which interpreter, the environment's folder and what is in it once it is made.
+fn place(setup: &Setup) -> Result<(Interpreter, PathBuf, PythonRuntime), PythonError> {
     let interpreter = setup.interpreter()?;
     let cache = setup.cache.as_deref().ok_or(PythonError::NoCache)?;
     let cache = std::path::absolute(cache).map_err(PythonError::io("find", cache))?;
@@ -51,20 +92,7 @@ pub(super) fn prepare(
         }),
         program: home.join(format!("program-{}", &setup.program.digest()[..DIGITS])),
     };
-    // Through the link to the interpreter: if that was removed, the environment is none any more.
-    let whole = || runtime.python.exists() && runtime.program.exists();
-    if whole() {
-        return Ok(runtime);
-    }
-    fs::create_dir_all(&cache).map_err(PythonError::io("make", &cache))?;
-    let _lock = lock(&home.with_extension("lock"), say)?;
-    if !runtime.python.exists() {
-        make_home(setup, &interpreter, &home, say)?;
-    }
-    if !runtime.program.exists() {
-        write_program(setup.program, &runtime)?;
-    }
-    Ok(runtime)
+    Ok((interpreter, home, runtime))
 }
 
 /// Two first starts at once make one environment.

@@ -180,6 +180,16 @@ pub struct PythonRuntime {
     pub program: PathBuf,
 }
 
+/// What the runtime would stand on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub interpreter: Interpreter,
+    /// Of the virtual environment.
+    pub folder: PathBuf,
+    /// The environment is there, with the program in it.
+    pub ready: bool,
+}
+
 impl PythonRuntime {
     /// A new process of the runtime, not yet started. Neither the user's own packages nor variables
     /// such as `PYTHONPATH` reach it.
@@ -221,6 +231,15 @@ impl Setup {
         }
     }
 
+    /// The same Python and cache for this program.
+    #[must_use]
+    pub fn with(&self, program: Program) -> Self {
+        match program {
+            Program::Calls => self.clone(),
+            Program::Tokenize => self.for_tokenizers(),
+        }
+    }
+
     /// Asks the interpreter what it is. Makes nothing.
     pub fn interpreter(&self) -> Result<Interpreter, PythonError> {
         Interpreter::ask(&self.interpreter)
@@ -233,6 +252,11 @@ impl Setup {
         hash.update(&self.requirements);
         hash.update(self.interpreter()?.identity());
         Ok(crate::digest::hex(&hash.finalize()))
+    }
+
+    /// Looks what there is and whether the environment can be made; makes nothing.
+    pub fn look(&self) -> Result<Found, PythonError> {
+        environment::look(self)
     }
 
     /// Makes the environment where it is missing, telling `say` about it; quick when nothing is.

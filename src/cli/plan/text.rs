@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::super::count;
+use super::super::{count, finding};
 use super::{CellView, ExperimentView, Overview};
+use crate::preflight::Severity;
+use crate::store::record::EndpointEvidence;
 
 pub(super) fn overview(plan: &Overview) -> String {
     let mut text = String::new();
@@ -40,17 +42,53 @@ pub(super) fn overview(plan: &Overview) -> String {
         if plan.reloads > 0 {
             let _ = writeln!(text, "model reloads in this order: {}", plan.reloads);
         }
+        if plan.cold_loads > 0 {
+            let _ = writeln!(text, "model loads that `cold` asks for: {}", plan.cold_loads);
+        }
     }
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    for finding in plan.preflight.iter().flatten() {
-        let _ = writeln!(text, "preflight: {finding}");
+    for (name, server) in &plan.servers {
+        self::server(&mut text, name, server);
     }
-    if plan.preflight.as_ref().is_some_and(Vec::is_empty) {
-        text.push_str("preflight: everything that is needed is there\n");
+    if let Some(findings) = &plan.preflight {
+        let blocked = findings.iter().any(|finding| finding.severity == Severity::Blocking);
+        text.push_str(if blocked {
+            "preflight: not everything that is needed is there\n"
+        } else {
+            "preflight: everything that is needed is there\n"
+        });
+        for finding in findings {
+            let _ = writeln!(text, "{}", finding::line(finding));
+        }
     }
     text
+}
+
+/// Which server answered, and what it says of the models.
+fn server(text: &mut String, name: &str, server: &EndpointEvidence) {
+    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+    let _ = write!(text, "endpoint `{name}`: {}", known(&server.server));
+    if let Some(version) = &server.version {
+        let _ = write!(text, " {version}");
+    }
+    text.push('\n');
+    for (model, about) in &server.models {
+        let digest = about.digest.as_deref().map(|digest| {
+            let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
+            digits.get(..12).unwrap_or(digits).to_owned()
+        });
+        let context = about.context_length.map(|tokens| tokens.to_string());
+        let _ = writeln!(
+            text,
+            "  {model}: parameters {}, quantisation {}, context {}, digest {}",
+            known(&about.parameter_size),
+            known(&about.quantization),
+            known(&context),
+            known(&digest)
+        );
+    }
 }
 
 fn experiment(text: &mut String, experiment: &ExperimentView) {

@@ -22,9 +22,9 @@ use crate::agent::protocol::{
 };
 use crate::metrics;
 use crate::plan::{CellSpec, TokenizeWork};
+use crate::preflight::FileFault;
 use crate::store::record::{TokenCount, TokenSummary, TokenizerEvidence};
 
-pub use files::{FileFault, finding, findings};
 pub use texts::{Text, Texts};
 
 /// Passes that fill caches and do not count.

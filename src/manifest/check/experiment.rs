@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::Common;
 use super::axes::{Levels, zip};
+use super::cold;
 use super::command;
 use super::failure;
 use super::hypothesis::hypothesis;
@@ -112,6 +113,7 @@ pub(super) fn experiment(
                 paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
             }
         }
+        cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
     if matches!(kind, ExperimentKind::Tokenize(_)) {
@@ -215,7 +217,7 @@ fn needs(
     }
 }
 
-fn scenarios_of<'l>(
+pub(super) fn scenarios_of<'l>(
     axes: &'l IndexMap<String, Vec<Level>>,
     fixed: &'l IndexMap<String, Level>,
     include: &'l [IndexMap<String, Level>],

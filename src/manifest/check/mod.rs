@@ -2,6 +2,7 @@
 
 mod axes;
 mod claim;
+mod cold;
 mod command;
 mod endpoint;
 mod experiment;
@@ -158,6 +159,8 @@ pub(super) struct Common {
     pub written: Settings,
     /// The profile's settings: they win over an experiment's own.
     pub overlay: Settings,
+    /// A profile is applied: what is declared may not be what it was written for.
+    pub profiled: bool,
 }
 
 impl Common {
@@ -228,6 +231,7 @@ impl Common {
             defaults,
             written: written.defaults.clone(),
             overlay,
+            profiled: selected.is_some(),
         }
     }
 }

@@ -167,7 +167,7 @@ pub struct Simulated {
     pub tokens_per_chunk: Option<u32>,
     /// Tokens after which the answer ends by itself.
     pub tokens: Option<u32>,
-    /// Time of loading the model on the first call (default none).
+    /// Time of loading a model on its first call, and again after it was unloaded (default none).
     pub load: Option<Scalar>,
     /// Calls served at the same time; further ones queue (default no limit).
     pub slots: Option<u32>,

@@ -58,7 +58,7 @@ fn send(request: &str, time_us: u64, index: u32, tokens: u32) -> Send {
 }
 
 fn alone(calls: Vec<CallRecord>) -> RunMetrics {
-    compute(&record(calls), &Recorded::default(), &ProcessUsage::default(), false)
+    compute(&record(calls), &Recorded::default(), &ProcessUsage::default(), Conditions::default())
 }
 
 fn sent(sends: &[Send]) -> Recorded<'_> {
@@ -148,8 +148,13 @@ fn two_agents_that_start_together() {
     insight.server.tokens = Some(4);
     let process =
         ProcessUsage { startup_ms: Some(8.0), peak_rss_mb: Some(12.5), cpu_s: Some(0.03) };
-    let metrics =
-        compute(&record(vec![insight, collector]), &Recorded::default(), &process, false).run;
+    let metrics = compute(
+        &record(vec![insight, collector]),
+        &Recorded::default(),
+        &process,
+        Conditions::default(),
+    )
+    .run;
     close(&metrics, "wall_ms", 100.0);
     close(&metrics, "speedup", 1.5); // (100 + 50) ÷ 100
     close(&metrics, "efficiency_percent", 75.0); // 50 × (1 + 50 ÷ 100)
@@ -235,7 +240,7 @@ fn errors_against_the_send_log() {
         send("run/x/a/0", 1_070_000, 4, 0), // last record
         send("#7", 1_000_000, 0, 1),
     ];
-    let metrics = compute(&record, &sent(&sends), &ProcessUsage::default(), false);
+    let metrics = compute(&record, &sent(&sends), &ProcessUsage::default(), Conditions::default());
     let call = &metrics.calls[0].metrics;
     close(call, "ttft_error_ms", 0.2);
     close(call, "gap_error_p50_ms", 0.35); // |10 − 9.7| and |10 − 10.4|
@@ -248,7 +253,8 @@ fn errors_against_the_send_log() {
     assert!((calibration.ttft_error_ms.p50 - 0.2).abs() < 1e-9);
     assert!((calibration.gap_error_ms.max - 0.4).abs() < 1e-9);
 
-    let throttled = compute(&record, &sent(&sends), &ProcessUsage::default(), true);
+    let throttled = Conditions { throttled: true, ..Conditions::default() };
+    let throttled = compute(&record, &sent(&sends), &ProcessUsage::default(), throttled);
     unknown(&throttled.run, &["gap_error_p50_ms", "gap_error_p99_ms", "gap_error_max_ms"]);
     close(&throttled.run, "ttft_error_ms", 0.2);
 }
@@ -258,14 +264,14 @@ fn chunks_that_cannot_be_paired_have_no_gap_error() {
     let record = record(vec![call("a", 1000, &[50, 60, 70], 1080)]);
     let short = [send("r/a/0", 1_050_000, 0, 1), send("r/a/0", 1_060_000, 1, 1)];
     unknown(
-        &compute(&record, &sent(&short), &ProcessUsage::default(), false).run,
+        &compute(&record, &sent(&short), &ProcessUsage::default(), Conditions::default()).run,
         &["gap_error_max_ms"],
     );
     assert_eq!(calibration(&record, &short), None);
     // two runs in one log: which of them was this?
     let twice = [send("r1/a/0", 1_050_000, 0, 1), send("r2/a/0", 1_050_000, 0, 1)];
     unknown(
-        &compute(&record, &sent(&twice), &ProcessUsage::default(), false).run,
+        &compute(&record, &sent(&twice), &ProcessUsage::default(), Conditions::default()).run,
         &["ttft_error_ms"],
     );
 }
@@ -303,19 +309,23 @@ fn the_catalogue_lists_what_is_computed_and_nothing_else() {
 #[test]
 fn reads_what_lies_in_a_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap_err();
+    let missing =
+        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap_err();
     assert!(missing.to_string().contains("agent.json"), "{missing}");
     let record = record(vec![call("a", 1000, &[50, 60], 1080)]);
     let json = serde_json::to_vec(&record).unwrap();
     std::fs::write(folder.path().join(RECORD_FILE), json).unwrap();
-    let plain = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap();
+    let plain =
+        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap();
     unknown(&plain.run, &["ttft_error_ms"]);
     let log = "time_ns,request,index,tokens,bytes\n1049000000,r/a/0,0,1,20\n";
     std::fs::write(folder.path().join(SENDS_FILE), log).unwrap();
-    let paced = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap();
+    let paced =
+        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap();
     close(&paced.run, "ttft_error_ms", 1.0);
     std::fs::write(folder.path().join(SENDS_FILE), "time_ns,request\nsoon,r/a/0\n").unwrap();
-    let broken = from_folder(folder.path(), &ProcessUsage::default(), false).unwrap_err();
+    let broken =
+        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap_err();
     assert!(broken.to_string().contains("sends.csv"), "{broken}");
 }
 
@@ -357,7 +367,7 @@ fn lag_metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
         record,
         &Recorded { lag: samples, ..Recorded::default() },
         &ProcessUsage::default(),
-        false,
+        Conditions::default(),
     )
     .run
 }
@@ -490,6 +500,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        servers: BTreeMap::new(),
         fallback_of: None,
         rerun_of: None,
         tokens: None,

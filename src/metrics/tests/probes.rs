@@ -49,7 +49,7 @@ fn samples(fill: impl Fn(&mut GpuSample, u64)) -> Vec<GpuSample> {
 
 fn gpu_metrics(record: &AgentRecord, gpu: &[GpuSample]) -> Metrics {
     let recorded = Recorded { gpu, ..Recorded::default() };
-    compute(record, &recorded, &ProcessUsage::default(), false).run
+    compute(record, &recorded, &ProcessUsage::default(), Conditions::default()).run
 }
 
 #[track_caller]
@@ -171,7 +171,7 @@ fn counters_of_the_host_are_taken_over_the_measured_window() {
         })
         .collect();
     let recorded = Recorded { host: &host, ..Recorded::default() };
-    let run = compute(&at_work(), &recorded, &ProcessUsage::default(), false).run;
+    let run = compute(&at_work(), &recorded, &ProcessUsage::default(), Conditions::default()).run;
     near(&run, "host_cpu_percent", 25.0, 1e-9);
     near(&run, "agent_cpu_percent", 50.0, 1e-9);
     near(&run, "server_cpu_percent", 300.0, 1e-9);

@@ -3,6 +3,8 @@
 pub mod ollama;
 pub mod openai;
 
+use super::load::Wish;
+
 /// What a request for generation asks for, whatever its format.
 #[derive(Debug)]
 pub struct Call {
@@ -12,6 +14,8 @@ pub struct Call {
     /// Tokens after which the answer is cut; `None`: the request sets no limit.
     pub limit: Option<u64>,
     pub stream: bool,
+    /// What it says of the model's life.
+    pub wish: Wish,
 }
 
 /// What the server knows at the end of an answer.

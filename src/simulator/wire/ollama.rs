@@ -1,18 +1,20 @@
 //! Ollama's `/api/generate`: NDJSON, one record per chunk, the counts and durations in the last.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Call, End, Format, quoted};
+use super::{Call, End, Format, Wish, quoted};
+use crate::simulator::load::Keep;
 
 /// What a request to `/api/generate` is for.
 #[derive(Debug)]
 pub enum Asked {
     Generate(Call),
     /// No prompt: the model is to be loaded or unloaded.
-    Load(String),
+    Load(String, Wish),
     Unload(String),
 }
 
@@ -24,13 +26,14 @@ struct Body {
     #[serde(default)]
     system: String,
     stream: Option<bool>,
-    keep_alive: Option<serde_json::Value>,
+    keep_alive: Option<Value>,
     options: Option<Options>,
 }
 
 #[derive(Deserialize)]
 struct Options {
     num_predict: Option<i64>,
+    num_ctx: Option<u64>,
 }
 
 /// Understands the body of a request, or says what is wrong with it.
@@ -39,13 +42,12 @@ pub fn asked(body: &[u8]) -> Result<Asked, String> {
     if body.model.is_empty() {
         return Err("model is required".to_owned());
     }
+    let keep = body.keep_alive.as_ref().map(keep).transpose()?;
+    let context = body.options.as_ref().and_then(|options| options.num_ctx);
+    let wish = Wish { context, keep };
     if body.prompt.is_empty() {
-        // Zero as a number or as a Go duration (`0`, `0s`, `0m`).
-        let zero = body.keep_alive.is_some_and(|value| match value.as_str() {
-            Some(text) => text.trim_end_matches(char::is_alphabetic) == "0",
-            None => value.as_f64() == Some(0.0),
-        });
-        return Ok(if zero { Asked::Unload(body.model) } else { Asked::Load(body.model) });
+        let unload = keep == Some(Keep::For(Duration::ZERO));
+        return Ok(if unload { Asked::Unload(body.model) } else { Asked::Load(body.model, wish) });
     }
     let words = body.system.split_whitespace().chain(body.prompt.split_whitespace()).count();
     Ok(Asked::Generate(Call {
@@ -54,7 +56,53 @@ pub fn asked(body: &[u8]) -> Result<Asked, String> {
         // Negative means without limit.
         limit: body.options.and_then(|options| options.num_predict?.try_into().ok()),
         stream: body.stream.unwrap_or(true),
+        wish,
     }))
+}
+
+/// Seconds, or a duration as Go writes it (`5m`, `1h30m`, `0`); negative: for ever.
+fn keep(value: &Value) -> Result<Keep, String> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => go_seconds(text),
+        _ => None,
+    };
+    let seconds = seconds.ok_or_else(|| format!("{value} is no duration for keep_alive"))?;
+    if seconds < 0.0 {
+        return Ok(Keep::ForEver);
+    }
+    Ok(Duration::try_from_secs_f64(seconds).map_or(Keep::ForEver, Keep::For))
+}
+
+fn go_seconds(text: &str) -> Option<f64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text),
+    };
+    if rest == "0" {
+        return Some(0.0);
+    }
+    let mut seconds = 0.0;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        seconds += number
+            * match &rest[..unit] {
+                "ns" => 1e-9,
+                "us" | "µs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                _ => return None,
+            };
+        rest = &rest[unit..];
+        if rest.is_empty() {
+            return Some(sign * seconds);
+        }
+    }
 }
 
 /// The only record of an answer to a request without a prompt; `reason` is `load` or `unload`.

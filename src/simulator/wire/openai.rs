@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Call, End, Format, quoted};
+use super::{Call, End, Format, Wish, quoted};
 use crate::manifest::study::OpenAiApi;
 
 #[derive(Deserialize)]
@@ -48,6 +48,7 @@ pub fn asked(api: OpenAiApi, body: &[u8]) -> Result<Asked, String> {
         prompt_tokens: words(&prompt),
         limit: body.max_completion_tokens.or(body.max_tokens),
         stream: body.stream.unwrap_or(false),
+        wish: Wish::default(),
     };
     Ok(Asked { call, usage: body.stream_options.is_some_and(|options| options.include_usage) })
 }

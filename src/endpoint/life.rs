@@ -1,0 +1,105 @@
+//! The life of models on an Ollama server: which it holds in memory, and having it put them out.
+//!
+//! OpenAI-compatible servers tell and do neither.
+
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::EndpointError;
+use super::facts::text;
+use super::question::Questions;
+
+/// Between two looks at what is still in memory.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A model in the memory of its server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadedModel {
+    pub name: String,
+    pub digest: Option<String>,
+    /// All of it, bytes.
+    pub size_bytes: Option<u64>,
+    /// The part in the memory of GPUs, bytes.
+    pub vram_bytes: Option<u64>,
+    /// Tokens.
+    pub context_length: Option<u64>,
+}
+
+/// What a server put out of its memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unloaded {
+    /// Those that it held before.
+    pub models: Vec<String>,
+    /// Until it listed none any more.
+    pub took: Duration,
+}
+
+/// The models that the Ollama server at `url` holds now; blocks for seconds at most.
+pub fn loaded(url: &str) -> Result<Vec<LoadedModel>, EndpointError> {
+    let questions = Questions::new(url, None)?;
+    questions.block_on(held(&questions))
+}
+
+/// Has the Ollama server at `url` put every model out of its memory, and waits until it lists none:
+/// whatever is loaded next then meets the same, empty server.
+pub fn unload(url: &str, limit: Duration) -> Result<Unloaded, EndpointError> {
+    let questions = Questions::new(url, None)?;
+    questions.block_on(async {
+        let began = Instant::now();
+        let before = held(&questions).await?;
+        let path = format!("{}/api/generate", questions.target.base);
+        for model in &before {
+            // A request without a prompt generates nothing.
+            let body = json!({ "model": model.name, "keep_alive": 0, "stream": false });
+            let patience = limit.saturating_sub(began.elapsed());
+            let answer = questions.ask_within(patience, Method::POST, &path, Some(&body)).await?;
+            // One that was put out meanwhile is not there any more: that is what was wanted.
+            if !matches!(answer.status, 200 | 404) {
+                let (url, status, message) = (url.to_owned(), answer.status, answer.message);
+                return Err(EndpointError::Refused { url, status, message });
+            }
+        }
+        let mut left = if before.is_empty() { Vec::new() } else { held(&questions).await? };
+        while !left.is_empty() {
+            if began.elapsed() > limit {
+                let models = left.into_iter().map(|model| model.name).collect();
+                return Err(EndpointError::StillLoaded { url: url.to_owned(), models, limit });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            left = held(&questions).await?;
+        }
+        let models = before.into_iter().map(|model| model.name).collect();
+        Ok(Unloaded { models, took: began.elapsed() })
+    })
+}
+
+async fn held(ask: &Questions<'_>) -> Result<Vec<LoadedModel>, EndpointError> {
+    let answer = ask.ask(Method::GET, &format!("{}/api/ps", ask.target.base), None).await?;
+    answer
+        .body
+        .filter(|_| answer.status == 200)
+        .and_then(|ps| loaded_of(&ps))
+        .ok_or_else(|| EndpointError::Silent { url: ask.url.to_owned() })
+}
+
+/// From the answer to `/api/ps`; `None`: it is none.
+pub(super) fn loaded_of(ps: &Value) -> Option<Vec<LoadedModel>> {
+    let model = |entry: &Value| {
+        Some(LoadedModel {
+            name: text(entry, "name").or_else(|| text(entry, "model"))?,
+            digest: text(entry, "digest"),
+            size_bytes: entry["size"].as_u64(),
+            vram_bytes: entry["size_vram"].as_u64(),
+            context_length: entry["context_length"].as_u64().filter(|tokens| *tokens > 0),
+        })
+    };
+    Some(ps["models"].as_array()?.iter().filter_map(model).collect())
+}
+
+/// Ollama lists `gemma3:latest` for `gemma3`.
+#[must_use]
+pub fn is_tag_of(listed: &str, model: &str) -> bool {
+    listed == model || listed.strip_suffix(":latest") == Some(model)
+}

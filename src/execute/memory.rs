@@ -1,0 +1,142 @@
+//! What the servers of one attempt hold in memory: emptied before a cold run, looked at after every
+//! run. Both outside of the measured window; only servers that speak Ollama's protocol tell.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use super::fault::AttemptFault;
+use crate::agent::protocol::Api;
+use crate::endpoint::{self, EndpointError, LoadedModel};
+use crate::manifest::study::Endpoint;
+use crate::plan::ScenarioWork;
+use crate::store::record::{Evidence, HeldModel, ServerMemory, UnloadedModels};
+
+/// The servers that tell, by their endpoints' names.
+#[derive(Debug)]
+pub struct Servers {
+    urls: BTreeMap<String, String>,
+    memory: BTreeMap<String, ServerMemory>,
+}
+
+/// A model that is not the one that was met when the session began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedModel {
+    pub endpoint: String,
+    pub model: String,
+    pub was: String,
+    pub digest: String,
+}
+
+impl ChangedModel {
+    /// For people.
+    pub fn sentence(&self) -> String {
+        let Self { endpoint, model, was, digest } = self;
+        format!(
+            "model `{model}` on `{endpoint}` was replaced during this exec: its digest was {was}, is \
+             {digest}; each run's evidence names the one that it measured"
+        )
+    }
+}
+
+impl Servers {
+    /// Those that the agents of a scenario call; `paced` are the addresses of the paced endpoints.
+    pub fn of(scenario: &ScenarioWork, paced: &BTreeMap<String, String>) -> Self {
+        let tells = scenario.agents.iter().filter(|agent| agent.api == Api::Ollama);
+        let urls = tells.filter_map(|agent| {
+            let name = agent.endpoint_name.clone();
+            let url = match &agent.endpoint {
+                Endpoint::Ollama { url } => url,
+                _ => paced.get(&name)?,
+            };
+            Some((name, url.clone()))
+        });
+        Self { urls: urls.collect(), memory: BTreeMap::new() }
+    }
+
+    /// Has all of them put every model out of their memory.
+    pub fn unload(&mut self, limit: Duration) -> Result<(), AttemptFault> {
+        for (name, unloaded) in self.ask(|url| endpoint::unload(url, limit)) {
+            let unloaded = unloaded
+                .map_err(|source| AttemptFault::Unload { endpoint: name.clone(), source })?;
+            let took_ms = unloaded.took.as_secs_f64() * 1e3;
+            let unloaded = UnloadedModels { models: unloaded.models, took_ms };
+            self.memory.entry(name).or_default().unloaded = Some(unloaded);
+        }
+        Ok(())
+    }
+
+    /// Looks at what they hold now. One that does not answer any more has told nothing.
+    pub fn look(mut self) -> BTreeMap<String, ServerMemory> {
+        for (name, loaded) in self.ask(endpoint::loaded) {
+            let loaded = loaded.ok().map(|models| models.into_iter().map(held).collect());
+            self.memory.entry(name).or_default().loaded = loaded;
+        }
+        self.memory
+    }
+
+    /// Asks all at once.
+    fn ask<T: Send>(
+        &self,
+        question: impl Fn(&str) -> Result<T, EndpointError> + Sync,
+    ) -> Vec<(String, Result<T, EndpointError>)> {
+        thread::scope(|scope| {
+            let asked: Vec<_> = self
+                .urls
+                .iter()
+                .map(|(name, url)| (name, url, scope.spawn(|| question(url))))
+                .collect();
+            let unreachable = |url: &String| EndpointError::Unreachable {
+                url: url.clone(),
+                reason: "the question was broken off".to_owned(),
+            };
+            asked
+                .into_iter()
+                .map(|(name, url, answer)| {
+                    (name.clone(), answer.join().unwrap_or_else(|_| Err(unreachable(url))))
+                })
+                .collect()
+        })
+    }
+}
+
+fn held(model: LoadedModel) -> HeldModel {
+    HeldModel {
+        name: model.name,
+        digest: model.digest,
+        size_bytes: model.size_bytes,
+        vram_bytes: model.vram_bytes,
+        context_length: model.context_length,
+    }
+}
+
+/// Puts the digests of the models that were held into the evidence: they are what was measured, also
+/// when somebody replaced a model since the session began. Returns those that changed.
+pub fn correct(
+    evidence: &mut Evidence,
+    servers: &BTreeMap<String, ServerMemory>,
+) -> Vec<ChangedModel> {
+    let mut changed = Vec::new();
+    for (name, memory) in servers {
+        let Some(endpoint) = evidence.endpoints.get_mut(name) else { continue };
+        // A paced endpoint is known by what was asked of it.
+        if endpoint.kind != "ollama" {
+            continue;
+        }
+        for (model, known) in &mut endpoint.models {
+            let held = memory.loaded.iter().flatten();
+            let mut held = held.filter(|held| endpoint::is_tag_of(&held.name, model));
+            let Some(digest) = held.find_map(|held| held.digest.clone()) else { continue };
+            match known.digest.replace(digest.clone()) {
+                Some(was) if was != digest => changed.push(ChangedModel {
+                    endpoint: name.clone(),
+                    model: model.clone(),
+                    was,
+                    digest,
+                }),
+                _ => {}
+            }
+        }
+    }
+    changed
+}

@@ -1,0 +1,66 @@
+//! Context: what is asked for against what model and server can give.
+
+use std::collections::BTreeMap;
+
+use super::{Facts, Finding, Needs, Subject};
+use crate::endpoint::ModelFacts;
+use crate::manifest::study::Endpoint;
+use crate::plan::CellId;
+
+pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, need) in needs.servers() {
+        let Some(Ok(server)) = facts.servers.get(name) else { continue };
+        for (model, model_need) in &need.models {
+            let Some(known) = server.models.get(model) else { continue };
+            let subject = || Subject::Model { model: model.clone(), endpoint: name.clone() };
+            let is_ollama = matches!(need.endpoint, Endpoint::Ollama { .. });
+            for (asked, cells) in &model_need.contexts {
+                let told = if is_ollama { too_long(*asked, known) } else { unset(*asked, known) };
+                findings.extend(told.map(|(message, advice)| {
+                    Finding::warning(subject(), message, advice).about(cells)
+                }));
+            }
+            // Of Ollama the context is what `num_ctx` asks for, and a longer answer moves it on.
+            if !is_ollama {
+                let told = answers(&model_need.answers, known);
+                findings.extend(told.map(|(message, advice, cells)| {
+                    Finding::warning(subject(), message, advice).about(cells)
+                }));
+            }
+        }
+    }
+    findings
+}
+
+fn too_long(asked: u64, known: &ModelFacts) -> Option<(String, &'static str)> {
+    let made_for = known.context_length.filter(|made_for| asked > *made_for)?;
+    let message = format!("num_ctx = {asked} is more than the {made_for} tokens it was made for");
+    Some((
+        message,
+        "ask for no more than the model can: beyond it the server cuts, or answers worse",
+    ))
+}
+
+fn unset(asked: u64, known: &ModelFacts) -> Option<(String, &'static str)> {
+    let served = known.served_context.filter(|served| *served != asked)?;
+    let message = format!(
+        "num_ctx = {asked} is asked for, and the server gives {served} tokens: no request changes it"
+    );
+    Some((
+        message,
+        "start the server with that context, or drop num_ctx in the profile of this server",
+    ))
+}
+
+fn answers<'n>(
+    asked: &'n BTreeMap<u64, Vec<CellId>>,
+    known: &ModelFacts,
+) -> Option<(String, &'static str, &'n [CellId])> {
+    let served = known.served_context?;
+    let (longest, cells) = asked.last_key_value().filter(|(longest, _)| **longest >= served)?;
+    let message = format!(
+        "max_tokens = {longest} leaves no room for a prompt in the server's context of {served} tokens"
+    );
+    Some((message, "lower max_tokens, or start the server with a longer context", cells))
+}

@@ -1,0 +1,108 @@
+//! Python, profiler, GPU and disk: what the instruments and runtimes stand on.
+
+use std::path::Path;
+
+use super::{Line, State};
+use crate::agent::python;
+use crate::os::{disk, process};
+use crate::preflight::facts::{self, PySpy, Python};
+use crate::preflight::{Facts, Needs};
+
+pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
+    let mut lines = vec![free(results)];
+    lines.extend(python_lines(setup));
+    lines.push(py_spy());
+    lines.push(ptrace());
+    lines.push(gpu());
+    lines
+}
+
+fn free(results: &Path) -> Line {
+    let folder = super::super::disk::existing(results);
+    let shown = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let Some(free) = disk::free_bytes(folder) else {
+        return Line::unavailable("disk", "the system does not tell what is free", "");
+    };
+    let found = format!("{:.1} GB free for {}", free as f64 / 1e9, shown.display());
+    let facts =
+        Facts { disk: facts::Disk { folder: shown, free_bytes: Some(free) }, ..Facts::default() };
+    Line::judged("disk", found, super::super::disk::findings(&Needs::default(), &facts))
+}
+
+fn python_lines(setup: &python::Setup) -> Vec<Line> {
+    let cache = if let Some(folder) = &setup.cache {
+        Line::ok("cache", folder.display().to_string())
+    } else {
+        let advice = "set RUNNER_CACHE, XDG_CACHE_HOME or HOME";
+        Line::unavailable("cache", "the environment names no folder for caches", advice)
+    };
+    let (name, environment) = ("python", "python runtime");
+    let here = |version: &str| {
+        Line::ok(name, format!("Python {version} ({})", setup.interpreter.display()))
+    };
+    match facts::python(setup) {
+        Python::Ready { version, folder } => {
+            let ready = format!("ready in {}", folder.display());
+            vec![here(&version), Line::ok(environment, ready), cache]
+        }
+        Python::ToBeMade { version, .. } => {
+            let advice = "the first exec that needs it makes it; that takes a package index";
+            let absent = "its environment is not made yet";
+            vec![here(&version), Line::unavailable(environment, absent, advice), cache]
+        }
+        Python::Unusable(reason) => {
+            let advice = "only the Python runtime needs it";
+            vec![Line::unavailable(name, reason, advice), cache]
+        }
+    }
+}
+
+fn py_spy() -> Line {
+    let name = "py-spy";
+    match facts::py_spy() {
+        PySpy::Found(program) => Line::ok(name, program.display().to_string()),
+        PySpy::ToBeInstalled => {
+            let advice = "the first run with the flamegraph probe installs it";
+            Line::unavailable(name, "it is not installed yet", advice)
+        }
+        PySpy::Unavailable(reason) => {
+            Line::unavailable(name, reason, "only the flamegraph probe needs it")
+        }
+    }
+}
+
+/// Whether py-spy may look into another process.
+fn ptrace() -> Line {
+    let name = "ptrace";
+    let advice = "for the flamegraph probe: run as root, give py-spy the capability CAP_SYS_PTRACE, or \
+                  set kernel.yama.ptrace_scope to 0";
+    match (process::ptrace_scope(), process::is_root()) {
+        (_, true) => Line::ok(name, "allowed for root, unless a container forbids it"),
+        (Some(0), _) => Line::ok(name, "allowed for one's own processes"),
+        (Some(scope), _) => {
+            let found = format!("kernel.yama.ptrace_scope is {scope}: only for one's own children");
+            let line = Line::unavailable(name, found, advice);
+            Line { state: State::Warning, ..line }
+        }
+        (None, _) => Line::unavailable(name, "the system does not tell who may", ""),
+    }
+}
+
+fn gpu() -> Line {
+    let gpus = match facts::gpus() {
+        Ok(gpus) => gpus,
+        Err(reason) => {
+            let advice =
+                "the gpu probe and the check of models against memory need NVIDIA's driver";
+            return Line::unavailable("gpu", reason, advice);
+        }
+    };
+    let described = gpus.iter().map(|gpu| {
+        let memory = gpu.memory_free_bytes.zip(gpu.memory_total_bytes).map(|(free, total)| {
+            format!(", {:.1} of {:.1} GB free", free as f64 / 1e9, total as f64 / 1e9)
+        });
+        let driver = gpu.driver.as_deref().map(|driver| format!(", driver {driver}"));
+        format!("{}{}{}", gpu.name, memory.unwrap_or_default(), driver.unwrap_or_default())
+    });
+    Line::ok("gpu", described.collect::<Vec<_>>().join("; "))
+}

@@ -1,0 +1,181 @@
+//! What there is: servers, Python, GPUs, the disk and the state of the machine, all asked at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::Needs;
+use super::needs::EndpointNeed;
+use super::tokenizers::{self, FileFault};
+use crate::agent::python::{self, Program};
+use crate::endpoint::{self, EndpointError, ServerFacts};
+use crate::manifest::study::Endpoint;
+use crate::os::condition::{Condition, Look};
+use crate::os::disk;
+use crate::probe::{gpu, py_spy};
+
+/// Where it is to be measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The study's folder of results; may not exist yet.
+    pub results: &'a Path,
+    /// Where users' runtimes are started.
+    pub study_folder: &'a Path,
+    pub python: &'a python::Setup,
+}
+
+/// What was found; what nobody needs is not looked for.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// By the names of their endpoints.
+    pub servers: BTreeMap<String, Result<ServerFacts, NoServer>>,
+    /// Of the programs that are needed.
+    pub python: BTreeMap<Program, Python>,
+    /// By their names, those whose files are none.
+    pub tokenizers: BTreeMap<String, FileFault>,
+    /// Users' runtimes whose program is not there, with the name that was looked for.
+    pub programs_missing: BTreeMap<String, String>,
+    /// `None`: not needed.
+    pub py_spy: Option<PySpy>,
+    /// The NVIDIA GPUs of this machine, or why none is seen. `None`: nothing needs them.
+    pub gpus: Option<Result<Vec<gpu::Device>, String>>,
+    pub disk: Disk,
+    pub machine: Condition,
+}
+
+/// Why a server could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoServer {
+    /// This environment variable should hold its key.
+    NoKey(String),
+    Endpoint(EndpointError),
+}
+
+/// What the Python runtime stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Python {
+    Ready {
+        version: String,
+        folder: PathBuf,
+    },
+    /// Its environment is made when it is needed first.
+    ToBeMade {
+        version: String,
+        folder: PathBuf,
+    },
+    /// In words, with what to do.
+    Unusable(String),
+}
+
+/// The profiler of the flamegraph probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PySpy {
+    Found(PathBuf),
+    /// It is installed when it is needed first.
+    ToBeInstalled,
+    /// In words, with what to do.
+    Unavailable(String),
+}
+
+/// The disk of the results.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disk {
+    pub folder: PathBuf,
+    pub free_bytes: Option<u64>,
+}
+
+impl Facts {
+    /// Looks for what is needed, changing nothing; seconds at most, however many servers hang.
+    #[must_use]
+    pub fn gather(needs: &Needs, place: Place<'_>) -> Self {
+        let look = Look::begin();
+        let facts = thread::scope(|scope| {
+            let asked: Vec<_> = needs
+                .servers()
+                .map(|(name, need)| (name, need, scope.spawn(|| ask(need))))
+                .collect();
+            let python: Vec<_> = needs
+                .python
+                .keys()
+                .map(|program| (*program, scope.spawn(|| python(&place.python.with(*program)))))
+                .collect();
+            let wants_gpus = needs.gpu.is_wanted() || needs.servers().next().is_some();
+            let gpus = wants_gpus.then(|| scope.spawn(gpus));
+            let py_spy = needs.flamegraph.is_wanted().then(py_spy);
+            let programs_missing = programs_missing(needs, place.study_folder);
+            let tokenizers = tokenizers::faults(needs);
+            let disk = Disk {
+                folder: place.results.to_owned(),
+                free_bytes: disk::free_bytes(super::disk::existing(place.results)),
+            };
+            let servers = asked.into_iter().map(|(name, need, asked)| {
+                let broken = || {
+                    NoServer::Endpoint(EndpointError::Unreachable {
+                        url: need.url().to_owned(),
+                        reason: "the question was broken off".to_owned(),
+                    })
+                };
+                (name.clone(), asked.join().unwrap_or_else(|_| Err(broken())))
+            });
+            Self {
+                servers: servers.collect(),
+                python: python
+                    .into_iter()
+                    .filter_map(|(program, found)| Some((program, found.join().ok()?)))
+                    .collect(),
+                tokenizers,
+                programs_missing,
+                py_spy,
+                gpus: gpus.and_then(|gpus| gpus.join().ok()),
+                disk,
+                machine: Condition::default(),
+            }
+        });
+        Self { machine: look.end(), ..facts }
+    }
+}
+
+pub(super) fn gpus() -> Result<Vec<gpu::Device>, String> {
+    gpu::devices().map_err(|reason| reason.to_string())
+}
+
+/// Asks one server for what is needed of it.
+pub fn ask(need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
+    let key = match &need.endpoint {
+        Endpoint::OpenAi { api_key_env: Some(variable), .. } => {
+            let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
+            Some(key.ok_or_else(|| NoServer::NoKey(variable.clone()))?)
+        }
+        _ => None,
+    };
+    let models: Vec<String> = need.models.keys().cloned().collect();
+    endpoint::facts(need.url(), need.api, &models, key.as_deref()).map_err(NoServer::Endpoint)
+}
+
+pub(super) fn python(setup: &python::Setup) -> Python {
+    match setup.look() {
+        Ok(found) if found.ready => {
+            Python::Ready { version: found.interpreter.version, folder: found.folder }
+        }
+        Ok(found) => Python::ToBeMade { version: found.interpreter.version, folder: found.folder },
+        Err(error) => Python::Unusable(error.to_string()),
+    }
+}
+
+pub(super) fn py_spy() -> PySpy {
+    match py_spy::look() {
+        Ok(Some(program)) => PySpy::Found(program),
+        Ok(None) => PySpy::ToBeInstalled,
+        Err(error) => PySpy::Unavailable(error.to_string()),
+    }
+}
+
+fn programs_missing(needs: &Needs, folder: &Path) -> BTreeMap<String, String> {
+    let missing = needs.runtimes.iter().filter_map(|(name, (command, _))| {
+        let program = command.command.first()?;
+        let found = crate::provenance::find_program(program, folder);
+        let is_file = found.is_some_and(|path| path.is_file());
+        (!is_file).then(|| (name.clone(), program.clone()))
+    });
+    missing.collect()
+}

@@ -1,0 +1,115 @@
+//! One thing that was found: how bad, about what, what to do, and which cells it is about.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::plan::CellId;
+
+/// Something to know or to repair before the first call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    pub subject: Subject,
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+    /// Those that it dooms, or that a warning is about; empty: it is about the machine.
+    #[serde(serialize_with = "short_ids")]
+    pub cells: Vec<CellId>,
+}
+
+/// How bad a finding is; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Its cells cannot be made.
+    Blocking,
+    /// They can, and may measure something else than is wanted.
+    Warning,
+}
+
+/// What a finding is about. As text: a word, and a name where there are several of its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Results,
+    Disk,
+    Endpoint(String),
+    Model { model: String, endpoint: String },
+    Runtime(String),
+    Tokenizer(String),
+    Probe(&'static str),
+    Gpu,
+    Cpu,
+    Memory,
+    Clock,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Results => f.write_str("results"),
+            Self::Disk => f.write_str("disk"),
+            Self::Endpoint(name) => write!(f, "endpoint `{name}`"),
+            Self::Model { model, endpoint } => write!(f, "model `{model}` on `{endpoint}`"),
+            Self::Runtime(name) => write!(f, "runtime `{name}`"),
+            Self::Tokenizer(name) => write!(f, "tokenizer `{name}`"),
+            Self::Probe(name) => write!(f, "probe `{name}`"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Memory => f.write_str("memory"),
+            Self::Clock => f.write_str("clock"),
+        }
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Finding {
+    pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
+        let (severity, advice) = (Severity::Blocking, advice.into());
+        Self { severity, subject, message, advice, cells: Vec::new() }
+    }
+
+    pub(super) fn warning(subject: Subject, message: String, advice: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::blocking(subject, message, advice) }
+    }
+
+    pub(super) fn about(self, cells: &[CellId]) -> Self {
+        Self { cells: cells.to_vec(), ..self }
+    }
+
+    /// The results cannot be written: what is measured, and what fails, could not be kept.
+    #[must_use]
+    pub fn results(error: &dyn fmt::Display, cells: &[CellId]) -> Self {
+        let message = format!("the results cannot be written: {error}");
+        let advice = "make the folder writable, or name another one by --results";
+        Self::blocking(Subject::Results, message, advice).about(cells)
+    }
+
+    /// Whether the rest of a plan cannot be made without its cells either: nothing could be kept.
+    #[must_use]
+    pub fn is_absolute(&self) -> bool {
+        let storage = matches!(self.subject, Subject::Results | Subject::Disk);
+        self.severity == Severity::Blocking && storage
+    }
+
+    /// Without the cells.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { subject, message, advice, .. } = self;
+        if advice.is_empty() {
+            format!("{subject}: {message}")
+        } else {
+            format!("{subject}: {message}; {advice}")
+        }
+    }
+}
+
+fn short_ids<S: Serializer>(cells: &[CellId], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(cells.iter().map(CellId::short))
+}

@@ -1,0 +1,67 @@
+//! What must hold before the first call, found out all at once.
+//!
+//! Three steps, each testable without the one before: what cells need ([`Needs`], from a plan), what
+//! there is ([`Facts`], asked of servers and of the machine), and what that comes to ([`judge`], pure).
+//! What is done about it is left to `execute`, what is printed to `cli`. [`doctor`] says the same of the
+//! machine alone.
+
+mod context;
+mod disk;
+pub mod doctor;
+mod endpoints;
+mod facts;
+mod finding;
+mod life;
+mod machine;
+mod memory;
+mod models;
+mod needs;
+mod probes;
+mod python;
+mod tokenizers;
+
+use std::collections::HashMap;
+
+pub use disk::{MIN_FREE_BYTES, free_below};
+pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python, ask};
+pub use finding::{Finding, Severity, Subject};
+pub use needs::{EndpointNeed, ModelNeed, Needs};
+pub use tokenizers::{FileFault, FileProblem};
+
+use crate::plan::CellId;
+
+/// Everything that stands against the needs: what blocks first, then warnings.
+#[must_use]
+pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = disk::findings(needs, facts).into_iter().collect();
+    findings.extend(endpoints::findings(needs, facts));
+    findings.extend(models::findings(needs, facts));
+    findings.extend(life::findings(needs));
+    findings.extend(python::findings(needs, facts));
+    findings.extend(tokenizers::findings(needs, facts));
+    findings.extend(probes::findings(needs, facts));
+    findings.extend(context::findings(needs, facts));
+    findings.extend(memory::findings(needs, facts));
+    findings.extend(machine::findings(&facts.machine));
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+/// Cells that cannot be made, each with what stands against it.
+#[must_use]
+pub fn doomed(findings: &[Finding]) -> HashMap<CellId, String> {
+    let mut doomed: HashMap<CellId, String> = HashMap::new();
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Blocking) {
+        for cell in &finding.cells {
+            let reasons = doomed.entry(*cell).or_default();
+            if !reasons.is_empty() {
+                reasons.push_str("; ");
+            }
+            reasons.push_str(&finding.sentence());
+        }
+    }
+    doomed
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Models: there, under the names that the manifest uses, and known by their content.
+
+use std::fmt::Write as _;
+
+use super::needs::EndpointNeed;
+use super::{Facts, Finding, Needs, Subject};
+use crate::endpoint::ServerFacts;
+use crate::manifest::nearest::nearest;
+use crate::manifest::study::Endpoint;
+
+/// Names of a server's list that a message repeats.
+const LISTED: usize = 8;
+
+pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, need) in needs.servers() {
+        let Some(Ok(server)) = facts.servers.get(name) else { continue };
+        for (model, model_need) in &need.models {
+            let subject = Subject::Model { model: model.clone(), endpoint: name.clone() };
+            let finding = if server.missing.contains(model) {
+                Some(missing(subject, model, need, server))
+            } else {
+                undigested(subject, model, server)
+            };
+            findings.extend(finding.map(|finding| finding.about(&model_need.cells)));
+        }
+    }
+    findings
+}
+
+fn missing(subject: Subject, model: &str, need: &EndpointNeed, server: &ServerFacts) -> Finding {
+    let listed = server.listed.as_deref().unwrap_or_default();
+    let mut message = format!("the server at {} does not have it", need.url());
+    if listed.is_empty() {
+        message.push_str("; it has no model at all");
+    } else {
+        let _ = write!(message, "; it has {}", listed[..listed.len().min(LISTED)].join(", "));
+    }
+    if listed.len() > LISTED {
+        let _ = write!(message, " and {} more", listed.len() - LISTED);
+    }
+    let near = nearest(model, listed.iter().map(String::as_str));
+    let near = near.map(|near| format!("did you mean `{near}`?"));
+    let advice = match (near, &need.endpoint) {
+        (Some(near), Endpoint::Ollama { .. }) => format!("{near} Otherwise `ollama pull {model}`"),
+        (Some(near), _) => near,
+        (None, Endpoint::Ollama { .. }) => format!("`ollama pull {model}`"),
+        (None, _) => "load it there, or name one of the server's in the manifest".to_owned(),
+    };
+    Finding::blocking(subject, message, advice)
+}
+
+/// Without a digest a replaced model would pass for the same.
+fn undigested(subject: Subject, model: &str, server: &ServerFacts) -> Option<Finding> {
+    let known = server.models.get(model)?;
+    if known.digest.is_some() {
+        return None;
+    }
+    let message = "its server does not tell a digest of it: a replaced model would not be noticed";
+    let advice = "keep note of the model's file yourself (llama.cpp takes tags: sha256:…)";
+    Some(Finding::warning(subject, message.to_owned(), advice))
+}

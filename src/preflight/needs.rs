@@ -1,0 +1,169 @@
+//! What cells need of servers, runtimes and instruments. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::agent::protocol::Api;
+use crate::agent::python::Program;
+use crate::manifest::study::{Endpoint, RuntimeCommand, TokenizerFile};
+use crate::plan::{CellId, CellSpec, CellWork};
+
+/// The needs of some cells together, each with the cells that have it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Needs {
+    pub cells: Vec<CellId>,
+    /// By their names in the manifest.
+    pub endpoints: BTreeMap<String, EndpointNeed>,
+    /// By the program of the Python runtime.
+    pub python: BTreeMap<Program, Vec<CellId>>,
+    /// By their names in the manifest.
+    pub tokenizers: BTreeMap<String, (TokenizerFile, Vec<CellId>)>,
+    /// The users' own runtimes.
+    pub runtimes: BTreeMap<String, (RuntimeCommand, Vec<CellId>)>,
+    pub gpu: ProbeNeed,
+    pub host: ProbeNeed,
+    pub flamegraph: ProbeNeed,
+}
+
+/// A server and what is asked of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointNeed {
+    pub endpoint: Endpoint,
+    pub api: Api,
+    pub models: BTreeMap<String, ModelNeed>,
+    /// Most streams that one cell has on it.
+    pub streams: usize,
+    pub cells: Vec<CellId>,
+    /// Those that are to find it empty.
+    pub cold: Vec<CellId>,
+}
+
+/// A model and what is asked of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelNeed {
+    pub cells: Vec<CellId>,
+    /// By the context that the option `num_ctx` asks for.
+    pub contexts: BTreeMap<u64, Vec<CellId>>,
+    /// By the longest answer that is asked for.
+    pub answers: BTreeMap<u64, Vec<CellId>>,
+}
+
+/// Who wants an instrument, and who cannot do without.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProbeNeed {
+    pub wanted: Vec<CellId>,
+    pub required: Vec<CellId>,
+}
+
+impl ProbeNeed {
+    fn add(&mut self, cell: CellId, required: bool) {
+        if required { &mut self.required } else { &mut self.wanted }.push(cell);
+    }
+
+    /// Whether any cell has it.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.wanted.is_empty() || !self.required.is_empty()
+    }
+}
+
+impl Needs {
+    /// What these cells need together.
+    #[must_use]
+    pub fn of<'a>(cells: impl IntoIterator<Item = (CellId, &'a CellSpec)>) -> Self {
+        let mut needs = Self::default();
+        // In an order of their own, whatever that of the plan's tables.
+        let mut cells: Vec<_> = cells.into_iter().collect();
+        cells.sort_by_key(|(id, _)| *id);
+        for (id, cell) in cells {
+            needs.cells.push(id);
+            match &cell.command {
+                Some(command) => {
+                    let entry = needs.runtimes.entry(cell.runtime.clone());
+                    entry.or_insert_with(|| (command.clone(), Vec::new())).1.push(id);
+                }
+                None if cell.runtime == "python" => {
+                    let program = match cell.work {
+                        CellWork::Tokenize(_) => Program::Tokenize,
+                        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
+                    };
+                    needs.python.entry(program).or_default().push(id);
+                }
+                None => {}
+            }
+            if let CellWork::Tokenize(work) = &cell.work {
+                let entry = needs.tokenizers.entry(work.tokenizer.clone());
+                entry.or_insert_with(|| (work.file.clone(), Vec::new())).1.push(id);
+            }
+            if let Some(probe) = &cell.probes.gpu {
+                needs.gpu.add(id, probe.required);
+            }
+            if let Some(probe) = cell.probes.host {
+                needs.host.add(id, probe.required);
+            }
+            // Of the Rust runtime it is known to be nothing.
+            if let Some(probe) = cell.probes.flamegraph
+                && cell.runtime != "rust"
+            {
+                needs.flamegraph.add(id, probe.required);
+            }
+            needs.add_agents(id, cell);
+        }
+        needs
+    }
+
+    fn add_agents(&mut self, id: CellId, cell: &CellSpec) {
+        let cold = cell.scenario().is_some_and(|scenario| scenario.cold);
+        let mut streams: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for agent in cell.agents() {
+            let name = agent.endpoint_name.as_str();
+            let need = self.endpoints.entry(name.to_owned()).or_insert_with(|| EndpointNeed {
+                endpoint: agent.endpoint.clone(),
+                api: agent.api,
+                models: BTreeMap::new(),
+                streams: 0,
+                cells: Vec::new(),
+                cold: Vec::new(),
+            });
+            let busy = streams.entry(name).or_default();
+            *busy += 1;
+            need.streams = need.streams.max(*busy);
+            if *busy == 1 {
+                need.cells.push(id);
+                if cold {
+                    need.cold.push(id);
+                }
+            }
+            let model = need.models.entry(agent.model.clone()).or_default();
+            if seen.insert((name, agent.model.as_str())) {
+                model.cells.push(id);
+            }
+            let context = agent.options.get("num_ctx").and_then(serde_json::Value::as_u64);
+            let answer = agent.max_tokens.map(u64::from);
+            for (table, value) in [(&mut model.contexts, context), (&mut model.answers, answer)] {
+                let Some(value) = value else { continue };
+                let cells = table.entry(value).or_default();
+                if cells.last() != Some(&id) {
+                    cells.push(id);
+                }
+            }
+        }
+    }
+
+    /// The real servers.
+    pub fn servers(&self) -> impl Iterator<Item = (&String, &EndpointNeed)> {
+        let is_real = |need: &EndpointNeed| !matches!(need.endpoint, Endpoint::Simulated(_));
+        self.endpoints.iter().filter(move |(_, need)| is_real(need))
+    }
+}
+
+impl EndpointNeed {
+    /// Address of a real server; empty for a paced endpoint.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match &self.endpoint {
+            Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => url,
+            Endpoint::Simulated(_) => "",
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What facts come to, without a server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+use crate::agent::python::Program;
+use crate::endpoint::{EndpointError, LoadedModel, ModelFacts, ServerFacts};
+use crate::manifest;
+use crate::os::condition::Condition;
+use crate::plan::{CellSpec, Filters, Plan};
+use crate::probe::gpu::Device;
+
+const MANIFEST: &str = r#"
+schema = 1
+name = "s"
+[endpoint]
+a = { ollama = "http://localhost:11434" }
+b = { openai = "http://localhost:8080/v1", api_key_env = "KEY" }
+[options]
+tuned = { num_ctx = 4096 }
+[prompt]
+p = { text = "p" }
+[scenario]
+left = [{ agent = "left", endpoint = "a", prompt = "p", options = "tuned" }]
+both = [
+  { agent = "left", endpoint = "a", prompt = "p" },
+  { agent = "right", endpoint = "b", prompt = "p", options = "tuned", count = 3 },
+]
+[experiment.e]
+matrix = { model = ["gemma3", "qwen"], scenario = ["left", "both"] }
+"#;
+
+fn plan(text: &str) -> Plan {
+    let study = manifest::parse(Path::new("s.toml"), text, None)
+        .unwrap_or_else(|error| panic!("{:?}", miette::Report::new(error)));
+    Plan::new(study, &Filters::default()).unwrap()
+}
+
+fn needs(text: &str) -> Needs {
+    let plan = plan(text);
+    let specs: Vec<(CellId, CellSpec)> =
+        (0..4).take(plan.cells()).map(|cell| (plan.id(cell), plan.spec(cell))).collect();
+    Needs::of(specs.iter().map(|(id, spec)| (*id, spec)))
+}
+
+fn model(context: u64) -> ModelFacts {
+    ModelFacts {
+        digest: Some("d".to_owned()),
+        context_length: Some(context),
+        ..ModelFacts::default()
+    }
+}
+
+/// Both servers are up and have both models.
+fn served() -> Facts {
+    let models: BTreeMap<String, ModelFacts> =
+        ["gemma3", "qwen"].map(|name| (name.to_owned(), model(8192))).into();
+    let server = ServerFacts {
+        server: Some("x".to_owned()),
+        listed: Some(vec!["gemma3".to_owned(), "qwen".to_owned()]),
+        models,
+        ..ServerFacts::default()
+    };
+    Facts {
+        servers: [("a".to_owned(), Ok(server.clone())), ("b".to_owned(), Ok(server))].into(),
+        ..Facts::default()
+    }
+}
+
+fn server<'f>(facts: &'f mut Facts, name: &str) -> &'f mut ServerFacts {
+    facts.servers.get_mut(name).unwrap().as_mut().unwrap()
+}
+
+#[test]
+fn when_all_is_there_nothing_is_found() {
+    assert_eq!(judge(&needs(MANIFEST), &served()), []);
+}
+
+#[test]
+fn a_server_that_is_down_dooms_its_cells_only() {
+    let mut facts = served();
+    let error = EndpointError::Unreachable { url: "http://x".to_owned(), reason: "no".to_owned() };
+    facts.servers.insert("b".to_owned(), Err(NoServer::Endpoint(error)));
+    let needs = needs(MANIFEST);
+    let findings = judge(&needs, &facts);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].severity, Severity::Blocking);
+    assert_eq!(findings[0].cells, needs.endpoints["b"].cells);
+    assert_eq!((needs.cells.len(), doomed(&findings).len()), (4, 2));
+    facts.servers.insert("b".to_owned(), Err(NoServer::NoKey("KEY".to_owned())));
+    let said = judge(&needs, &facts)[0].sentence();
+    assert!(said.contains("KEY") && said.starts_with("endpoint `b`"), "{said}");
+}
+
+#[test]
+fn a_missing_model_dooms_its_cells_and_names_the_nearest() {
+    let mut facts = served();
+    let a = server(&mut facts, "a");
+    a.missing = vec!["qwen".to_owned()];
+    a.models.remove("qwen");
+    a.listed = Some(vec!["gemma3".to_owned(), "qwen3".to_owned()]);
+    let findings = judge(&needs(MANIFEST), &facts);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    let said = finding.sentence();
+    assert!(said.contains("gemma3, qwen3") && said.contains("did you mean `qwen3`?"), "{said}");
+    assert!(said.contains("ollama pull qwen"), "{said}");
+    assert_eq!(finding.cells.len(), 2, "qwen in both scenarios");
+    assert!(!finding.is_absolute());
+}
+
+#[test]
+fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
+    let mut facts = served();
+    let error = EndpointError::Unreachable { url: "http://x".to_owned(), reason: "no".to_owned() };
+    facts.servers.insert("b".to_owned(), Err(NoServer::Endpoint(error)));
+    let a = server(&mut facts, "a");
+    a.missing = vec!["gemma3".to_owned()];
+    facts.disk.free_bytes = Some(5 * 1024 * 1024);
+    facts.machine = Condition { governors: vec!["powersave".to_owned()], ..Condition::default() };
+    let findings = judge(&needs(MANIFEST), &facts);
+    let severities: Vec<Severity> = findings.iter().map(|finding| finding.severity).collect();
+    let (block, warn) = (Severity::Blocking, Severity::Warning);
+    assert_eq!(severities, [block, block, block, warn]);
+    assert!(findings[0].is_absolute() && findings[0].message.contains("5 MiB"), "{findings:?}");
+    let doomed = doomed(&findings);
+    assert_eq!(doomed.len(), 4, "a full disk dooms all");
+    let most = doomed.values().map(|reason| reason.matches("; ").count()).max();
+    assert!(most >= Some(4), "{doomed:?}");
+}
+
+#[test]
+fn a_context_that_cannot_be_is_a_warning() {
+    let mut facts = served();
+    *server(&mut facts, "a").models.get_mut("gemma3").unwrap() = model(2048);
+    server(&mut facts, "b").models.get_mut("qwen").unwrap().served_context = Some(512);
+    let findings = judge(&needs(MANIFEST), &facts);
+    let said: Vec<String> = findings.iter().map(Finding::sentence).collect();
+    assert_eq!(findings.len(), 2, "{said:?}");
+    assert!(said[0].contains("num_ctx = 4096 is more than the 2048 tokens"), "{said:?}");
+    assert!(said[1].contains("the server gives 512 tokens"), "{said:?}");
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Warning));
+    assert_eq!(findings[0].cells.len(), 1, "the baseline asks for none");
+}
+
+#[test]
+fn fewer_slots_than_streams_and_a_model_without_a_digest_are_warnings() {
+    let mut facts = served();
+    let b = server(&mut facts, "b");
+    b.slots = Some(2);
+    b.models.get_mut("qwen").unwrap().digest = None;
+    let findings = judge(&needs(MANIFEST), &facts);
+    let said: Vec<String> = findings.iter().map(Finding::sentence).collect();
+    assert!(said[0].contains("3 streams call it") && said[0].contains("it serves 2"), "{said:?}");
+    assert!(said[1].contains("does not tell a digest"), "{said:?}");
+    server(&mut facts, "b").slots = Some(3);
+    assert_eq!(judge(&needs(MANIFEST), &facts).len(), 1);
+}
+
+#[test]
+fn cold_cells_of_a_server_that_cannot_unload_are_doomed() {
+    let text = MANIFEST.replace("matrix = {", "exclude = [{ scenario = \"both\", cold = true, model = \"qwen\" }]\nmatrix = { cold = [false, true],");
+    let plan = plan(&text);
+    let specs: Vec<(CellId, CellSpec)> =
+        (0..).take(plan.cells()).map(|cell| (plan.id(cell), plan.spec(cell))).collect();
+    let needs = Needs::of(specs.iter().map(|(id, spec)| (*id, spec)));
+    let findings = judge(&needs, &served());
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!((specs.len(), finding.cells.len()), (7, 1));
+    assert!(finding.sentence().contains("cold=false"), "{}", finding.sentence());
+}
+
+#[test]
+fn python_and_instruments_doom_those_that_cannot_do_without() {
+    let text = MANIFEST.replace(
+        "matrix = {",
+        "runtime = \"python\"\nprobes = { flamegraph = { required = true } }\nmatrix = {",
+    );
+    let mut facts = served();
+    facts.python.insert(Program::Calls, Python::Unusable("no Python".to_owned()));
+    facts.py_spy = Some(PySpy::Unavailable("no py-spy".to_owned()));
+    let needs = needs(&text);
+    let findings = judge(&needs, &facts);
+    let said: Vec<String> = findings.iter().map(Finding::sentence).collect();
+    assert_eq!(said[0], "runtime `python`: no Python");
+    assert!(said[1].starts_with("probe `flamegraph`: it is required"), "{said:?}");
+    assert!(findings.iter().all(|finding| finding.cells == needs.cells), "{findings:?}");
+    facts.python.clear();
+    let wanted = text.replace("{ required = true }", "true");
+    let findings = judge(&self::needs(&wanted), &facts);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].severity, Severity::Warning);
+}
+
+fn gpu(free: u64, total: u64) -> Device {
+    Device {
+        index: 0,
+        uuid: None,
+        name: "GPU".to_owned(),
+        driver: None,
+        memory_total_bytes: Some(total),
+        memory_free_bytes: Some(free),
+    }
+}
+
+#[test]
+fn models_larger_than_the_free_memory_of_the_gpus_are_a_warning() {
+    const GB: u64 = 1_000_000_000;
+    let mut facts = served();
+    for (endpoint, size) in [("a", 5 * GB), ("b", 4 * GB)] {
+        for model in server(&mut facts, endpoint).models.values_mut() {
+            model.size_bytes = Some(size);
+        }
+    }
+    assert_eq!(judge(&needs(MANIFEST), &facts), [], "nothing is known of GPUs");
+    facts.gpus = Some(Ok(vec![gpu(8 * GB, 12 * GB)]));
+    let findings = judge(&needs(MANIFEST), &facts);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    let said = finding.sentence();
+    assert!(said.contains("take 9.0 GB, and 8.0 of 12.0 GB are free"), "{said}");
+    assert_eq!(
+        (finding.severity, finding.cells.len()),
+        (Severity::Warning, 2),
+        "both servers at once"
+    );
+    // What a server holds already is room for it.
+    server(&mut facts, "a").loaded =
+        Some(vec![LoadedModel { vram_bytes: Some(2 * GB), ..LoadedModel::default() }]);
+    assert_eq!(judge(&needs(MANIFEST), &facts), []);
+    // A server elsewhere has other GPUs.
+    server(&mut facts, "a").loaded = None;
+    let remote = MANIFEST.replace("http://localhost:11434", "http://gpu.example:11434");
+    assert_eq!(judge(&needs(&remote), &facts), []);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_dooms_those_that_require_it() {
+    let text = MANIFEST.replace("matrix = {", "probes = { gpu = true }\nmatrix = {");
+    let mut facts = served();
+    facts.gpus = Some(Err("no driver".to_owned()));
+    let findings = judge(&needs(&text), &facts);
+    assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
+    let text = text.replace("gpu = true", "gpu = { required = true }");
+    let findings = judge(&needs(&text), &facts);
+    assert_eq!((findings.len(), findings[0].severity), (1, Severity::Blocking));
+    assert!(findings[0].message.contains("no driver"), "{findings:?}");
+}
