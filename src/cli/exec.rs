@@ -78,6 +78,8 @@ pub fn run(args: &Args) -> CommandResult {
             study: args.study.clone(),
             template: None,
             stdout: false,
+            json: false,
+            watch: false,
             partial: !summary.is_complete() || summary.stale > 0,
         })?;
     }

@@ -55,16 +55,22 @@ pub fn measured_window(record: &AgentRecord) -> Option<Window> {
     Some(Window { start_ns, end_ns })
 }
 
-/// Every metric of loop lag; all unknown without samples.
-pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
-    let (loaded, idle) = (measured_window(record), record.idle);
+/// The lags of the measured window, and those of the idle control.
+#[must_use]
+pub fn loaded_and_idle(record: &AgentRecord, samples: &[LagSample]) -> [Option<Sample>; 2] {
     let lags = |window: Option<Window>, belongs: fn(&LagSample, Window) -> bool| {
         let window = window?;
         let own = samples.iter().filter(|sample| belongs(sample, window));
         sample(own.map(|sample| sample.lag_ms).collect())
     };
     // What ends after the idle window is not the idle loop's doing: calls have begun.
-    let (load, rest) = (lags(loaded, LagSample::tells_of), lags(idle, LagSample::woke_in));
+    [lags(measured_window(record), LagSample::tells_of), lags(record.idle, LagSample::woke_in)]
+}
+
+/// Every metric of loop lag; all unknown without samples.
+pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
+    let (loaded, idle) = (measured_window(record), record.idle);
+    let [load, rest] = loaded_and_idle(record, samples);
     let percentile = |lags: &Option<Sample>, p| lags.as_ref().map(|lags| lags.percentile(p));
     let figures = |lags: &Option<Sample>| {
         [

@@ -25,6 +25,7 @@ use crate::agent::protocol::{
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
+pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use errors::calibration;
 pub use lag::LagSample;

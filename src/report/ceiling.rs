@@ -104,6 +104,7 @@ mod tests {
             throttled: false,
             not_built: Vec::new(),
             runs: runs.collect(),
+            folders: BTreeMap::new(),
             stale: BTreeMap::new(),
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
+use super::deliverables::{self, Deliverable};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::flamegraphs::Flamegraph;
 use crate::store::failed::CANCELLED;
@@ -24,6 +25,7 @@ pub struct Context<'a> {
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
     pub flamegraphs: &'a [Flamegraph],
+    pub deliverables: Vec<Deliverable>,
     pub failures: &'a [FailedAttempt],
 }
 
@@ -102,6 +104,8 @@ pub struct RunRow<'a> {
     pub started: &'a str,
     pub finished: &'a str,
     pub metrics: &'a Metrics,
+    /// Its folder, from that of the report.
+    pub folder: Option<&'a str>,
     /// Paths of its artifacts within the run's folder.
     pub files: Vec<&'a str>,
 }
@@ -116,6 +120,7 @@ impl<'a> RunRow<'a> {
             started: &run.started,
             finished: &run.finished,
             metrics: &run.metrics,
+            folder: cell.folders.get(&run.repeat).map(|folder| folder.link.as_str()),
             files: run.files.keys().map(String::as_str).collect(),
         }
     }
@@ -189,6 +194,7 @@ impl<'a> Context<'a> {
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
             flamegraphs: &data.flamegraphs,
+            deliverables: deliverables::deliverables(data),
             failures: &data.failed,
         }
     }

@@ -14,7 +14,7 @@ use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
-use super::{ceiling, cell_table, escape, format};
+use super::{ceiling, cell_table, escape, format, mark};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -79,13 +79,13 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     let own = Arc::clone(data);
     env.add_function("n", move |metric: &str, kwargs: Kwargs| -> Result<usize, Error> {
         let metric = select::metric(metric)?;
-        let selection = selection(&own, &kwargs)?;
+        let selection = selection(&own, &kwargs, &[])?;
         let runs = selection.cells.iter().copied().flat_map(fresh);
         Ok(runs.filter(|run| select::value(run, metric.name).is_some()).count())
     });
     let own = Arc::clone(data);
     env.add_function("runs", move |kwargs: Kwargs| -> Result<Value, Error> {
-        let selection = selection(&own, &kwargs)?;
+        let selection = selection(&own, &kwargs, &[])?;
         let runs = match selection.runs() {
             Err(SelectError::NoRuns { .. }) if partial => Vec::new(),
             runs => runs?,
@@ -103,14 +103,14 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     let own = Arc::clone(data);
     env.add_function("by_cell", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
         let metric = select::metric(metric)?;
-        Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs)?))))
+        Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs, &[])?))))
     });
     let own = Arc::clone(data);
     env.add_function(
         "ceiling",
         move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
             let metric = select::metric(metric)?;
-            let selection = selection(&own, &kwargs)?;
+            let selection = selection(&own, &kwargs, &[])?;
             let found = ceiling::ceiling(&selection, metric, limit, &factors);
             let found = found.map_err(|factor| {
                 let message = format!("`{factor}` is not a number in every cell");
@@ -121,7 +121,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     );
     let own = Arc::clone(data);
     env.add_function("main_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
-        let metrics = cell_table::main_metrics(&selection(&own, &kwargs)?);
+        let metrics = cell_table::main_metrics(&selection(&own, &kwargs, &[])?);
         Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
     });
     env.add_function("metric", |name: &str| -> Result<Value, Error> {
@@ -164,6 +164,7 @@ fn add_filters(env: &mut Environment) {
         }
         cut
     });
+    env.add_filter("link", |path: &str| Value::from_safe_string(escape::link(path)));
     env.add_filter("shell", |word: &str| Value::from_safe_string(escape::shell(word)));
 }
 
@@ -175,16 +176,21 @@ fn sample(
     partial: bool,
 ) -> Result<Option<Sample>, Error> {
     let metric = select::metric(metric)?;
-    match selection(data, kwargs)?.sample(metric) {
+    match selection(data, kwargs, &[])?.sample(metric) {
         Err(SelectError::NoRuns { .. } | SelectError::NoValues { .. }) if partial => Ok(None),
         sample => Ok(Some(sample?)),
     }
 }
 
-fn selection<'a>(data: &'a Data, kwargs: &Kwargs) -> Result<Selection<'a>, Error> {
+/// What the arguments of a function select; `other` arguments are not about that.
+pub fn selection<'a>(
+    data: &'a Data,
+    kwargs: &Kwargs,
+    other: &[&str],
+) -> Result<Selection<'a>, Error> {
     let mut experiment: Option<String> = None;
     let mut levels = Vec::new();
-    for name in kwargs.args() {
+    for name in kwargs.args().filter(|name| !other.contains(name)) {
         let value: Value = kwargs.get(name)?;
         match name {
             EXPERIMENT => experiment = Some(kwargs.get::<&str>(name)?.to_owned()),
@@ -220,9 +226,9 @@ fn number(value: &Value, show: impl FnOnce(f64) -> String) -> Result<Value, Erro
     if let Some(absent) = absent(value) {
         return Ok(absent);
     }
-    let text = show(f64::try_from(value.clone())?);
+    let value = f64::try_from(value.clone())?;
     // numbers need no escaping, and a minus sign must not get one
-    Ok(Value::from_safe_string(text))
+    Ok(Value::from_safe_string(mark::number(value, &show(value))))
 }
 
 fn absent(value: &Value) -> Option<Value> {
@@ -240,7 +246,7 @@ fn interval(value: &Value, digits: Option<usize>) -> Result<Value, Error> {
     let bounds: Vec<f64> = value.try_iter()?.map(f64::try_from).collect::<Result<_, _>>()?;
     let bounds: Vec<String> = bounds
         .into_iter()
-        .map(|bound| format::significant(bound, digits.unwrap_or(DIGITS)))
+        .map(|bound| mark::number(bound, &format::significant(bound, digits.unwrap_or(DIGITS))))
         .collect();
     Ok(Value::from_safe_string(bounds.join(" to ")))
 }

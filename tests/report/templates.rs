@@ -6,9 +6,10 @@ use crate::stored::Stored;
 
 fn render(stored: &Stored, source: &str, partial: bool) -> Result<String, Box<TemplateError>> {
     let template = Template { name: "own.md.j2".into(), source: source.into() };
-    report::study(&stored.data(), &template, partial).map_err(|error| match error {
+    let report = report::study(&stored.data(), &template, partial);
+    report.map(|report| report.markdown()).map_err(|error| match error {
         RenderError::Template(error) => error,
-        RenderError::Incomplete { .. } => panic!("{error}"),
+        RenderError::Incomplete { .. } | RenderError::Json(_) => panic!("{error}"),
     })
 }
 
