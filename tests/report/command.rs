@@ -30,11 +30,14 @@ fn failed(output: &Output, code: i32) -> String {
 fn report_writes_pages_and_prints_the_path() {
     let stored = Stored::complete();
     let printed = stdout(&runner(&stored, &["report", "small.toml"]));
-    assert_eq!(printed.trim_end(), "results/small/report/small.md");
+    assert_eq!(printed, "results/small/report/small.md\nresults/small/report/small.html\n");
     let written = files(&stored.results());
     let summaries = written.keys().filter(|path| path.ends_with("summary.md")).count();
     assert_eq!(summaries, 2);
     let report = &written[&stored.results().join("small/report/small.md")];
+    assert!(written[&stored.results().join("small/report/small.html")].starts_with(b"<!doctype"));
+    let figures = written.keys().filter(|path| path.extension().is_some_and(|own| own == "svg"));
+    assert!(figures.count() >= 3);
     let again = stdout(&runner(&stored, &["report", "small.toml", "--stdout"]));
     assert_eq!(again.as_bytes(), report);
     stdout(&runner(&stored, &["report", "small.toml"]));

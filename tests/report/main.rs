@@ -1,7 +1,10 @@
 //! Reports and tables from a store that was filled by hand.
 
+mod browser;
 mod command;
 mod controls;
+mod figures;
+mod probe_files;
 mod stored;
 mod templates;
 

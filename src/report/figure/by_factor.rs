@@ -133,7 +133,7 @@ impl Levels {
             .map(|level| level.text.as_str())
             .collect();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        let numbers = Scale::linear(levels.iter().filter_map(|level| level.number));
+        let numbers = Scale::with_room(levels.iter().filter_map(|level| level.number));
         let width = match &numbers {
             Some(_) => (area.width - SLOT * words.len() as f64).max(area.width / 3.0),
             None => 0.0,
@@ -160,6 +160,9 @@ impl Levels {
         if let Some(scale) = &self.numbers {
             let part = Area { width: self.width, ..*area };
             plot::horizontal_axis(svg, &part, scale, "");
+            if !self.words.is_empty() {
+                plot::line(svg, "mark", (part.right(), area.top), (part.right(), bottom));
+            }
         }
         plot::line(svg, "axis", (area.left, bottom), (area.right(), bottom));
         let columns = (self.slot(area) / plot::CHARACTER).floor();

@@ -29,6 +29,8 @@ struct Track {
     /// By panel, then by series: name and points in seconds.
     panels: Vec<BTreeMap<String, Vec<(f64, f64)>>>,
     calls: Vec<Call>,
+    /// The idle control, from and to.
+    idle: Option<(f64, f64)>,
 }
 
 /// A call in seconds.
@@ -71,6 +73,7 @@ pub fn draw_lag(request: &Request) -> Result<Drawn, FigureError> {
             label: shown.label.clone(),
             panels: vec![series(|row| row.lag_max_ms), series(|row| row.chunks_per_s)],
             calls: calls(&record, zero),
+            idle: idle(&record, zero),
         })
     };
     let texts = Texts {
@@ -114,6 +117,7 @@ pub fn draw_gpu(request: &Request) -> Result<Drawn, FigureError> {
                 series(|row| row.sm_percent),
             ],
             calls: calls(&record, zero),
+            idle: idle(&record, zero),
         })
     };
     let texts = Texts {
@@ -141,6 +145,11 @@ fn calls(record: &AgentRecord, zero: f64) -> Vec<Call> {
         end: seconds(call.end_ns),
     });
     calls.collect()
+}
+
+fn idle(record: &AgentRecord, zero: f64) -> Option<(f64, f64)> {
+    let idle = record.idle?;
+    Some(((idle.start_ns as f64 - zero) / 1e9, (idle.end_ns as f64 - zero) / 1e9))
 }
 
 fn draw(
@@ -171,7 +180,7 @@ fn draw(
     let time = Scale::exactly(0.0, last.chain(ends).fold(0.0, f64::max));
     let scales: Vec<Scale> = panels
         .iter()
-        .filter_map(|panel| Scale::from_zero(points(*panel).map(|(_, value)| value)))
+        .filter_map(|panel| Scale::short_from_zero(points(*panel).map(|(_, value)| value)))
         .collect();
 
     let mut svg = Svg::default();
@@ -179,7 +188,7 @@ fn draw(
     for track in &tracks {
         svg.label((area.left, area.top + 10.0), Anchor::Start, "bold", &track.label);
         area.top += LINE;
-        let strips = draw_strips(&mut svg, &area, &time, &track.calls);
+        let strips = draw_strips(&mut svg, &area, &time, track);
         let from = area.top;
         area.top += strips;
         for (panel, scale) in panels.iter().zip(&scales) {
@@ -200,7 +209,7 @@ fn draw(
         String::new()
     };
     let caption = format!(
-        "{} Strips: the calls of each agent, warm-up calls pale; shaded: measured calls.{thinned} {}",
+        "{} Strips: the calls of each agent, warm-up calls pale, the idle control grey; shaded: measured calls.{thinned} {}",
         texts.caption,
         choice.said()
     );
@@ -209,8 +218,19 @@ fn draw(
     Ok(request.picture(request.name(&run), title, caption, area.bottom() + 46.0, svg))
 }
 
-/// One strip per agent with its calls; returns the height taken.
-fn draw_strips(svg: &mut Svg, area: &Area, time: &Scale, calls: &[Call]) -> f64 {
+/// One strip per agent with its calls, the idle control before them; returns the height taken.
+fn draw_strips(svg: &mut Svg, area: &Area, time: &Scale, track: &Track) -> f64 {
+    let calls = &track.calls;
+    if let Some((from, to)) = track.idle {
+        let shape = [
+            ("class", "band".to_owned()),
+            ("x", px(area.x(time, from))),
+            ("y", px(area.top)),
+            ("width", px(area.x(time, to) - area.x(time, from))),
+            ("height", px(STRIP - 2.0)),
+        ];
+        svg.titled("rect", &shape, &format!("idle control: {from:.3} s to {to:.3} s"));
+    }
     let agents: indexmap::IndexSet<&str> = calls.iter().map(|call| call.agent.as_str()).collect();
     for call in calls {
         let strip = agents.get_index_of(call.agent.as_str()).unwrap_or(0) % MOST_STRIPS;

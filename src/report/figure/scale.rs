@@ -21,6 +21,7 @@ pub type Tick = (f64, String);
 
 /// Ticks of a linear axis, about.
 const TICKS: f64 = 6.0;
+const FEW_TICKS: f64 = 3.0;
 /// Values below this share of the largest are better seen from zero.
 const FROM_ZERO: f64 = 0.5;
 /// From here on numbers are easier to read with an exponent.
@@ -37,31 +38,46 @@ impl Scale {
         } else if high < 0.0 && high > FROM_ZERO * low {
             high = 0.0;
         }
-        Some(Self::between(low, high))
+        Some(Self::between(low, high, TICKS))
     }
 
     /// As [`Scale::linear`], and 0 is on it.
     #[must_use]
     pub fn from_zero(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let (low, high) = range(values)?;
-        Some(Self::between(low.min(0.0), high.max(0.0)))
+        Some(Self::between(low.min(0.0), high.max(0.0), TICKS))
+    }
+
+    /// As [`Scale::from_zero`], for an axis with room for few ticks.
+    #[must_use]
+    pub fn short_from_zero(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let (low, high) = range(values)?;
+        Some(Self::between(low.min(0.0), high.max(0.0), FEW_TICKS))
+    }
+
+    /// All values with some room beyond the first and the last.
+    #[must_use]
+    pub fn with_room(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let (low, high) = range(values)?;
+        let room = if high > low { (high - low) * 0.06 } else { low.abs().max(1.0) * 0.1 };
+        Some(Self::exactly(low - room, high + room))
     }
 
     /// Exactly from one value to another, with ticks between.
     #[must_use]
     pub fn exactly(low: f64, high: f64) -> Self {
         let wide = if high > low { high } else { low + 1.0 };
-        Self { low, high: wide, kind: Kind::Linear(step(wide - low)) }
+        Self { low, high: wide, kind: Kind::Linear(step(wide - low, TICKS)) }
     }
 
-    fn between(low: f64, high: f64) -> Self {
+    fn between(low: f64, high: f64, ticks: f64) -> Self {
         let (low, high) = if high > low {
             (low, high)
         } else {
             let half = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
             (low - half, high + half)
         };
-        let step = step(high - low);
+        let step = step(high - low, ticks);
         let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
         // so far from zero that a step is lost in rounding
         if !(first < last && first.is_finite() && last.is_finite()) {
@@ -173,9 +189,9 @@ fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// 1, 2 or 5 times a power of ten, so that a span has about [`TICKS`] of them.
-fn step(span: f64) -> f64 {
-    let raw = span / TICKS;
+/// 1, 2 or 5 times a power of ten, so that a span has about so many of them.
+fn step(span: f64, ticks: f64) -> f64 {
+    let raw = span / ticks;
     let unit = power(raw.log10().floor());
     let times = raw / unit;
     let round = [1.0, 2.0, 5.0].into_iter().find(|round| times <= round * 1.001);
