@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
-use super::deliverables::{self, Deliverable};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use super::deliverables::{self, Deliverable};
 use super::flamegraphs::Flamegraph;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};

@@ -136,9 +136,10 @@ impl Browser {
         self.events.iter().filter(said).collect()
     }
 
-    fn screenshot(&mut self, name: &str) -> Vec<u8> {
-        let whole = json!({ "captureBeyondViewport": true });
-        let picture = self.call("Page.captureScreenshot", &whole);
+    /// What is seen at the heading of that id.
+    fn screenshot(&mut self, id: &str, name: &str) -> Vec<u8> {
+        self.value(&format!("document.getElementById('{id}').scrollIntoView()"));
+        let picture = self.call("Page.captureScreenshot", &json!({}));
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(picture["data"].as_str().unwrap())
             .unwrap();
@@ -180,7 +181,8 @@ fn the_page_is_quiet_and_shows_what_a_model_said_as_text() {
     let mut shots = Vec::new();
     for scheme in ["light", "dark"] {
         browser.open(&file, scheme);
-        shots.push(browser.screenshot(&format!("{scheme}.png")));
+        shots.push(browser.screenshot("experiments", &format!("{scheme}.png")));
+        browser.screenshot("run-order", &format!("{scheme}-end.png"));
         assert_eq!(browser.complaints(), Vec::<&Value>::new());
     }
     assert_ne!(shots[0], shots[1], "dark is as light");
@@ -189,7 +191,8 @@ fn the_page_is_quiet_and_shows_what_a_model_said_as_text() {
     assert_eq!(browser.value("document.querySelectorAll('img, b, i').length"), 0);
     let text = browser.value("document.querySelector('main').innerText");
     let text = text.as_str().unwrap();
-    for part in ["<script>document.title='owned';alert(1)</script>", "**x**", "<img src=x", "&lt;i&gt;"]
+    for part in
+        ["<script>document.title='owned';alert(1)</script>", "**x**", "<img src=x", "&lt;i&gt;"]
     {
         assert!(text.contains(part), "{part} is not in the text");
     }
@@ -233,7 +236,8 @@ fn tables_sort_by_the_full_values_and_back() {
                  globalThis.read = () => Array.from(table.tBodies[0].rows, r => \
                  Number(r.cells[column].querySelector('data').value)); \
                  JSON.stringify(read())";
-    let read = |value: Value| -> Vec<f64> { serde_json::from_str(value.as_str().unwrap()).unwrap() };
+    let read =
+        |value: Value| -> Vec<f64> { serde_json::from_str(value.as_str().unwrap()).unwrap() };
     let before = read(browser.value(setup));
     assert!(before.len() >= 6);
     let press = "head.querySelector('button').click(); JSON.stringify(read())";

@@ -4,6 +4,7 @@ mod browser;
 mod command;
 mod controls;
 mod figures;
+mod numbers;
 mod probe_files;
 mod stored;
 mod templates;

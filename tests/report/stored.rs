@@ -86,14 +86,16 @@ impl Stored {
         stored
     }
 
-    /// One run of each of that many cells, one of them far off.
+    /// One run of each of that many cells in the first experiment, one of them far off, and of one more
+    /// cell in the second.
     pub fn with_levels(levels: usize) -> Self {
-        let models: Vec<String> = (1..=levels)
-            .map(|n| format!("\"a-model-with-a-long-name-that-goes-on-and-on-until-the-end-{n}\""))
-            .collect();
+        let model =
+            |n| format!("\"a-model-with-a-long-name-that-goes-on-and-on-until-the-end-{n}\"");
+        let models: Vec<String> = (1..=levels).map(model).collect();
         let manifest = MANIFEST
             .replace("repeats = 3", "repeats = 1")
-            .replace("[\"gemma3:latest\"]", &format!("[{}]", models.join(", ")))
+            .replacen("\"gemma3:latest\"", &models.join(", "), 1)
+            .replace("\"gemma3:latest\"", &model(0))
             .replace(", throttle = [\"off\", \"60 tok/s\"]", "")
             .replace("baseline = { throttle = \"off\" }", "");
         let stored = Self::of(&manifest);
@@ -130,8 +132,9 @@ impl Stored {
     /// Those that are stored.
     pub fn stored_runs(&self) -> Vec<(u32, u32)> {
         let store = Store::open(&self.results(), "small").unwrap();
-        let is_stored =
-            |(cell, repeat): &(u32, u32)| store.folder(&self.plan.id(*cell).hex(), *repeat).is_some();
+        let is_stored = |(cell, repeat): &(u32, u32)| {
+            store.folder(&self.plan.id(*cell).hex(), *repeat).is_some()
+        };
         self.planned_runs().into_iter().filter(is_stored).collect()
     }
 

@@ -67,8 +67,7 @@ pub fn choose<'a>(request: &Request<'a>, file: &str) -> Result<Choice<'a>, Figur
         choice.cells += 1;
         if choice.runs.len() < MOST_CELLS {
             let run = id(run.repeat);
-            let label =
-                if label.is_empty() { run.clone() } else { format!("{label} (run {run})") };
+            let label = if label.is_empty() { run.clone() } else { format!("{label} (run {run})") };
             choice.runs.push(Shown { run, label, folder });
         }
     }

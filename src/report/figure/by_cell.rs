@@ -63,9 +63,8 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     }
     let shown = if bars { "bars: means" } else { "large marks: means" };
     let scaled = if log { "; logarithmic axis" } else { "" };
-    let marked = reference.map_or_else(String::new, |value| {
-        format!(" Dashed: {}.", with_unit(value, metric.unit))
-    });
+    let marked = reference
+        .map_or_else(String::new, |value| format!(" Dashed: {}.", with_unit(value, metric.unit)));
     let caption = format!(
         "{} by cell{}. Dots: single runs; {shown} with their 95 % intervals (Student t, where n ≥ \
          2){scaled}.{marked}",

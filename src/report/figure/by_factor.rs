@@ -71,15 +71,19 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     let top = 10.0 + plot::legend(&mut svg, 70.0, 6.0, &names);
     let area = Area { left: 78.0, top, width: WIDTH - 100.0, height: HEIGHT };
     plot::vertical_axis(&mut svg, &area, &scale, &axis_title(metric));
-    let all: Vec<&NamedLevel> =
-        series.values().flatten().map(|(_, level)| *level).collect();
+    let all: Vec<&NamedLevel> = series.values().flatten().map(|(_, level)| *level).collect();
     let levels = Levels::new(&all, &area);
     levels.axis(&mut svg, &area, factor);
     let shift = |index: usize| (index as f64 - (series.len() as f64 - 1.0) / 2.0) * 7.0;
     for (index, own) in series.values().enumerate() {
-        draw_series(&mut svg, index, own, &|level| levels.x(&area, level) + shift(index), &|value| {
-            area.y(&scale, value)
-        }, metric.unit);
+        draw_series(
+            &mut svg,
+            index,
+            own,
+            &|level| levels.x(&area, level) + shift(index),
+            &|value| area.y(&scale, value),
+            metric.unit,
+        );
     }
     let caption = format!(
         "{} against {factor}{}. Small marks: single runs; large marks: means with their 95 % \

@@ -117,8 +117,7 @@ fn draw(
     } else {
         String::new()
     };
-    let caption =
-        format!("{} Dashed line across: 99 %.{thinned} {}", texts.caption, choice.said());
+    let caption = format!("{} Dashed line across: 99 %.{thinned} {}", texts.caption, choice.said());
     let title = format!("{}{}", texts.title, request.of_experiment());
     let runs: Vec<&str> = request.text("run")?.into_iter().collect();
     Ok(request.picture(request.name(&runs), title, caption, area.bottom() + 46.0, svg))

@@ -32,10 +32,8 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     }
     let (xs, ys) = (groups(selection, x), groups(selection, y));
     let points = points(&xs, &ys, x, y);
-    let extents =
-        Scale::linear(points.iter().flat_map(|point| point.x.extent())).zip(Scale::linear(
-            points.iter().flat_map(|point| point.y.extent()),
-        ));
+    let extents = Scale::linear(points.iter().flat_map(|point| point.x.extent()))
+        .zip(Scale::linear(points.iter().flat_map(|point| point.y.extent())));
     let Some((x_scale, y_scale)) = extents else {
         return Ok(Drawn::Absent(format!(
             "no cell of {} has both {} and {}",

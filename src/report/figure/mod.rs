@@ -193,9 +193,11 @@ impl Request<'_> {
         parts.join("-").chars().map(plain).collect()
     }
 
-    /// ` of \`throttle\``, or nothing for the whole study.
+    /// Which experiment, or nothing for the whole study.
     fn of_experiment(&self) -> String {
-        self.selection.experiment.map_or_else(String::new, |own| format!(", {}", own.name))
+        self.selection
+            .experiment
+            .map_or_else(String::new, |own| format!(" (experiment {})", own.name))
     }
 
     /// What must stand under every picture of a paced endpoint.

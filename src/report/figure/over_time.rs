@@ -192,10 +192,21 @@ fn draw(
         let from = area.top;
         area.top += strips;
         for (panel, scale) in panels.iter().zip(&scales) {
-            draw_panel(&mut svg, &area, (&time, scale), texts.panels[*panel], &track.panels[*panel]);
+            draw_panel(
+                &mut svg,
+                &area,
+                (&time, scale),
+                texts.panels[*panel],
+                &track.panels[*panel],
+            );
             area.top += PANEL + BETWEEN;
         }
-        shade(&mut svg, &Area { top: from, height: area.top - BETWEEN - from, ..area }, &time, track);
+        shade(
+            &mut svg,
+            &Area { top: from, height: area.top - BETWEEN - from, ..area },
+            &time,
+            track,
+        );
     }
     area.top -= PANEL + BETWEEN;
     plot::horizontal_axis(&mut svg, &area, &time, "time (s)");
@@ -288,7 +299,8 @@ fn draw_panel(
         plot::polyline(svg, &format!("s{} line", index % plot::SERIES), &drawn);
         if series.len() > 1 {
             let at = (area.right() - 4.0, area.top + 12.0 * (index as f64 + 1.0));
-            svg.label(at, Anchor::End, "small", name);
+            let class = format!("s{} solid small bold", index % plot::SERIES);
+            svg.label(at, Anchor::End, &class, name);
         }
     }
 }

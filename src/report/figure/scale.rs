@@ -136,11 +136,19 @@ impl Scale {
                 "0".to_owned()
             } else if largest >= LARGE || step < SMALL_STEP {
                 let digits = (largest / step).log10().ceil().clamp(0.0, 6.0);
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 6")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 to 6"
+                )]
                 short_exponent(&format!("{value:.*e}", digits as usize))
             } else {
                 let decimals = (-step.log10().floor()).clamp(0.0, 6.0);
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 6")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 to 6"
+                )]
                 let text = format!("{value:.*}", decimals as usize);
                 text.replace('-', "−")
             }

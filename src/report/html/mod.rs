@@ -54,7 +54,10 @@ fn contents(headings: &[Heading]) -> String {
     let items: String = listed
         .map(|heading| {
             let (level, id) = (heading.level, &heading.id);
-            format!("<li class=\"level{level}\"><a href=\"#{id}\">{}</a></li>\n", escape(&heading.text))
+            format!(
+                "<li class=\"level{level}\"><a href=\"#{id}\">{}</a></li>\n",
+                escape(&heading.text)
+            )
         })
         .collect();
     if items.is_empty() {
