@@ -86,6 +86,30 @@ fn a_sealed_run_says_everything() {
 }
 
 #[test]
+fn each_setting_of_a_runtime_is_an_instrument_of_its_own() {
+    let axes = r#", batch = ["off", "50ms"]"#;
+    let study = Study::new(&Manifest { axes, defaults: "repeats = 2", ..Manifest::default() });
+    let said = study.expect(0, &["exec"]);
+    assert_eq!(said.matches("calibrating the runtime").count(), 2, "{said}");
+    assert!(said.contains("calibrating the runtime rust (batch 0.05)"), "{said}");
+    let records = files(&study.layout().runs());
+    let records = records.iter().filter(|path| path.ends_with("run.json"));
+    let mut gap_errors = [Vec::new(), Vec::new()];
+    for path in records {
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let calibration = &record["evidence"]["calibration"];
+        let batch = record["identity"]["variant"]["batch"].clone();
+        assert_eq!(calibration["settings"]["batch"], batch);
+        gap_errors[usize::from(!batch.is_null())]
+            .push(calibration["gap_error_ms"]["p99"].as_f64().unwrap());
+    }
+    let [at_once, batched] = gap_errors;
+    assert_eq!((at_once.len(), batched.len()), (2, 2));
+    // Five tokens come at each tick and none between.
+    assert!(batched[0] > 30.0 && at_once[0] < batched[0], "{at_once:?} {batched:?}");
+}
+
+#[test]
 fn a_killed_exec_is_continued() {
     let study = slow();
     let mut exec = study.start(&[]);

@@ -6,21 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::fault::AttemptFault;
-use super::flamegraph::Flamegraph;
 use super::paced::PacedServers;
-use super::process::{Supervision, supervise};
-use super::request::{IDLE, Request};
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, derived, workflow};
-use crate::agent::protocol::{AgentRecord, Spec};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario};
+use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
-use crate::metrics;
 use crate::os;
-use crate::plan::CellSpec;
-use crate::probe::flamegraph::Recorder;
+use crate::plan::{CellSpec, CellWork};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
-use crate::store::record::{Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
+use crate::store::record::{CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
 /// File of the protocol's spec in the run's folder.
@@ -80,6 +75,20 @@ pub enum Ended {
     },
 }
 
+impl Task<'_> {
+    /// The journal's line that a process of the attempt was started: by it a later exec can end the
+    /// process if this one is killed.
+    pub(super) fn started(&self, pid: u32) -> What {
+        What::Started {
+            cell: self.id.to_owned(),
+            repeat: self.repeat,
+            attempt: self.attempt,
+            pid,
+            mark: os::process::start_mark(pid),
+        }
+    }
+}
+
 /// Makes the attempt. An error means that nothing more can be stored; what the attempt left then
 /// stays where it is and is set aside by the next exec.
 pub fn attempt(
@@ -91,45 +100,29 @@ pub fn attempt(
     let started = os::utc_now();
     let partial = prepare(&task)?;
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
-    let paced = means.paced.urls();
-    let spec = Request {
-        cell: task.cell,
-        id: task.id,
-        session: means.session,
-        repeat: task.repeat,
-        attempt: task.attempt,
-        run: &run,
-        artifacts: &partial,
-        paced: &paced,
-    }
-    .spec();
-
-    let mut flamegraph = Flamegraph::new(task.cell, &partial, means.py_spy);
-    let (usage, result) = match flamegraph.refusal() {
-        Some(fault) => (ProcessUsage::default(), Err(fault)),
-        None => drive(&task, &spec, &partial, flamegraph.recorder(), means)?,
+    let measured = match &task.cell.work {
+        CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
+        CellWork::Tokenize(_) | CellWork::Command(_) => Err(AttemptFault::NotBuilt),
     };
-    means.paced.write_sends(&run, &partial).map_err(|error| ExecError::sends(&partial, error))?;
-    let judged = result.and_then(|()| {
-        let record = artifacts::check(&partial, &spec)?;
-        workflow::check(&partial, &spec, task.cell, &record)?;
-        let metrics = metrics::from_folder(&partial, &usage, task.cell.throttle.is_some())?;
-        Ok((record, metrics, flamegraph.finish()?))
-    });
-    let judged = match judged {
-        Ok((agent, computed, probes)) => {
-            derived::write(&partial, &agent)?.map(|()| (agent, computed, probes))
-        }
-        Err(fault) => Err(fault),
-    };
-    match judged {
-        Ok((agent, computed, probes)) => {
-            let made = Made { started, agent, usage, evidence, computed, probes };
-            let metrics = finish(&task, made, &partial, means)?;
+    match measured {
+        Ok(measured) => {
+            let metrics = finish(&task, started, measured, evidence, &partial, means)?;
             Ok(Ended::Sealed { wall: clock.elapsed(), metrics })
         }
         Err(fault) => keep(&task, &fault, started, &partial, means),
     }
+}
+
+/// What an attempt that went well found, whatever kind of work it did.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    /// What the runtime said of itself.
+    pub info: Option<RuntimeInfo>,
+    pub usage: ProcessUsage,
+    pub calls: Vec<CallSummary>,
+    pub metrics: Metrics,
+    /// How each probe outside the measured process fared.
+    pub probes: BTreeMap<String, String>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -141,83 +134,16 @@ fn prepare(task: &Task<'_>) -> Result<PathBuf, StoreError> {
         .map_err(|source| StoreError::Io { action: "create", path: partial, source })
 }
 
-/// Runs the agent's process.
-fn drive(
-    task: &Task<'_>,
-    spec: &Spec,
-    partial: &Path,
-    recorder: Option<&mut Recorder>,
-    means: &mut Means<'_>,
-) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
-    let text = write_spec(&partial.join(SPEC_FILE), spec)?;
-    let mut journaled = Ok(());
-    let journal = &mut *means.journal;
-    let mut on_start = |pid| {
-        journaled = journal.write(What::Started {
-            cell: task.id.to_owned(),
-            repeat: task.repeat,
-            attempt: task.attempt,
-            pid,
-            mark: os::process::start_mark(pid),
-        });
-    };
-    let supervision = Supervision {
-        limits: means.limits,
-        overall: overall_limit(task.cell, means.limits),
-        cancel: means.cancel,
-        recorder,
-        on_start: &mut on_start,
-        emit: &mut *means.emit,
-    };
-    let command = means.runtimes.command(task.cell, means.study_folder);
-    let ended = supervise(command, text, &partial.join(LOG_FILE), supervision);
-    journaled?;
-    Ok(ended)
-}
-
-/// Writes the spec into the run, and returns it as the agent gets it.
-pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError> {
-    let malformed = |error: serde_json::Error| StoreError::Malformed {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let text = serde_json::to_vec_pretty(spec).map_err(malformed)?;
-    // Kept without the folder that it was made in: a run may be moved, and a folder's path says
-    // something of the machine and nothing of the measurement.
-    let kept = Spec { artifacts: ".".into(), ..spec.clone() };
-    let kept = serde_json::to_vec_pretty(&kept).map_err(malformed)?;
-    fs::write(path, kept).map_err(StoreError::io("write", path))?;
-    Ok(text)
-}
-
-/// The idle control, all calls of the longest stream one after the other at their limit, and the
-/// slack.
-pub(super) fn overall_limit(cell: &CellSpec, limits: &Limits) -> Duration {
-    let idle = if cell.idle { IDLE } else { Duration::ZERO };
-    let longest = cell.agents.iter().map(|agent| agent.work.prompts().len()).max();
-    let calls = longest.and_then(|calls| u32::try_from(calls).ok()).unwrap_or(1);
-    let calls = cell.warmup.saturating_add(1).saturating_mul(calls);
-    cell.timeout.saturating_mul(calls).saturating_add(idle).saturating_add(limits.slack)
-}
-
-struct Made {
-    started: String,
-    agent: AgentRecord,
-    usage: ProcessUsage,
-    evidence: Evidence,
-    computed: metrics::RunMetrics,
-    probes: BTreeMap<String, String>,
-}
-
 /// Seals the run and writes it into the journal.
 fn finish(
     task: &Task<'_>,
-    made: Made,
+    started: String,
+    measured: Measured,
+    mut evidence: Evidence,
     partial: &Path,
     means: &mut Means<'_>,
 ) -> Result<Metrics, ExecError> {
-    let mut evidence = made.evidence;
-    evidence.agent.info = Some(made.agent.runtime);
+    evidence.agent.info = measured.info;
     let mut record = RunRecord {
         format: RUN_FORMAT,
         cell: task.id.to_owned(),
@@ -225,13 +151,13 @@ fn finish(
         repeat: task.repeat,
         attempt: task.attempt,
         identity: task.cell.identity.clone(),
-        started: made.started,
+        started,
         finished: os::utc_now(),
         evidence,
-        process: made.usage,
-        calls: made.computed.calls,
-        metrics: made.computed.run,
-        probes: made.probes,
+        process: measured.usage,
+        calls: measured.calls,
+        metrics: measured.metrics,
+        probes: measured.probes,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

@@ -1,24 +1,28 @@
 //! Measuring the instrument: the runtime reads from the paced endpoint, whose log knows better.
 //!
-//! Once per session and runtime, about a second. A calibration that fails is a note and stays
+//! Once per session for each runtime and each of its settings that the plan has, about a second. A calibration that fails is a note and stays
 //! unknown in the evidence; the runs are made all the same.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::attempt::{self, LOG_FILE, SPEC_FILE};
+use serde_json::Value;
+
+use super::attempt::{LOG_FILE, SPEC_FILE};
 use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::Request;
 use super::runtimes::Runtimes;
+use super::scenario::{overall_limit, write_spec};
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
     Endpoint, JitterShape, Options, PacedProtocol, Pacing, Probes, Retry, Work,
 };
 use crate::metrics;
-use crate::plan::{CellSpec, SpecAgent};
+use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
 use crate::simulator::sends::SENDS_FILE;
 use crate::store::record::Calibration;
 use crate::store::{Layout, StoreError};
@@ -35,12 +39,19 @@ const RESULT_FILE: &str = "calibration.json";
 #[derive(Debug)]
 pub struct Instrument<'a> {
     pub layout: &'a Layout,
-    /// A cell of the runtime; its variant counts.
+    /// A cell of the runtime; its settings count.
     pub like: &'a CellSpec,
     pub runtimes: &'a Runtimes,
     pub study_folder: &'a Path,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
+}
+
+/// What makes the runtime of a cell another instrument than with other settings.
+pub fn settings(cell: &CellSpec) -> BTreeMap<String, Value> {
+    let read_buffer = cell.scenario().and_then(|scenario| scenario.read_buffer);
+    let read_buffer = read_buffer.map(|bytes| ("read_buffer".to_owned(), bytes.into()));
+    cell.variant.clone().into_iter().chain(read_buffer).collect()
 }
 
 /// Why there is no calibration.
@@ -63,12 +74,15 @@ pub fn calibrate(
     instrument: &Instrument<'_>,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<Calibration, Failure> {
-    let cell = cell(instrument.like);
+    let read_buffer = instrument.like.scenario().and_then(|scenario| scenario.read_buffer);
+    let scenario = scenario(read_buffer);
+    let cell = cell(instrument.like, scenario.clone());
     let folder = folder(instrument.layout, &cell.runtime)?;
     let paced = PacedServers::start(&cell)?;
     let urls = paced.urls();
     let request = Request {
         cell: &cell,
+        scenario: &scenario,
         id: "calibration",
         session: "",
         repeat: 1,
@@ -78,10 +92,10 @@ pub fn calibrate(
         paced: &urls,
     };
     let spec = request.spec();
-    let text = attempt::write_spec(&folder.join(SPEC_FILE), &spec)?;
+    let text = write_spec(&folder.join(SPEC_FILE), &spec)?;
     let supervision = Supervision {
         limits: instrument.limits,
-        overall: attempt::overall_limit(&cell, instrument.limits),
+        overall: overall_limit(&cell, &scenario, instrument.limits),
         cancel: instrument.cancel,
         recorder: None,
         on_start: &mut |_| {},
@@ -104,6 +118,7 @@ pub fn calibrate(
         .ok_or_else(|| unknown(&"its record does not fit the server's log"))?;
     // Under the manifest's name, by which the evidence of runs knows it.
     calibration.runtime.clone_from(&cell.runtime);
+    calibration.settings = settings(&cell);
     let result = serde_json::to_vec_pretty(&calibration).unwrap_or_default();
     let path = folder.join(RESULT_FILE);
     fs::write(&path, result).map_err(|source| StoreError::Io { action: "write", path, source })?;
@@ -118,8 +133,8 @@ fn folder(layout: &Layout, runtime: &str) -> Result<std::path::PathBuf, StoreErr
         .map_err(|source| StoreError::Io { action: "create", path: folder, source })
 }
 
-/// The runtime as `like` uses it, reading two plain streams without a throttle.
-fn cell(like: &CellSpec) -> CellSpec {
+/// Two plain streams without a throttle.
+fn scenario(read_buffer: Option<u64>) -> ScenarioWork {
     let pacing = Pacing {
         protocol: PacedProtocol::Ollama,
         ttft: Duration::from_millis(50),
@@ -144,16 +159,24 @@ fn cell(like: &CellSpec) -> CellSpec {
         options: Options::new(),
         max_tokens: Some(TOKENS),
     });
-    CellSpec {
-        identity: serde_json::Value::Null,
-        scenario: "calibration".to_owned(),
+    ScenarioWork {
+        name: "calibration".to_owned(),
         agents: agents.collect(),
+        read_buffer,
         throttle: None,
         warmup: 1,
-        probes: Probes::default(),
         idle: false,
         vary_prompt: true,
         vary_seed: false,
+    }
+}
+
+/// The runtime as `like` uses it, reading these streams.
+fn cell(like: &CellSpec, scenario: ScenarioWork) -> CellSpec {
+    CellSpec {
+        identity: serde_json::Value::Null,
+        work: CellWork::Scenario(scenario),
+        probes: Probes::default(),
         timeout: Duration::from_secs(3),
         retry: Retry { max: 0, on: Vec::new() },
         not_built: Vec::new(),

@@ -1,5 +1,6 @@
 //! What execution says while it happens: one closed type, heard by progress and the journal's readers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -20,8 +21,10 @@ pub enum ExecEvent {
     Note {
         message: String,
     },
+    /// `settings`: those of the runtime that are not at their defaults.
     Calibrating {
         runtime: String,
+        settings: BTreeMap<String, serde_json::Value>,
     },
     Calibrated {
         calibration: crate::store::record::Calibration,

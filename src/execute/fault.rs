@@ -39,6 +39,8 @@ pub enum AttemptFault {
     CorpusChanged(PathBuf),
     #[error("the probe `{probe}` is required and unavailable: {reason}")]
     Probe { probe: &'static str, reason: String },
+    #[error("this version cannot execute it")]
+    NotBuilt,
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -52,6 +54,7 @@ impl AttemptFault {
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
             Self::Probe { .. } => "probe",
             Self::CorpusChanged(_) => "corpus",
+            Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -70,7 +73,7 @@ impl AttemptFault {
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
             Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
-            Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } => None,
+            Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } | Self::NotBuilt => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

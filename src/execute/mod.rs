@@ -24,6 +24,7 @@ pub mod prompt;
 mod recovery;
 pub mod request;
 pub mod runtimes;
+mod scenario;
 mod session;
 mod surroundings;
 mod workflow;

@@ -20,7 +20,7 @@ impl PacedServers {
     /// Those that the cell's agents call; none for a cell that calls real servers.
     pub fn start(cell: &CellSpec) -> Result<Self, SimulatorError> {
         let mut paced = Self { servers: BTreeMap::new() };
-        for agent in &cell.agents {
+        for agent in cell.agents() {
             if let Endpoint::Simulated(pacing) = &agent.endpoint
                 && !paced.servers.contains_key(&agent.endpoint_name)
             {

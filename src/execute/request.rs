@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::prompt::{self, Place};
 use crate::agent::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
 use crate::manifest::study::{Endpoint, Work};
-use crate::plan::{CellSpec, SpecAgent};
+use crate::plan::{CellSpec, ScenarioWork, SpecAgent};
 
 /// One attempt at one repeat of a cell.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     pub cell: &'a CellSpec,
+    /// The cell's work.
+    pub scenario: &'a ScenarioWork,
     /// Id of the cell, 32 hex digits.
     pub id: &'a str,
     /// Differs from one `exec` to the next.
@@ -36,19 +38,19 @@ impl Request<'_> {
     /// The spec as the agent gets it. It holds names of environment variables, never keys.
     #[must_use]
     pub fn spec(&self) -> Spec {
-        let cell = self.cell;
+        let (cell, scenario) = (self.cell, self.scenario);
         Spec {
             protocol: PROTOCOL,
             run: self.run.to_owned(),
             artifacts: self.artifacts.to_owned(),
-            agents: cell.agents.iter().map(|agent| self.agent(agent)).collect(),
+            agents: scenario.agents.iter().map(|agent| self.agent(agent)).collect(),
             timeout_ns: nanoseconds(cell.timeout),
-            read_buffer: cell.read_buffer,
-            throttle: cell.throttle,
+            read_buffer: scenario.read_buffer,
+            throttle: scenario.throttle,
             probes: ProbeSpec {
                 chunks: cell.probes.chunks,
                 loop_lag_ns: cell.probes.loop_lag.map(nanoseconds),
-                idle_ns: cell.idle.then(|| nanoseconds(IDLE)),
+                idle_ns: scenario.idle.then(|| nanoseconds(IDLE)),
             },
             variant: cell.variant.clone(),
         }
@@ -64,7 +66,7 @@ impl Request<'_> {
         };
         let mut options: BTreeMap<String, serde_json::Value> =
             agent.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        if self.cell.vary_seed
+        if self.scenario.vary_seed
             && let Some(seed) = options.get_mut("seed")
             && let Some(number) = seed.as_i64()
         {
@@ -91,9 +93,9 @@ impl Request<'_> {
             Work::Prompt(_) => vec![None],
             Work::Workflow(_) => vec![Some(Stage::Analysis), Some(Stage::Report)],
         };
-        let runs = 0..=self.cell.warmup;
+        let runs = 0..=self.scenario.warmup;
         let all = runs.flat_map(|run| {
-            let warmup = run < self.cell.warmup;
+            let warmup = run < self.scenario.warmup;
             prompts.iter().zip(&stages).map(move |(prompt, stage)| (*prompt, *stage, warmup))
         });
         (0..)
@@ -108,7 +110,7 @@ impl Request<'_> {
                     call,
                 };
                 let prefix =
-                    if self.cell.vary_prompt { prompt::prefix(place) } else { String::new() };
+                    if self.scenario.vary_prompt { prompt::prefix(place) } else { String::new() };
                 CallSpec { prompt: prefix + prompt, warmup, stage }
             })
             .collect()

@@ -213,7 +213,9 @@ impl Session<'_> {
         for (index, run) in (1..).zip(&agenda.todo) {
             let Some(cell) = agenda.spec(run.cell) else { continue };
             self.surroundings.meet_runtime(cell, self.plan.study());
-            if !self.surroundings.tried_calibration(&cell.runtime) {
+            // The error of timestamps says nothing of work that takes none.
+            let calls = cell.scenario().is_some();
+            if calls && !self.surroundings.tried_calibration(cell) {
                 self.calibrate(cell, emit)?;
             }
             if self.stops(emit) {
@@ -239,7 +241,8 @@ impl Session<'_> {
         cell: &CellSpec,
         emit: &mut dyn FnMut(ExecEvent),
     ) -> Result<(), ExecError> {
-        emit(ExecEvent::Calibrating { runtime: cell.runtime.clone() });
+        let settings = calibrate::settings(cell);
+        emit(ExecEvent::Calibrating { runtime: cell.runtime.clone(), settings });
         let instrument = calibrate::Instrument {
             layout: self.store.layout(),
             like: cell,
@@ -261,7 +264,7 @@ impl Session<'_> {
                 None
             }
         };
-        self.surroundings.calibrated(&cell.runtime, calibration);
+        self.surroundings.calibrated(cell, calibration);
         Ok(())
     }
 

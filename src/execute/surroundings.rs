@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::calibrate;
 use crate::agent::protocol::Api;
 use crate::agent::python;
 use crate::endpoint::{self, EndpointError, ServerFacts};
@@ -23,7 +24,7 @@ pub struct Surroundings {
     python: Option<python::Setup>,
     agents: BTreeMap<String, AgentEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
-    /// `None`: tried, and it did not work.
+    /// By [`instrument`]; `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
 }
 
@@ -83,20 +84,20 @@ impl Surroundings {
     }
 
     #[must_use]
-    pub fn tried_calibration(&self, runtime: &str) -> bool {
-        self.calibrations.contains_key(runtime)
+    pub fn tried_calibration(&self, cell: &CellSpec) -> bool {
+        self.calibrations.contains_key(&instrument(cell))
     }
 
     /// Keeps the result of a calibration; `None` if it did not work.
-    pub fn calibrated(&mut self, runtime: &str, calibration: Option<Calibration>) {
-        self.calibrations.insert(runtime.to_owned(), calibration);
+    pub fn calibrated(&mut self, cell: &CellSpec, calibration: Option<Calibration>) {
+        self.calibrations.insert(instrument(cell), calibration);
     }
 
     /// The evidence of a run of this cell, made now.
     #[must_use]
     pub fn evidence(&self, cell: &CellSpec) -> Evidence {
         let mut endpoints: BTreeMap<String, EndpointEvidence> = BTreeMap::new();
-        for agent in &cell.agents {
+        for agent in cell.agents() {
             let known = self.servers.get(&agent.endpoint_name);
             let server = endpoints
                 .entry(agent.endpoint_name.clone())
@@ -112,9 +113,14 @@ impl Surroundings {
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: self.calibrations.get(&cell.runtime).cloned().flatten(),
+            calibration: self.calibrations.get(&instrument(cell)).cloned().flatten(),
         }
     }
+}
+
+/// A runtime with its settings: what has a measurement error of its own.
+fn instrument(cell: &CellSpec) -> String {
+    format!("{} {}", cell.runtime, serde_json::json!(calibrate::settings(cell)))
 }
 
 /// Without the models, which differ from cell to cell.
@@ -147,7 +153,7 @@ fn kind(endpoint: &Endpoint) -> &'static str {
 /// The real servers that these cells call, each once with all its models.
 pub fn questions<'a>(cells: impl Iterator<Item = &'a CellSpec>) -> Vec<Question> {
     let mut questions: BTreeMap<&str, Question> = BTreeMap::new();
-    for agent in cells.flat_map(|cell| &cell.agents) {
+    for agent in cells.flat_map(CellSpec::agents) {
         let (url, api_key_env) = match &agent.endpoint {
             Endpoint::Ollama { url } => (url, None),
             Endpoint::OpenAi { url, api_key_env, .. } => (url, api_key_env.clone()),

@@ -11,7 +11,7 @@ use super::request::Request;
 use super::*;
 use crate::agent::protocol::{Api, Outcome};
 use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn, Work};
-use crate::plan::{CellSpec, SpecAgent};
+use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
 
 fn cell() -> CellSpec {
     let agent = |name: &str| SpecAgent {
@@ -29,27 +29,35 @@ fn cell() -> CellSpec {
         runtime: "rust".to_owned(),
         command: None,
         variant: BTreeMap::new(),
-        scenario: "two".to_owned(),
-        agents: vec![agent("left"), agent("left-2")],
-        read_buffer: None,
-        throttle: None,
-        warmup: 2,
+        work: CellWork::Scenario(ScenarioWork {
+            name: "two".to_owned(),
+            agents: vec![agent("left"), agent("left-2")],
+            read_buffer: None,
+            throttle: None,
+            warmup: 2,
+            idle: false,
+            vary_prompt: true,
+            vary_seed: false,
+        }),
         probes: Probes::default(),
-        idle: false,
-        vary_prompt: true,
-        vary_seed: false,
         timeout: Duration::from_secs(1),
         retry: Retry { max: 0, on: Vec::new() },
         not_built: Vec::new(),
     }
 }
 
+fn scenario_of(cell: &mut CellSpec) -> &mut ScenarioWork {
+    let CellWork::Scenario(scenario) = &mut cell.work else { panic!("no scenario") };
+    scenario
+}
+
 fn prompts(cell: &CellSpec, id: &str, repeat: u32, attempt: u32) -> Vec<String> {
     let paced = BTreeMap::new();
     let artifacts = Path::new("/run");
     let session = "now";
+    let (scenario, paced) = (cell.scenario().unwrap(), &paced);
     let request =
-        Request { cell, id, session, repeat, attempt, run: "r", artifacts, paced: &paced };
+        Request { cell, scenario, id, session, repeat, attempt, run: "r", artifacts, paced };
     let agents = request.spec().agents;
     agents.into_iter().flat_map(|agent| agent.calls).map(|call| call.prompt).collect()
 }
@@ -82,7 +90,7 @@ fn sessions_cells_and_streams_share_no_prefix_and_the_rule_is_fixed() {
     assert_eq!(prefix(place), "[59135570] ");
 
     let mut cell = cell();
-    cell.vary_prompt = false;
+    scenario_of(&mut cell).vary_prompt = false;
     assert!(prompts(&cell, "a", 3, 1).iter().all(|prompt| prompt == "Say hello."));
 }
 
@@ -91,10 +99,11 @@ fn warm_up_comes_first_and_the_seed_moves_only_when_it_shall() {
     let paced = BTreeMap::new();
     let mut cell = cell();
     for (vary, expected) in [(false, 7), (true, 10)] {
-        cell.vary_seed = vary;
+        scenario_of(&mut cell).vary_seed = vary;
         let artifacts = Path::new("/run");
         let request = Request {
             cell: &cell,
+            scenario: cell.scenario().unwrap(),
             id: "a",
             session: "now",
             repeat: 3,

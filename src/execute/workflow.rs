@@ -7,18 +7,18 @@ use super::fault::{ArtifactFault, AttemptFault};
 use crate::agent::protocol::{AgentRecord, ScanSpec, Spec, WorkflowSpec};
 use crate::agent::workflow::{contract, corpus, ingest, scan};
 use crate::manifest::study::Work;
-use crate::plan::CellSpec;
+use crate::plan::ScenarioWork;
 
 /// Checks the agents that have a workflow, after all their calls went well.
 pub fn check(
     folder: &Path,
     spec: &Spec,
-    cell: &CellSpec,
+    scenario: &ScenarioWork,
     record: &AgentRecord,
 ) -> Result<(), AttemptFault> {
     // Copies of an agent read the same files.
     let mut summaries: BTreeMap<&ScanSpec, String> = BTreeMap::new();
-    for (agent, planned) in spec.agents.iter().zip(&cell.agents) {
+    for (agent, planned) in spec.agents.iter().zip(&scenario.agents) {
         let (Some(WorkflowSpec { scan: asked }), Work::Workflow(workflow)) =
             (&agent.workflow, &planned.work)
         else {

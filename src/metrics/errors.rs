@@ -3,7 +3,7 @@
 //! Both clocks are the machine's monotonic clock, so the difference is the error of the client plus
 //! the time on the loopback; the schedule itself plays no part.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::call::sample;
 use super::ms_between;
@@ -108,6 +108,7 @@ pub fn calibration(record: &AgentRecord, sends: &[Send]) -> Option<Calibration> 
     }
     Some(Calibration {
         runtime: record.runtime.name.clone(),
+        settings: BTreeMap::new(),
         streams: u32::try_from(agents.len()).ok()?,
         rate_tok_s: sample(rates)?.median(),
         samples: gaps.len() as u64,

@@ -30,7 +30,7 @@ use identity::Contents;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
 use solo::Solos;
-pub use spec::{CellSpec, SpecAgent};
+pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, TokenizeWork};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -415,9 +415,9 @@ impl Plan {
     /// The models of a cell's agents, without repetition.
     fn models(&self, cell: u32) -> String {
         let mut models: Vec<String> = Vec::new();
-        for agent in self.spec(cell).agents {
+        for agent in self.spec(cell).agents() {
             if !models.contains(&agent.model) {
-                models.push(agent.model);
+                models.push(agent.model.clone());
             }
         }
         models.join(" + ")
@@ -434,7 +434,7 @@ impl Plan {
             None => (None, name),
         };
         let addressed =
-            spec.agents.iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
+            spec.agents().iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
         let mut values = addressed.filter_map(|agent| agent.options.get(name));
         let first = values.next()?;
         let text = |value: &serde_json::Value| match value {

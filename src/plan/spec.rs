@@ -7,8 +7,8 @@ use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
 use crate::manifest::Study;
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, OpenAiApi, Options, PacedProtocol, Probes,
-    Retry, RuntimeCommand, Work,
+    Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
+    Probes, Retry, RuntimeCommand, Work,
 };
 
 /// Everything needed to execute one cell.
@@ -16,28 +16,84 @@ use crate::manifest::study::{
 pub struct CellSpec {
     /// The document whose digest is the cell's id.
     pub identity: serde_json::Value,
-    /// `rust`, `python` or a user's runtime.
+    /// `rust`, `python` or a user's runtime; of a command [`COMMAND_RUNTIME`].
     pub runtime: String,
     /// How to start it, if it is a user's.
     pub command: Option<RuntimeCommand>,
     /// The runtime's own settings (`event_loop`, `json`, …), default levels left out.
     pub variant: BTreeMap<String, serde_json::Value>,
-    pub scenario: String,
+    pub work: CellWork,
+    pub probes: Probes,
+    /// Of one call, or of the whole work where there are no calls.
+    pub timeout: Duration,
+    pub retry: Retry,
+    /// What this version cannot execute, in words; empty: it can.
+    pub not_built: Vec<String>,
+}
+
+/// What stands for a runtime where a cell runs a command.
+pub const COMMAND_RUNTIME: &str = "command";
+
+/// What a cell's runs do; each kind is executed in its own way.
+#[derive(Debug, Clone)]
+pub enum CellWork {
+    /// Agents call endpoints.
+    Scenario(ScenarioWork),
+    /// A runtime encodes a corpus.
+    Tokenize(TokenizeWork),
+    /// A program of the user's runs.
+    Command(CommandWork),
+}
+
+/// The agents of a scenario with what their runtime is told.
+#[derive(Debug, Clone)]
+pub struct ScenarioWork {
+    /// Name of the scenario.
+    pub name: String,
     /// One entry per concurrent stream: copies are expanded (`collector`, `collector-2`, …).
     pub agents: Vec<SpecAgent>,
     pub read_buffer: Option<u64>,
     /// Chunks with text per second and call.
     pub throttle: Option<f64>,
     pub warmup: u32,
-    pub probes: Probes,
     /// Run the idle control before the calls.
     pub idle: bool,
     pub vary_prompt: bool,
     pub vary_seed: bool,
-    pub timeout: Duration,
-    pub retry: Retry,
-    /// What this version cannot execute, in words; empty: it can.
-    pub not_built: Vec<String>,
+}
+
+/// A tokenizer and what it encodes.
+#[derive(Debug, Clone)]
+pub struct TokenizeWork {
+    /// As the manifest names it.
+    pub tokenizer: String,
+    /// The corpus as declared (its file or its recipe).
+    pub corpus: serde_json::Value,
+    /// Passes over the corpus.
+    pub iterations: u32,
+}
+
+/// A program with its arguments.
+#[derive(Debug, Clone)]
+pub struct CommandWork {
+    pub words: Vec<String>,
+}
+
+impl CellSpec {
+    /// The scenario, if the cell is of one.
+    #[must_use]
+    pub fn scenario(&self) -> Option<&ScenarioWork> {
+        match &self.work {
+            CellWork::Scenario(scenario) => Some(scenario),
+            CellWork::Tokenize(_) | CellWork::Command(_) => None,
+        }
+    }
+
+    /// The streams of calls; none where the work makes no calls.
+    #[must_use]
+    pub fn agents(&self) -> &[SpecAgent] {
+        self.scenario().map_or(&[], |scenario| &scenario.agents)
+    }
 }
 
 /// One stream of calls.
@@ -64,27 +120,49 @@ pub(super) fn spec(
     identity: serde_json::Value,
 ) -> CellSpec {
     let settings = &experiment.settings;
+    let is_command = matches!(experiment.kind, ExperimentKind::Command { .. });
+    let runtime = if is_command { COMMAND_RUNTIME } else { resolved.runtime };
     CellSpec {
         identity,
-        runtime: resolved.runtime.to_owned(),
-        command: study.runtimes.get(resolved.runtime).cloned(),
+        runtime: runtime.to_owned(),
+        command: study.runtimes.get(runtime).filter(|_| !is_command).cloned(),
         variant: resolved
             .variant
             .iter()
             .map(|(name, level)| ((*name).to_owned(), level.json()))
             .collect(),
-        scenario: resolved.scenario.to_owned(),
-        agents: streams(&resolved.agents),
-        read_buffer: resolved.read_buffer,
-        throttle: resolved.throttle,
-        warmup: settings.warmup,
+        work: work(experiment, resolved),
         probes: experiment.probes.clone(),
-        idle: experiment.controls.contains(&Control::Idle),
-        vary_prompt: settings.vary_prompt,
-        vary_seed: settings.vary_seed,
         timeout: settings.timeout,
         retry: settings.retry.clone(),
         not_built: not_built(experiment),
+    }
+}
+
+fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
+    let settings = &experiment.settings;
+    match &experiment.kind {
+        ExperimentKind::Scenario => CellWork::Scenario(ScenarioWork {
+            name: resolved.scenario.to_owned(),
+            agents: streams(&resolved.agents),
+            read_buffer: resolved.read_buffer,
+            throttle: resolved.throttle,
+            warmup: settings.warmup,
+            idle: experiment.controls.contains(&Control::Idle),
+            vary_prompt: settings.vary_prompt,
+            vary_seed: settings.vary_seed,
+        }),
+        ExperimentKind::Tokenize(tokenize) => CellWork::Tokenize(TokenizeWork {
+            tokenizer: match resolved.other.get("tokenizer") {
+                Some(Level::Text(name)) => name.clone(),
+                _ => String::new(),
+            },
+            corpus: tokenize.corpus.clone(),
+            iterations: tokenize.iterations,
+        }),
+        ExperimentKind::Command { command } => {
+            CellWork::Command(CommandWork { words: command.clone() })
+        }
     }
 }
 

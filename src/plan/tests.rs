@@ -283,11 +283,11 @@ fn options_reach_the_agents_that_have_options_or_are_addressed() {
         plan_of(&text).spec(0)
     };
     let plain = spec("num_gpu = 40");
-    assert_eq!(plain.agents[0].options["num_gpu"], 40);
-    assert!(plain.agents[1].options.is_empty(), "the baseline agent keeps the server's defaults");
+    assert_eq!(plain.agents()[0].options["num_gpu"], 40);
+    assert!(plain.agents()[1].options.is_empty(), "the baseline agent keeps the server's defaults");
     let addressed = spec("\"insight.num_gpu\" = 40");
-    assert!(!addressed.agents[0].options.contains_key("num_gpu"));
-    assert_eq!(addressed.agents[1].options["num_gpu"], 40);
+    assert!(!addressed.agents()[0].options.contains_key("num_gpu"));
+    assert_eq!(addressed.agents()[1].options["num_gpu"], 40);
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn copies_are_streams_with_names_of_their_own() {
     let text = MATRIX.replace("prompt = \"p\",", "prompt = \"p\", count = 2,");
     let plan = plan_of(&format!("{text}matrix = {{ concurrency = [1, 3] }}"));
     let streams = |cell| -> Vec<String> {
-        plan.spec(cell).agents.into_iter().map(|agent| agent.name).collect()
+        plan.spec(cell).agents().iter().map(|agent| agent.name.clone()).collect()
     };
     assert_eq!(streams(0), ["a", "a-2"]);
     assert_eq!(streams(1), ["a", "a-2", "a-3", "a-4", "a-5", "a-6"]);
@@ -425,10 +425,11 @@ proptest! {
             for (name, solo) in solos {
                 prop_assert!(plan.is_control(solo));
                 let (whole, alone) = (plan.spec(cell), plan.spec(solo));
-                prop_assert_eq!(alone.agents.len(), 1);
-                let agent = whole.agents.iter().find(|agent| agent.name == name).unwrap();
-                prop_assert_eq!(format!("{:?}", &alone.agents[0]), format!("{agent:?}"));
-                prop_assert_eq!(whole.throttle, alone.throttle);
+                prop_assert_eq!(alone.agents().len(), 1);
+                let agent = whole.agents().iter().find(|agent| agent.name == name).unwrap();
+                prop_assert_eq!(format!("{:?}", &alone.agents()[0]), format!("{agent:?}"));
+                let throttle = |spec: &CellSpec| spec.scenario().map(|scenario| scenario.throttle);
+                prop_assert_eq!(throttle(&whole), throttle(&alone));
             }
         }
     }
@@ -549,7 +550,7 @@ fn rate_sets_the_schedule_and_equal_schedules_are_equal_cells() {
     assert_eq!(varied.id(0), own.id(0));
     assert_ne!(varied.id(1), own.id(0));
     let slower = varied.spec(1);
-    let Endpoint::Simulated(pacing) = &slower.agents[0].endpoint else { panic!("{slower:?}") };
+    let Endpoint::Simulated(pacing) = &slower.agents()[0].endpoint else { panic!("{slower:?}") };
     assert!((pacing.rate - 50.0).abs() < f64::EPSILON);
     assert_eq!(varied.factors(1).last(), Some(&("rate".to_owned(), "50 tok/s".to_owned())));
     assert!(own.factors(0).iter().all(|(name, _)| name != "rate"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::sentence::{sentence, short};
+use super::sentence::{instrument, sentence, short};
 use super::tally::Tally;
 use crate::execute::ExecEvent;
 
@@ -41,9 +41,9 @@ impl Bars {
                 self.overall.enable_steady_tick(TICK);
                 self.current.enable_steady_tick(TICK);
             }
-            ExecEvent::Calibrating { runtime } => {
+            ExecEvent::Calibrating { runtime, settings } => {
                 self.current.set_prefix("calibration");
-                self.current.set_message(runtime.clone());
+                self.current.set_message(instrument(runtime, settings));
             }
             ExecEvent::Finished { .. } => {
                 self.current.finish_and_clear();

@@ -1,7 +1,10 @@
 //! Events in words, for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::tally::Tally;
 use crate::execute::ExecEvent;
@@ -35,11 +38,13 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             format!("{study}: {done} {} done, {todo} to do", count(*done))
         }
         ExecEvent::Note { message } => format!("note: {message}"),
-        ExecEvent::Calibrating { runtime } => format!("calibrating the runtime {runtime}"),
+        ExecEvent::Calibrating { runtime, settings } => {
+            format!("calibrating the runtime {}", instrument(runtime, settings))
+        }
         ExecEvent::Calibrated { calibration } => format!(
             "calibrated {}: error of TTFT {:.3} ms (p50), {:.3} ms (p99); of gaps {:.3} ms (p50), \
              {:.3} ms (p99)",
-            calibration.runtime,
+            instrument(&calibration.runtime, &calibration.settings),
             calibration.ttft_error_ms.p50,
             calibration.ttft_error_ms.p99,
             calibration.gap_error_ms.p50,
@@ -97,4 +102,16 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
         | ExecEvent::Progress { .. }
         | ExecEvent::CallFinished { .. } => return None,
     })
+}
+
+/// `python`, or `python (batch 0.05, json orjson)`.
+pub(super) fn instrument(runtime: &str, settings: &BTreeMap<String, Value>) -> String {
+    if settings.is_empty() {
+        return runtime.to_owned();
+    }
+    let settings = settings.iter().map(|(name, value)| match value {
+        Value::String(text) => format!("{name} {text}"),
+        value => format!("{name} {value}"),
+    });
+    format!("{runtime} ({})", settings.collect::<Vec<_>>().join(", "))
 }

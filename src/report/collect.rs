@@ -79,8 +79,8 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         control: plan.is_control(index),
         factors,
         scenario: scenario(&spec),
-        simulated: spec.agents.iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
-        throttled: spec.throttle.is_some(),
+        simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
+        throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         not_built: spec.not_built,
         stale: completeness::against_newest(&runs),
         folders: runs
@@ -106,16 +106,17 @@ fn with_slashes(path: &Path) -> String {
 const LISTED_AGENTS: usize = 4;
 
 fn scenario(spec: &CellSpec) -> Option<NamedText> {
-    let mut agents: Vec<String> = spec
+    let scenario = spec.scenario()?;
+    let mut agents: Vec<String> = scenario
         .agents
         .iter()
         .take(LISTED_AGENTS)
         .map(|agent| format!("{} on {}", agent.name, agent.endpoint_name))
         .collect();
-    if spec.agents.len() > LISTED_AGENTS {
-        agents.push(format!("… {} agents in all", spec.agents.len()));
+    if scenario.agents.len() > LISTED_AGENTS {
+        agents.push(format!("… {} agents in all", scenario.agents.len()));
     }
-    (!agents.is_empty()).then(|| NamedText::new(&spec.scenario, agents.join(", ")))
+    (!agents.is_empty()).then(|| NamedText::new(&scenario.name, agents.join(", ")))
 }
 
 fn experiment(

@@ -1,134 +1,93 @@
 //! Pure statistics of small samples, so that every figure in a report has one definition.
 //!
-//! Knows nothing of runs or metrics. A statistic that needs more values than there are is `None`,
-//! never 0. Checked against `NumPy` and `SciPy` to 1e-9 (`tests/golden/stats.py`).
+//! Knows nothing of runs or metrics. What cannot be said is `None` or an [`Undefined`] with the reason,
+//! never 0 and never not-a-number. Checked against `NumPy` and `SciPy` to 1e-9
+//! (`tests/golden/stats.py`). Distributions are the library's ([`statrs`]).
 
+mod bootstrap;
+mod correlation;
+mod effect;
+mod estimate;
+mod multiple;
+mod noncentral;
+mod normal;
+mod order;
+mod outliers;
+mod permutation;
+mod proportion;
+mod ranks;
+mod ratio;
+mod sample;
+mod sample_size;
 mod student;
 
 #[cfg(test)]
 mod tests;
 
+pub use bootstrap::{Bootstrap, REPLICATES};
+pub use correlation::{Correlation, pearson, spearman};
+pub use effect::{HedgesG, cliffs_delta, hedges_g};
+pub use estimate::{Estimate, difference, mean, paired_difference};
+pub use multiple::holm;
+pub use order::QuantileTest;
+pub use outliers::{OutlierRule, outliers};
+pub use permutation::{Permutation, paired_permutation, permutation};
+pub use proportion::wilson;
+pub use ranks::{MannWhitney, mann_whitney};
+pub use ratio::{Ratio, ratio};
+pub use sample::{Sample, SampleError};
+pub use sample_size::{
+    Needed, POWER, correlation_runs, difference_runs, equivalence_runs, paired_runs,
+};
 pub use student::student_quantile;
 
-/// One or more finite values, in the order in which they were given.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    values: Vec<f64>,
-    sorted: Vec<f64>,
+/// Why a statistic has no value.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Undefined {
+    #[error("it needs {needed} values, there are {found}")]
+    TooFew { needed: usize, found: usize },
+    #[error("the values do not vary")]
+    NoSpread,
+    #[error("pairs need as many values on both sides, there are {left} and {right}")]
+    Unpaired { left: usize, right: usize },
+    #[error("the values lie exactly on a line")]
+    Exact,
+    #[error("the denominator cannot be told from 0")]
+    ZeroDenominator,
+    #[error("the statistic is not defined for a resample of the values")]
+    Resample,
+    #[error("{what} lies outside its range")]
+    OutOfRange { what: &'static str },
 }
 
-/// Values that are no sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SampleError {
-    #[error("a sample needs at least one value")]
-    Empty,
-    #[error("value {index} of the sample is not a finite number")]
-    NotFinite { index: usize },
+impl Undefined {
+    pub(crate) fn unless(sample: &Sample, needed: usize) -> Result<(), Self> {
+        match sample.n() {
+            found if found < needed => Err(Self::TooFew { needed, found }),
+            _ => Ok(()),
+        }
+    }
 }
 
-/// A closed interval.
+/// A closed interval; a bound may be infinite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
 }
 
-impl Sample {
-    pub fn new(values: Vec<f64>) -> Result<Self, SampleError> {
-        if values.is_empty() {
-            return Err(SampleError::Empty);
-        }
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            return Err(SampleError::NotFinite { index });
-        }
-        let mut sorted = values.clone();
-        sorted.sort_by(f64::total_cmp);
-        Ok(Self { values, sorted })
-    }
-
-    /// Number of values, at least 1.
+impl Interval {
     #[must_use]
-    pub fn n(&self) -> usize {
-        self.values.len()
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
     }
+}
 
-    /// The values in the order in which they were given.
-    #[must_use]
-    pub fn values(&self) -> &[f64] {
-        &self.values
-    }
-
-    #[must_use]
-    pub fn min(&self) -> f64 {
-        self.sorted[0]
-    }
-
-    #[must_use]
-    pub fn max(&self) -> f64 {
-        self.sorted[self.sorted.len() - 1]
-    }
-
-    /// Arithmetic mean, summed around the smallest value to keep the digits of long times.
-    #[must_use]
-    pub fn mean(&self) -> f64 {
-        let base = self.min();
-        base + self.sorted.iter().map(|value| value - base).sum::<f64>() / self.n() as f64
-    }
-
-    /// Sample standard deviation (n − 1), by the two-pass algorithm. `None` for n < 2.
-    #[must_use]
-    pub fn sd(&self) -> Option<f64> {
-        if self.n() < 2 {
-            return None;
-        }
-        let mean = self.mean();
-        let squares: f64 = self.sorted.iter().map(|value| (value - mean).powi(2)).sum();
-        Some((squares / (self.n() - 1) as f64).sqrt())
-    }
-
-    #[must_use]
-    pub fn median(&self) -> f64 {
-        self.percentile(50.0)
-    }
-
-    /// Percentile by linear interpolation between order statistics: type 7 of Hyndman & Fan,
-    /// "Sample Quantiles in Statistical Packages", The American Statistician 50 (1996); the default
-    /// of `NumPy` and R. `percent` is held within 0 to 100.
-    #[must_use]
-    pub fn percentile(&self, percent: f64) -> f64 {
-        let position = (self.n() - 1) as f64 * percent.clamp(0.0, 100.0) / 100.0;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0 to n − 1
-        let below = position.floor() as usize;
-        let above = (below + 1).min(self.n() - 1);
-        let (low, high) = (self.sorted[below], self.sorted[above]);
-        low + (high - low) * (position - below as f64)
-    }
-
-    /// Median of the absolute deviations from the median, unscaled.
-    #[must_use]
-    pub fn mad(&self) -> f64 {
-        let median = self.median();
-        let deviations = self.values.iter().map(|value| (value - median).abs()).collect();
-        Self::new(deviations).map_or(0.0, |deviations| deviations.median())
-    }
-
-    /// Coefficient of variation, sd ÷ |mean|. `None` for n < 2 and for a mean of 0.
-    #[must_use]
-    pub fn cv(&self) -> Option<f64> {
-        let mean = self.mean();
-        if mean == 0.0 { None } else { Some(self.sd()? / mean.abs()) }
-    }
-
-    /// Confidence interval of the mean, mean ± t(n − 1) · sd / √n (Student 1908): exact for normal
-    /// data. `level` is e.g. 0.95. `None` for n < 2 and for a level outside 0 to 1.
-    #[must_use]
-    pub fn mean_ci(&self, level: f64) -> Option<Interval> {
-        if !(level > 0.0 && level < 1.0) {
-            return None;
-        }
-        let sd = self.sd()?;
-        let t = student_quantile(0.5 + level / 2.0, (self.n() - 1) as f64)?;
-        let half = t * sd / (self.n() as f64).sqrt();
-        Some(Interval { low: self.mean() - half, high: self.mean() + half })
+/// A level of confidence, 0 < level < 1.
+fn checked(level: f64) -> Result<f64, Undefined> {
+    if level > 0.0 && level < 1.0 {
+        Ok(level)
+    } else {
+        Err(Undefined::OutOfRange { what: "the level" })
     }
 }

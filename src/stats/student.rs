@@ -1,4 +1,4 @@
-//! Quantiles of Student's t distribution.
+//! Student's t distribution.
 
 use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
 
@@ -30,4 +30,19 @@ pub fn student_quantile(p: f64, freedom: f64) -> Option<f64> {
         }
     }
     x.is_finite().then_some(sign * x)
+}
+
+/// The probability that a t-distributed variable lies farther from 0 than `t`, on either side.
+#[must_use]
+pub(super) fn two_sided(t: f64, freedom: f64) -> f64 {
+    2.0 * above(t.abs(), freedom)
+}
+
+/// The probability that a t-distributed variable lies above `t`.
+#[must_use]
+pub(super) fn above(t: f64, freedom: f64) -> f64 {
+    if t.is_infinite() {
+        return if t > 0.0 { 0.0 } else { 1.0 };
+    }
+    StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |student| student.sf(t))
 }

@@ -172,6 +172,9 @@ pub struct GitEvidence {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     pub runtime: String,
+    /// The runtime's settings under which it was measured; those at their defaults are left out.
+    #[serde(default)]
+    pub settings: BTreeMap<String, serde_json::Value>,
     pub streams: u32,
     pub rate_tok_s: f64,
     pub samples: u64,

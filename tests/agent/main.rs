@@ -7,6 +7,7 @@ mod conformance;
 mod facts;
 mod lifecycle;
 mod outcomes;
+mod pieces;
 mod process;
 mod runtime;
 mod scripted;

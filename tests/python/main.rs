@@ -15,6 +15,8 @@ mod environment;
 mod lifecycle;
 #[path = "../agent/outcomes.rs"]
 mod outcomes;
+#[path = "../agent/pieces.rs"]
+mod pieces;
 mod probes;
 #[path = "../agent/process.rs"]
 mod process;

@@ -1,15 +1,13 @@
 //! The factors that change the runtime do so for real.
 
-use std::collections::BTreeSet;
+use std::process::Stdio;
 
-use runner::agent::protocol::{
-    AgentRecord, CHUNK_FILE, CallRecord, Event, LOOP_LAG_FILE, Outcome, Spec,
-};
+use runner::agent::protocol::{AgentRecord, CHUNK_FILE, Event, LOOP_LAG_FILE, Outcome, Spec};
 use serde_json::{Value, json};
 
 use crate::accuracy::{paced, rate, streams};
 use crate::answers::{NDJSON, answer, last, line};
-use crate::process::{agent, run, spec};
+use crate::process::{agent, run, run_with, spec};
 use crate::runtime;
 use crate::scripted::Scripted;
 
@@ -73,71 +71,9 @@ fn unknown_settings_and_values_are_refused() {
     }
 }
 
-/// Ten lines in ten writes, 20 ms apart.
-fn ten_lines() -> Scripted {
-    Scripted::start(|_, reply| {
-        reply.head(200, NDJSON);
-        for _ in 0..10 {
-            reply.chunk(line("x"));
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        reply.chunk(last(10));
-        reply.end();
-    })
-}
-
-#[test]
-fn rechunk_holds_bytes_back_and_leaves_the_reads_alone() {
-    let server = ten_lines();
-    let call = |settings: &Value, read_buffer| {
-        let mut spec = with(spec(vec![agent(&server.url)]), settings);
-        spec.read_buffer = read_buffer;
-        record(spec).calls.remove(0)
-    };
-    let distinct = |offsets: &[u64]| offsets.iter().collect::<BTreeSet<_>>().len();
-    let plain = call(&json!({}), None);
-    assert_eq!(distinct(&plain.text_offsets_ns), 10, "each line by itself");
-
-    // Three lines fit, so they come together, although the socket was read as often.
-    let held = call(&json!({ "rechunk": 3 * line("x").len() }), None);
-    assert!(distinct(&held.text_offsets_ns) <= 4, "{:?}", held.text_offsets_ns);
-    // The first line follows the headers at once, the third 40 ms later.
-    let first_after_headers =
-        |call: &CallRecord| call.start_ns + call.text_offsets_ns[0] - call.headers_ns.unwrap();
-    let (at_once, later) = (first_after_headers(&plain), first_after_headers(&held));
-    assert!(at_once < 20_000_000 && later > 30_000_000, "{at_once} {later}");
-    assert!(held.reads.unwrap().abs_diff(plain.reads.unwrap()) <= 2);
-
-    // A small read buffer makes more and smaller reads, and holds nothing back.
-    let small = call(&json!({}), Some(16));
-    assert_eq!(small.largest_read, Some(16));
-    assert!(small.reads.unwrap() > 2 * plain.reads.unwrap());
-    assert_eq!(distinct(&small.text_offsets_ns), 10);
-    assert!(first_after_headers(&small) < 20_000_000);
-}
-
-#[test]
-fn a_batch_hands_chunks_over_at_its_ticks() {
-    let server = paced(200.0);
-    let mut spec = with(streams(&server, 1, 100), &json!({ "batch": 0.05 }));
-    spec.probes.chunks = true;
-    let finished = run(spec);
-    let offsets = &finished.call().text_offsets_ns;
-    let jumps = offsets.windows(2).filter(|pair| pair[1] - pair[0] > 30_000_000).count();
-    assert!((8..=11).contains(&jumps), "{jumps} ticks in half a second");
-    // The reads went on between the ticks.
-    let table = std::fs::read_to_string(finished.dir.path().join(CHUNK_FILE)).unwrap();
-    let reads: Vec<u64> =
-        table.lines().skip(1).map(|row| row.split(',').nth(1).unwrap().parse().unwrap()).collect();
-    let gaps: Vec<u64> = reads.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(gaps.iter().all(|gap| *gap < 25_000_000), "{gaps:?}");
-}
-
 #[test]
 fn a_throttle_holds_in_every_variant() {
-    for settings in
-        [json!({ "batch": 0.02 }), json!({ "event_loop": "uvloop" }), json!({ "rechunk": 500 })]
-    {
+    for settings in [json!({ "parse": "thread" }), json!({ "event_loop": "uvloop" })] {
         let server = Scripted::start(|_, reply| answer(reply, &["a"; 90]));
         let mut spec = with(spec(vec![agent(&server.url)]), &settings);
         spec.throttle = Some(60.0);
@@ -187,4 +123,45 @@ fn processes_of_agents_leave_one_record_and_start_together() {
     let names = finished.events.iter().filter(|event| matches!(event, Event::CallFinished { .. }));
     assert_eq!(names.count(), 4);
     assert_eq!(record.runtime.name, runtime::NAME);
+}
+
+/// The end of a body comes late and at the moment at which it is no longer waited for, since the loop
+/// was blocked: httpcore is then interrupted while it closes.
+#[test]
+fn a_call_whose_end_came_too_late_does_not_hold_up_the_next() {
+    let server = Scripted::start(|request, reply| {
+        let blocks = request.headers["x-request-id"].starts_with("run-1/blocking/");
+        reply.head(200, NDJSON);
+        reply.chunk(line("a"));
+        if blocks {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            reply.chunk(line("block"));
+        }
+        reply.chunk(last(1));
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        reply.end();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let blocking = runtime::changed(
+        folder.path(),
+        "decoding.py",
+        "    return lambda payload: decode(payload.decode())",
+        "    import time\n    return lambda payload: (b\"block\" in payload and time.sleep(0.4), \
+         decode(payload.decode()))[1]",
+    );
+    let mut command = blocking.command();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let agents = ["blocking", "late", "later"].map(|name| {
+        let mut agent = agent(&server.url);
+        name.clone_into(&mut agent.name);
+        agent.calls.push(agent.calls[0].clone());
+        agent
+    });
+    let mut spec = spec(agents.to_vec());
+    spec.timeout_ns = 3_000_000_000;
+    let record = run_with(command, spec).record.unwrap();
+    let outcomes: Vec<_> =
+        record.calls.iter().map(|call| (&call.agent, call.outcome, &call.error)).collect();
+    assert!(outcomes.iter().all(|(_, outcome, _)| *outcome == Outcome::Ok), "{outcomes:?}");
+    assert_eq!(outcomes.len(), 6);
 }

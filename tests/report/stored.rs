@@ -144,8 +144,8 @@ impl Stored {
 
     pub fn run(&self, cell: u32, repeat: u32) -> RunRecord {
         let mut record = record(u64::from(cell), u64::from(repeat));
-        let agents = self.plan.spec(cell).agents;
-        record.calls.retain(|call| agents.iter().any(|agent| agent.name == call.agent));
+        let spec = self.plan.spec(cell);
+        record.calls.retain(|call| spec.agents().iter().any(|agent| agent.name == call.agent));
         let process = ProcessUsage {
             startup_ms: Some(4.0),
             peak_rss_mb: Some(10.0 + f64::from(repeat)),
@@ -158,7 +158,7 @@ impl Stored {
             cell_name: self.plan.name(cell),
             repeat,
             attempt: 1,
-            identity: self.plan.spec(cell).identity,
+            identity: spec.identity,
             started: format!("2025-06-01T10:0{repeat}:0{cell}.000Z"),
             finished: format!("2025-06-01T10:0{repeat}:0{cell}.500Z"),
             evidence: evidence(),
@@ -297,6 +297,7 @@ fn evidence() -> Evidence {
         study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
         calibration: Some(Calibration {
             runtime: "rust".into(),
+            settings: BTreeMap::new(),
             streams: 2,
             rate_tok_s: 100.0,
             samples: 198,

@@ -19,8 +19,10 @@ use tokio::sync::{Barrier, watch};
 
 use super::check::Access;
 use super::events::Events;
+use super::pieces::Pieces;
 use super::stream::{End, stream};
 use super::taker::Taker;
+use super::variant::Variant;
 use super::workflow::Workflow;
 use crate::agent::protocol::{
     AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec, StageRecord,
@@ -41,17 +43,19 @@ pub(super) struct Settings {
     run: String,
     timeout: Duration,
     read_buffer: usize,
+    variant: Variant,
     pub(super) throttle: Option<f64>,
     pub(super) chunks: bool,
 }
 
 impl Settings {
-    pub(super) fn of(spec: &Spec) -> Self {
+    pub(super) fn of(spec: &Spec, variant: Variant) -> Self {
         let read_buffer = spec.read_buffer.map(usize::try_from);
         Self {
             run: spec.run.clone(),
             timeout: Duration::from_nanos(spec.timeout_ns),
             read_buffer: read_buffer.and_then(Result::ok).unwrap_or(DEFAULT_READ_BUFFER),
+            variant,
             throttle: spec.throttle,
             chunks: spec.probes.chunks,
         }
@@ -215,7 +219,8 @@ impl Caller {
         }
         let mut decoder = Decoder::new(self.agent.api);
         let mut taker = Taker::new(log, &self.settings, &self.events);
-        let end = stream(connection, &mut body, &mut decoder, &mut taker).await;
+        let mut pieces = Pieces::new(connection, &mut body, self.settings.variant);
+        let end = stream(&mut pieces, &mut decoder, &mut taker).await;
         let ending = decoder.ending();
         log.record.finish_reason.clone_from(&ending.finish_reason);
         log.record.server = ending.counts.clone();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 
+use super::variant::Variant;
 use super::{Environment, RuntimeError};
 use crate::agent::protocol::{AgentSpec, PROTOCOL, Spec, Stage, WorkflowSpec};
 use crate::agent::workflow::Kind;
@@ -18,8 +19,8 @@ pub(super) struct Access {
     pub(super) authorization: Option<HeaderValue>,
 }
 
-/// Reads and checks a spec.
-pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
+/// Reads and checks a spec and the settings in it that are this runtime's own.
+pub(super) fn spec(text: &str) -> Result<(Spec, Variant), RuntimeError> {
     /// The version alone: the rest of another version may look different.
     #[derive(Deserialize)]
     struct Version {
@@ -43,10 +44,7 @@ pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
     if spec.probes.loop_lag_ns == Some(0) {
         return wrong("loop_lag_ns must be more than 0".to_owned());
     }
-    // A setting that is ignored would be reported as if it had been measured.
-    if let Some(name) = spec.variant.keys().next() {
-        return wrong(format!("this runtime has no setting {name:?}"));
-    }
+    let variant = Variant::of(&spec.variant).map_err(RuntimeError::Spec)?;
     let mut names = BTreeSet::new();
     for agent in &spec.agents {
         if !names.insert(&agent.name) {
@@ -54,7 +52,7 @@ pub(super) fn spec(text: &str) -> Result<Spec, RuntimeError> {
         }
         check_agent(&spec, agent)?;
     }
-    Ok(spec)
+    Ok((spec, variant))
 }
 
 fn check_agent(spec: &Spec, agent: &AgentSpec) -> Result<(), RuntimeError> {

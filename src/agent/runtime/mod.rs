@@ -8,11 +8,13 @@ mod call;
 mod check;
 mod events;
 mod lag;
+mod pieces;
 mod stream;
 mod taker;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod variant;
 mod workflow;
 
 use std::collections::BTreeMap;
@@ -111,8 +113,8 @@ fn work(
     environment: Environment<'_>,
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Finish, RuntimeError> {
-    let spec = check::spec(spec)?;
-    let settings = Arc::new(Settings::of(&spec));
+    let (spec, variant) = check::spec(spec)?;
+    let settings = Arc::new(Settings::of(&spec, variant));
     let callers = spec.agents.iter().map(|agent| {
         let access = check::access(agent, environment)?;
         Ok(Caller::new(Arc::clone(&settings), agent.clone(), access, events.clone()))

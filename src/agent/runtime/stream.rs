@@ -1,15 +1,12 @@
 //! The answer of one call: chunks are taken as they come, until the stream says or shows its end.
 
-use std::future::{self, Future};
 use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-
-use super::taker::{Read, Taker};
+use super::pieces::{Next, Pieces, Times};
+use super::taker::Taker;
 use crate::agent::protocol::Outcome;
-use crate::endpoint::{Connection, ConnectionError, DecodeError, Decoder};
+use crate::endpoint::{ConnectionError, DecodeError, Decoder};
 use crate::os;
 
 /// How long the end of a body is waited for once the answer is whole, so that a server sees its answer
@@ -35,37 +32,25 @@ impl End {
 
 /// Reads a stream to its end.
 pub(super) async fn stream(
-    connection: &mut Connection,
-    body: &mut Incoming,
+    pieces: &mut Pieces<'_>,
     decoder: &mut Decoder,
     taker: &mut Taker<'_>,
 ) -> End {
     loop {
-        let mut waited = false;
-        let piece = {
-            let mut next = pin!(connection.next(body));
-            future::poll_fn(|cx| {
-                let piece = next.as_mut().poll(cx);
-                waited |= piece.is_pending();
-                piece
-            })
-            .await
-        };
-        let time_ns = connection.meter().last_read_ns().unwrap_or_else(os::monotonic_ns);
-        let read = Read { time_ns, waited };
-        let closed = match piece {
-            Some(Ok(bytes)) => {
+        let (next, times) = pieces.next().await;
+        let closed = match next {
+            Next::Piece(bytes) => {
                 decoder.push(&bytes);
                 false
             }
-            Some(Err(error)) => return broken(error),
-            None => true,
+            Next::Broken(error) => return broken(error),
+            Next::Closed => true,
         };
-        if let Err(end) = take_all(decoder, taker, read).await {
+        if let Err(end) = take_all(decoder, taker, times).await {
             return end;
         }
         if closed && let Some(chunk) = decoder.last_chunk() {
-            taker.take(chunk, read, 0).await;
+            taker.take(chunk, times, 0).await;
         }
         let ending = decoder.ending();
         if let Some(error) = &ending.error {
@@ -81,8 +66,7 @@ pub(super) async fn stream(
             let limited = decoder.ending().finish_reason.as_deref() == Some("length");
             let outcome = if limited { Outcome::Length } else { Outcome::Ok };
             if !closed {
-                let rest = async { while let Some(Ok(_)) = connection.next(body).await {} };
-                let _ = tokio::time::timeout(BODY_END, rest).await;
+                let _ = tokio::time::timeout(BODY_END, pieces.rest()).await;
             }
             return End { outcome, error: None };
         }
@@ -94,13 +78,13 @@ pub(super) async fn stream(
 }
 
 /// Takes every chunk that is whole.
-async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, read: Read) -> Result<(), End> {
+async fn take_all(decoder: &mut Decoder, taker: &mut Taker<'_>, times: Times) -> Result<(), End> {
     loop {
         let before_ns = if taker.probes() { os::monotonic_ns() } else { 0 };
         let malformed = |error: DecodeError| End::failed(Outcome::Malformed, error.to_string());
         let Some(chunk) = decoder.next_chunk().map_err(malformed)? else { return Ok(()) };
         let parse_ns = if taker.probes() { os::monotonic_ns() - before_ns } else { 0 };
-        taker.take(chunk, read, parse_ns).await;
+        taker.take(chunk, times, parse_ns).await;
         if taker.text_bytes() > TEXT_LIMIT || taker.chunks() > CHUNK_LIMIT {
             let reason = format!(
                 "the answer is longer than {TEXT_LIMIT} bytes of text or {CHUNK_LIMIT} chunks"

@@ -2,6 +2,7 @@
 
 use super::call::{CallLog, ChunkRow, Settings};
 use super::events::Events;
+use super::pieces::Times;
 use super::throttle::Throttle;
 use crate::agent::protocol::Event;
 use crate::endpoint::Chunk;
@@ -53,11 +54,11 @@ impl<'a> Taker<'a> {
     }
 
     /// Takes a chunk, after the throttle's wait if it carries text.
-    pub(super) async fn take(&mut self, chunk: Chunk<'_>, read: Read, parse_ns: u64) {
-        let mut taken_ns = read.time_ns.max(self.last_taken_ns);
+    pub(super) async fn take(&mut self, chunk: Chunk<'_>, times: Times, parse_ns: u64) {
+        let mut taken_ns = times.handed_ns.max(self.last_taken_ns);
         let text = !chunk.text.is_empty();
         if text && let Some(throttle) = &mut self.throttle {
-            taken_ns = throttle.wait(taken_ns, read.waited).await;
+            taken_ns = throttle.wait(taken_ns, times.waited).await;
         }
         self.last_taken_ns = taken_ns;
         let record = &mut self.log.record;
@@ -71,7 +72,7 @@ impl<'a> Taker<'a> {
             self.log.text.push_str(&chunk.text);
         }
         if self.probe {
-            let (read_ns, bytes) = (read.time_ns, chunk.bytes);
+            let (read_ns, bytes) = (times.read_ns, chunk.bytes);
             self.log.chunks.push(ChunkRow { time_ns: taken_ns, read_ns, bytes, parse_ns, text });
         }
         if taken_ns.saturating_sub(self.last_progress_ns) >= PROGRESS_NS {
@@ -80,12 +81,4 @@ impl<'a> Taker<'a> {
             self.events.send(Event::Progress { t_ns: taken_ns, agent, call, chunks });
         }
     }
-}
-
-/// The socket read that completed a chunk.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Read {
-    pub(super) time_ns: u64,
-    /// The consumer had to wait for it.
-    pub(super) waited: bool,
 }

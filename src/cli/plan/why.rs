@@ -27,7 +27,8 @@ pub(super) fn explain(
         .map(|run| (differences(&run.identity, &spec.identity), run))
         .min_by_key(|(differences, run)| (differences.len(), run.cell.clone()));
     let nearest = nearest.map(|(mut differences, run)| {
-        locate(&mut differences, plan.study(), experiment, &spec.scenario);
+        let scenario = spec.scenario().map_or("", |scenario| &scenario.name);
+        locate(&mut differences, plan.study(), experiment, scenario);
         (differences, run)
     });
     if json {

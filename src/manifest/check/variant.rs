@@ -13,7 +13,7 @@ use crate::manifest::source::At;
 use crate::manifest::study::{Level, Override};
 
 /// Of the Python runtime's settings those that the Rust runtime knows too.
-const KNOWN_TO_RUST: [&str; 0] = [];
+const KNOWN_TO_RUST: [&str; 2] = ["rechunk", "batch"];
 
 const RUNTIME: &str = "runtime";
 const RUST: &str = "rust";

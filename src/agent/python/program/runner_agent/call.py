@@ -9,7 +9,7 @@ from time import monotonic_ns
 import httpx
 
 from runner_agent import VERSION, request
-from runner_agent.client import client
+from runner_agent.client import Backend, Transport, client
 from runner_agent.decoding import error_body
 from runner_agent.events import Events
 from runner_agent.socket_stream import Meter
@@ -30,7 +30,9 @@ class Caller:
         self.agent = agent
         self.events = events
         self.meter = Meter()
-        self.client = client(agent.url, self.meter, spec.read_buffer)
+        backend = Backend(self.meter, spec.read_buffer)
+        self.transport = Transport(backend, tls=agent.url.startswith("https:"))
+        self.client = client(self.transport)
         self.workflow = Workflow(agent.name, agent.workflow) if agent.workflow else None
         self.exchange_task: asyncio.Task | None = None
         self.cancelled = False
@@ -138,7 +140,7 @@ class Caller:
             await response.aclose()
 
     def finish(self, log: CallLog, end: End) -> None:
-        """Completes the record."""
+        """Completes the record and closes the connection."""
         record, meter = log.record, self.meter
         record["outcome"], record["error"] = end
         record["bytes"] = meter.bytes
@@ -149,6 +151,7 @@ class Caller:
             offsets = record["text_offsets_ns"]
             last_taken_ns = record["start_ns"] + offsets[-1] if offsets else 0
             record["end_ns"] = max(meter.last_read_ns or 0, last_taken_ns) or record["end_ns"]
+        self.transport.renew()
 
 
 async def error_bytes(response: httpx.Response) -> bytes:

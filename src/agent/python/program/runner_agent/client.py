@@ -17,6 +17,13 @@ class Backend(httpcore.AsyncNetworkBackend):
     def __init__(self, meter: Meter, read_buffer: int) -> None:
         self.meter = meter
         self.read_buffer = read_buffer
+        self.transport: asyncio.Transport | None = None
+
+    def abandon(self) -> None:
+        """Closes the connection that was opened last, if it is still open."""
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
 
     async def connect_tcp(
         self,
@@ -35,6 +42,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(f"cannot connect to {host}:{port}: {error}") from error
         transport.pause_reading()
+        self.transport = transport
         return SocketStream(reader)
 
     async def sleep(self, seconds: float) -> None:
@@ -46,21 +54,30 @@ class Transport(httpx.AsyncHTTPTransport):
 
     def __init__(self, backend: Backend, tls: bool) -> None:
         # Reading the certificates takes tens of milliseconds: only where they are needed.
-        context = ssl.create_default_context(cafile=certifi.where()) if tls else None
+        self.tls = ssl.create_default_context(cafile=certifi.where()) if tls else None
+        self.backend = backend
+        self.renew()
+
+    def renew(self) -> None:
+        """Makes the next call independent of how the last one ended.
+
+        A task that is cancelled while httpcore closes its answer leaves the connection in the pool,
+        neither open nor closed, and the next request would wait for it for ever.
+        """
+        self.backend.abandon()
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=context,
+            ssl_context=self.tls,
             max_connections=1,
             # A kept connection may be closed by the server at the moment it is used.
             max_keepalive_connections=0,
-            network_backend=backend,
+            network_backend=self.backend,
         )
 
 
-def client(url: str, meter: Meter, read_buffer: int) -> httpx.AsyncClient:
+def client(transport: Transport) -> httpx.AsyncClient:
     """A client of one agent. Neither proxies nor redirects nor limits of time come between."""
-    tls = url.startswith("https:")
     return httpx.AsyncClient(
-        transport=Transport(Backend(meter, read_buffer), tls),
+        transport=transport,
         timeout=None,
         trust_env=False,
         follow_redirects=False,

@@ -1,0 +1,6 @@
+//! Golden values of `NumPy` and `SciPy`, properties, and what is not defined.
+
+mod descriptive;
+mod golden;
+mod properties;
+mod undefined;
