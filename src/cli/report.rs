@@ -25,27 +25,35 @@ pub struct Args {
     /// Render this template instead of the manifest's
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,
-    /// Print the report as Markdown instead of writing files
-    #[arg(long)]
-    pub stdout: bool,
     /// Render although runs are missing or stale; the report says so
     #[arg(long)]
     pub partial: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What becomes of the report; without any of these its files are written once.
+#[derive(Debug, Default, clap::Args)]
+#[group(multiple = false)]
+pub struct Output {
+    /// Print the report as Markdown instead of writing files
+    #[arg(long)]
+    pub stdout: bool,
     /// Print everything that the report's tables show, as JSON, instead of writing files
-    #[arg(long, conflicts_with = "stdout")]
+    #[arg(long)]
     pub json: bool,
     /// Render again whenever the manifest, the template or the stored runs change, until ctrl-C
-    #[arg(long, conflicts_with_all = ["stdout", "json"])]
+    #[arg(long)]
     pub watch: bool,
 }
 
 pub fn run(args: &Args) -> CommandResult {
-    if args.watch {
+    if args.output.watch {
         return watch::run(args);
     }
-    if args.stdout || args.json {
+    if args.output.stdout || args.output.json {
         let (plan, data, _) = data(args)?;
-        if args.json {
+        if args.output.json {
             let json = report::json(&data, args.partial);
             print(&json.map_err(|error| failure(error, &args.study))?)?;
         } else {

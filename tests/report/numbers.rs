@@ -11,7 +11,7 @@ use crate::stored::Stored;
 fn exported(data: &Data) -> BTreeSet<String> {
     let tables = [Rows::Runs, Rows::Calls, Rows::Cells].map(|rows| tidy::table(data, rows));
     let values = tables.iter().flat_map(|table| table.rows.iter().flatten());
-    values.filter_map(|value| value.as_f64()).map(|number| number.to_string()).collect()
+    values.filter_map(serde_json::Value::as_f64).map(|number| number.to_string()).collect()
 }
 
 /// The parts of a page between its headings, with their ids.

@@ -41,7 +41,7 @@ impl Stored {
         for (cell, repeat) in self.stored_runs() {
             self.remove(cell, repeat);
             let mut own = record(u64::from(cell), u64::from(repeat));
-            let agents = self.plan.spec(cell).agents;
+            let agents = self.plan.spec(cell).agents().to_vec();
             own.calls.retain(|call| agents.iter().any(|agent| agent.name == call.agent));
             own.idle = Some(Window { start_ns: 100 * MS, end_ns: 900 * MS });
             self.seal_with(cell, &self.run(cell, repeat), &files(&own));

@@ -73,7 +73,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     );
     let title = format!("{} by cell{}", metric.name, request.of_experiment());
     let height = area.bottom() + 34.0 + LINE / 2.0;
-    Ok(request.picture(request.name(&[metric.name]), title, caption, height, svg))
+    Ok(request.picture(request.name(&[metric.name]), title, &caption, height, svg))
 }
 
 /// Where a row is drawn.

@@ -93,7 +93,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     );
     let title = format!("{} against {factor}{}", metric.name, request.of_experiment());
     let name = request.name(&[metric.name, factor]);
-    Ok(request.picture(name, title, caption, area.bottom() + 46.0, svg))
+    Ok(request.picture(name, title, &caption, area.bottom() + 46.0, svg))
 }
 
 fn draw_series(
@@ -150,13 +150,11 @@ impl Levels {
     }
 
     fn x(&self, area: &Area, level: &NamedLevel) -> f64 {
-        match (&self.numbers, level.number) {
-            (Some(scale), Some(number)) => area.left + scale.place(number) * self.width,
-            _ => {
-                let slot = self.words.iter().position(|word| *word == level.text).unwrap_or(0);
-                area.left + self.width + self.slot(area) * (slot as f64 + 0.5)
-            }
+        if let (Some(scale), Some(number)) = (&self.numbers, level.number) {
+            return area.left + scale.place(number) * self.width;
         }
+        let slot = self.words.iter().position(|word| *word == level.text).unwrap_or(0);
+        area.left + self.width + self.slot(area) * (slot as f64 + 0.5)
     }
 
     fn axis(&self, svg: &mut Svg, area: &Area, factor: &str) {

@@ -1,5 +1,7 @@
 //! Distributions from raw files: the share of values that are not larger, on a logarithmic axis.
 
+use std::fmt::Write as _;
+
 use super::artifacts::{self, Choice, Shown};
 use super::plot::{self, Area, WIDTH};
 use super::scale::Scale;
@@ -120,7 +122,7 @@ fn draw(
     let caption = format!("{} Dashed line across: 99 %.{thinned} {}", texts.caption, choice.said());
     let title = format!("{}{}", texts.title, request.of_experiment());
     let runs: Vec<&str> = request.text("run")?.into_iter().collect();
-    Ok(request.picture(request.name(&runs), title, caption, area.bottom() + 46.0, svg))
+    Ok(request.picture(request.name(&runs), title, &caption, area.bottom() + 46.0, svg))
 }
 
 fn draw_curve(
@@ -133,9 +135,9 @@ fn draw_curve(
     let Some(smallest) = curve.sorted.first() else { return };
     let mut path = format!("M{} {}", px(area.x(scale, *smallest)), px(area.bottom()));
     for (value, share) in thin::shares(&curve.sorted, POINTS) {
-        path += &format!("H{}V{}", px(area.x(scale, value)), px(area.y(percent, share)));
+        let _ = write!(path, "H{}V{}", px(area.x(scale, value)), px(area.y(percent, share)));
     }
-    path += &format!("H{}", px(area.right()));
+    let _ = write!(path, "H{}", px(area.right()));
     let mut attributes = vec![("class", format!("s{series} line")), ("d", path)];
     if curve.idle {
         attributes.push(("stroke-dasharray", "5 3".to_owned()));

@@ -73,7 +73,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     );
     let title = format!("{} by run order{}", metric.name, request.of_experiment());
     let height = area.bottom() + 46.0;
-    Ok(request.picture(request.name(&[metric.name]), title, caption, height, svg))
+    Ok(request.picture(request.name(&[metric.name]), title, &caption, height, svg))
 }
 
 fn in_order(groups: &[&Group], relative: bool, unit: &str, coloured: bool) -> Vec<Point> {

@@ -66,7 +66,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     );
     let title = format!("{} against {}{}", y.name, x.name, request.of_experiment());
     let name = request.name(&[x.name, y.name]);
-    Ok(request.picture(name, title, caption, area.bottom() + 46.0, svg))
+    Ok(request.picture(name, title, &caption, area.bottom() + 46.0, svg))
 }
 
 fn points<'a>(

@@ -209,7 +209,7 @@ impl Request<'_> {
         &self,
         name: String,
         title: String,
-        caption: String,
+        caption: &str,
         height: f64,
         content: svg::Svg,
     ) -> Drawn {

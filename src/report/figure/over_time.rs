@@ -36,7 +36,7 @@ struct Track {
 /// A call in seconds.
 struct Call {
     agent: String,
-    call: u32,
+    index: u32,
     warmup: bool,
     start: f64,
     end: f64,
@@ -139,7 +139,7 @@ fn calls(record: &AgentRecord, zero: f64) -> Vec<Call> {
     let seconds = |time_ns: u64| (time_ns as f64 - zero) / 1e9;
     let calls = record.calls.iter().map(|call| Call {
         agent: call.agent.clone(),
-        call: call.call,
+        index: call.call,
         warmup: call.warmup,
         start: seconds(call.start_ns),
         end: seconds(call.end_ns),
@@ -226,7 +226,7 @@ fn draw(
     );
     let title = format!("{}{}", texts.title, request.of_experiment());
     let run: Vec<&str> = request.text("run")?.into_iter().collect();
-    Ok(request.picture(request.name(&run), title, caption, area.bottom() + 46.0, svg))
+    Ok(request.picture(request.name(&run), title, &caption, area.bottom() + 46.0, svg))
 }
 
 /// One strip per agent with its calls, the idle control before them; returns the height taken.
@@ -257,7 +257,7 @@ fn draw_strips(svg: &mut Svg, area: &Area, time: &Scale, track: &Track) -> f64 {
         let kind = if call.warmup { "warm-up call" } else { "call" };
         let title = format!(
             "{}, {kind} {}: {:.3} s to {:.3} s",
-            call.agent, call.call, call.start, call.end
+            call.agent, call.index, call.start, call.end
         );
         svg.titled("rect", &shape, &title);
     }

@@ -139,9 +139,10 @@ impl Writer<'_> {
             Tag::Strikethrough => self.inline("<del>"),
             Tag::Link { dest_url, .. } => {
                 let url = mark::strip(&dest_url);
-                let opened = match is_harmless(&url) {
-                    true => format!("<a href=\"{}\">", escape(&url)),
-                    false => "<a>".to_owned(),
+                let opened = if is_harmless(&url) {
+                    format!("<a href=\"{}\">", escape(&url))
+                } else {
+                    "<a>".to_owned()
                 };
                 self.inline(&opened);
             }

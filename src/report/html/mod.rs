@@ -6,6 +6,8 @@
 
 mod body;
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
@@ -50,18 +52,13 @@ fn digest(text: &str) -> String {
 }
 
 fn contents(headings: &[Heading]) -> String {
-    let listed = headings.iter().filter(|heading| (2..=DEEPEST).contains(&heading.level));
-    let items: String = listed
-        .map(|heading| {
-            let (level, id) = (heading.level, &heading.id);
-            format!(
-                "<li class=\"level{level}\"><a href=\"#{id}\">{}</a></li>\n",
-                escape(&heading.text)
-            )
-        })
-        .collect();
+    let mut items = String::new();
+    for heading in headings.iter().filter(|heading| (2..=DEEPEST).contains(&heading.level)) {
+        let (level, id, text) = (heading.level, &heading.id, escape(&heading.text));
+        let _ = writeln!(items, "<li class=\"level{level}\"><a href=\"#{id}\">{text}</a></li>");
+    }
     if items.is_empty() {
-        return String::new();
+        return items;
     }
     format!("<nav aria-label=\"Contents\">\n<ul>\n{items}</ul>\n</nav>\n")
 }
