@@ -60,7 +60,7 @@ fn case(runs: usize) {
     let rendered = start.elapsed();
     let html = report.html();
     assert!(html.len() > runs * 20);
-    let paged = start.elapsed();
+    let html_made = start.elapsed();
     let pages = report::cells(&data).expect("pages of cells");
     assert_eq!(pages.len(), plan.cells());
     let all = start.elapsed();
@@ -72,8 +72,8 @@ fn case(runs: usize) {
         seconds(opened),
         seconds(collected.saturating_sub(opened)),
         seconds(rendered.saturating_sub(collected)),
-        seconds(paged.saturating_sub(rendered)),
-        seconds(all.saturating_sub(paged)),
+        seconds(html_made.saturating_sub(rendered)),
+        seconds(all.saturating_sub(html_made)),
         seconds(all),
         peak().unwrap_or_else(|| "unknown".into()),
     );
@@ -146,9 +146,9 @@ fn make(plan: &Plan, results: &Path) {
 }
 
 /// Two agents whose gaps depend on the cell and the repeat.
-fn agents(cell: u64, repeat: u64) -> AgentRecord {
+fn agents(number: u64, repeat: u64) -> AgentRecord {
     let call = |agent: &str, call: u32, more: u64| {
-        let gap = 8 * MS + (cell * 31 + repeat * 7 + more) % 1000 * 1000;
+        let gap = 8 * MS + (number * 31 + repeat * 7 + more) % 1000 * 1000;
         let texts: Vec<u64> = (0..TOKENS).map(|i| 50 * MS + i * gap + i % 5 * 100_000).collect();
         let start_ns = (1 + u64::from(call) * 4) * 1000 * MS;
         CallRecord {
