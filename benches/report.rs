@@ -52,7 +52,7 @@ fn case(runs: usize) {
     let start = Instant::now();
     let store = Store::open(folder.path(), "many").expect("a store");
     let opened = start.elapsed();
-    let data = Arc::new(report::collect(&plan, &store, "", &[]));
+    let data = Arc::new(report::collect(&plan, &store, "", &[]).expect("data"));
     let collected = start.elapsed();
     let template = Template::builtin("tr117.md.j2").expect("it is built in");
     let report = report::study(&data, &template, false).expect("a complete study");

@@ -3,7 +3,7 @@
 //! The house follows the data, from left to right:
 //!
 //! ```text
-//! manifest → plan → agent, endpoint, simulator → execute → report
+//! manifest → plan → agent, endpoint, simulator → execute → verdict → report
 //!                   store ← metrics ← stats
 //! ```
 //!
@@ -23,6 +23,7 @@
 //! - [`provenance`]: what was met: the machine, the servers and models, the code.
 //! - [`metrics`]: raw artifacts → metrics, the one implementation for every runtime.
 //! - [`stats`]: pure statistics.
+//! - [`verdict`]: hypotheses and published numbers against stored runs that it is given.
 //! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
 //! - [`cli`]: ties them together. The only part that prints or chooses exit codes.
 //! - [`digest`]: SHA-256 in hex.
@@ -44,3 +45,4 @@ pub mod report;
 pub mod simulator;
 pub mod stats;
 pub mod store;
+pub mod verdict;

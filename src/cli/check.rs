@@ -1,12 +1,9 @@
 //! `runner check`: is the manifest right?
 
-use serde_json::Value;
-
 use super::{CommandResult, Failure, StudyArgs, count, exit, report};
-use crate::manifest::nearest::nearest;
-use crate::manifest::{self, LoadError, ManifestErrors, Study};
-use crate::metrics;
+use crate::manifest::{self, LoadError, ManifestErrors};
 use crate::plan::{Filters, Plan};
+use crate::verdict;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -85,7 +82,8 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
         let name = study.results_name();
         report::template(None, &study).map_err(Checked::Failure)?;
         let mut warnings = study.warnings.clone();
-        warnings.extend(unknown_metrics(&study));
+        warnings.extend(verdict::unknown_metrics(&study));
+        verdict::claim_problems(&study).map_err(Checked::Problems)?;
         let plan = Plan::new(study, &Filters::default()).map_err(Checked::Problems)?;
         lines.push(format!(
             "{}: {name}: {}, {}, {}",
@@ -97,44 +95,6 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
         lines.extend(warnings.into_iter().map(|warning| format!("  warning: {warning}")));
     }
     Ok(lines)
-}
-
-/// Metrics that hypotheses name and this version does not compute: a later one may, or it is a typo.
-fn unknown_metrics(study: &Study) -> Vec<String> {
-    fn names<'c>(criterion: &'c Value, found: &mut Vec<&'c str>) {
-        match criterion {
-            Value::Object(fields) => {
-                for (key, value) in fields {
-                    match value {
-                        Value::String(name) if ["metric", "x", "y"].contains(&key.as_str()) => {
-                            found.push(name);
-                        }
-                        other => names(other, found),
-                    }
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| names(item, found)),
-            _ => {}
-        }
-    }
-    let mut warnings = Vec::new();
-    for experiment in &study.experiments {
-        for hypothesis in &experiment.hypotheses {
-            let mut used = Vec::new();
-            names(&hypothesis.criterion, &mut used);
-            for name in used.into_iter().filter(|name| metrics::info(name).is_none()) {
-                let known = metrics::catalogue().iter().map(|info| info.name);
-                let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-                warnings.push(format!(
-                    "experiment `{}`, hypothesis `{}`: this version computes no metric `{name}`{}",
-                    experiment.name,
-                    hypothesis.name,
-                    hint.unwrap_or_default()
-                ));
-            }
-        }
-    }
-    warnings
 }
 
 fn document(errors: &ManifestErrors) -> serde_json::Value {

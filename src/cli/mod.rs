@@ -4,6 +4,7 @@
 
 mod agent;
 mod check;
+mod check_claims;
 mod completions;
 mod exec;
 mod export;
@@ -74,6 +75,8 @@ enum Command {
     Export(export::Args),
     /// Hash every stored file again and name what is changed, missing or added
     Verify(verify::Args),
+    /// Recompute the published numbers of a manifest from stored runs; a contradiction exits with 6
+    CheckClaims(check_claims::Args),
     /// Serve the paced endpoint by hand
     Simulate(simulate::Args),
     /// Print the JSON Schemas of manifests and of the agent protocol, or the catalogue of metrics
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::CheckClaims(args) => check_claims::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),

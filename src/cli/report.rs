@@ -83,6 +83,7 @@ fn render_and_write(args: &Args) -> Result<[PathBuf; 2], Failure> {
 
 fn data(args: &Args) -> Result<(Plan, Arc<Data>, Store), Failure> {
     let plan = args.study.plan()?;
+    crate::verdict::claim_problems(plan.study()).map_err(Failure::manifest)?;
     let (data, store) = load(&args.study, &plan)?;
     Ok((plan, Arc::new(data), store))
 }
@@ -103,7 +104,8 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
         );
         return Err(Failure::new(exit::INTERNAL, message, Some("see `runner verify`")));
     }
-    let data = report::collect(plan, &store, &crate::digest::of_bytes(&manifest), &args.filters);
+    let data = report::collect(plan, &store, &crate::digest::of_bytes(&manifest), &args.filters)
+        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     Ok((data, store))
 }
 

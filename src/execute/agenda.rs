@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::ExecEvent;
 use super::session::{Stale, Summary};
 use super::surroundings::Surroundings;
-use crate::manifest::Study;
 use crate::plan::{CellSpec, Plan, RunKey};
-use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
 use crate::store::{Store, staleness};
 
 /// Runs of a plan by what is to happen with them.
@@ -164,45 +162,6 @@ pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> Sta
 #[must_use]
 pub fn all_specs(plan: &Plan) -> Vec<CellSpec> {
     cells(plan).map(|cell| plan.spec(cell)).filter(|spec| spec.not_built.is_empty()).collect()
-}
-
-/// The plan as it is kept in `plan.json`.
-#[must_use]
-pub fn executed_plan(plan: &Plan) -> ExecutedPlan {
-    let study: &Study = plan.study();
-    let mut cells: Vec<PlannedCell> = cells(plan)
-        .map(|cell| PlannedCell {
-            id: plan.id(cell).hex(),
-            name: plan.name(cell),
-            repeats: plan.repeats(cell),
-            experiments: Vec::new(),
-        })
-        .collect();
-    let now = crate::os::utc_now();
-    let mut hypotheses = BTreeMap::new();
-    for (index, experiment) in study.experiments.iter().enumerate() {
-        for cell in plan.experiment_cells(index).into_iter().chain(plan.experiment_controls(index))
-        {
-            let experiments = &mut cells[cell as usize].experiments;
-            if experiments.last() != Some(&experiment.name) {
-                experiments.push(experiment.name.clone());
-            }
-        }
-        for hypothesis in &experiment.hypotheses {
-            let name = format!("{}/{}", experiment.name, hypothesis.name);
-            hypotheses.insert(name, Declared::new(&now, &hypothesis.criterion));
-        }
-    }
-    ExecutedPlan {
-        format: PLAN_FORMAT,
-        study: study.name.clone(),
-        profile: study.profile.clone(),
-        executed: now,
-        digest: executed::cells_digest(&cells),
-        manifest: study.source.text.to_string(),
-        cells,
-        hypotheses,
-    }
 }
 
 fn cells(plan: &Plan) -> impl Iterator<Item = u32> {

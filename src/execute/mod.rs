@@ -11,6 +11,7 @@ pub mod attempt;
 mod calibrate;
 mod cancel;
 mod conversation;
+mod declare;
 pub mod derived;
 mod error;
 pub mod event;

@@ -9,7 +9,9 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
-use super::{Cancel, ExecError, ExecEvent, Limits, calibrate, flamegraph, preflight, recovery};
+use super::{
+    Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, preflight, recovery,
+};
 use crate::agent::python::{self, PythonError, PythonRuntime};
 use crate::manifest::study::RetryOn;
 use crate::plan::{CellSpec, Plan, RunKey};
@@ -140,7 +142,7 @@ pub fn execute(
     recovery::end_orphan(&layout, emit)?;
     let mut journal = Journal::open(&layout)?;
     recovery::set_partials_aside(&layout, &mut journal, emit)?;
-    executed::write(&layout, agenda::executed_plan(plan))?;
+    executed::write(&layout, declare::executed_plan(plan, &store)?)?;
     let todo = agenda.todo.len();
     let runner = env!("CARGO_PKG_VERSION").to_owned();
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;

@@ -5,6 +5,7 @@
 //! of which needs the one before: syntax (`source`), keys and types (`structure`), meaning (`check`).
 
 mod check;
+pub mod criterion;
 pub mod factor;
 pub mod nearest;
 pub mod problem;

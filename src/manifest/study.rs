@@ -7,6 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::criterion::{Cells, Criterion, Statistic};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
 use crate::agent::workflow::Corpus;
@@ -38,6 +39,8 @@ pub struct Study {
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
     pub experiments: Vec<Experiment>,
+    /// Published numbers that stored runs are held against.
+    pub claims: Vec<Claim>,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
     pub warnings: Vec<String>,
     /// The manifest's text, for errors that are found later and for the record.
@@ -359,8 +362,40 @@ pub enum Control {
 pub struct Hypothesis {
     pub name: String,
     pub claim: String,
-    /// The criterion as written, normalised, under the name of its kind.
-    pub criterion: serde_json::Value,
+    /// Level of significance.
+    pub alpha: f64,
+    pub criterion: Criterion,
+    /// The criterion as written, normalised, with an alpha that is not the default: what is kept with
+    /// the plan to show later that it was not changed.
+    pub document: serde_json::Value,
+}
+
+/// A published number, to be held against stored runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    pub name: String,
+    pub value: f64,
+    /// As written; the metric's where none is.
+    pub unit: Option<String>,
+    pub metric: String,
+    pub statistic: Statistic,
+    /// The experiment whose cells it is about; `None`: any.
+    pub experiment: Option<String>,
+    pub cells: Cells,
+    pub tolerance: Tolerance,
+    /// The profile whose results it is about; `None`: whichever results it is held against.
+    pub profile: Option<String>,
+    /// Where it was published.
+    pub source: String,
+}
+
+/// How far a recomputed number may be off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// As a share of the published value.
+    Relative(f64),
+    /// In the claim's unit.
+    Absolute(f64),
 }
 
 /// One value of a factor, normalised (`"64 KiB"` = `65536`).

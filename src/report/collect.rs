@@ -7,16 +7,24 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, RunFolder,
     StudyFacts,
 };
-use super::{completeness, controls, flamegraphs, format};
+use super::{completeness, controls, flamegraphs, format, verdicts};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
 use crate::plan::{CellSpec, Plan};
-use crate::store::{Store, failed};
+use crate::store::{Store, StoreError, executed, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
-#[must_use]
-pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[String]) -> Data {
+///
+/// Fails if the plan that was executed cannot be read: without it nobody can tell which hypotheses were
+/// declared before their data.
+pub fn collect(
+    plan: &Plan,
+    store: &Store,
+    manifest_digest: &str,
+    filters: &[String],
+) -> Result<Data, StoreError> {
+    let executed = executed::read(store.layout())?;
     let study = plan.study();
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
@@ -30,7 +38,8 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         .collect();
     let failed = attempts(store, &cells);
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
-    Data {
+    let (hypotheses, claims) = verdicts::judge(plan, &cells, &failed, executed.as_ref());
+    Ok(Data {
         study: StudyFacts {
             name: study.name.clone(),
             title: study.title.clone(),
@@ -50,7 +59,9 @@ pub fn collect(plan: &Plan, store: &Store, manifest_digest: &str, filters: &[Str
         cells,
         flamegraphs,
         failed,
-    }
+        hypotheses,
+        claims,
+    })
 }
 
 fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
@@ -161,11 +172,6 @@ fn experiment(
             })
             .collect(),
         probes: probes(&experiment.probes),
-        hypotheses: experiment
-            .hypotheses
-            .iter()
-            .map(|hypothesis| NamedText::new(&hypothesis.name, &hypothesis.claim))
-            .collect(),
         cells: own,
     }
 }

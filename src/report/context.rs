@@ -9,8 +9,10 @@ use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::deliverables::{self, Deliverable};
 use super::flamegraphs::Flamegraph;
+use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
+use crate::verdict::Checked;
 
 /// The names of a template.
 #[derive(Debug, Serialize)]
@@ -27,6 +29,10 @@ pub struct Context<'a> {
     pub flamegraphs: &'a [Flamegraph],
     pub deliverables: Vec<Deliverable>,
     pub failures: &'a [FailedAttempt],
+    /// Every hypothesis of the study with its verdict.
+    pub hypotheses: &'a [Judged],
+    /// Published numbers against stored runs.
+    pub claims: &'a [Checked],
 }
 
 /// How far the study is.
@@ -60,6 +66,7 @@ pub struct ExperimentRow<'a> {
     /// Measured calls of sealed runs by outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
     pub failed_attempts: usize,
+    pub hypotheses: Vec<&'a Judged>,
 }
 
 /// A cell without its runs.
@@ -196,6 +203,8 @@ impl<'a> Context<'a> {
             flamegraphs: &data.flamegraphs,
             deliverables: deliverables::deliverables(data),
             failures: &data.failed,
+            hypotheses: &data.hypotheses,
+            claims: &data.claims,
         }
     }
 }
@@ -246,6 +255,11 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
         simulated: own.iter().any(|cell| cell.simulated),
         outcomes,
         failed_attempts: failed,
+        hypotheses: data
+            .hypotheses
+            .iter()
+            .filter(|one| one.experiment == experiment.name)
+            .collect(),
     }
 }
 

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::flamegraphs::Flamegraph;
+use super::verdicts::Judged;
 use crate::agent::protocol::Outcome;
 use crate::store::record::RunRecord;
+use crate::verdict::Checked;
 
 /// A study with all that is stored of it.
 #[derive(Debug, Clone)]
@@ -23,6 +25,10 @@ pub struct Data {
     pub flamegraphs: Vec<Flamegraph>,
     /// In the order of their ends.
     pub failed: Vec<FailedAttempt>,
+    /// Of the experiments in the plan, in the order of the manifest.
+    pub hypotheses: Vec<Judged>,
+    /// Published numbers, in the order of the manifest.
+    pub claims: Vec<Checked>,
 }
 
 /// The study itself.
@@ -73,7 +79,6 @@ pub struct Experiment {
     pub baseline: Vec<NamedText>,
     pub controls: Vec<String>,
     pub probes: Vec<String>,
-    pub hypotheses: Vec<NamedText>,
     /// In the order of the matrix.
     #[serde(skip)]
     pub cells: Vec<ExperimentCell>,

@@ -6,8 +6,14 @@ const SMALLEST_PLAIN: f64 = 1e-6;
 /// With this many significant digits (`0.01234`, `98.73`, `1235`, `1.2e-9`).
 #[must_use]
 pub fn significant(value: f64, digits: usize) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return if value == 0.0 { "0".to_owned() } else { value.to_string() };
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "∞" } else { "−∞" }.to_owned();
+    }
+    if value.is_nan() {
+        return "unknown".to_owned();
     }
     let digits = digits.clamp(1, 17);
     // the exponent after rounding: 9.999 with two digits is 10

@@ -144,6 +144,12 @@ fn add_filters(env: &mut Environment) {
     env.add_filter("unit", |value: Value, unit: &str| {
         number(&value, |value| format!("{} {unit}", format::significant(value, DIGITS)))
     });
+    // a p is never 0, and its fourth decimal is as far as anyone should look
+    env.add_filter("p", |value: Value| match absent(&value) {
+        Some(absent) => Ok(absent),
+        None if f64::try_from(value.clone())? < 1e-4 => Ok(Value::from("< 0.0001")),
+        None => number(&value, |value| format::significant(value, 3)),
+    });
     env.add_filter("interval", |value: Value, digits: Option<usize>| interval(&value, digits));
     env.add_filter("code", |value: Value| {
         let code =

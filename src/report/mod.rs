@@ -24,6 +24,7 @@ mod mark;
 mod render;
 mod select;
 pub mod tidy;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -33,3 +34,4 @@ pub use completeness::{Missing, Stale};
 pub use data::Data;
 pub use figure::Figure;
 pub use render::{GENERAL, RenderError, Report, Template, TemplateError, cells, json, study};
+pub use verdicts::{Judged, Part};

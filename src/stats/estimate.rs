@@ -45,6 +45,13 @@ impl Estimate {
         let below_high = student::above(-self.t(margin), self.freedom);
         above_low.max(below_high)
     }
+
+    /// p of the hypothesis that the true value lies within ±margin, for a value outside of it. It is
+    /// below α exactly when the interval at level 1 − 2α lies outside ±margin.
+    #[must_use]
+    pub fn outside_p(&self, margin: f64) -> f64 {
+        student::above((self.value.abs() - margin) / self.standard_error, self.freedom)
+    }
 }
 
 /// The mean of one sample (Student, "The probable error of a mean", Biometrika 6 (1908)).

@@ -1,6 +1,7 @@
-//! `plan.json`: the last plan that was executed, and when each hypothesis was first declared.
+//! `plan.json`: the last plan that was executed, and which criteria were declared when.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,18 @@ pub struct ExecutedPlan {
     /// The manifest as it was read.
     pub manifest: String,
     pub cells: Vec<PlannedCell>,
-    /// By `<experiment>/<hypothesis>`; one that left the manifest is kept.
+    /// The first criterion by `<experiment>/<hypothesis>`; one that left the manifest is kept.
     pub hypotheses: BTreeMap<String, Declared>,
+    /// Further criteria under the same names, in the order in which they were declared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub changed: BTreeMap<String, Vec<Declared>>,
+}
+
+impl ExecutedPlan {
+    /// Every criterion that was declared under a name, the first one first.
+    pub fn declared(&self, name: &str) -> impl Iterator<Item = &Declared> {
+        self.hypotheses.get(name).into_iter().chain(self.changed.get(name).into_iter().flatten())
+    }
 }
 
 /// A cell of the plan.
@@ -39,8 +50,7 @@ pub struct PlannedCell {
     pub experiments: Vec<String>,
 }
 
-/// A hypothesis as it stood when it was first executed. A criterion that differs from it today was
-/// chosen after data existed.
+/// A criterion as it stood when an exec began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Declared {
     /// When it was first seen; RFC 3339, UTC.
@@ -48,17 +58,29 @@ pub struct Declared {
     pub criterion: serde_json::Value,
     /// SHA-256 of the criterion's canonical JSON (RFC 8785).
     pub digest: String,
+    /// Runs of the cells that it concerns which were finished by then, those included that were
+    /// measured again later; 0: declared before there were data. `None`: written by a version that did
+    /// not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_before: Option<usize>,
 }
 
 impl Declared {
     #[must_use]
-    pub fn new(since: &str, criterion: &serde_json::Value) -> Self {
+    pub fn new(since: &str, criterion: &serde_json::Value, runs_before: usize) -> Self {
         Self {
+            runs_before: Some(runs_before),
             since: since.to_owned(),
             criterion: criterion.clone(),
             digest: criterion_digest(criterion),
         }
     }
+}
+
+/// The name under which the criterion of a hypothesis is kept.
+#[must_use]
+pub fn name(experiment: &str, hypothesis: &str) -> String {
+    format!("{experiment}/{hypothesis}")
 }
 
 /// SHA-256 of a criterion's canonical JSON.
@@ -96,10 +118,24 @@ pub fn read(layout: &Layout) -> Result<Option<ExecutedPlan>, StoreError> {
     serde_json::from_slice(&text).map(Some).map_err(malformed)
 }
 
-/// Replaces the stored plan. Hypotheses that were declared before keep their first criterion.
+/// Replaces the stored plan. What was declared before is kept; a criterion that is new under its name
+/// is added.
 pub fn write(layout: &Layout, mut plan: ExecutedPlan) -> Result<(), StoreError> {
-    if let Some(before) = read(layout)? {
-        plan.hypotheses.extend(before.hypotheses);
+    if let Some(mut before) = read(layout)? {
+        for (name, declared) in std::mem::take(&mut plan.hypotheses) {
+            if before.declared(&name).any(|earlier| earlier.digest == declared.digest) {
+                continue;
+            }
+            match before.hypotheses.entry(name) {
+                Entry::Vacant(first) => {
+                    first.insert(declared);
+                }
+                Entry::Occupied(first) => {
+                    before.changed.entry(first.key().clone()).or_default().push(declared);
+                }
+            }
+        }
+        (plan.hypotheses, plan.changed) = (before.hypotheses, before.changed);
     }
     let text = serde_json::to_vec_pretty(&plan).map_err(|error| StoreError::Malformed {
         path: layout.plan(),

@@ -250,18 +250,23 @@ fn a_hypothesis_keeps_its_first_criterion() {
         digest: executed::cells_digest(&[]),
         manifest: String::new(),
         cells: Vec::new(),
+        changed: std::collections::BTreeMap::new(),
         hypotheses: [(
             "race/slow".to_owned(),
-            executed::Declared::new(time, &json!({ "ratio": { "above": above } })),
+            executed::Declared::new(time, &json!({ "ratio": { "above": above } }), 0),
         )]
         .into(),
     };
     assert_eq!(executed::read(&layout).unwrap(), None);
     executed::write(&layout, plan("first", 2.0)).unwrap();
     executed::write(&layout, plan("second", 1.1)).unwrap();
+    executed::write(&layout, plan("second", 2.0)).unwrap();
     let stored = executed::read(&layout).unwrap().unwrap();
     assert_eq!(stored.executed, "second");
     assert_eq!(stored.hypotheses, plan("first", 2.0).hypotheses);
+    // what was tried in between is kept, and the return to the first is no news
+    let declared: Vec<_> = stored.declared("race/slow").map(|d| d.since.as_str()).collect();
+    assert_eq!(declared, ["first", "second"]);
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Stored {
 
     pub fn data(&self) -> Arc<Data> {
         let store = Store::open(&self.results(), "small").unwrap();
-        let mut data = report::collect(&self.plan, &store, &"ab".repeat(32), &[]);
+        let mut data = report::collect(&self.plan, &store, &"ab".repeat(32), &[]).unwrap();
         // the folder differs from test to test
         data.study.manifest = "experiments/small.toml".into();
         Arc::new(data)

@@ -1,6 +1,7 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod claim;
 mod endpoint;
 mod experiment;
 mod hypothesis;
@@ -101,6 +102,7 @@ pub(super) fn check(
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let claims = claim::claims(written, &experiments, &common, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
@@ -117,6 +119,7 @@ pub(super) fn check(
         scenarios,
         runtimes,
         experiments,
+        claims,
         warnings,
         source,
     })

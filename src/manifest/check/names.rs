@@ -57,7 +57,7 @@ pub(super) fn name_of_key(problems: &mut Problems<'_>, at: &At<'_>, name: &str) 
     }
 }
 
-pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 8] {
+pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 9] {
     fn keys<T>(map: &IndexMap<String, T>) -> Vec<&str> {
         map.keys().map(String::as_str).collect()
     }
@@ -69,6 +69,7 @@ pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 8] {
         ("scenario", keys(&written.scenario)),
         ("runtime", keys(&written.runtime)),
         ("experiment", keys(&written.experiment)),
+        ("claim", keys(&written.claim)),
         ("profile", keys(&written.profile)),
     ]
 }

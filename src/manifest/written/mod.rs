@@ -1,6 +1,7 @@
 //! The manifest as it is written, before anything is checked. The doc comments here become the
 //! descriptions in `schemas/manifest.schema.json`, which editors show while a manifest is typed.
 
+mod claim;
 mod experiment;
 mod hypothesis;
 mod value;
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::study::{JitterShape, OpenAiApi, Order, PacedProtocol, RetryOn};
+pub use claim::Claim;
 pub use experiment::{Corpus, Experiment, Override, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
 pub use value::{Axis, Profiled, ProfiledSettings, Sampled, SampledSettings, Scalar, Switched};
@@ -49,6 +51,9 @@ pub struct Manifest {
     /// Matrices and what to run for each cell.
     #[serde(default)]
     pub experiment: IndexMap<String, Experiment>,
+    /// Published numbers to be held against stored runs.
+    #[serde(default)]
+    pub claim: IndexMap<String, Claim>,
     /// Overlays: the same study on other servers, models or repeats.
     #[serde(default)]
     pub profile: IndexMap<String, Profile>,

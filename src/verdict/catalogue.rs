@@ -1,0 +1,65 @@
+//! What a manifest says of metrics, held against the catalogue.
+
+use super::unit;
+use crate::manifest::criterion::Statistic;
+use crate::manifest::nearest::{nearest, suggest};
+use crate::manifest::problem::Problems;
+use crate::manifest::source::At;
+use crate::manifest::{ManifestErrors, Study};
+use crate::metrics;
+
+/// Metrics that hypotheses name and this version does not compute: a later one may, or it is a typo.
+#[must_use]
+pub fn unknown_metrics(study: &Study) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for experiment in &study.experiments {
+        for hypothesis in &experiment.hypotheses {
+            let used = hypothesis.criterion.metrics().into_iter();
+            for name in used.filter(|name| metrics::info(name).is_none()) {
+                let known = metrics::catalogue().iter().map(|info| info.name);
+                let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+                warnings.push(format!(
+                    "experiment `{}`, hypothesis `{}`: this version computes no metric `{name}`{}",
+                    experiment.name,
+                    hypothesis.name,
+                    hint.unwrap_or_default()
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+/// A published number is of a metric that exists, in a unit that can be compared.
+pub fn claim_problems(study: &Study) -> Result<(), ManifestErrors> {
+    let mut problems = Problems::new(&study.source);
+    let section = At::ROOT.key("claim");
+    for claim in &study.claims {
+        let at = section.key(&claim.name);
+        let Some(info) = metrics::info(&claim.metric) else {
+            let known = metrics::catalogue().iter().map(|info| info.name);
+            let help = suggest(&claim.metric, known);
+            let message = format!("there is no metric `{}`", claim.metric);
+            problems.value(&at.key("metric"), message, help);
+            continue;
+        };
+        let of_metric = unit_of(info.unit, claim.statistic);
+        if let Some(written) = &claim.unit
+            && unit::factor(written, of_metric).is_none()
+        {
+            let name = if of_metric.is_empty() { "a pure number" } else { of_metric };
+            let message = format!("`{}` is in {name}, not in `{written}`", claim.metric);
+            let help = match of_metric {
+                "" => "leave `unit` out".to_owned(),
+                unit => format!("one of {}", unit::alike(unit).join(", ")),
+            };
+            problems.value(&at.key("unit"), message, Some(help));
+        }
+    }
+    problems.finish()
+}
+
+/// The unit of a statistic of a metric; a coefficient of variation has none.
+pub(super) fn unit_of(metric: &'static str, statistic: Statistic) -> &'static str {
+    if statistic == Statistic::Cv { "" } else { metric }
+}

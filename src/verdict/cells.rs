@@ -1,0 +1,152 @@
+//! The runs that a selection of cells gives, and what of them is missing.
+
+use crate::manifest::criterion::Cells;
+use crate::manifest::study::Level;
+use crate::metrics;
+use crate::stats::{OutlierRule, Sample, outliers};
+use crate::store::record::RunRecord;
+
+/// A cell of an experiment with the runs that may be judged by.
+#[derive(Debug, Clone)]
+pub struct Cell<'a> {
+    /// 8 hex digits.
+    pub id: &'a str,
+    /// Readable.
+    pub name: &'a str,
+    /// On the experiment's axes, and what is fixed for all of its cells.
+    pub levels: Vec<(String, Level)>,
+    pub planned: u32,
+    /// Finished, measured under one set of circumstances.
+    pub runs: Vec<&'a RunRecord>,
+    /// Runs that were left out because they were measured under other circumstances.
+    pub stale: usize,
+    /// Attempts that failed.
+    pub failed: usize,
+    /// Why this version cannot make the runs; empty: it can.
+    pub not_built: &'a [String],
+}
+
+/// One run's value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Datum<'a> {
+    pub cell: &'a Cell<'a>,
+    pub run: &'a RunRecord,
+    pub value: f64,
+}
+
+impl Datum<'_> {
+    /// `<id8>/<repeat>`.
+    pub fn run_id(&self) -> String {
+        format!("{}/{}", self.cell.id, self.run.repeat)
+    }
+}
+
+/// The cells of a selection, each with at least one run; else the reason why not.
+pub(super) fn select<'a>(
+    cells: &'a [Cell<'a>],
+    wanted: &Cells,
+) -> Result<Vec<&'a Cell<'a>>, String> {
+    let selected: Vec<&Cell> = cells.iter().filter(|cell| wanted.select(&cell.levels)).collect();
+    if selected.is_empty() {
+        return Err("no cell of the plan is selected".to_owned());
+    }
+    let without: Vec<&&Cell> = selected.iter().filter(|cell| cell.runs.is_empty()).collect();
+    let Some(first) = without.first() else { return Ok(selected) };
+    let why = if !first.not_built.is_empty() {
+        format!("; this version cannot make them: {}", first.not_built.join("; "))
+    } else if first.failed > 0 {
+        format!("; {} attempt(s) failed", first.failed)
+    } else {
+        String::new()
+    };
+    let more = match without.len() {
+        1 => String::new(),
+        n => format!(", and {} other cell(s) have no runs either", n - 1),
+    };
+    Err(format!("cell {} ({}) has 0 of {} runs{why}{more}", first.name, first.id, first.planned))
+}
+
+/// The values of a metric that are known; none is a reason.
+pub(super) fn values<'a>(cells: &[&'a Cell<'a>], metric: &str) -> Result<Vec<Datum<'a>>, String> {
+    if metrics::info(metric).is_none() {
+        return Err(format!("this version computes no metric `{metric}`"));
+    }
+    let known = |run: &RunRecord| {
+        run.metrics.get(metric).copied().flatten().filter(|value| value.is_finite())
+    };
+    let mut values = Vec::new();
+    let mut runs = 0;
+    for cell in cells {
+        runs += cell.runs.len();
+        for &run in &cell.runs {
+            values.extend(known(run).map(|value| Datum { cell, run, value }));
+        }
+    }
+    if values.is_empty() {
+        return Err(format!("`{metric}` is unknown in all {runs} run(s)"));
+    }
+    Ok(values)
+}
+
+/// Values as a sample; what is too large for arithmetic is a reason.
+pub(super) fn sample(values: &[Datum]) -> Result<Sample, String> {
+    Sample::new(values.iter().map(|value| value.value).collect()).map_err(|error| error.to_string())
+}
+
+/// What is not there although the judgement goes on, and values far from the others.
+pub(super) fn notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (planned, runs): (u32, usize) = (
+        cells.iter().map(|cell| cell.planned).sum(),
+        cells.iter().map(|cell| cell.runs.len()).sum(),
+    );
+    if runs < planned as usize {
+        let stale: usize = cells.iter().map(|cell| cell.stale).sum();
+        let of_them = if stale > 0 { format!(" ({stale} stale)") } else { String::new() };
+        notes.push(format!("{runs} of {planned} planned runs count{of_them}"));
+    }
+    if values.len() < runs {
+        let unknown = runs - values.len();
+        notes
+            .push(format!("`{metric}` is unknown in {unknown} of {runs} runs, which are left out"));
+    }
+    notes.extend(outlier_notes(cells, metric, values));
+    notes
+}
+
+/// With six digits: what a person compares.
+pub(super) fn short(value: f64) -> String {
+    format!("{value:.5e}").parse::<f64>().unwrap_or(value).to_string()
+}
+
+/// Fewer values than these have no others to be far from.
+const FEWEST: usize = 4;
+
+fn outlier_notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for cell in cells {
+        let own: Vec<&Datum> = values.iter().filter(|value| value.cell.id == cell.id).collect();
+        let Ok(sample) = Sample::new(own.iter().map(|value| value.value).collect()) else {
+            continue;
+        };
+        if own.len() < FEWEST {
+            continue;
+        }
+        // among equal values any other would be an outlier
+        let equal = sample.median_absolute_deviation() == 0.0;
+        let median = sample.median();
+        for index in outliers(&sample, OutlierRule::SCALED) {
+            let value = own[index].value;
+            if !equal || (value - median).abs() > median.abs() {
+                notes.push(format!(
+                    "outlier, kept: run {} has {metric} {}, more than 3.5 scaled MAD from the median \
+                     of its cell, {}",
+                    own[index].run_id(),
+                    short(value),
+                    short(median)
+                ));
+            }
+        }
+    }
+    notes
+}

@@ -1,0 +1,62 @@
+//! Criteria in words.
+
+use crate::manifest::criterion::{Bound, Cells, Criterion};
+use crate::manifest::factor;
+
+/// A criterion as a sentence fragment.
+#[must_use]
+pub fn criterion(criterion: &Criterion) -> String {
+    match criterion {
+        Criterion::Correlation { x, y, cells, bound } => {
+            let (side, value) = match bound {
+                Bound::Above(value) => ("at least", value),
+                Bound::Below(value) => ("at most", value),
+            };
+            format!("correlation of {x} with {y}{} is {side} {value}", place("over", cells))
+        }
+        Criterion::Difference { metric, at, than, bound } => {
+            let (side, by) = match bound {
+                Bound::Above(by) => ("greater", *by),
+                Bound::Below(by) => ("less", -*by),
+            };
+            let by = if by == 0.0 { String::new() } else { format!(" by more than {by}") };
+            format!("{metric}{} is {side} than{}{by}", place("at", at), place("at", than))
+        }
+        Criterion::Ratio { metric, of, to, bound } => {
+            let ends = format!("{metric}{} ÷{}", place("at", of), place("at", to));
+            format!("{ends} is {}", bounded(*bound))
+        }
+        Criterion::Equivalent { metric, at, to, margin } => format!(
+            "{metric}{} is the same as{}, within ±{margin}",
+            place("at", at),
+            place("at", to)
+        ),
+        Criterion::Threshold { metric, cells, statistic, bound } => {
+            format!("{} {metric}{} is {}", statistic.name(), place("over", cells), bounded(*bound))
+        }
+        Criterion::All(parts) => join(parts, " and "),
+        Criterion::Any(parts) => join(parts, " or "),
+    }
+}
+
+/// Selected levels: `throttle 60 tok/s, model a`; empty where everything is selected.
+pub(super) fn levels(cells: &Cells) -> String {
+    let level = |(name, level): (&String, _)| format!("{name} {}", factor::show(name, level));
+    cells.0.iter().map(level).collect::<Vec<_>>().join(", ")
+}
+
+fn place(preposition: &str, cells: &Cells) -> String {
+    if cells.0.is_empty() { String::new() } else { format!(" {preposition} {}", levels(cells)) }
+}
+
+fn bounded(bound: Bound) -> String {
+    match bound {
+        Bound::Above(value) => format!("above {value}"),
+        Bound::Below(value) => format!("below {value}"),
+    }
+}
+
+fn join(parts: &[Criterion], word: &str) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| format!("({})", criterion(part))).collect();
+    parts.join(word)
+}
