@@ -45,6 +45,28 @@ fn report_writes_pages_and_prints_the_path() {
 }
 
 #[test]
+fn neither_locale_nor_time_zone_nor_clock_changes_a_byte() {
+    let stored = Stored::with_solo();
+    stored.add_probe_files();
+    let render = |variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+            .current_dir(stored.dir.path())
+            .env_remove("RUNNER_RESULTS")
+            .envs(variables.iter().copied())
+            .args(["report", "small.toml"])
+            .output()
+            .unwrap();
+        stdout(&output);
+        let written = files(&stored.results().join("small/report"));
+        std::fs::remove_dir_all(stored.results().join("small/report")).unwrap();
+        written
+    };
+    let here = render(&[("LC_ALL", "C"), ("TZ", "UTC")]);
+    assert!(here.len() > 5);
+    assert!(here == render(&[("LC_ALL", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo"), ("COLUMNS", "40")]));
+}
+
+#[test]
 fn report_of_missing_runs_lists_them_and_the_command() {
     let stored = Stored::complete();
     stored.remove(0, 3);

@@ -5,6 +5,7 @@ mod command;
 mod controls;
 mod figures;
 mod numbers;
+mod page;
 mod probe_files;
 mod stored;
 mod templates;

@@ -146,6 +146,7 @@ impl Writer<'_> {
                 };
                 self.inline(&opened);
             }
+            Tag::HtmlBlock => self.put("<p>"),
             Tag::Image { dest_url, .. } => self.image = Some((String::new(), dest_url.to_string())),
             _ => {}
         }
@@ -161,6 +162,7 @@ impl Writer<'_> {
                 self.begin_text();
                 self.put("</p>\n");
             }
+            TagEnd::HtmlBlock => self.put("</p>\n"),
             TagEnd::Heading(_) => self.end_heading(),
             TagEnd::BlockQuote(_) => self.put("</blockquote>\n"),
             TagEnd::CodeBlock => self.put("</code></pre>\n"),

@@ -63,7 +63,7 @@ fn contents(headings: &[Heading]) -> String {
     format!("<nav aria-label=\"Contents\">\n<ul>\n{items}</ul>\n</nav>\n")
 }
 
-/// Text in an element or an attribute.
+/// Text in an element or an attribute; its lines stay lines.
 fn escape(text: &str) -> String {
-    super::figure::escape(text)
+    text.split('\n').map(super::figure::escape).collect::<Vec<_>>().join("\n")
 }
