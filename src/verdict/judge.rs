@@ -70,6 +70,10 @@ pub(super) fn undefined(error: &Undefined, unit: &str, what: &str) -> Finding {
         Undefined::TooFew { needed, found } => Finding::no_data(format!(
             "too few runs: {what} needs at least {needed} {unit}, there are {found}"
         )),
+        Undefined::NoSpread if unit == "pairs" => Finding::open(
+            Verdict::Inconclusive,
+            format!("the differences of the pairs do not vary, so {what} has no interval"),
+        ),
         other => {
             Finding::open(Verdict::Inconclusive, format!("{other}, so {what} has no interval"))
         }

@@ -115,11 +115,10 @@ fn pairs<'a>(
             Some((*value, *found.get(&(*partner, value.run.repeat))?))
         })
         .collect();
-    if pairs.is_empty() {
-        Err("no repeat was measured on both sides".to_owned())
-    } else {
-        Ok(pairs)
+    if pairs.len() < 2 && left.len() >= 2 && right.len() >= 2 {
+        return Err("fewer than two repeats were measured on both sides".to_owned());
     }
+    Ok(pairs)
 }
 
 /// The pairs, if each was measured in one block of time.
@@ -128,14 +127,16 @@ fn blocks(pairs: Vec<Pair>, interleaved: bool) -> Result<Vec<Pair>, String> {
         return Err("repeats are not interleaved".to_owned());
     }
     match out_of_turn(&pairs) {
-        Some(repeat) => Err(format!("repeat {repeat} was not measured in one block")),
+        Some((one, next)) => {
+            Err(format!("repeats {one} and {next} were not measured one after the other"))
+        }
         None => Ok(pairs),
     }
 }
 
-/// The first repeat of a pair of cells that began before the earlier repeat's two runs had both begun:
-/// what lay between them, time has mixed.
-fn out_of_turn(pairs: &[Pair]) -> Option<u32> {
+/// Two repeats of a pair of cells of which the later began before both runs of the earlier had begun:
+/// between such partners lies more than the difference of their cells.
+fn out_of_turn(pairs: &[Pair]) -> Option<(u32, u32)> {
     let mut by_cell: BTreeMap<&str, Vec<&Pair>> = BTreeMap::new();
     for pair in pairs {
         by_cell.entry(pair.0.cell.id).or_default().push(pair);
@@ -147,7 +148,7 @@ fn out_of_turn(pairs: &[Pair]) -> Option<u32> {
             let last = before.0.run.started.as_str().max(&before.1.run.started);
             let first = after.0.run.started.as_str().min(&after.1.run.started);
             if first < last {
-                return Some(after.0.run.repeat);
+                return Some((before.0.run.repeat, after.0.run.repeat));
             }
         }
     }

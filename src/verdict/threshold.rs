@@ -32,7 +32,7 @@ pub(super) fn judge(
     let finding = match test(&sample, statistic, bound.value(), question.alpha) {
         Err(error) => undefined(&error, "runs", &format!("the {}", statistic.name())),
         Ok(judged) => Finding {
-            verdict: side(judged.interval, bound),
+            verdict: verdict(&judged, bound),
             leaning: value(&sample, statistic).and_then(|value| lean(value, bound)),
             test: judged.test.to_owned(),
             interval: Some(judged.interval),
@@ -65,6 +65,14 @@ pub(super) fn value(sample: &Sample, statistic: Statistic) -> Option<f64> {
         Statistic::Max => Some(sample.max()),
         Statistic::P95 => Some(sample.percentile(95.0)),
         Statistic::P99 => Some(sample.percentile(99.0)),
+    }
+}
+
+/// Where nothing is inferred, what the runs at hand do not show they refute.
+fn verdict(judged: &Judged, bound: Bound) -> Verdict {
+    match side(judged.interval, bound) {
+        Verdict::Inconclusive if judged.p.is_none() => Verdict::Refuted,
+        side => side,
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use crate::stored::{Stored, files};
 
-fn runner(stored: &Stored, args: &[&str]) -> Output {
+pub fn runner(stored: &Stored, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_runner"))
         .current_dir(stored.dir.path())
         .env("NO_COLOR", "1")

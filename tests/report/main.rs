@@ -1,14 +1,17 @@
 //! Reports and tables from a store that was filled by hand.
 
 mod browser;
+mod claims;
 mod command;
 mod controls;
 mod figures;
 mod numbers;
 mod page;
 mod probe_files;
+mod sample;
 mod stored;
 mod templates;
+mod verdicts;
 
 use runner::report::{self, RenderError, Template};
 use stored::Stored;

@@ -14,8 +14,8 @@ use runner::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, ErrorSummary, Evidence,
     GitEvidence, MachineEvidence, ModelEvidence, ProcessUsage, RUN_FORMAT, RunRecord,
 };
-use runner::store::{Store, failed, seal};
-use runner::{manifest, metrics};
+use runner::store::{Store, executed, failed, seal};
+use runner::{execute, manifest, metrics};
 
 pub const MANIFEST: &str = r#"
 schema = 1
@@ -69,14 +69,50 @@ impl Stored {
         stored
     }
 
-    fn of(manifest: &str) -> Self {
+    /// Any study, without any run.
+    pub fn of(manifest: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("small.toml");
         fs::write(&path, manifest).unwrap();
-        let study = manifest::load(&path, None).unwrap();
-        let filters = Filters::parse(&[], &study).unwrap();
-        let plan = Plan::new(study, &filters).unwrap();
-        Self { dir, plan }
+        Self { plan: plan(&path, None), dir }
+    }
+
+    /// A manifest that lies elsewhere, without any run.
+    pub fn elsewhere(path: &Path, profile: Option<&str>) -> Self {
+        Self { plan: plan(path, profile), dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// The manifest is edited; what is stored stays.
+    pub fn edit(&mut self, change: impl Fn(String) -> String) {
+        let path = self.dir.path().join("small.toml");
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+        self.plan = plan(&path, None);
+    }
+
+    /// Seals every run that this version can make, with metrics of one's own: cell, repeat → values.
+    pub fn measure(&self, metrics: impl Fn(&str, u32) -> Vec<(&'static str, f64)>) {
+        for cell in (0..).take(self.plan.cells()).filter(|cell| self.plan.is_built(*cell)) {
+            let folder = self.cell_folder(cell);
+            for repeat in 1..=self.plan.repeats(cell) {
+                let mut run = self.run(cell, repeat);
+                for (name, value) in metrics(&run.cell_name, repeat) {
+                    run.metrics.insert(name.into(), Some(value));
+                }
+                seal_in(&folder, &run, &[("agent.log", String::new())]);
+            }
+        }
+    }
+
+    /// What an exec writes before its first run.
+    pub fn declare(&self) {
+        let store = self.store();
+        let plan = execute::executed_plan(&self.plan, &store).unwrap();
+        fs::create_dir_all(store.layout().root()).unwrap();
+        executed::write(store.layout(), plan).unwrap();
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.results(), &self.plan.study().results_name()).unwrap()
     }
 
     /// The study with all of its runs.
@@ -176,14 +212,7 @@ impl Stored {
 
     /// Seals a run with these files.
     pub fn seal_with(&self, cell: u32, record: &RunRecord, files: &[(&str, String)]) {
-        let folder = self.cell_folder(cell);
-        let partial = folder.join(format!(".{}.partial", record.repeat));
-        fs::create_dir_all(&partial).unwrap();
-        for (name, text) in files {
-            fs::write(partial.join(name), text).unwrap();
-        }
-        let place = folder.join(record.repeat.to_string());
-        seal::seal(&partial, &place, &mut record.clone()).unwrap();
+        seal_in(&self.cell_folder(cell), record, files);
     }
 
     pub fn remove(&self, cell: u32, repeat: u32) {
@@ -191,13 +220,13 @@ impl Stored {
     }
 
     fn cell_folder(&self, cell: u32) -> PathBuf {
-        let store = Store::open(&self.results(), "small").unwrap();
+        let store = self.store();
         store.cell_folder(&self.plan.id(cell).hex(), &self.plan.name(cell)).unwrap()
     }
 
     /// An attempt that failed with a message from outside.
     pub fn fail(&self, cell: u32, message: &str) {
-        let store = Store::open(&self.results(), "small").unwrap();
+        let store = self.store();
         let folder = self.cell_folder(cell).join(".1.partial");
         fs::create_dir_all(&folder).unwrap();
         let failure = failed::Failure {
@@ -216,12 +245,28 @@ impl Stored {
     }
 
     pub fn data(&self) -> Arc<Data> {
-        let store = Store::open(&self.results(), "small").unwrap();
+        let store = self.store();
         let mut data = report::collect(&self.plan, &store, &"ab".repeat(32), &[]).unwrap();
         // the folder differs from test to test
         data.study.manifest = "experiments/small.toml".into();
         Arc::new(data)
     }
+}
+
+fn seal_in(folder: &Path, record: &RunRecord, files: &[(&str, String)]) {
+    let partial = folder.join(format!(".{}.partial", record.repeat));
+    fs::create_dir_all(&partial).unwrap();
+    for (name, text) in files {
+        fs::write(partial.join(name), text).unwrap();
+    }
+    let place = folder.join(record.repeat.to_string());
+    seal::seal(&partial, &place, &mut record.clone()).unwrap();
+}
+
+fn plan(path: &Path, profile: Option<&str>) -> Plan {
+    let study = manifest::load(path, profile).unwrap();
+    let filters = Filters::parse(&[], &study).unwrap();
+    Plan::new(study, &filters).unwrap()
 }
 
 /// Two agents that start together; the throttled cell (1) is slower, later repeats are too.

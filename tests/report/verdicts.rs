@@ -1,0 +1,300 @@
+//! Hypotheses judged on stored runs, and whether they were declared before those.
+
+use runner::report::{self, Judged, Template};
+
+use crate::stored::Stored;
+
+const HYPOTHESIS: &str = r#"
+[experiment.throttle.hypothesis.slower]
+claim = "Slower takes longer"
+greater = { metric = "wall_ms", at = { throttle = "60 tok/s" }, than = { throttle = "off" }, by = 10 }
+"#;
+
+/// Three runs of each cell; those of the throttled one take 50, 49 and 51 ms longer.
+fn study() -> Stored {
+    Stored::of(&format!("{}{HYPOTHESIS}", crate::stored::MANIFEST))
+}
+
+fn declared() -> Stored {
+    let stored = study();
+    stored.declare();
+    stored
+}
+
+fn longer(cell: &str, repeat: u32) -> Vec<(&'static str, f64)> {
+    let by = if cell.contains("60") { [50.0, 49.0, 51.0][repeat as usize - 1] } else { 0.0 };
+    vec![("wall_ms", 100.0 + 7.0 * f64::from(repeat) + by)]
+}
+
+fn only(stored: &Stored) -> Judged {
+    let data = stored.data();
+    assert_eq!(data.hypotheses.len(), 1);
+    data.hypotheses[0].clone()
+}
+
+fn rendered(stored: &Stored) -> String {
+    let template = Template::builtin("study.md.j2").unwrap();
+    report::study(&stored.data(), &template, true).unwrap().markdown()
+}
+
+#[track_caller]
+fn near(ours: Option<f64>, expected: f64) {
+    let ours = ours.unwrap();
+    assert!((ours - expected).abs() < 1e-3 * expected.abs(), "{ours} instead of {expected}");
+}
+
+#[test]
+fn a_verdict_stands_with_all_that_it_is_based_on() {
+    let stored = study();
+    stored.declare();
+    stored.measure(longer);
+    let judged = only(&stored);
+    assert_eq!(judged.verdict, "supported");
+    // differences of 50, 49, 51: mean 50, sd 1; t(2; 0.975) = 4.30265
+    near(judged.effect, 50.0);
+    near(judged.interval.map(|interval| interval[0]), 50.0 - 4.302_65 / 3_f64.sqrt());
+    assert!(judged.test.starts_with("paired t (repeats are interleaved"), "{}", judged.test);
+    assert_eq!((judged.n.as_str(), judged.needed.as_deref()), ("3 pairs", Some("2 pairs")));
+    // t = 40 ÷ (1 ÷ √3) = 69.28 with 2 degrees of freedom
+    near(judged.p, 2.0828e-4);
+    assert_eq!((judged.adjusted_p, judged.survives), (judged.p, Some(true)));
+    let text = rendered(&stored);
+    assert!(text.contains("- **supported**: Slower takes longer"), "{text}");
+    assert!(text.contains("Declared on 20"), "{text}");
+}
+
+#[test]
+fn a_bound_that_is_moved_across_the_effect_flips_the_verdict() {
+    for (by, verdict) in [("10", "supported"), ("90", "refuted"), ("50", "inconclusive")] {
+        let stored = Stored::of(
+            &format!("{}{HYPOTHESIS}", crate::stored::MANIFEST)
+                .replace("by = 10", &format!("by = {by}")),
+        );
+        stored.measure(longer);
+        assert_eq!(only(&stored).verdict, verdict, "by = {by}");
+    }
+}
+
+#[test]
+fn a_criterion_that_is_edited_after_the_data_is_post_hoc() {
+    let mut stored = study();
+    stored.declare();
+    stored.measure(longer);
+    assert_eq!(only(&stored).post_hoc, None);
+
+    stored.edit(|text| text.replace("Slower takes longer", "In other words"));
+    assert!(only(&stored).declared.is_some(), "words are no criterion");
+    stored.edit(|text| text.replace("by = 10", "by = 40"));
+    let judged = only(&stored);
+    assert!(judged.post_hoc.unwrap().starts_with("it was changed after 20"));
+    assert!(judged.replaced.unwrap().contains("\"by\":10"), "{:?}", judged.declared);
+    let text = rendered(&stored);
+    assert!(text.contains("**supported, post hoc**"), "{text}");
+    assert!(text.contains("it replaced <code>"), "{text}");
+
+    // another exec declares it: late all the same
+    stored.declare();
+    let judged = only(&stored);
+    assert!(judged.post_hoc.unwrap().contains("after 6 of its runs were made"));
+    assert!(judged.replaced.is_some());
+    // the criterion that was there first is still that
+    stored.edit(|text| text.replace("by = 40", "by = 10"));
+    assert!(only(&stored).declared.is_some());
+}
+
+#[test]
+fn a_criterion_that_is_edited_before_the_data_is_not_post_hoc() {
+    let mut stored = study();
+    stored.declare();
+    stored.edit(|text| text.replace("by = 10", "by = 40"));
+    stored.declare();
+    stored.measure(longer);
+    assert_eq!(only(&stored).post_hoc, None);
+    assert!(only(&stored).declared.is_some());
+}
+
+#[test]
+fn a_hypothesis_that_is_added_or_renamed_after_the_data() {
+    let mut stored = Stored::complete();
+    stored.declare();
+    stored.edit(|text| format!("{text}{HYPOTHESIS}"));
+    assert_eq!(only(&stored).post_hoc.unwrap(), "it was not declared before its first run");
+
+    let mut stored = study();
+    stored.declare();
+    stored.measure(longer);
+    stored.edit(|text| text.replace("hypothesis.slower", "hypothesis.slower_is_longer"));
+    assert!(only(&stored).declared.is_some(), "a new name is no new criterion");
+}
+
+#[test]
+fn runs_that_were_measured_again_do_not_clear_a_late_criterion() {
+    use runner::store::journal::{Journal, What};
+    let mut stored = Stored::complete();
+    stored.declare();
+    let layout = stored.store().layout().clone();
+    let mut journal = Journal::open(&layout).unwrap();
+    for cell in 0..2 {
+        for repeat in 1..=3 {
+            let cell = stored.plan.id(cell).hex();
+            let sha256 = String::new();
+            journal.write(What::Finished { cell, repeat, attempt: 1, sha256 }).unwrap();
+        }
+        for repeat in 1..=3 {
+            stored.remove(cell, repeat);
+        }
+    }
+    stored.edit(|text| format!("{text}{HYPOTHESIS}"));
+    stored.declare();
+    stored.measure(longer);
+    assert!(only(&stored).post_hoc.unwrap().contains("after 6 of its runs were made"));
+}
+
+#[test]
+fn tr117_is_judged_on_stored_runs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let stored = Stored::elsewhere(&root.join("experiments/tr117.toml"), Some("simulated"));
+    stored.declare();
+    stored.measure(|cell, repeat| {
+        let jitter = [0.0, 0.4, -0.3, 0.2, -0.1][(repeat as usize - 1) % 5];
+        let lag = 5.0 + f64::from(repeat);
+        let efficiency = match cell {
+            cell if cell.contains("60_tok_s") => 90.0 + jitter,
+            cell if cell.contains("100_tok_s") => 95.0 - jitter / 2.0,
+            cell if cell.contains("64_KiB") => 100.4 - lag + jitter,
+            _ => 100.0 - lag - jitter / 10.0,
+        };
+        vec![
+            ("loop_lag_p99_ms", lag),
+            ("efficiency_percent", efficiency),
+            ("efficiency_drop_pp", 100.0 - efficiency),
+        ]
+    });
+    let data = stored.data();
+    let verdicts: Vec<(&str, &str)> =
+        data.hypotheses.iter().map(|one| (one.name.as_str(), one.verdict)).collect();
+    insta::assert_debug_snapshot!(verdicts);
+    let template = Template::builtin("tr117.md.j2").unwrap();
+    let text = report::study(&data, &template, true).unwrap().markdown();
+    let start = text.find("## Executive summary").unwrap();
+    let end = text.find("## Environment and provenance").unwrap();
+    insta::assert_snapshot!("tr117_summary", text[start..end]);
+    let start = text.find("## Hypotheses").unwrap();
+    let end = text.find("## Controls and calibration").unwrap();
+    // when it was declared is today
+    let day = without_times(&text[start..end]);
+    insta::assert_snapshot!("tr117_hypotheses", day);
+}
+
+/// Replaces the times at which criteria were declared.
+fn without_times(text: &str) -> String {
+    let mut parts = text.split("Declared on ");
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        out += "Declared on TIME";
+        out += &part[part.find(',').unwrap()..];
+    }
+    out
+}
+
+#[test]
+fn what_bad_data_say_is_said_plainly() {
+    let says = |stored: &Stored, verdict: &str, reason: &str| {
+        let judged = only(stored);
+        assert_eq!(judged.verdict, verdict, "{judged:?}");
+        let said = judged.reason.clone().into_iter().chain(judged.notes.clone());
+        assert!(said.clone().any(|text| text.contains(reason)), "{judged:?}");
+        let text = rendered(stored);
+        assert!(text.contains(&format!("**{verdict}**: Slower takes longer")), "{text}");
+        assert!(!text.contains("NaN") && !text.contains("inf "), "{text}");
+    };
+    // no run at all, and why
+    let stored = declared();
+    stored.fail(1, "out of memory");
+    says(&stored, "no data", "has 0 of 3 runs; 1 attempt(s) failed");
+    // one cell missing
+    let stored = declared();
+    stored.measure(longer);
+    (1..=3).for_each(|repeat| stored.remove(0, repeat));
+    says(&stored, "no data", "has 0 of 3 runs");
+    // one run on a side
+    let stored = declared();
+    stored.measure(longer);
+    stored.remove(0, 2);
+    stored.remove(0, 3);
+    says(&stored, "no data", "needs at least 2 pairs, there are 1");
+    // all equal
+    let stored = declared();
+    stored.measure(|_, _| vec![("wall_ms", 100.0)]);
+    says(&stored, "inconclusive", "do not vary, so a difference of means has no interval");
+    // a metric that no run knows
+    let stored = declared();
+    stored.measure(|_, _| vec![]);
+    for (cell, repeat) in (1..=3).flat_map(|repeat| [(0, repeat), (1, repeat)]) {
+        let mut run = stored.run(cell, repeat);
+        run.metrics.insert("wall_ms".into(), None);
+        stored.remove(cell, repeat);
+        stored.seal(cell, &run);
+    }
+    says(&stored, "no data", "`wall_ms` is unknown in all 3 run(s)");
+    // an outlier
+    let mut stored = study();
+    stored.edit(|text| text.replace("repeats = 3", "repeats = 5"));
+    stored.declare();
+    stored.measure(|cell, repeat| {
+        let own = if cell.contains("60") && repeat == 5 { 1e9 } else { 100.0 };
+        vec![("wall_ms", own + f64::from(repeat * repeat))]
+    });
+    says(&stored, "inconclusive", "outlier, kept: run 10edde4f/5 has wall_ms 1000000000");
+}
+
+#[test]
+fn stale_runs_are_left_out_of_verdicts_and_said() {
+    let stored = study();
+    stored.measure(longer);
+    for repeat in 1..=2 {
+        stored.remove(1, repeat);
+        let mut other = stored.run(1, repeat);
+        other.metrics.insert("wall_ms".into(), Some(-1e6));
+        other.evidence.machine.hostname = Some("elsewhere".into());
+        stored.seal(1, &other);
+    }
+    let judged = only(&stored);
+    assert_eq!(judged.verdict, "no data");
+    assert!(judged.notes.iter().any(|note| note.contains("4 of 6 planned runs count (2 stale)")));
+}
+
+#[test]
+fn repeats_that_time_has_mixed_are_no_pairs() {
+    let stored = study();
+    stored.measure(longer);
+    // the throttled cell's first run was lost and made again at the end
+    let mut late = stored.run(1, 1);
+    late.metrics.insert("wall_ms".into(), Some(157.0));
+    late.started = "2025-06-02T10:00:00.000Z".into();
+    stored.remove(1, 1);
+    stored.seal(1, &late);
+    let judged = only(&stored);
+    assert_eq!(judged.test, "Welch's t (repeats 1 and 2 were not measured one after the other)");
+    assert_eq!(judged.n, "3 and 3 runs");
+    let mut stored = study();
+    stored.measure(longer);
+    stored.edit(|text| text.replace("repeats = 3", "repeats = 3\norder = \"shuffled\""));
+    assert_eq!(only(&stored).test, "Welch's t (repeats are not interleaved)");
+}
+
+#[test]
+fn a_correlation_over_runs_that_do_not_vary() {
+    let stored = Stored::of(&format!(
+        "{}[experiment.again.hypothesis.lag]\nclaim = \"Slower takes longer\"\ncorrelation = {{ x = \
+         \"loop_lag_p99_ms\", y = \"efficiency_drop_pp\", at_least = 0.8 }}\n",
+        crate::stored::MANIFEST
+    ));
+    stored.measure(|_, repeat| {
+        vec![("loop_lag_p99_ms", 3.5), ("efficiency_drop_pp", f64::from(repeat))]
+    });
+    let judged = only(&stored);
+    assert_eq!(judged.verdict, "inconclusive");
+    let said = "`loop_lag_p99_ms` is 3.5 in all 3 runs: without variation there is no correlation";
+    assert_eq!(judged.reason.as_deref(), Some(said));
+}

@@ -1,0 +1,68 @@
+//! The sample study as it is shipped: its hypotheses, and what a changed number does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn runner(args: &[&str], results: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_runner"))
+        .current_dir(root())
+        .env("NO_COLOR", "1")
+        .args(args)
+        .arg("experiments/sample.toml")
+        .arg("--results")
+        .arg(results)
+        .output()
+        .unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from).into_iter().flatten() {
+        let place = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(place).unwrap();
+        } else {
+            fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
+fn said(output: &Output, code: i32) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn real_runs_are_judged() {
+    let text = said(&runner(&["report", "--stdout"], &root().join("results")), 0);
+    assert!(text.contains("- **supported**: Reading at 30 tok/s raises the efficiency"), "{text}");
+    assert!(text.contains("- **refuted**: Reading at 30 tok/s raises the throughput"), "{text}");
+    assert!(text.contains("before its first run") && !text.contains("Post hoc"), "{text}");
+}
+
+#[test]
+fn one_changed_number_in_one_raw_artifact_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("results/sample"), &folder.path().join("sample"));
+    said(&runner(&["verify"], folder.path()), 0);
+    let artifact = walkdir::WalkDir::new(folder.path().join("sample/runs"))
+        .sort_by_file_name()
+        .into_iter()
+        .flatten()
+        .find(|entry| entry.file_name() == "agent.json")
+        .unwrap();
+    let text = fs::read_to_string(artifact.path()).unwrap();
+    let place = text.find("\"end_ns\":").unwrap() + "\"end_ns\":".len();
+    let digit = place + text[place..].find(|c: char| c.is_ascii_digit()).unwrap();
+    let other = if text.as_bytes()[digit] == b'1' { "2" } else { "1" };
+    fs::write(artifact.path(), format!("{}{other}{}", &text[..digit], &text[digit + 1..])).unwrap();
+    let found = said(&runner(&["verify"], folder.path()), 6);
+    let changed: Vec<&str> = found.lines().filter(|line| line.starts_with("changed: ")).collect();
+    assert_eq!(changed.len(), 1, "{found}");
+    assert!(changed[0].ends_with("/agent.json"), "{found}");
+}
