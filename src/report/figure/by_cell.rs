@@ -1,6 +1,6 @@
 //! A metric by cell: every run as a dot, the mean with its interval; as bars where a length is meant.
 
-use super::groups::{Group, axis_title, groups, with_unit};
+use super::groups::{self, Group, axis_title, groups, with_unit};
 use super::plot::{self, Area, LINE, WIDTH};
 use super::scale::Scale;
 use super::svg::{Anchor, Svg, px};
@@ -55,18 +55,19 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
         let x = area.x(&scale, reference);
         plot::line(&mut svg, "mark", (x, area.top), (x, area.bottom()));
     }
+    let (dots, runs) = groups::dots(&groups);
     for (index, (group, label)) in groups.iter().zip(&labels).enumerate() {
         let y = area.top + 4.0 + row * (index as f64 + 0.5);
         svg.label((left - 10.0, y + 4.0), Anchor::End, "", label);
         let place = Place { area, scale: &scale, y, row };
-        draw_group(&mut svg, group, &place, bars, metric.unit);
+        draw_group(&mut svg, group, &place, (bars, dots), metric.unit);
     }
     let shown = if bars { "bars: means" } else { "large marks: means" };
     let scaled = if log { "; logarithmic axis" } else { "" };
     let marked = reference
         .map_or_else(String::new, |value| format!(" Dashed: {}.", with_unit(value, metric.unit)));
     let caption = format!(
-        "{} by cell{}. Dots: single runs; {shown} with their 95 % intervals (Student t, where n ≥ \
+        "{} by cell{}. {runs}; {shown} with their 95 % intervals (Student t, where n ≥ \
          2){scaled}.{marked}",
         metric.name,
         request.of_experiment(),
@@ -84,7 +85,7 @@ struct Place<'a> {
     row: f64,
 }
 
-fn draw_group(svg: &mut Svg, group: &Group, place: &Place, bars: bool, unit: &str) {
+fn draw_group(svg: &mut Svg, group: &Group, place: &Place, (bars, dots): (bool, bool), unit: &str) {
     let Place { area, scale, y, row } = place;
     let title = format!("{}: {}", group.label, group.said(unit));
     let Some(mean) = group.mean() else {
@@ -107,7 +108,7 @@ fn draw_group(svg: &mut Svg, group: &Group, place: &Place, bars: bool, unit: &st
     // repeats apart from each other, in the same way in every row
     let spread = row * 0.5 / group.runs.len().max(2) as f64;
     let middle = (group.runs.len() as f64 - 1.0) / 2.0;
-    for (index, (run, value)) in group.runs.iter().enumerate() {
+    for (index, (run, value)) in group.runs.iter().enumerate().filter(|_| dots) {
         let at = (area.x(scale, *value), y + (index as f64 - middle) * spread);
         plot::dot(svg, 0, at, &format!("{}, run {run}: {}", group.label, with_unit(*value, unit)));
     }

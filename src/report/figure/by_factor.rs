@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::groups::{Group, axis_title, groups, labels, with_unit};
+use super::groups::{self, Group, axis_title, groups, labels, with_unit};
 use super::plot::{self, Area, SERIES, WIDTH};
 use super::scale::Scale;
 use super::svg::{Anchor, Svg};
@@ -74,6 +74,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     let all: Vec<&NamedLevel> = series.values().flatten().map(|(_, level)| *level).collect();
     let levels = Levels::new(&all, &area);
     levels.axis(&mut svg, &area, factor);
+    let (dots, runs) = groups::dots(&groups);
     let shift = |index: usize| (index as f64 - (series.len() as f64 - 1.0) / 2.0) * 7.0;
     for (index, own) in series.values().enumerate() {
         draw_series(
@@ -82,11 +83,11 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
             own,
             &|level| levels.x(&area, level) + shift(index),
             &|value| area.y(&scale, value),
-            metric.unit,
+            (metric.unit, dots),
         );
     }
     let caption = format!(
-        "{} against {factor}{}. Small marks: single runs; large marks: means with their 95 % \
+        "{} against {factor}{}. {runs}; large marks: means with their 95 % \
          intervals (Student t, where n ≥ 2), connected where levels are numbers.",
         metric.name,
         request.of_experiment(),
@@ -102,7 +103,7 @@ fn draw_series(
     own: &[(&Group, &NamedLevel)],
     x: &dyn Fn(&NamedLevel) -> f64,
     y: &dyn Fn(f64) -> f64,
-    unit: &str,
+    (unit, dots): (&str, bool),
 ) {
     let mut line: Vec<(f64, f64)> = own
         .iter()
@@ -115,7 +116,7 @@ fn draw_series(
     }
     for (group, level) in own {
         let x = x(level);
-        for (run, value) in &group.runs {
+        for (run, value) in group.runs.iter().filter(|_| dots) {
             let title = format!("{}, run {run}: {}", group.label, with_unit(*value, unit));
             plot::dot(svg, index, (x, y(*value)), &title);
         }

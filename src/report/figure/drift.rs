@@ -10,8 +10,6 @@ use crate::report::data::Cell;
 
 pub const NAME: &str = "drift";
 const HEIGHT: f64 = 260.0;
-/// Runs that are drawn one by one.
-const MOST_RUNS: usize = 2000;
 
 /// One run: when it began, and how far it is from the mean of its cell.
 struct Point {
@@ -101,12 +99,12 @@ fn started<'a>(cell: &'a Cell, run: &str) -> &'a str {
 /// With their places in the order; of too many the extremes of each stretch.
 fn thinned(points: Vec<Point>) -> (Vec<(usize, Point)>, bool) {
     let all: Vec<(usize, Point)> = points.into_iter().enumerate().collect();
-    if all.len() <= MOST_RUNS {
+    if all.len() <= plot::MOST_DOTS {
         return (all, false);
     }
     let line: Vec<(f64, f64)> =
         all.iter().map(|(place, point)| (*place as f64, point.deviation)).collect();
-    let kept = super::thin::min_max(&line, MOST_RUNS / 4);
+    let kept = super::thin::min_max(&line, plot::MOST_DOTS / 4);
     let mut kept = kept.into_iter().map(|(place, _)| place).peekable();
     let keep = |(place, _): &(usize, Point)| {
         let own = kept.peek().is_some_and(|next| (*next - *place as f64).abs() < 0.5);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::plot::MOST_DOTS;
 use crate::metrics::MetricInfo;
 use crate::report::completeness::fresh;
 use crate::report::data::{Cell, NamedLevel};
@@ -52,6 +53,15 @@ impl Group<'_> {
             self.cell.repeats
         )
     }
+}
+
+/// What a caption says of the single runs, and whether there are few enough to be drawn.
+pub fn dots(groups: &[Group]) -> (bool, String) {
+    let runs: usize = groups.iter().map(|group| group.runs.len()).sum();
+    if runs > MOST_DOTS {
+        return (false, format!("The {runs} single runs are too many to be drawn"));
+    }
+    (true, "Small marks: single runs".to_owned())
 }
 
 /// The selected cells in their order; those without a value too.

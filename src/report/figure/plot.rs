@@ -7,6 +7,8 @@ use super::svg::{Anchor, Svg, px};
 
 /// Width of every figure.
 pub const WIDTH: f64 = 760.0;
+/// Single values of one picture; more of them make it slow to show and are a smear.
+pub const MOST_DOTS: usize = 2000;
 /// Colours and shapes that can be told apart.
 pub const SERIES: usize = 6;
 /// Width of an average character; no font is measured, so that a figure is the same on every machine.
