@@ -122,7 +122,8 @@ fn make(plan: &Plan, results: &Path) {
             let agents = agents(u64::from(cell), u64::from(repeat));
             files(&agents, &partial);
             let process = ProcessUsage::default();
-            let computed = metrics::compute(&agents, None, None, &process, false);
+            let computed =
+                metrics::compute(&agents, &metrics::Recorded::default(), &process, false);
             let time = u64::from(cell) * 5 + u64::from(repeat);
             let mut record = RunRecord {
                 format: RUN_FORMAT,
@@ -138,6 +139,8 @@ fn make(plan: &Plan, results: &Path) {
                 calls: computed.calls,
                 metrics: computed.run,
                 probes: BTreeMap::new(),
+                command: None,
+                sampling: BTreeMap::new(),
                 files: BTreeMap::new(),
             };
             seal::seal(&partial, &folder.join(repeat.to_string()), &mut record).expect("sealed");

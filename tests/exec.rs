@@ -375,8 +375,8 @@ fn study_endpoint() -> runner::manifest::study::Endpoint {
 #[test]
 fn cells_that_cannot_be_made_yet_are_said_and_the_others_are_made() {
     let experiment = r#"[experiment.later]
-        command = ["echo", "{word}"]
-        matrix = { word = ["a"] }"#;
+        tokenize = { corpus = { generate = "1 kB" } }
+        matrix = { tokenizer = ["t"] }"#;
     let study = Study::new(&Manifest { experiment, ..Manifest::default() });
     let said = study.expect(3, &["exec"]);
     assert!(said.contains("not yet built") && said.contains("1 run made"), "{said}");

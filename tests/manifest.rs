@@ -47,7 +47,9 @@ fn the_starter_and_the_shipped_studies_are_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let starter = include_str!("../templates/starter.toml").replace("NAME", "mine");
     manifest::parse(Path::new("mine.toml"), &starter, None).unwrap();
-    for name in ["python_ceiling.toml", "quickstart.toml", "tr117.toml", "workflow.toml"] {
+    for name in
+        ["command.toml", "python_ceiling.toml", "quickstart.toml", "tr117.toml", "workflow.toml"]
+    {
         let path = root.join("experiments").join(name);
         let study = manifest::load(&path, None).unwrap();
         for profile in &study.profiles {

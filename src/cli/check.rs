@@ -2,6 +2,7 @@
 
 use super::{CommandResult, Failure, StudyArgs, count, exit, report};
 use crate::manifest::{self, LoadError, ManifestErrors};
+use crate::metrics;
 use crate::plan::{Filters, Plan};
 use crate::verdict;
 
@@ -80,6 +81,7 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
     for profile in profiles {
         let study = load(profile.as_deref())?;
         let name = study.results_name();
+        metrics::check_declared(&study).map_err(Checked::Problems)?;
         report::template(None, &study).map_err(Checked::Failure)?;
         let mut warnings = study.warnings.clone();
         warnings.extend(verdict::unknown_metrics(&study));

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::{Failure, exit};
 use crate::agent::python;
 use crate::manifest::{self, Study};
+use crate::metrics;
 use crate::plan::{Filters, Plan};
+use crate::verdict;
 
 /// Shared by all commands that take a manifest.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,6 +35,8 @@ impl StudyArgs {
     /// Loads the study, plans it and applies the filters.
     pub fn plan(&self) -> Result<Plan, Failure> {
         let study = self.study()?;
+        metrics::check_declared(&study).map_err(Failure::manifest)?;
+        verdict::claim_problems(&study).map_err(Failure::manifest)?;
         let filters = Filters::parse(&self.filters, &study)
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;

@@ -46,6 +46,17 @@ impl Target {
         })
     }
 
+    /// Name or IP address, without the brackets of IPv6.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Value of the `host` header.
     #[must_use]
     pub fn authority(&self) -> &str {

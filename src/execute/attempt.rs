@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, scenario};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
-use crate::store::record::{CallSummary, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord};
+use crate::store::record::{
+    CallSummary, CommandRecord, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+};
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
 /// File of the protocol's spec in the run's folder.
@@ -49,6 +53,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// For cells with the GPU probe, likewise.
+    pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -102,7 +108,8 @@ pub fn attempt(
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
         CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
-        CellWork::Tokenize(_) | CellWork::Command(_) => Err(AttemptFault::NotBuilt),
+        CellWork::Command(work) => command::measure(&task, work, &partial, means)?,
+        CellWork::Tokenize(_) => Err(AttemptFault::NotBuilt),
     };
     match measured {
         Ok(measured) => {
@@ -121,8 +128,12 @@ pub(super) struct Measured {
     pub usage: ProcessUsage,
     pub calls: Vec<CallSummary>,
     pub metrics: Metrics,
+    /// What a command was and said.
+    pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What the sampling probes among them say of themselves.
+    pub sampling: BTreeMap<String, Sampling>,
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -158,6 +169,8 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        command: measured.command,
+        sampling: measured.sampling,
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

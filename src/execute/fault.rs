@@ -8,6 +8,7 @@ use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::agent::workflow::contract::ContractError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
+use crate::metrics::picked::PickError;
 use crate::store::failed::CANCELLED;
 
 /// Why an attempt gave no run.
@@ -19,6 +20,8 @@ pub enum AttemptFault {
     Artifacts(#[from] ArtifactFault),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Command(#[from] CommandFault),
     #[error("{} {call} of agent `{agent}` ended with {}{}{}",
         if *.warmup { "warm-up call" } else { "call" }, .outcome.name(),
         .status.map(|status| format!(", HTTP {status}")).unwrap_or_default(),
@@ -39,6 +42,19 @@ pub enum AttemptFault {
     CorpusChanged(PathBuf),
     #[error("the probe `{probe}` is required and unavailable: {reason}")]
     Probe { probe: &'static str, reason: String },
+    #[error(
+        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows there is none for \
+         {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
+    )]
+    ProbeGap {
+        probe: &'static str,
+        file: &'static str,
+        rows: usize,
+        hole_ms: f64,
+        allowed_ms: f64,
+        /// Empty, or a colon and why.
+        because: String,
+    },
     #[error("this version cannot execute it")]
     NotBuilt,
     #[error("abandoned by the user")]
@@ -52,7 +68,8 @@ impl AttemptFault {
         match self {
             Self::Agent(_) => "agent",
             Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
-            Self::Probe { .. } => "probe",
+            Self::Command(fault) => fault.cause(),
+            Self::Probe { .. } | Self::ProbeGap { .. } => "probe",
             Self::CorpusChanged(_) => "corpus",
             Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
@@ -73,7 +90,12 @@ impl AttemptFault {
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
             Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
-            Self::Cancelled | Self::CorpusChanged(_) | Self::Probe { .. } | Self::NotBuilt => None,
+            Self::Command(fault) => fault.retry_cause(),
+            Self::Cancelled
+            | Self::CorpusChanged(_)
+            | Self::Probe { .. }
+            | Self::ProbeGap { .. }
+            | Self::NotBuilt => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,
@@ -83,6 +105,67 @@ impl AttemptFault {
                 Outcome::Malformed => RetryOn::Malformed,
                 Outcome::Ok | Outcome::Length | Outcome::Cancelled => RetryOn::Agent,
             }),
+        }
+    }
+}
+
+/// A command did not do what was declared of it.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandFault {
+    #[error(
+        "cannot start `{program}` (line {line} of the manifest): {source}; a name without a folder \
+         is looked for on PATH, a path starts at the manifest's folder and must be executable"
+    )]
+    Start { program: String, line: usize, source: std::io::Error },
+    #[error("cannot watch the command's process: {0}")]
+    Watch(std::io::Error),
+    #[error("the command ended with {status}; {}", match .last {
+        Some(last) => format!("its standard error ends with: {last}"),
+        None => "it wrote nothing to standard error".to_owned(),
+    })]
+    Status { status: ExitStatus, last: Option<String> },
+    #[error(
+        "the command still ran after {0:?} and was ended with everything it had started; raise \
+         `timeout` if it may take longer"
+    )]
+    TimedOut(Duration),
+    #[error(
+        "the command left {bytes} bytes of files below {{out}}, more than the {limit} allowed; it \
+         must write less, or `max_output` must be raised"
+    )]
+    TooMuch { bytes: u64, limit: u64 },
+    #[error("the command did not leave {missing} below {{out}}, which the manifest declares; {}",
+        if .found.is_empty() { "it left nothing there".to_owned() }
+        else { format!("it left {found} there") })]
+    Missing { missing: String, found: String },
+    #[error("the command left `{file}` below {{out}}, which cannot be kept: {reason}")]
+    Unusable { file: String, reason: String },
+    #[error(
+        "the input {} is not what the manifest was read with; start exec again to measure with it \
+         as it is now", .0.display()
+    )]
+    Input(PathBuf),
+    #[error(transparent)]
+    Pick(PickError),
+}
+
+impl CommandFault {
+    fn cause(&self) -> &'static str {
+        match self {
+            Self::TimedOut(_) => "timeout",
+            Self::Start { .. } | Self::Watch(_) | Self::Status { .. } => "command",
+            Self::TooMuch { .. } | Self::Missing { .. } | Self::Unusable { .. } | Self::Pick(_) => {
+                "artifacts"
+            }
+            Self::Input(_) => "inputs",
+        }
+    }
+
+    fn retry_cause(&self) -> Option<RetryOn> {
+        match self {
+            Self::TimedOut(_) => Some(RetryOn::Timeout),
+            Self::Start { .. } | Self::Input(_) => None,
+            _ => Some(RetryOn::Agent),
         }
     }
 }

@@ -238,7 +238,7 @@ impl Watch<'_> {
 /// Megabytes. Linux counts into a child's peak what its parent had resident when starting it, so
 /// the system's number is the child's own only if it is the larger one. Otherwise the last reading
 /// stands, taken at `done` or, if the process was faster than that, when its last call ended.
-fn peak_rss(ended: &ResUse, own: Option<u64>, seen: Option<u64>) -> Option<f64> {
+pub(super) fn peak_rss(ended: &ResUse, own: Option<u64>, seen: Option<u64>) -> Option<f64> {
     let total = Some(ended.rusage.maxrss).filter(|bytes| *bytes > 0);
     let trusted = total.filter(|bytes| own.is_none_or(|own| *bytes > own));
     trusted.or(seen).map(|bytes| bytes as f64 / 1e6)

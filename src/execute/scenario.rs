@@ -12,8 +12,9 @@ use super::fault::AttemptFault;
 use super::flamegraph::Flamegraph;
 use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
+use super::sampling::{self, Samplers};
 use super::{ExecError, Limits, artifacts, derived, workflow};
-use crate::agent::protocol::Spec;
+use crate::agent::protocol::{AgentRecord, Spec, Window};
 use crate::metrics;
 use crate::plan::{CellSpec, ScenarioWork};
 use crate::probe::flamegraph::Recorder;
@@ -43,26 +44,66 @@ pub(super) fn measure(
     }
     .spec();
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
-    let (usage, result) = match flamegraph.refusal() {
-        Some(fault) => (ProcessUsage::default(), Err(fault)),
-        None => drive(task, scenario, &spec, partial, flamegraph.recorder(), means)?,
+    let (usage, result, sampled) = match flamegraph.refusal() {
+        Some(fault) => (ProcessUsage::default(), Err(fault), sampling::Outcome::default()),
+        None => watch(task, scenario, &spec, partial, flamegraph.recorder(), means)?,
     };
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(partial, &spec)?;
         workflow::check(partial, &spec, scenario, &record)?;
+        sampled.check(all_calls(&record))?;
         let metrics = metrics::from_folder(partial, &usage, scenario.throttle.is_some())?;
         Ok((record, metrics, flamegraph.finish()?))
     });
-    let (agent, computed, probes) = match judged {
+    let (agent, computed, mut probes) = match judged {
         Ok(judged) => judged,
         Err(fault) => return Ok(Err(fault)),
     };
     if let Err(fault) = derived::write(partial, &agent)? {
         return Ok(Err(fault));
     }
-    let info = Some(agent.runtime);
-    Ok(Ok(Measured { info, usage, calls: computed.calls, metrics: computed.run, probes }))
+    probes.extend(sampled.probes);
+    Ok(Ok(Measured {
+        info: Some(agent.runtime),
+        usage,
+        calls: computed.calls,
+        metrics: computed.run,
+        probes,
+        sampling: sampled.sampling,
+        ..Measured::default()
+    }))
+}
+
+/// From the first start to the last end, warm-up included.
+fn all_calls(record: &AgentRecord) -> Option<Window> {
+    let start_ns = record.calls.iter().map(|call| call.start_ns).min()?;
+    let end_ns = record.calls.iter().map(|call| call.end_ns).max()?;
+    Some(Window { start_ns, end_ns })
+}
+
+/// What became of the agent's process and of the sampling probes around it.
+type Watched = (ProcessUsage, Result<(), AttemptFault>, sampling::Outcome);
+
+/// Runs the agent's process with the sampling probes around it. What they saw is written also when
+/// the agent fails.
+fn watch(
+    task: &Task<'_>,
+    scenario: &ScenarioWork,
+    spec: &Spec,
+    partial: &Path,
+    recorder: Option<&mut Recorder>,
+    means: &mut Means<'_>,
+) -> Result<Watched, ExecError> {
+    let samplers = Samplers::start(task.cell, means.driver);
+    let driven = match samplers.refusal() {
+        Some(fault) => Ok((ProcessUsage::default(), Err(fault))),
+        None => drive(task, scenario, spec, partial, recorder, &samplers, means),
+    };
+    // Whatever became of it, no probe goes on.
+    let sampled = samplers.finish(partial)?;
+    let (usage, result) = driven?;
+    Ok((usage, result, sampled))
 }
 
 /// Runs the agent's process.
@@ -72,12 +113,14 @@ fn drive(
     spec: &Spec,
     partial: &Path,
     recorder: Option<&mut Recorder>,
+    samplers: &Samplers,
     means: &mut Means<'_>,
 ) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
     let text = write_spec(&partial.join(SPEC_FILE), spec)?;
     let mut journaled = Ok(());
     let journal = &mut *means.journal;
     let mut on_start = |pid| {
+        samplers.watch_agent(pid);
         journaled = journal.write(task.started(pid));
     };
     let supervision = Supervision {

@@ -11,11 +11,14 @@ use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
 use super::{
     Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, preflight, recovery,
+    sampling,
 };
 use crate::agent::python::{self, PythonError, PythonRuntime};
 use crate::manifest::study::RetryOn;
 use crate::plan::{CellSpec, Plan, RunKey};
+use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
+use crate::probe::sampling::Unavailable;
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
@@ -159,6 +162,7 @@ pub fn execute(
         journal,
         surroundings,
         py_spy: None,
+        driver: None,
         summary,
     };
     let result = session.run(&agenda, &stale, emit);
@@ -202,6 +206,8 @@ struct Session<'a> {
     surroundings: Surroundings,
     /// Looked for when the first run needs it.
     py_spy: Option<Result<PathBuf, String>>,
+    /// The same of a GPU's driver.
+    driver: Option<Result<Driver, Unavailable>>,
     summary: Summary,
 }
 
@@ -287,6 +293,9 @@ impl Session<'_> {
             self.supersede(&id, run.repeat, because)?;
         }
         recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        if sampling::needs_driver(cell) && self.driver.is_none() {
+            self.driver = Some(Driver::find());
+        }
         if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
             let found = py_spy::find(&mut |message| emit(ExecEvent::Note { message }));
             self.py_spy = Some(found.map_err(|error| error.to_string()));
@@ -319,6 +328,7 @@ impl Session<'_> {
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
+                driver: self.driver.as_ref(),
                 journal: &mut self.journal,
                 emit,
             };

@@ -1,14 +1,17 @@
 //! Today's evidence: collected once per session, put into every run, compared with stored runs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::calibrate;
 use crate::agent::protocol::Api;
 use crate::agent::python;
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::Study;
-use crate::manifest::study::Endpoint;
-use crate::plan::{CellSpec, SpecAgent};
+use crate::manifest::study::{Endpoint, RuntimeCommand};
+use crate::manifest::template::{Place, Template};
+use crate::plan::{CellSpec, CellWork, SpecAgent};
 use crate::provenance;
 use crate::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
@@ -57,8 +60,18 @@ impl Surroundings {
     /// Notes the runtime of a cell; its files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
         let python = self.python.as_ref();
-        self.agents.entry(cell.runtime.clone()).or_insert_with(|| {
-            provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir, python)
+        self.agents.entry(program(cell).into_owned()).or_insert_with(|| match &cell.work {
+            CellWork::Command(work) => {
+                // Its other words are part of what is asked for.
+                let words = work.words.iter().map(|word| filled(word, &study.dir)).enumerate();
+                let files =
+                    words.filter(|(index, word)| *index == 0 || study.dir.join(word).is_file());
+                let command = RuntimeCommand { command: files.map(|(_, word)| word).collect() };
+                provenance::agent(&cell.runtime, Some(&command), &study.dir, python)
+            }
+            CellWork::Scenario(_) | CellWork::Tokenize(_) => {
+                provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir, python)
+            }
         });
     }
 
@@ -109,13 +122,32 @@ impl Surroundings {
         let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
         Evidence {
             runner: self.runner.clone(),
-            agent: self.agents.get(&cell.runtime).cloned().unwrap_or_else(unknown),
+            agent: self.agents.get(&*program(cell)).cloned().unwrap_or_else(unknown),
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
             calibration: self.calibrations.get(&instrument(cell)).cloned().flatten(),
         }
     }
+}
+
+/// What tells the programs that cells start apart: a runtime's name, or a command's words.
+fn program(cell: &CellSpec) -> Cow<'_, str> {
+    match &cell.work {
+        CellWork::Command(work) => {
+            let words: Vec<String> = work.words.iter().map(Template::to_string).collect();
+            Cow::Owned(format!("{}\0{}", cell.runtime, words.join("\0")))
+        }
+        CellWork::Scenario(_) | CellWork::Tokenize(_) => Cow::Borrowed(&cell.runtime),
+    }
+}
+
+/// A word of a command as far as it names a file that is there before a run.
+fn filled(word: &Template, study_folder: &Path) -> String {
+    word.fill(|place| match place {
+        Place::Study => study_folder.display().to_string(),
+        Place::Out | Place::Repeat => format!("{{{}}}", place.name()),
+    })
 }
 
 /// A runtime with its settings: what has a measurement error of its own.

@@ -5,6 +5,7 @@
 //! of which needs the one before: syntax (`source`), keys and types (`structure`), meaning (`check`).
 
 mod check;
+pub mod command;
 pub mod criterion;
 pub mod factor;
 pub mod nearest;
@@ -12,6 +13,7 @@ pub mod problem;
 pub mod source;
 mod structure;
 pub mod study;
+pub mod template;
 pub mod units;
 pub mod written;
 

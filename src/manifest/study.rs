@@ -7,6 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::command::{Command, Pick};
 use super::criterion::{Cells, Criterion, Statistic};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
@@ -41,6 +42,8 @@ pub struct Study {
     pub experiments: Vec<Experiment>,
     /// Published numbers that stored runs are held against.
     pub claims: Vec<Claim>,
+    /// With the profile's in place of the study's.
+    pub price: Price,
     /// Findings that do not stop the study, for `check`, `plan` and the report.
     pub warnings: Vec<String>,
     /// The manifest's text, for errors that are found later and for the record.
@@ -291,9 +294,26 @@ pub enum ExperimentKind {
     /// Agents of a scenario call endpoints.
     Scenario,
     Tokenize(Tokenize),
-    Command {
-        command: Vec<String>,
-    },
+    /// A program of the user's runs.
+    Command(Box<Command>),
+}
+
+impl ExperimentKind {
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        matches!(self, ExperimentKind::Command(_))
+    }
+}
+
+impl Experiment {
+    /// The metrics that it picks from files.
+    #[must_use]
+    pub fn picks(&self) -> &[Pick] {
+        match &self.kind {
+            ExperimentKind::Command(command) => &command.metrics,
+            ExperimentKind::Scenario | ExperimentKind::Tokenize(_) => &[],
+        }
+    }
 }
 
 /// A tokenizer experiment.
@@ -320,7 +340,7 @@ pub struct Probes {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub chunks: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gpu: Option<SampledProbe>,
+    pub gpu: Option<GpuProbe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<SampledProbe>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -347,6 +367,26 @@ pub struct SampledProbe {
     pub interval: Duration,
     /// A run fails when the instrument is unavailable.
     pub required: bool,
+}
+
+/// The GPU probe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GpuProbe {
+    pub interval: Duration,
+    /// A run fails when the instrument is unavailable.
+    pub required: bool,
+    /// GPUs by index or UUID, in the order of the manifest; empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+}
+
+/// What work costs; never part of identity, since it is no measurement.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Price {
+    /// Of the machine while it works, US dollars.
+    pub usd_per_hour: Option<f64>,
+    /// Of the electricity that the GPUs take, US dollars.
+    pub usd_per_kwh: Option<f64>,
 }
 
 /// A run made only to interpret others.

@@ -5,16 +5,16 @@ use std::fmt::Write;
 
 /// One metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MetricInfo {
-    pub name: &'static str,
+pub struct MetricInfo<'a> {
+    pub name: &'a str,
     pub scope: Scope,
     pub clock: Clock,
     /// Empty for a pure number.
-    pub unit: &'static str,
-    pub formula: &'static str,
+    pub unit: &'a str,
+    pub formula: &'a str,
     /// Which direction is an improvement, where one is.
     pub better: Option<Better>,
-    pub meaning: &'static str,
+    pub meaning: &'a str,
 }
 
 /// What a metric belongs to.
@@ -25,8 +25,12 @@ pub enum Scope {
     Run,
     /// A run joined with its solo controls has it; it is computed when a table is made, not stored.
     AgainstSolo,
+    /// A command's run has it.
+    Command,
     /// As [`Scope::AgainstSolo`]; each measured call has it too.
     CallAndRunAgainstSolo,
+    /// A run has it where the manifest declares a price; computed when a table is made, not stored.
+    Priced,
 }
 
 impl Scope {
@@ -46,8 +50,10 @@ pub enum Clock {
     Server,
     /// The agent's timestamps with the server's counts, durations or log.
     Both,
-    /// The executor, from outside the agent's process.
+    /// The executor, from outside the measured process.
     Executor,
+    /// The program that was measured says so itself.
+    Program,
 }
 
 impl Clock {
@@ -58,6 +64,7 @@ impl Clock {
             Clock::Server => "server",
             Clock::Both => "client + server",
             Clock::Executor => "executor",
+            Clock::Program => "the command",
         }
     }
 }
@@ -81,13 +88,13 @@ impl Better {
 
 /// All metrics, those of calls first.
 #[must_use]
-pub fn catalogue() -> &'static [MetricInfo] {
+pub fn catalogue() -> &'static [MetricInfo<'static>] {
     &CATALOGUE
 }
 
 /// The metric of that name.
 #[must_use]
-pub fn info(name: &str) -> Option<&'static MetricInfo> {
+pub fn info(name: &str) -> Option<&'static MetricInfo<'static>> {
     CATALOGUE.iter().find(|info| info.name == name)
 }
 
@@ -98,7 +105,9 @@ pub fn catalogue_markdown() -> String {
     for (title, scopes) in [
         ("Calls, and runs over their calls", &[Scope::CallAndRun][..]),
         ("Runs", &[Scope::Run]),
+        ("Runs of commands", &[Scope::Command]),
         ("Runs against their solo controls", &[Scope::CallAndRunAgainstSolo, Scope::AgainstSolo]),
+        ("Runs at a declared price", &[Scope::Priced]),
     ] {
         let _ = write!(
             page,
@@ -144,14 +153,30 @@ woke in it or were due in it. The figures of the idle control are over those tha
 so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
 often: percentiles of samples then tell too little, and the share of time in stalls tells it.
 
+A run of a command has `process_wall_ms`, `cpu_s` and `peak_rss_mb` of its process (the CPU time with \
+the children that it waited for), and the metrics that its manifest picks from its files, under the \
+names given there.
+
 Metrics against solo join a run with the runs of each agent alone: those of the same repeat, or where \
 that repeat is not stored the mean over the agent's solo runs (`solo_same_repeat` says which). Solo runs \
 that were measured under other circumstances are not used. They are computed when a table is made.
+
+Active inference is the union of the measured calls, each without the loading of the model that the \
+server tells of, which comes first; warm-up, pauses between calls and the time around them are not in it. \
+Energy in it is what the driver's counter gained, with straight lines between samples; where a GPU has no \
+counter, the integral of its power by trapezoids. It is unknown where the samples do not enclose a call, or \
+leave out more than ten intervals (at least a second) of it. Power, energy and memory are summed over the \
+watched GPUs; shares and peaks of rates are of the GPU that has most. Metrics of `host`, `agent`, `server` \
+and `runner` are over the measured window; 100 % of `agent`, `server` and `runner` is one core, 100 % of \
+`host` all of them. MB are 10^6 bytes.
+
+A price is declared under `[price]` as `usd_per_hour` (of the machine while it works), `usd_per_kwh` (of \
+the electricity that the watched GPUs take), or both.
 ";
 
 use Better::{Higher, Lower};
 use Clock::{Both, Client, Executor, Server};
-use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Run};
+use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Command, Priced, Run};
 
 const fn metric(
     name: &'static str,
@@ -161,12 +186,12 @@ const fn metric(
     better: Option<Better>,
     formula: &'static str,
     meaning: &'static str,
-) -> MetricInfo {
+) -> MetricInfo<'static> {
     MetricInfo { name, scope, clock, unit, formula, better, meaning }
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo; 63] = [
+static CATALOGUE: [MetricInfo<'static>; 94] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -285,6 +310,66 @@ static CATALOGUE: [MetricInfo; 63] = [
         "loop_lag_stalls − idle_loop_lag_stalls × measured window ÷ idle window", "stalls beyond those expected of an idle loop in the same time"),
     metric("loop_lag_probe_cost_percent", Run, Client, "%", Some(Lower),
         "100 × the probe's own CPU time ÷ time from its first to its last sample", "share of a core that the probe takes, by the runtime's own measure; what the loop does to wake it is not in it"),
+    metric("active_s", Run, Client, "s", None,
+        "length of active inference", "time in which a measured call was going on, loading left out"),
+    metric("gpu_power_w", Run, Executor, "W", Some(Lower),
+        "gpu_energy_j ÷ active_s", "mean power of the GPUs over active inference"),
+    metric("gpu_idle_power_w", Run, Executor, "W", Some(Lower),
+        "integral of power over the idle control ÷ its length", "what the GPUs take before any call"),
+    metric("gpu_energy_j", Run, Executor, "J", Some(Lower),
+        "Σ over GPUs of the counter's gain, or else of the integral of power, in active inference", "energy of the GPUs over active inference"),
+    metric("gpu_energy_counter_j", Run, Executor, "J", Some(Lower),
+        "Σ over GPUs of the energy counter's gain in active inference", "by the driver's counter; unknown as soon as one GPU has none"),
+    metric("gpu_energy_integral_j", Run, Executor, "J", Some(Lower),
+        "Σ over GPUs of the integral of power over active inference, by trapezoids", "by samples of power; should agree with the counter"),
+    metric("joules_per_token", Run, Executor, "J/token", Some(Lower),
+        "gpu_energy_j ÷ tokens", "energy of the GPUs for a token"),
+    metric("tokens_per_joule", Run, Executor, "token/J", Some(Higher),
+        "tokens ÷ gpu_energy_j", "tokens for a joule of the GPUs"),
+    metric("gpu_sm_percent", Run, Executor, "%", None,
+        "mean of SM utilisation over the samples in active inference", "share of time in which the GPU ran a kernel, as the driver counts it"),
+    metric("gpu_memory_percent", Run, Executor, "%", None,
+        "mean of memory utilisation over the samples in active inference", "share of time in which the GPU's memory was read or written; not how much of it is used"),
+    metric("redline_percent", Run, Executor, "%", None,
+        "100 × samples in active inference with SM utilisation ≥ 99 % ÷ samples in it", "share of time at the GPU's limit"),
+    metric("gpu_throttled_percent", Run, Executor, "%", Some(Lower),
+        "100 × samples in active inference whose clocks power, heat or hardware held down ÷ samples in it", "share of time in which the GPU was slower than it could be"),
+    metric("gpu_memory_peak_mb", Run, Executor, "MB", Some(Lower),
+        "Σ over GPUs of the largest memory used in the measured window", "memory of the GPUs, of all programs"),
+    metric("gpu_pcie_rx_peak_mb_per_s", Run, Executor, "MB/s", None,
+        "largest rate received over PCIe in the measured window", "peak traffic to the GPU"),
+    metric("gpu_pcie_tx_peak_mb_per_s", Run, Executor, "MB/s", None,
+        "largest rate sent over PCIe in the measured window", "peak traffic from the GPU"),
+    metric("gpu_temperature_max_c", Run, Executor, "°C", Some(Lower),
+        "highest temperature in the measured window", "heat of the GPU"),
+    metric("gpu_samples", Run, Executor, "", None,
+        "number of rows in active inference, of all GPUs", "samples behind the figures of the GPU"),
+    metric("host_cpu_percent", Run, Executor, "%", None,
+        "100 × CPU time at work ÷ CPU time, of all cores", "load of the machine, by whatever caused it"),
+    metric("host_memory_peak_mb", Run, Executor, "MB", None,
+        "largest memory that was not available", "memory of the machine, of all programs"),
+    metric("host_swap_peak_mb", Run, Executor, "MB", Some(Lower),
+        "largest swap used", "more than usual means that memory was short"),
+    metric("host_load_1m", Run, Executor, "", None,
+        "mean of the load average over one minute", "processes that ran or wanted to"),
+    metric("host_cpu_mhz", Run, Executor, "MHz", None,
+        "mean frequency over cores and samples", "clock of the machine's cores"),
+    metric("agent_cpu_percent", Run, Executor, "%", Some(Lower),
+        "100 × CPU time gained by the agent's processes ÷ measured window", "CPU of the client while it is measured"),
+    metric("agent_rss_peak_mb", Run, Executor, "MB", Some(Lower),
+        "largest sum of resident memory of the agent's processes", "memory of the client with its children; what they share counts for each"),
+    metric("server_cpu_percent", Run, Executor, "%", None,
+        "100 × CPU time gained by the processes of local servers ÷ measured window", "CPU of the servers on this machine"),
+    metric("server_cpu_s_per_1000_tokens", Run, Executor, "s", Some(Lower),
+        "1000 × CPU time gained by the processes of local servers ÷ tokens", "CPU cost of the servers on this machine"),
+    metric("server_rss_peak_mb", Run, Executor, "MB", Some(Lower),
+        "largest sum of resident memory of the processes of local servers", "memory of the servers on this machine"),
+    metric("runner_cpu_percent", Run, Executor, "%", Some(Lower),
+        "100 × CPU time gained by the executor's process ÷ measured window", "the executor with its probes and, where there are any, the paced endpoints"),
+    metric("host_samples", Run, Executor, "", None,
+        "number of rows in the measured window", "samples behind the figures of the host"),
+    metric("process_wall_ms", Command, Executor, "ms", Some(Lower),
+        "start → end of the command's process", "duration of the command as its starter sees it, its own start included"),
     metric("slowdown", CallAndRunAgainstSolo, Both, "×", Some(Lower),
         "time per token of the agent's calls ÷ the same alone, time being e2e_ms; a run's is the mean of its agents'", "how many times slower an agent is than alone: 1 is no contention"),
     metric("ttft_above_solo_ms", CallAndRunAgainstSolo, Client, "ms", Some(Lower),
@@ -293,4 +378,6 @@ static CATALOGUE: [MetricInfo; 63] = [
         "100 × aggregate_tokens_per_s ÷ Σ agents' solo aggregate_tokens_per_s", "throughput kept when the agents work at the same time: 100 % is no contention, 100 ÷ agents no gain over one after the other"),
     metric("solo_same_repeat", AgainstSolo, Client, "", None,
         "1 if every solo figure is of the same repeat, 0 if a mean over repeats stands in for one", "how a run was joined with its controls"),
+    metric("usd_per_million_tokens", Priced, Executor, "USD", Some(Lower),
+        "10^6 × (usd_per_hour × wall_ms ÷ 3 600 000 + usd_per_kwh × gpu_energy_j ÷ 3 600 000) ÷ tokens", "cost at the declared price; a part that is not declared is left out, one that is not known makes it unknown"),
 ];

@@ -3,11 +3,17 @@
 //! Agents only record; what a number means is decided here and listed in [`catalogue()`]. Statistics
 //! over runs are left to the report.
 
+mod active;
 mod call;
 mod catalogue;
 pub mod controls;
+mod declared;
 mod errors;
+pub mod gpu;
+pub mod host;
 pub mod lag;
+pub mod picked;
+pub mod price;
 mod run;
 
 #[cfg(test)]
@@ -22,11 +28,14 @@ use serde::de::DeserializeOwned;
 use crate::agent::protocol::{
     AgentRecord, CallRecord, LOOP_LAG_FILE, RECORD_FILE, Stage, StageRecord,
 };
+use crate::probe::gpu::GpuSample;
+use crate::probe::host::HostSample;
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
+pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
 pub use errors::calibration;
 pub use lag::LagSample;
 
@@ -38,8 +47,19 @@ pub struct RunMetrics {
     pub run: Metrics,
 }
 
-/// Computes everything from the artifacts in a run's folder (`agent.json`, with the loop-lag probe
-/// `loop_lag.csv` and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
+/// What instruments recorded of a run beside the agent's own record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Recorded<'a> {
+    /// `None` where the server keeps no such log.
+    pub sends: Option<&'a [Send]>,
+    /// In the order of time, like the others; empty where the probe was off or unavailable.
+    pub lag: &'a [LagSample],
+    pub gpu: &'a [GpuSample],
+    pub host: &'a [HostSample],
+}
+
+/// Computes everything from the artifacts in a run's folder (`agent.json`, the files of the probes
+/// and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
 ///
 /// `throttled`: the agent was told to take chunks more slowly than they come. Its gaps then differ
 /// from the server's by design, so they say nothing of the measurement error.
@@ -50,21 +70,22 @@ pub fn from_folder(
 ) -> Result<RunMetrics, MetricsError> {
     let record = read_record(&folder.join(RECORD_FILE))?;
     let sends = read_sends(&folder.join(SENDS_FILE))?;
-    let lag = lag::read(&folder.join(LOOP_LAG_FILE))?;
-    Ok(compute(&record, sends.as_deref(), lag.as_deref(), process, throttled))
+    let lag = lag::read(&folder.join(LOOP_LAG_FILE))?.unwrap_or_default();
+    let gpu = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))?.unwrap_or_default();
+    let host = host::read(&folder.join(crate::probe::host::METRICS_FILE))?.unwrap_or_default();
+    let recorded = Recorded { sends: sends.as_deref(), lag: &lag, gpu: &gpu, host: &host };
+    Ok(compute(&record, &recorded, process, throttled))
 }
 
-/// As [`from_folder`], from what was read. `sends` is `None` where the server keeps no such log, `lag`
-/// where the probe was off.
+/// As [`from_folder`], from what was read.
 #[must_use]
 pub fn compute(
     record: &AgentRecord,
-    sends: Option<&[Send]>,
-    lag: Option<&[LagSample]>,
+    recorded: &Recorded<'_>,
     process: &ProcessUsage,
     throttled: bool,
 ) -> RunMetrics {
-    let log = errors::SendLog::new(sends.unwrap_or_default());
+    let log = errors::SendLog::new(recorded.sends.unwrap_or_default());
     let errors: Vec<errors::CallErrors> =
         record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
     let calls: Vec<CallSummary> = record
@@ -82,7 +103,10 @@ pub fn compute(
         })
         .collect();
     let mut run = run::metrics(record, &calls, &errors, process);
-    run.extend(lag::metrics(record, lag.unwrap_or_default()));
+    let tokens = run.get("tokens").copied().flatten();
+    run.extend(lag::metrics(record, recorded.lag));
+    run.extend(gpu::metrics(record, recorded.gpu, tokens));
+    run.extend(host::metrics(record, recorded.host, tokens));
     RunMetrics { calls, run }
 }
 

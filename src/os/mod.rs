@@ -1,8 +1,9 @@
-//! Everything that depends on the operating system: clocks, process groups, disk space.
+//! Everything that depends on the operating system: clocks, process groups, counters, disk space.
 //!
 //! The branches for Windows cannot be tested where this project is built; what they lack is said.
 
 pub mod disk;
+pub mod host;
 pub mod process;
 pub mod timer;
 

@@ -1,8 +1,13 @@
 //! Process groups: a runtime is started in a group of its own, so that it can be ended with
 //! everything it started, and so that a ctrl-C in the terminal does not reach it.
 
-use std::io;
-use std::process::{Child, Command};
+use std::io::{self, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wait4::Wait4 as _;
 
 /// Puts the process to be started at the head of a new group.
 #[cfg(unix)]
@@ -97,6 +102,34 @@ pub fn has_ended(child: &mut Child) -> io::Result<bool> {
     Ok(child.try_wait()?.is_some())
 }
 
+/// Tells the time of the child's end, nanoseconds of the monotonic clock, without reaping it. The
+/// channel closes with nothing said where the system cannot wait for it in a thread of its own.
+#[cfg(unix)]
+pub fn when_ended(child: &Child) -> std::sync::mpsc::Receiver<u64> {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let (sender, receiver) = std::sync::mpsc::channel();
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        std::thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            loop {
+                match waitid(WaitId::Pid(pid), options) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(_) => return,
+                    Ok(_) => break,
+                }
+            }
+            let _ = sender.send(super::monotonic_ns());
+        });
+    }
+    receiver
+}
+
+/// Untested.
+#[cfg(not(unix))]
+pub fn when_ended(_child: &Child) -> std::sync::mpsc::Receiver<u64> {
+    std::sync::mpsc::channel().1
+}
+
 /// When a process was started, in the system's own count: together with its id it names one process.
 /// `None`: no such process (or one that has ended and waits to be reaped), or the system does not
 /// tell (everything but Linux).
@@ -121,4 +154,66 @@ pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
+}
+
+/// A program that ran to its end.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    /// User and system time of the program.
+    pub cpu: Duration,
+}
+
+/// Runs a program to its end, with everything that it starts; one that takes longer than `limit` is
+/// killed, and that is an error (`TimedOut`).
+pub fn run_within(command: &mut Command, limit: Duration) -> io::Result<Ran> {
+    let deadline = Instant::now() + limit;
+    lead_group(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let (sender, outputs) = channel();
+    let pipes: [(usize, Option<Box<dyn Read + Send>>); 2] = [
+        (0, child.stdout.take().map(|pipe| Box::new(pipe) as _)),
+        (1, child.stderr.take().map(|pipe| Box::new(pipe) as _)),
+    ];
+    for (which, pipe) in pipes {
+        let (sender, Some(mut pipe)) = (sender.clone(), pipe) else { continue };
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = pipe.read_to_end(&mut bytes);
+            let _ = sender.send((which, bytes));
+        });
+    }
+    drop(sender);
+    let mut texts = [String::new(), String::new()];
+    let mut in_time = true;
+    loop {
+        match outputs.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok((which, bytes)) => texts[which] = String::from_utf8_lossy(&bytes).into_owned(),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                in_time = false;
+                break;
+            }
+        }
+    }
+    // It has closed its output, so it is about to end, as a rule.
+    while in_time && !has_ended(&mut child)? {
+        in_time = Instant::now() < deadline;
+        thread::sleep(Duration::from_millis(1));
+    }
+    // Not reaped yet, so the group is still its own; whatever it started holds nothing up any more.
+    kill_group(child.id());
+    let ended = child.wait4()?;
+    if !in_time {
+        return Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it took longer than {limit:?}"),
+        ));
+    }
+    let [stdout, stderr] = texts;
+    let cpu = ended.rusage.utime + ended.rusage.stime;
+    Ok(Ran { status: ended.status, stdout, stderr, cpu })
 }

@@ -11,10 +11,12 @@ use sha2::{Digest, Sha256};
 use super::CellId;
 use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
+use super::spec;
 use crate::agent::protocol::ScanSpec;
+use crate::manifest::command::Command;
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, JitterShape,
-    OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
+    Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, GpuProbe,
+    JitterShape, OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
 
@@ -74,13 +76,15 @@ pub(super) fn document(
                 None
             }
             ExperimentKind::Tokenize(_) => Some("tokenize"),
-            ExperimentKind::Command { command } => {
-                out.key("command").array(command, |out, part| out.text(part));
+            ExperimentKind::Command(command) => {
+                self::command(out, command, resolved);
                 Some("command")
             }
         };
         if let Some(kind) = kind {
             out.key("kind").text(kind);
+        }
+        if let ExperimentKind::Tokenize(_) = &experiment.kind {
             out.key("levels").object(|out| {
                 for (name, level) in &resolved.other {
                     out.key(name).level(level);
@@ -91,7 +95,9 @@ pub(super) fn document(
         if let Some(bytes) = resolved.read_buffer {
             out.key("read_buffer").number(bytes as f64);
         }
-        out.key("runtime").text(resolved.runtime);
+        if !experiment.kind.is_command() {
+            out.key("runtime").text(resolved.runtime);
+        }
         if let Some(rate) = resolved.throttle {
             out.key("throttle").number(rate);
         }
@@ -121,6 +127,25 @@ pub(super) fn document(
         }
     });
     out.into_bytes()
+}
+
+/// What is run, on which content. Levels are in the words; what differs from run to run or from
+/// machine to machine stays a place in them.
+fn command(out: &mut Canonical, command: &Command, resolved: &Resolved<'_>) {
+    out.key("command")
+        .array(spec::words(command, resolved), |out, word| out.text(&word.to_string()));
+    if let Some(cwd) = &command.cwd {
+        out.key("cwd").text(&spec::with_levels(cwd, resolved).to_string());
+    }
+    if !command.inputs.is_empty() {
+        let mut inputs: Vec<_> = command.inputs.iter().collect();
+        inputs.sort_by(|a, b| a.path.cmp(&b.path));
+        out.key("inputs").object(|out| {
+            for input in inputs {
+                out.key(&input.path).text(&input.digest);
+            }
+        });
+    }
 }
 
 /// The agents by name: the order in which a scenario lists them is no part of what is measured.
@@ -287,10 +312,11 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
             Some(FlamegraphProbe::RATE) => out.key("flamegraph").boolean(true),
             Some(rate) => out.key("flamegraph").number(f64::from(rate)),
         }
-        for (key, probe) in [("gpu", probes.gpu), ("host", probes.host)] {
-            if let Some(probe) = probe {
-                out.key(key).text(&units::show_duration(probe.interval));
-            }
+        if let Some(probe) = &probes.gpu {
+            gpu(out.key("gpu"), probe);
+        }
+        if let Some(probe) = &probes.host {
+            out.key("host").text(&units::show_duration(probe.interval));
         }
         if idle {
             out.key("idle").boolean(true);
@@ -298,5 +324,20 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
         if let Some(sleep) = probes.loop_lag {
             out.key("loop_lag").text(&units::show_duration(sleep));
         }
+    });
+}
+
+/// Which GPUs are watched is part of what is measured; in whatever order they are named.
+fn gpu(out: &mut Canonical, probe: &GpuProbe) {
+    let interval = units::show_duration(probe.interval);
+    if probe.devices.is_empty() {
+        out.text(&interval);
+        return;
+    }
+    let mut devices: Vec<&String> = probe.devices.iter().collect();
+    devices.sort();
+    out.object(|out| {
+        out.key("devices").array(devices, |out, device| out.text(device));
+        out.key("interval").text(&interval);
     });
 }

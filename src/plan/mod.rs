@@ -30,6 +30,7 @@ use identity::Contents;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
 use solo::Solos;
+use spec::COMMAND_RUNTIME;
 pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, TokenizeWork};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
@@ -112,7 +113,8 @@ impl Plan {
                 });
             }
             let matrix = &*matrix;
-            let roles: Vec<Role<'_>> = matrix.axes.iter().map(|(name, _)| Role::of(name)).collect();
+            let roles: Vec<Role<'_>> =
+                matrix.axes.iter().map(|(name, _)| Role::of(name, &experiment.kind)).collect();
             let fixed = fixed_roles(experiment);
             let ids: Vec<(CellId, bool)> = (0..matrix.rows())
                 .into_par_iter()
@@ -187,6 +189,9 @@ impl Plan {
             .collect();
         let value = |factor: &str| {
             let own = levels.iter().find(|(name, ..)| *name == factor).map(|(_, level, _)| *level);
+            if factor == "runtime" && experiment.kind.is_command() {
+                return COMMAND_RUNTIME.to_owned();
+            }
             own.or_else(|| experiment.fixed.get(factor)).map_or_else(
                 || self.set_option(cell, factor).unwrap_or_else(|| "default".to_owned()),
                 |level| factor::show(factor, level),
@@ -302,6 +307,9 @@ impl Plan {
                 }
                 ("concurrency", _) if alone.is_some() => "1".to_owned(),
                 (_, Some(level)) if *level != Level::Default => factor::show(name, level),
+                ("runtime", _) if experiment.kind.is_command() => COMMAND_RUNTIME.to_owned(),
+                // Nothing of a program that has no such setting.
+                _ if experiment.kind.is_command() => String::new(),
                 ("model", _) => self.models(cell),
                 ("max_tokens", _) => experiment
                     .settings
@@ -373,7 +381,9 @@ impl Plan {
     fn resolved_row(&self, index: usize, row: usize) -> (&Experiment, resolve::Resolved<'_>) {
         let experiment = &self.study.experiments[index];
         let fixed = fixed_roles(experiment);
-        let levels = self.matrices[index].levels(row).map(|(name, level)| (Role::of(name), level));
+        let levels = self.matrices[index]
+            .levels(row)
+            .map(|(name, level)| (Role::of(name, &experiment.kind), level));
         let levels = fixed.into_iter().chain(levels);
         (experiment, resolve::resolve(&self.study, experiment, &levels))
     }
@@ -446,7 +456,8 @@ impl Plan {
 }
 
 fn fixed_roles(experiment: &Experiment) -> Vec<(Role<'_>, &Level)> {
-    experiment.fixed.iter().map(|(name, level)| (Role::of(name), level)).collect()
+    let role = |name| Role::of(name, &experiment.kind);
+    experiment.fixed.iter().map(|(name, level)| (role(name), level)).collect()
 }
 
 /// Cells, rows and experiments are counted in 32 bits; `max_runs` keeps them far below.

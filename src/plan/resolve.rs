@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::manifest::factor::{self, Place};
-use crate::manifest::study::{Endpoint, Experiment, Level, Pacing, ScenarioAgent, Study};
+use crate::manifest::study::{
+    Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study,
+};
 use crate::manifest::units;
 
 /// What an axis (or a fixed factor) acts on.
@@ -36,8 +38,11 @@ pub(super) enum Role<'s> {
 }
 
 impl<'s> Role<'s> {
-    pub fn of(name: &'s str) -> Self {
+    /// What an axis of this name acts on in such an experiment. The axes of a command are free: they
+    /// act on nothing but its words.
+    pub fn of(name: &'s str, kind: &ExperimentKind) -> Self {
         match name {
+            _ if kind.is_command() => Role::Other(name),
             "runtime" => Role::Runtime,
             "scenario" => Role::Scenario,
             "model" => Role::Model,

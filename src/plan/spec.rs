@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
-use crate::manifest::Study;
+use crate::manifest::command::{Command, Input, Pick};
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
     Probes, Retry, RuntimeCommand, Work,
 };
+use crate::manifest::template::Template;
+use crate::manifest::{Study, factor};
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]
@@ -73,10 +76,23 @@ pub struct TokenizeWork {
     pub iterations: u32,
 }
 
-/// A program with its arguments.
+/// A program with its arguments, what surrounds it, and what is read from its files.
 #[derive(Debug, Clone)]
 pub struct CommandWork {
-    pub words: Vec<String>,
+    /// With the cell's levels in their places.
+    pub words: Vec<Template>,
+    /// `None`: the manifest's folder.
+    pub cwd: Option<Template>,
+    /// The environment variables that it sees.
+    pub env: Vec<String>,
+    pub inputs: Vec<Input>,
+    /// Files below `{out}` that it must leave.
+    pub outputs: Vec<String>,
+    /// Most bytes below `{out}`.
+    pub max_output: u64,
+    pub metrics: Vec<Pick>,
+    /// Line of the command in the manifest, from 1.
+    pub line: usize,
 }
 
 impl CellSpec {
@@ -120,7 +136,7 @@ pub(super) fn spec(
     identity: serde_json::Value,
 ) -> CellSpec {
     let settings = &experiment.settings;
-    let is_command = matches!(experiment.kind, ExperimentKind::Command { .. });
+    let is_command = experiment.kind.is_command();
     let runtime = if is_command { COMMAND_RUNTIME } else { resolved.runtime };
     CellSpec {
         identity,
@@ -160,10 +176,38 @@ fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
             corpus: tokenize.corpus.clone(),
             iterations: tokenize.iterations,
         }),
-        ExperimentKind::Command { command } => {
-            CellWork::Command(CommandWork { words: command.clone() })
-        }
+        ExperimentKind::Command(command) => CellWork::Command(CommandWork {
+            words: words(command, resolved).collect(),
+            cwd: command.cwd.as_ref().map(|cwd| with_levels(cwd, resolved)),
+            env: command.env.clone(),
+            inputs: command.inputs.clone(),
+            outputs: command.outputs.clone(),
+            max_output: command.max_output,
+            metrics: command.metrics.clone(),
+            line: command.line,
+        }),
     }
+}
+
+/// The words of a command with a cell's levels in their places.
+pub(super) fn words<'c>(
+    command: &'c Command,
+    resolved: &'c Resolved<'_>,
+) -> impl Iterator<Item = Template> + 'c {
+    command.words.iter().map(|word| with_levels(word, resolved))
+}
+
+/// A word with a cell's levels in their places.
+pub(super) fn with_levels(word: &Template, resolved: &Resolved<'_>) -> Template {
+    word.with_levels(|axis, slug| {
+        let text = match resolved.other.get(axis) {
+            // As written: the escapes that tables need would change what the program gets.
+            Some(Level::Text(text)) => text.clone(),
+            Some(level) => factor::show_free(level),
+            None => String::new(),
+        };
+        if slug { name::slug(&text) } else { text }
+    })
 }
 
 /// Every stream's name with the place of its agent: copies get names of their own.
@@ -226,15 +270,8 @@ fn api(endpoint: &Endpoint) -> Api {
 pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
     let mut missing = Vec::new();
     match experiment.kind {
-        ExperimentKind::Scenario => {}
+        ExperimentKind::Scenario | ExperimentKind::Command(_) => {}
         ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
-        ExperimentKind::Command { .. } => missing.push("command experiments".to_owned()),
-    }
-    let probes = &experiment.probes;
-    for (name, on) in [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())] {
-        if on {
-            missing.push(format!("the {name} probe"));
-        }
     }
     missing
 }

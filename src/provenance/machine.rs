@@ -1,9 +1,8 @@
 //! The machine: names, processor, memory, GPUs.
 
-use std::process::{Command, Stdio};
-
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
+use crate::probe::gpu;
 use crate::store::record::{GpuEvidence, MachineEvidence};
 
 /// The machine as it is now.
@@ -38,29 +37,15 @@ fn governor() -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// GPUs as `nvidia-smi` names them; none where there is no such program or no GPU.
+/// NVIDIA GPUs; none where there is no driver that could tell.
 fn gpus() -> Vec<GpuEvidence> {
-    let output = Command::new("nvidia-smi")
-        .args(["--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"])
-        .stdin(Stdio::null())
-        .output();
-    match output {
-        Ok(output) if output.status.success() => parse(&String::from_utf8_lossy(&output.stdout)),
-        _ => Vec::new(),
-    }
-}
-
-pub(super) fn parse(text: &str) -> Vec<GpuEvidence> {
-    text.lines()
-        .filter_map(|line| {
-            let mut fields = line.split(',').map(str::trim);
-            let name = fields.next().filter(|name| !name.is_empty())?;
-            let known = |field: Option<&str>| {
-                field.filter(|text| !text.is_empty() && !text.starts_with('[')).map(str::to_owned)
-            };
-            let driver = known(fields.next());
-            let memory_mb = known(fields.next()).and_then(|text| text.parse().ok());
-            Some(GpuEvidence { name: name.to_owned(), driver, memory_mb })
+    let devices = gpu::devices().unwrap_or_default();
+    devices
+        .into_iter()
+        .map(|device| GpuEvidence {
+            name: device.name,
+            driver: device.driver,
+            memory_mb: device.memory_total_bytes.map(|bytes| bytes / (1024 * 1024)),
         })
         .collect()
 }

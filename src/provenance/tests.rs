@@ -4,15 +4,6 @@ use super::*;
 use crate::manifest::study::RuntimeCommand;
 
 #[test]
-fn gpus_are_read_from_the_tools_table_and_unknown_fields_stay_unknown() {
-    let gpus = machine::parse("NVIDIA H200, 570.86.15, 143771\nGraphics X, [N/A], [N/A]\n\n");
-    assert_eq!(gpus.len(), 2);
-    assert_eq!(gpus[0].driver.as_deref(), Some("570.86.15"));
-    assert_eq!(gpus[0].memory_mb, Some(143_771));
-    assert_eq!((gpus[1].driver.as_deref(), gpus[1].memory_mb), (None, None));
-}
-
-#[test]
 fn this_machine_has_cores_and_memory() {
     let machine = machine();
     assert!(machine.cores.is_some_and(|cores| cores > 0));

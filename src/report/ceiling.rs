@@ -32,7 +32,7 @@ pub struct Over {
 /// that is not a number in every cell.
 pub fn ceiling(
     selection: &Selection<'_>,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     limit: f64,
     factors: &[String],
 ) -> Result<Ceiling, String> {

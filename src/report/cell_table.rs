@@ -37,19 +37,20 @@ pub struct CellRow {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
     pub experiment: String,
-    pub metric: &'static str,
-    pub unit: &'static str,
+    pub metric: String,
+    pub unit: String,
     pub measured_by: &'static str,
     pub rows: Vec<CellRow>,
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 20] = [
+const MAIN: [&str; 22] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
     "slowdown",
     "wall_ms",
+    "process_wall_ms",
     "aggregate_tokens_per_s",
     "client_tokens_per_s",
     "decode_tokens_per_s",
@@ -64,13 +65,20 @@ const MAIN: [&str; 20] = [
     "gap_error_p99_ms",
     "loop_lag_p99_ms",
     "cpu_s_per_1000_tokens",
+    "cpu_s",
     "peak_rss_mb",
 ];
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
+/// Of agents the cost per token tells more.
+const OF_COMMANDS: [&str; 1] = ["cpu_s"];
 
 /// One row per selected cell.
-pub fn rows<'a>(data: &'a Data, metric: &MetricInfo, selection: &Selection<'a>) -> Vec<CellRow> {
+pub fn rows<'a>(
+    data: &'a Data,
+    metric: &MetricInfo<'_>,
+    selection: &Selection<'a>,
+) -> Vec<CellRow> {
     let levels = levels(data, selection);
     let reference = reference(selection);
     let reference_sample = reference.and_then(|cell| sample(cell, metric));
@@ -105,13 +113,13 @@ pub fn tables(data: &Data) -> Vec<Table> {
         let cells = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
         let said = experiment.name.clone();
         let selection = Selection { experiment: Some(experiment), cells, said };
-        for metric in metrics::catalogue() {
-            let rows = rows(data, metric, &selection);
+        for metric in data.metrics() {
+            let rows = rows(data, &metric, &selection);
             if rows.iter().any(|row| row.n > 0) {
                 tables.push(Table {
                     experiment: experiment.name.clone(),
-                    metric: metric.name,
-                    unit: metric.unit,
+                    metric: metric.name.to_owned(),
+                    unit: metric.unit.to_owned(),
                     measured_by: metric.clock.name(),
                     rows,
                 });
@@ -122,7 +130,7 @@ pub fn tables(data: &Data) -> Vec<Table> {
 }
 
 /// The main metrics that at least one selected run knows.
-pub fn main_metrics(selection: &Selection) -> Vec<&'static MetricInfo> {
+pub fn main_metrics<'a>(data: &'a Data, selection: &Selection) -> Vec<MetricInfo<'a>> {
     let known = |name: &str| {
         selection.cells.iter().copied().flat_map(fresh).any(|run| value(run, name).is_some())
     };
@@ -134,12 +142,15 @@ pub fn main_metrics(selection: &Selection) -> Vec<&'static MetricInfo> {
         .any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0));
     MAIN.iter()
         .filter(|name| several_agents || !OF_SEVERAL_AGENTS.contains(name))
+        .filter(|name| known("process_wall_ms") || !OF_COMMANDS.contains(name))
+        .copied()
+        .chain(data.declared.iter().map(|own| own.name.as_str()))
         .filter(|name| known(name))
-        .filter_map(|name| metrics::info(name))
+        .filter_map(|name| metrics::find(&data.declared, name))
         .collect()
 }
 
-fn sample(cell: &Cell, metric: &MetricInfo) -> Option<Sample> {
+fn sample(cell: &Cell, metric: &MetricInfo<'_>) -> Option<Sample> {
     Sample::new(fresh(cell).filter_map(|run| value(run, metric.name)).collect()).ok()
 }
 
@@ -163,7 +174,7 @@ fn reference<'a>(selection: &Selection<'a>) -> Option<&'a Cell> {
 /// Whether a difference of client times drowns in the error that calibration found.
 fn below_error(
     cell: &Cell,
-    metric: &MetricInfo,
+    metric: &MetricInfo<'_>,
     sample: Option<&Sample>,
     reference: Option<&Sample>,
 ) -> bool {
@@ -183,7 +194,7 @@ fn below_error(
 }
 
 /// What the run's own send log says, where it has one.
-fn own_error_of(metric: &MetricInfo, run: &RunRecord) -> Option<f64> {
+fn own_error_of(metric: &MetricInfo<'_>, run: &RunRecord) -> Option<f64> {
     match metric.name {
         "ttft_ms" | "ttft_delta_ms" => value(run, "ttft_error_ms"),
         "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {
@@ -193,7 +204,7 @@ fn own_error_of(metric: &MetricInfo, run: &RunRecord) -> Option<f64> {
     }
 }
 
-fn error_of(metric: &MetricInfo, calibration: &Calibration) -> Option<f64> {
+fn error_of(metric: &MetricInfo<'_>, calibration: &Calibration) -> Option<f64> {
     match metric.name {
         "ttft_ms" | "ttft_delta_ms" => Some(calibration.ttft_error_ms.p99),
         "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {

@@ -8,9 +8,12 @@ use super::data::{
     StudyFacts,
 };
 use super::{completeness, controls, flamegraphs, format, verdicts};
+use crate::manifest::command::Command;
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level, Probes};
+use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
+use crate::store::record::RunRecord;
 use crate::store::{Store, StoreError, executed, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
@@ -29,6 +32,10 @@ pub fn collect(
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
     controls::join(plan, &mut cells);
+    for run in cells.iter_mut().flat_map(|cell| cell.runs.values_mut()) {
+        let priced = price::at_price(&run.metrics, study.price);
+        run.metrics.extend(priced);
+    }
     let experiments = study
         .experiments
         .iter()
@@ -59,6 +66,7 @@ pub fn collect(
         cells,
         flamegraphs,
         failed,
+        declared: metrics::declared(study),
         hypotheses,
         claims,
     })
@@ -82,8 +90,9 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
     let runs = store.runs(&id);
-    let runs: BTreeMap<_, _> =
+    let mut runs: BTreeMap<_, _> =
         runs.range(1..=repeats).map(|(repeat, run)| (*repeat, run.clone())).collect();
+    pick(plan, store, index, &mut runs);
     Cell {
         name: plan.name(index),
         repeats,
@@ -111,6 +120,29 @@ fn run_folder(store: &Store, path: &Path) -> RunFolder {
 fn with_slashes(path: &Path) -> String {
     let parts = path.components().map(|part| part.as_os_str().to_string_lossy());
     parts.collect::<Vec<_>>().join("/")
+}
+
+/// Declared metrics as the manifest defines them today: from the sealed files, so that one that was
+/// declared or corrected later is known of earlier runs, and no figure stands under a definition that
+/// it was not made by.
+fn pick(plan: &Plan, store: &Store, index: u32, runs: &mut BTreeMap<u32, RunRecord>) {
+    let study = plan.study();
+    let picks: Vec<_> = plan
+        .experiments_of(index)
+        .into_iter()
+        .flat_map(|experiment| study.experiments[experiment].picks())
+        .collect();
+    if picks.is_empty() {
+        return;
+    }
+    let id = plan.id(index).hex();
+    for (repeat, run) in runs {
+        let Some(folder) = store.folder(&id, *repeat) else { continue };
+        for pick in &picks {
+            let value = metrics::picked::pick(folder, pick).ok().flatten();
+            run.metrics.insert(pick.name.clone(), value);
+        }
+    }
 }
 
 /// More agents than these are only counted.
@@ -157,7 +189,7 @@ fn experiment(
         repeats: experiment.settings.repeats,
         axes,
         scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
-        settings: settings(&experiment.settings),
+        settings: settings(experiment),
         baseline: experiment
             .baseline
             .iter()
@@ -213,7 +245,8 @@ fn number(name: &str, level: &Level) -> Option<f64> {
     }
 }
 
-fn settings(settings: &study::Defaults) -> Vec<NamedText> {
+fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
+    let settings = &experiment.settings;
     let order = match settings.order {
         study::Order::Interleaved => "interleaved blocks: every cell once per block, shuffled",
         study::Order::Shuffled => "all runs shuffled together",
@@ -226,9 +259,17 @@ fn settings(settings: &study::Defaults) -> Vec<NamedText> {
         max => format!("up to {max} further attempt(s) after {on}"),
     };
     let yes = |value: bool| if value { "yes" } else { "no" };
+    let repeats = NamedText::new("repeats", settings.repeats.to_string());
+    let order = NamedText::new("order", format!("{order}; seed {}", settings.order_seed));
+    if let study::ExperimentKind::Command(command) = &experiment.kind {
+        let mut all = of_command(command);
+        let timeout = NamedText::new("timeout", format::duration(settings.timeout));
+        all.extend([repeats, order, timeout, NamedText::new("retry", retry)]);
+        return all;
+    }
     vec![
-        NamedText::new("repeats", settings.repeats.to_string()),
-        NamedText::new("order", format!("{order}; seed {}", settings.order_seed)),
+        repeats,
+        order,
         NamedText::new("warm-up calls per agent", settings.warmup.to_string()),
         NamedText::new("timeout per call", format::duration(settings.timeout)),
         NamedText::new("retry", retry),
@@ -238,6 +279,28 @@ fn settings(settings: &study::Defaults) -> Vec<NamedText> {
         ),
         NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
         NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
+    ]
+}
+
+/// What was run, with the axes in their places.
+fn of_command(command: &Command) -> Vec<NamedText> {
+    let words = command.words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let list = |names: Vec<&str>| {
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let inputs = command.inputs.iter().map(|input| input.path.as_str()).collect();
+    vec![
+        NamedText::new("command", words),
+        NamedText::new(
+            "started in",
+            command.cwd.as_ref().map_or("the manifest's folder".to_owned(), ToString::to_string),
+        ),
+        NamedText::new(
+            "environment variables",
+            list(command.env.iter().map(String::as_str).collect()),
+        ),
+        NamedText::new("inputs", list(inputs)),
+        NamedText::new("outputs", list(command.outputs.iter().map(String::as_str).collect())),
     ]
 }
 
@@ -254,14 +317,18 @@ fn retry_name(cause: study::RetryOn) -> &'static str {
 }
 
 fn probes(probes: &Probes) -> Vec<String> {
-    let sampled = |name: &str, probe: study::SampledProbe| {
-        format!("{name} every {}", format::duration(probe.interval))
+    let gpu = |probe: &study::GpuProbe| {
+        let devices = match probe.devices.as_slice() {
+            [] => String::new(),
+            devices => format!(" of {}", devices.join(", ")),
+        };
+        format!("gpu every {}{devices}", format::duration(probe.interval))
     };
     [
         probes.loop_lag.map(|sleep| format!("loop_lag at {}", format::duration(sleep))),
         probes.chunks.then(|| "chunks".to_owned()),
-        probes.gpu.map(|probe| sampled("gpu", probe)),
-        probes.host.map(|probe| sampled("host", probe)),
+        probes.gpu.as_ref().map(gpu),
+        probes.host.map(|probe| format!("host every {}", format::duration(probe.interval))),
         probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
     ]
     .into_iter()

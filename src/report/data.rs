@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::flamegraphs::Flamegraph;
 use super::verdicts::Judged;
 use crate::agent::protocol::Outcome;
+use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
 use crate::verdict::Checked;
 
@@ -29,6 +30,15 @@ pub struct Data {
     pub hypotheses: Vec<Judged>,
     /// Published numbers, in the order of the manifest.
     pub claims: Vec<Checked>,
+    /// Metrics that the study declares.
+    pub declared: Vec<DeclaredMetric>,
+}
+
+impl Data {
+    /// Every metric, those of the catalogue first.
+    pub fn metrics(&self) -> impl Iterator<Item = MetricInfo<'_>> {
+        metrics::all(&self.declared)
+    }
 }
 
 /// The study itself.

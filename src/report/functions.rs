@@ -28,23 +28,23 @@ const DIGITS: usize = 4;
 /// A metric as templates see it.
 #[derive(Debug, Serialize)]
 struct MetricRow {
-    name: &'static str,
-    unit: &'static str,
+    name: String,
+    unit: String,
     clock: &'static str,
     better: Option<&'static str>,
-    formula: &'static str,
-    meaning: &'static str,
+    formula: String,
+    meaning: String,
 }
 
-impl From<&MetricInfo> for MetricRow {
-    fn from(info: &MetricInfo) -> Self {
+impl From<MetricInfo<'_>> for MetricRow {
+    fn from(info: MetricInfo<'_>) -> Self {
         Self {
-            name: info.name,
-            unit: info.unit,
+            name: info.name.to_owned(),
+            unit: info.unit.to_owned(),
             clock: info.clock.name(),
             better: info.better.map(Better::name),
-            formula: info.formula,
-            meaning: info.meaning,
+            formula: info.formula.to_owned(),
+            meaning: info.meaning.to_owned(),
         }
     }
 }
@@ -78,7 +78,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     });
     let own = Arc::clone(data);
     env.add_function("n", move |metric: &str, kwargs: Kwargs| -> Result<usize, Error> {
-        let metric = select::metric(metric)?;
+        let metric = select::metric(&own, metric)?;
         let selection = selection(&own, &kwargs, &[])?;
         let runs = selection.cells.iter().copied().flat_map(fresh);
         Ok(runs.filter(|run| select::value(run, metric.name).is_some()).count())
@@ -102,16 +102,16 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     });
     let own = Arc::clone(data);
     env.add_function("by_cell", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
-        let metric = select::metric(metric)?;
-        Ok(Value::from(Serde(cell_table::rows(&own, metric, &selection(&own, &kwargs, &[])?))))
+        let metric = select::metric(&own, metric)?;
+        Ok(Value::from(Serde(cell_table::rows(&own, &metric, &selection(&own, &kwargs, &[])?))))
     });
     let own = Arc::clone(data);
     env.add_function(
         "ceiling",
         move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
-            let metric = select::metric(metric)?;
+            let metric = select::metric(&own, metric)?;
             let selection = selection(&own, &kwargs, &[])?;
-            let found = ceiling::ceiling(&selection, metric, limit, &factors);
+            let found = ceiling::ceiling(&selection, &metric, limit, &factors);
             let found = found.map_err(|factor| {
                 let message = format!("`{factor}` is not a number in every cell");
                 Error::new(ErrorKind::InvalidOperation, message)
@@ -121,11 +121,12 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     );
     let own = Arc::clone(data);
     env.add_function("main_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
-        let metrics = cell_table::main_metrics(&selection(&own, &kwargs, &[])?);
+        let metrics = cell_table::main_metrics(&own, &selection(&own, &kwargs, &[])?);
         Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
     });
-    env.add_function("metric", |name: &str| -> Result<Value, Error> {
-        let info = select::metric(name)?;
+    let own = Arc::clone(data);
+    env.add_function("metric", move |name: &str| -> Result<Value, Error> {
+        let info = select::metric(&own, name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
     add_filters(env);
@@ -181,8 +182,8 @@ fn sample(
     kwargs: &Kwargs,
     partial: bool,
 ) -> Result<Option<Sample>, Error> {
-    let metric = select::metric(metric)?;
-    match selection(data, kwargs, &[])?.sample(metric) {
+    let metric = select::metric(data, metric)?;
+    match selection(data, kwargs, &[])?.sample(&metric) {
         Err(SelectError::NoRuns { .. } | SelectError::NoValues { .. }) if partial => Ok(None),
         sample => Ok(Some(sample?)),
     }

@@ -50,7 +50,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, figures: &Figures) {
             }
         }
         let selection = selection(&data, &kwargs, kind.arguments)?;
-        let request = Request { kind, selection: &selection, arguments: &arguments };
+        let request = Request { data: &data, kind, selection: &selection, arguments: &arguments };
         let text = match request.draw()? {
             Drawn::Absent(reason) => format!("No figure: {}.", escape::text(&reason)),
             Drawn::Figure(figure) => {

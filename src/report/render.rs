@@ -166,7 +166,7 @@ pub fn cells(data: &Arc<Data>) -> Result<Vec<String>, RenderError> {
         study: &'a super::data::StudyFacts,
         cell: CellView<'a>,
         runs: Vec<RunRow<'a>>,
-        metrics: Vec<MetricLine>,
+        metrics: Vec<MetricLine<'a>>,
     }
     let source = BUILTIN.iter().find(|(name, _)| *name == CELL).map_or("", |(_, source)| source);
     let template = Template { name: CELL.into(), source: source.into() };
@@ -178,7 +178,7 @@ pub fn cells(data: &Arc<Data>) -> Result<Vec<String>, RenderError> {
                 study: &data.study,
                 cell: CellView::new(cell, &cell.factors),
                 runs: completeness::fresh(cell).map(|run| RunRow::new(cell, run)).collect(),
-                metrics: metric_lines(cell),
+                metrics: metric_lines(data, cell),
             };
             let marked = render(&env, CELL, Value::from(Serde(page)), source)?;
             Ok(mark::strip(&marked))
@@ -188,9 +188,9 @@ pub fn cells(data: &Arc<Data>) -> Result<Vec<String>, RenderError> {
 
 /// One metric of a cell.
 #[derive(Debug, Serialize)]
-struct MetricLine {
-    name: &'static str,
-    unit: &'static str,
+struct MetricLine<'a> {
+    name: &'a str,
+    unit: &'a str,
     clock: &'static str,
     n: usize,
     mean: f64,
@@ -199,9 +199,8 @@ struct MetricLine {
     ci: Option<[f64; 2]>,
 }
 
-fn metric_lines(cell: &Cell) -> Vec<MetricLine> {
-    crate::metrics::catalogue()
-        .iter()
+fn metric_lines<'a>(data: &'a Data, cell: &Cell) -> Vec<MetricLine<'a>> {
+    data.metrics()
         .filter_map(|info| {
             let values = completeness::fresh(cell)
                 .filter_map(|run| super::select::value(run, info.name))

@@ -62,10 +62,10 @@ pub enum SelectError {
 }
 
 /// The metric of that name.
-pub fn metric(name: &str) -> Result<&'static MetricInfo, SelectError> {
-    metrics::info(name).ok_or_else(|| SelectError::UnknownMetric {
+pub fn metric<'a>(data: &'a Data, name: &str) -> Result<MetricInfo<'a>, SelectError> {
+    metrics::find(&data.declared, name).ok_or_else(|| SelectError::UnknownMetric {
         name: name.to_owned(),
-        hint: nearest(name, metrics::catalogue().iter().map(|info| info.name)),
+        hint: nearest(name, data.metrics().map(|info| info.name)),
     })
 }
 
@@ -125,7 +125,7 @@ impl<'a> Selection<'a> {
     }
 
     /// The metric's known values, one per run; none is an error.
-    pub fn sample(&self, metric: &MetricInfo) -> Result<Sample, SelectError> {
+    pub fn sample(&self, metric: &MetricInfo<'_>) -> Result<Sample, SelectError> {
         let runs = self.runs()?;
         let values = runs.iter().filter_map(|(_, run)| value(run, metric.name)).collect();
         Sample::new(values).map_err(|_| SelectError::NoValues {

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::cell_table;
 use super::data::{Cell, Data, NamedLevel};
 use crate::agent::protocol::{Outcome, Stage};
-use crate::metrics;
 use crate::store::record::{Metrics, RunRecord};
 
 /// Which table.
@@ -59,8 +58,8 @@ pub fn table(data: &Data, which: Rows) -> Table {
             factors.push(&factor.name);
         }
     }
-    let metrics: Vec<&str> = metrics::catalogue()
-        .iter()
+    let metrics: Vec<&str> = data
+        .metrics()
         .filter(|info| which == Rows::Runs || info.scope.of_calls())
         .map(|info| info.name)
         .collect();
@@ -120,8 +119,8 @@ fn statistics(data: &Data) -> Table {
                 table.experiment.as_str().into(),
                 row.cell.as_str().into(),
                 row.name.as_str().into(),
-                table.metric.into(),
-                table.unit.into(),
+                table.metric.as_str().into(),
+                table.unit.as_str().into(),
                 row.n.into(),
                 row.planned.into(),
                 number(row.mean),

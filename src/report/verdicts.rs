@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::completeness::fresh;
 use super::data::{Cell, FailedAttempt};
 use crate::manifest::study::{Hypothesis, Order};
+use crate::metrics;
 use crate::plan::Plan;
 use crate::stats::Needed;
 use crate::store::executed::{self, ExecutedPlan};
@@ -29,7 +30,7 @@ pub struct Judged {
     /// What the effect is.
     pub quantity: String,
     pub effect: Option<f64>,
-    pub unit: &'static str,
+    pub unit: String,
     pub interval: Option<[f64; 2]>,
     /// Of the interval, per cent.
     pub confidence: String,
@@ -60,7 +61,7 @@ pub struct Part {
     pub reason: Option<String>,
     pub quantity: String,
     pub effect: Option<f64>,
-    pub unit: &'static str,
+    pub unit: String,
     pub interval: Option<[f64; 2]>,
     pub confidence: String,
     pub p: Option<f64>,
@@ -75,6 +76,7 @@ pub(super) fn judge(
     executed: Option<&ExecutedPlan>,
 ) -> (Vec<Judged>, Vec<Checked>) {
     let study = plan.study();
+    let declared = metrics::declared(study);
     let names: BTreeSet<String> = study
         .experiments
         .iter()
@@ -104,6 +106,7 @@ pub(super) fn judge(
                 alpha: hypothesis.alpha,
                 cells: &own,
                 interleaved: experiment.settings.order == Order::Interleaved,
+                declared: &declared,
             });
             let standing = standing(plan, index, hypothesis, cells, executed, &names);
             let judged = judged(&experiment.name, hypothesis, &finding, standing);
@@ -124,7 +127,7 @@ pub(super) fn judge(
     let experiments: Vec<(&str, &[verdict::Cell])> =
         experiments.iter().map(|(name, cells)| (*name, cells.as_slice())).collect();
     let profile = study.profile.as_deref();
-    let check = |claim| verdict::check(claim, &experiments, profile);
+    let check = |claim| verdict::check(claim, &experiments, profile, &declared);
     (hypotheses, study.claims.iter().map(check).collect())
 }
 
@@ -191,7 +194,7 @@ fn judged(
         test: finding.test.clone(),
         quantity: finding.quantity.clone(),
         effect: finding.effect,
-        unit: finding.unit,
+        unit: finding.unit.clone(),
         interval: finding.interval.map(|interval| [interval.low, interval.high]),
         confidence: percent(finding.level),
         alpha: hypothesis.alpha,
@@ -223,7 +226,7 @@ fn of_part(criterion: &str, part: &Finding) -> Part {
         reason: part.reason.clone(),
         quantity: part.quantity.clone(),
         effect: part.effect,
-        unit: part.unit,
+        unit: part.unit.clone(),
         interval: part.interval.map(|interval| [interval.low, interval.high]),
         confidence: percent(part.level),
         p: part.p,

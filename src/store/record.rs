@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::protocol::{Outcome, RuntimeInfo, Stage};
+use crate::probe::sampling::Sampling;
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
 pub const RUN_FORMAT: u32 = 1;
@@ -37,6 +38,12 @@ pub struct RunRecord {
     /// How each probe outside the agent fared, by its name: `ok`, or `unavailable: ` and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, String>,
+    /// Of a command's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandRecord>,
+    /// What the sampling probes among them say of themselves, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sampling: BTreeMap<String, Sampling>,
     /// One per call, warm-up included, in the order of their starts.
     pub calls: Vec<CallSummary>,
     /// Metrics of the run.
@@ -58,6 +65,27 @@ pub struct CallSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub metrics: Metrics,
+}
+
+/// A command as it was run; that it ended with 0 is why there is a record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// Its words with the levels in their places; `{out}`, `{study}` and `{repeat}` stand for what
+    /// differs from run to run or from machine to machine.
+    pub words: Vec<String>,
+    /// Names of the environment variables that it saw.
+    pub env: Vec<String>,
+    pub stdout: StreamRecord,
+    pub stderr: StreamRecord,
+}
+
+/// What a command printed on one stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRecord {
+    /// That it wrote.
+    pub bytes: u64,
+    /// That are in the file: the first ones. Fewer than `bytes` where it wrote more than is kept.
+    pub kept: u64,
 }
 
 /// A file as it was sealed.

@@ -1,4 +1,4 @@
-//! What a manifest says of metrics, held against the catalogue.
+//! What a manifest says of metrics, held against those that there are.
 
 use super::unit;
 use crate::manifest::criterion::Statistic;
@@ -12,11 +12,12 @@ use crate::metrics;
 #[must_use]
 pub fn unknown_metrics(study: &Study) -> Vec<String> {
     let mut warnings = Vec::new();
+    let declared = metrics::declared(study);
     for experiment in &study.experiments {
         for hypothesis in &experiment.hypotheses {
             let used = hypothesis.criterion.metrics().into_iter();
-            for name in used.filter(|name| metrics::info(name).is_none()) {
-                let known = metrics::catalogue().iter().map(|info| info.name);
+            for name in used.filter(|name| metrics::find(&declared, name).is_none()) {
+                let known = metrics::all(&declared).map(|info| info.name);
                 let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
                 warnings.push(format!(
                     "experiment `{}`, hypothesis `{}`: this version computes no metric `{name}`{}",
@@ -33,11 +34,12 @@ pub fn unknown_metrics(study: &Study) -> Vec<String> {
 /// A published number is of a metric that exists, in a unit that can be compared.
 pub fn claim_problems(study: &Study) -> Result<(), ManifestErrors> {
     let mut problems = Problems::new(&study.source);
+    let declared = metrics::declared(study);
     let section = At::ROOT.key("claim");
     for claim in &study.claims {
         let at = section.key(&claim.name);
-        let Some(info) = metrics::info(&claim.metric) else {
-            let known = metrics::catalogue().iter().map(|info| info.name);
+        let Some(info) = metrics::find(&declared, &claim.metric) else {
+            let known = metrics::all(&declared).map(|info| info.name);
             let help = suggest(&claim.metric, known);
             let message = format!("there is no metric `{}`", claim.metric);
             problems.value(&at.key("metric"), message, help);
@@ -60,6 +62,6 @@ pub fn claim_problems(study: &Study) -> Result<(), ManifestErrors> {
 }
 
 /// The unit of a statistic of a metric; a coefficient of variation has none.
-pub(super) fn unit_of(metric: &'static str, statistic: Statistic) -> &'static str {
+pub(super) fn unit_of(metric: &str, statistic: Statistic) -> &str {
     if statistic == Statistic::Cv { "" } else { metric }
 }

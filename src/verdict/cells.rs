@@ -2,7 +2,7 @@
 
 use crate::manifest::criterion::Cells;
 use crate::manifest::study::Level;
-use crate::metrics;
+use crate::metrics::{self, DeclaredMetric};
 use crate::stats::{OutlierRule, Sample, outliers};
 use crate::store::record::RunRecord;
 
@@ -67,8 +67,12 @@ pub(super) fn select<'a>(
 }
 
 /// The values of a metric that are known; none is a reason.
-pub(super) fn values<'a>(cells: &[&'a Cell<'a>], metric: &str) -> Result<Vec<Datum<'a>>, String> {
-    if metrics::info(metric).is_none() {
+pub(super) fn values<'a>(
+    cells: &[&'a Cell<'a>],
+    metric: &str,
+    declared: &[DeclaredMetric],
+) -> Result<Vec<Datum<'a>>, String> {
+    if metrics::find(declared, metric).is_none() {
         return Err(format!("this version computes no metric `{metric}`"));
     }
     let known = |run: &RunRecord| {

@@ -3,7 +3,7 @@
 use super::cells::{self, Cell};
 use super::{catalogue, threshold, unit, words};
 use crate::manifest::study::{Claim, Tolerance};
-use crate::metrics;
+use crate::metrics::{self, DeclaredMetric};
 
 use serde::Serialize;
 
@@ -51,16 +51,22 @@ pub struct Checked {
 }
 
 /// Recomputes the number of a claim. `experiments` are the names of experiments with their cells, and
-/// `profile` is the profile whose results they are.
+/// `profile` is the profile whose results they are,
+/// `declared` the study's own metrics.
 #[must_use]
-pub fn check(claim: &Claim, experiments: &[(&str, &[Cell])], profile: Option<&str>) -> Checked {
+pub fn check(
+    claim: &Claim,
+    experiments: &[(&str, &[Cell])],
+    profile: Option<&str>,
+    declared: &[DeclaredMetric],
+) -> Checked {
     let allowed = match claim.tolerance {
         Tolerance::Relative(share) => share * claim.value.abs(),
         Tolerance::Absolute(size) => size,
     };
     let at = words::levels(&claim.cells);
-    let of_metric = metrics::info(&claim.metric)
-        .map_or("", |info| catalogue::unit_of(info.unit, claim.statistic));
+    let info = metrics::find(declared, &claim.metric);
+    let of_metric = info.map_or("", |info| catalogue::unit_of(info.unit, claim.statistic));
     let mut checked = Checked {
         name: claim.name.clone(),
         result: Reproduction::NoData,
@@ -88,7 +94,7 @@ pub fn check(claim: &Claim, experiments: &[(&str, &[Cell])], profile: Option<&st
         checked.reason = Some(format!("it is about the results of profile `{wanted}`"));
         return checked;
     }
-    match recompute(claim, experiments, of_metric, &mut checked) {
+    match recompute(claim, experiments, declared, of_metric, &mut checked) {
         Ok(recomputed) => {
             checked.recomputed = Some(recomputed);
             // the rounding of the subtraction is no contradiction
@@ -106,6 +112,7 @@ pub fn check(claim: &Claim, experiments: &[(&str, &[Cell])], profile: Option<&st
 fn recompute(
     claim: &Claim,
     experiments: &[(&str, &[Cell])],
+    declared: &[DeclaredMetric],
     of_metric: &str,
     checked: &mut Checked,
 ) -> Result<f64, String> {
@@ -122,7 +129,7 @@ fn recompute(
         }
     }
     let selected = cells::select(&all, &claim.cells)?;
-    let values = cells::values(&selected, &claim.metric)?;
+    let values = cells::values(&selected, &claim.metric, declared)?;
     let sample = cells::sample(&values)?;
     (checked.runs, checked.cells) = (values.len(), selected.len());
     checked.notes = cells::notes(&selected, &claim.metric, &values);

@@ -4,7 +4,7 @@ use super::cells::{self, Cell};
 use super::sides::{Sides, sides};
 use super::{Finding, Verdict, compound, threshold};
 use crate::manifest::criterion::{Bound, Cells, Criterion};
-use crate::metrics;
+use crate::metrics::{self, DeclaredMetric};
 use crate::stats::{self, Estimate, Interval, Sample, Undefined};
 
 /// A criterion and the cells of its experiment.
@@ -16,26 +16,27 @@ pub struct Question<'a> {
     pub cells: &'a [Cell<'a>],
     /// The experiment runs its repeats in blocks: every cell once before any cell's next repeat.
     pub interleaved: bool,
+    /// Metrics that the study declares.
+    pub declared: &'a [DeclaredMetric],
 }
 
 /// Judges a criterion. An interval at confidence 1 − alpha decides (1 − 2 alpha for equivalence).
 #[must_use]
 pub fn judge(question: &Question) -> Finding {
-    let Question { cells, alpha, interleaved, .. } = *question;
-    let beside =
-        |one: &Cells, other: &Cells, metric: &str| sides(cells, one, other, metric, interleaved);
+    let alpha = question.alpha;
+    let beside = |one: &Cells, other: &Cells, metric: &str| sides(question, one, other, metric);
     let found = match question.criterion {
         Criterion::Correlation { x, y, cells: wanted, bound } => {
             correlation(question, x, y, wanted, *bound)
         }
         Criterion::Difference { metric, at, than, bound } => {
-            beside(at, than, metric).map(|sides| difference(&sides, metric, *bound, alpha))
+            beside(at, than, metric).map(|sides| difference(&sides, *bound, alpha))
         }
         Criterion::Ratio { metric, of, to, bound } => {
             beside(of, to, metric).map(|sides| ratio(&sides, *bound, alpha))
         }
         Criterion::Equivalent { metric, at, to, margin } => {
-            beside(at, to, metric).map(|sides| equivalent(&sides, metric, *margin, alpha))
+            beside(at, to, metric).map(|sides| equivalent(&sides, *margin, alpha))
         }
         Criterion::Threshold { metric, cells: wanted, statistic, bound } => {
             threshold::judge(question, metric, wanted, *statistic, *bound)
@@ -81,15 +82,12 @@ pub(super) fn undefined(error: &Undefined, unit: &str, what: &str) -> Finding {
 }
 
 /// The unit of a difference: percentages differ by percentage points.
-fn unit_of_difference(metric: &str) -> &'static str {
-    match unit_of(metric) {
-        "%" => "pp",
-        unit => unit,
-    }
+fn unit_of_difference(sides: &Sides) -> String {
+    if sides.unit_of_metric == "%" { "pp".to_owned() } else { sides.unit_of_metric.clone() }
 }
 
-pub(super) fn unit_of(metric: &str) -> &'static str {
-    metrics::info(metric).map_or("", |info| info.unit)
+pub(super) fn unit_of(metric: &str, declared: &[DeclaredMetric]) -> String {
+    metrics::find(declared, metric).map_or_else(String::new, |info| info.unit.to_owned())
 }
 
 fn estimate(sides: &Sides) -> Result<Estimate, Undefined> {
@@ -114,7 +112,7 @@ fn with(sides: &Sides, finding: Finding) -> Finding {
     Finding { n: sides.n(), notes: sides.notes.clone(), ..finding }
 }
 
-fn difference(sides: &Sides, metric: &str, bound: Bound, alpha: f64) -> Finding {
+fn difference(sides: &Sides, bound: Bound, alpha: f64) -> Finding {
     let what = "a difference of means";
     let level = 1.0 - alpha;
     let judged = estimate(sides).and_then(|found| Ok((found, found.interval(level)?)));
@@ -128,7 +126,7 @@ fn difference(sides: &Sides, metric: &str, bound: Bound, alpha: f64) -> Finding 
                 Finding {
                     effect: Some(effect),
                     quantity: "difference of means".into(),
-                    unit: unit_of_difference(metric),
+                    unit: unit_of_difference(sides),
                     ..finding
                 },
             );
@@ -140,7 +138,7 @@ fn difference(sides: &Sides, metric: &str, bound: Bound, alpha: f64) -> Finding 
         leaning: lean(found.value, bound),
         quantity: "difference of means".into(),
         effect: Some(found.value),
-        unit: unit_of_difference(metric),
+        unit: unit_of_difference(sides),
         interval: Some(interval),
         level,
         p: Some(found.p(bound.value())),
@@ -205,6 +203,7 @@ fn copy(sides: &Sides) -> Sides {
     Sides {
         one: sides.one.clone(),
         other: sides.other.clone(),
+        unit_of_metric: sides.unit_of_metric.clone(),
         paired: sides.paired,
         why: sides.why.clone(),
         notes: Vec::new(),
@@ -215,7 +214,7 @@ fn scaled(sample: &Sample, factor: f64) -> Option<Sample> {
     Sample::new(sample.values().iter().map(|value| value * factor).collect()).ok()
 }
 
-fn equivalent(sides: &Sides, metric: &str, margin: f64, alpha: f64) -> Finding {
+fn equivalent(sides: &Sides, margin: f64, alpha: f64) -> Finding {
     let what = "a difference of means";
     let level = 1.0 - 2.0 * alpha;
     let judged = estimate(sides).and_then(|found| Ok((found, found.interval(level)?)));
@@ -243,7 +242,7 @@ fn equivalent(sides: &Sides, metric: &str, margin: f64, alpha: f64) -> Finding {
         leaning: Some(if inside { Verdict::Supported } else { Verdict::Refuted }),
         quantity: "difference of means".into(),
         effect: Some(found.value),
-        unit: unit_of_difference(metric),
+        unit: unit_of_difference(sides),
         interval: Some(interval),
         level,
         p: Some(if inside { found.equivalence_p(margin) } else { found.outside_p(margin) }),
@@ -268,8 +267,8 @@ fn correlation(
     bound: Bound,
 ) -> Result<Finding, String> {
     let selected = cells::select(question.cells, wanted)?;
-    let xs = cells::values(&selected, x)?;
-    let ys = cells::values(&selected, y)?;
+    let xs = cells::values(&selected, x, question.declared)?;
+    let ys = cells::values(&selected, y, question.declared)?;
     let same =
         |a: &cells::Datum, b: &cells::Datum| a.cell.id == b.cell.id && a.run.repeat == b.run.repeat;
     let (xs, ys): (Vec<_>, Vec<_>) = xs

@@ -76,7 +76,7 @@ pub struct Finding {
     pub quantity: String,
     pub effect: Option<f64>,
     /// Empty for pure numbers.
-    pub unit: &'static str,
+    pub unit: String,
     pub interval: Option<crate::stats::Interval>,
     /// Confidence of the interval.
     pub level: f64,
@@ -103,7 +103,7 @@ impl Finding {
             test: String::new(),
             quantity: String::new(),
             effect: None,
-            unit: "",
+            unit: String::new(),
             interval: None,
             level: 0.0,
             p: None,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::cells::{self, Cell, Datum};
+use super::judge::{Question, unit_of};
 use crate::manifest::criterion::Cells;
 use crate::stats::Sample;
 
@@ -11,6 +12,8 @@ use crate::stats::Sample;
 pub(super) struct Sides {
     pub one: Sample,
     pub other: Sample,
+    /// Of the metric.
+    pub unit_of_metric: String,
     /// The values belong together one by one.
     pub paired: bool,
     /// Why they are paired, or why not.
@@ -33,16 +36,16 @@ impl Sides {
     }
 }
 
-/// `interleaved`: the experiment runs its repeats in blocks.
 pub(super) fn sides(
-    cells: &[Cell],
+    question: &Question,
     one: &Cells,
     other: &Cells,
     metric: &str,
-    interleaved: bool,
 ) -> Result<Sides, String> {
+    let Question { cells, interleaved, declared, .. } = *question;
     let (ones, others) = (cells::select(cells, one)?, cells::select(cells, other)?);
-    let (left, right) = (cells::values(&ones, metric)?, cells::values(&others, metric)?);
+    let left = cells::values(&ones, metric, declared)?;
+    let right = cells::values(&others, metric, declared)?;
     let both: Vec<&Cell> = ones.iter().chain(&others).copied().collect();
     let all: Vec<Datum> = left.iter().chain(&right).copied().collect();
     let mut notes = cells::notes(&both, metric, &all);
@@ -59,6 +62,7 @@ pub(super) fn sides(
             return Ok(Sides {
                 one: cells::sample(&left)?,
                 other: cells::sample(&right)?,
+                unit_of_metric: unit_of(metric, declared),
                 paired: true,
                 why: "repeats are interleaved: a pair is one repeat of both".to_owned(),
                 notes,
@@ -68,6 +72,7 @@ pub(super) fn sides(
     Ok(Sides {
         one: cells::sample(&left)?,
         other: cells::sample(&right)?,
+        unit_of_metric: unit_of(metric, declared),
         paired: false,
         why: apart,
         notes,

@@ -21,6 +21,8 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         process: ProcessUsage::default(),
         probes: BTreeMap::new(),
         calls: Vec::new(),
+        command: None,
+        sampling: BTreeMap::new(),
         metrics: values.iter().map(|(name, value)| ((*name).to_owned(), Some(*value))).collect(),
         files: BTreeMap::new(),
     }
@@ -58,7 +60,7 @@ fn at(level: f64) -> Cells {
 
 fn judged(values: &[&[f64]], criterion: &Criterion, alpha: f64, interleaved: bool) -> Finding {
     let runs = runs(values);
-    judge(&Question { criterion, alpha, cells: &cells(&runs), interleaved })
+    judge(&Question { criterion, alpha, cells: &cells(&runs), interleaved, declared: &[] })
 }
 
 fn wall() -> String {

@@ -26,7 +26,7 @@ pub(super) fn judge(
     bound: Bound,
 ) -> Result<Finding, String> {
     let selected = cells::select(question.cells, wanted)?;
-    let values = cells::values(&selected, metric)?;
+    let values = cells::values(&selected, metric, question.declared)?;
     let sample = cells::sample(&values)?;
     let level = 1.0 - question.alpha;
     let finding = match test(&sample, statistic, bound.value(), question.alpha) {
@@ -43,7 +43,10 @@ pub(super) fn judge(
             ..Finding::new(Verdict::NoData)
         },
     };
-    let unit = if statistic == Statistic::Cv { "" } else { unit_of(metric) };
+    let unit = match statistic {
+        Statistic::Cv => String::new(),
+        _ => unit_of(metric, question.declared),
+    };
     Ok(Finding {
         quantity: statistic.name().into(),
         effect: value(&sample, statistic),

@@ -38,7 +38,7 @@ pub(super) fn factor(from: &str, to: &str) -> Option<f64> {
 }
 
 /// Units that a number in `unit` may be published in.
-pub(super) fn alike(unit: &'static str) -> Vec<&'static str> {
+pub(super) fn alike(unit: &str) -> Vec<&str> {
     let kind = KINDS.iter().find(|kind| kind.iter().any(|(name, _)| *name == unit));
     kind.map_or_else(|| vec![unit], |kind| kind.iter().map(|(name, _)| *name).collect())
 }

@@ -187,7 +187,7 @@ impl Stored {
             peak_rss_mb: Some(10.0 + f64::from(repeat)),
             cpu_s: Some(0.02),
         };
-        let metrics = metrics::compute(&record, None, None, &process, false);
+        let metrics = metrics::compute(&record, &metrics::Recorded::default(), &process, false);
         RunRecord {
             format: RUN_FORMAT,
             cell: self.plan.id(cell).hex(),
@@ -202,6 +202,8 @@ impl Stored {
             calls: metrics.calls,
             metrics: metrics.run,
             probes: BTreeMap::new(),
+            command: None,
+            sampling: BTreeMap::new(),
             files: BTreeMap::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{ExperimentKind, Level};
+use crate::manifest::template::{self, Template};
 use crate::manifest::written::{self, Axis, Scalar};
 
 /// Reads the levels of one experiment.
@@ -24,17 +25,22 @@ impl Levels<'_> {
     /// The built-in factor of an axis; `None` in a command experiment, where every name is free.
     fn factor(&self, axis: &str) -> Option<Factor> {
         match self.kind {
-            ExperimentKind::Command { .. } => None,
+            ExperimentKind::Command(_) => None,
             _ => factor::lookup(axis),
         }
     }
 
     /// Whether the name may be an axis; reports why not.
     pub(super) fn axis(&self, at: &At<'_>, axis: &str, problems: &mut Problems<'_>) -> bool {
-        if let ExperimentKind::Command { command } = self.kind {
-            let used = command.iter().any(|part| {
-                part.contains(&format!("{{{axis}}}")) || part.contains(&format!("{{{axis}|"))
-            });
+        if let ExperimentKind::Command(command) = self.kind {
+            if template::Place::named(axis).is_some() {
+                let message =
+                    format!("`{{{axis}}}` has a meaning of its own: it cannot be an axis");
+                problems.key(at, message, Some("give the axis another name".to_owned()));
+                return false;
+            }
+            let used = command.words.iter().chain(&command.cwd).flat_map(Template::axes);
+            let used = used.into_iter().any(|own| own == axis);
             if !used {
                 let help = format!("write {{{axis}}} where its level belongs");
                 problems.key(at, format!("the command does not use the axis `{axis}`"), Some(help));
@@ -94,10 +100,12 @@ impl Levels<'_> {
                 return None;
             }
         };
-        if matches!(self.kind, ExperimentKind::Command { .. }) {
-            return Some(level);
-        }
         match (&level, axis) {
+            (Level::Text(name), "model") => {
+                let name = self.setting.common.models.get(name).unwrap_or(name);
+                return Some(Level::Text(name.clone()));
+            }
+            _ if self.kind.is_command() => {}
             (Level::Text(name), "scenario") => {
                 let known = self.setting.scenarios.keys();
                 reference(problems, at, "scenario", name, known, false);
@@ -106,10 +114,6 @@ impl Levels<'_> {
                 let built_in = ["rust".to_owned(), "python".to_owned()];
                 let known = built_in.iter().chain(self.setting.runtimes.keys());
                 reference(problems, at, "runtime", name, known, false);
-            }
-            (Level::Text(name), "model") => {
-                let name = self.setting.common.models.get(name).unwrap_or(name);
-                return Some(Level::Text(name.clone()));
             }
             _ => {}
         }

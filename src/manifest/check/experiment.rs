@@ -1,29 +1,33 @@
 //! Checks of experiments: what kind they are, and whether every cell has what it needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use indexmap::IndexMap;
 
 use super::Common;
 use super::axes::{Levels, zip};
+use super::command;
 use super::hypothesis::hypothesis;
 use super::paced;
+use super::probes::probes;
 use super::selection::Selections;
-use super::settings::{defaults, duration};
+use super::settings::defaults;
 use super::variant::{Matrix, variants};
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, FlamegraphProbe, Level, Probes, RuntimeCommand,
-    SampledProbe, ScenarioAgent, Tokenize,
+    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, Tokenize,
 };
-use crate::manifest::written::{self, Profiled, Sampled, Scalar};
+use crate::manifest::written::{self, Scalar};
 use crate::manifest::{factor, units};
 
 /// What experiments refer to.
 pub(super) struct Setting<'c> {
     pub source: &'c Source,
+    /// The folder of the manifest.
+    pub dir: &'c Path,
     pub common: &'c Common,
     pub scenarios: &'c IndexMap<String, Vec<ScenarioAgent>>,
     pub runtimes: &'c IndexMap<String, RuntimeCommand>,
@@ -40,7 +44,7 @@ pub(super) fn experiment(
     let section = At::ROOT.key("experiment");
     let at = section.key(name);
     let before = problems.len();
-    let kind = kind(&at, written, problems)?;
+    let kind = kind(&at, written, setting.dir, problems)?;
     let mut settings = defaults(&at, &written.settings(), &setting.common.defaults, problems);
     settings =
         defaults(&At::ROOT, &setting.common.overlay, &settings, &mut Problems::new(setting.source));
@@ -52,12 +56,16 @@ pub(super) fn experiment(
     {
         if let Some(value) = value {
             let value = Scalar::Text(value.clone());
+            if kind.is_command() && !checker.axis(&at.key(key), key, problems) {
+                continue;
+            }
             fixed.extend(
                 checker.level(&at.key(key), key, &value, problems).map(|l| (key.into(), l)),
             );
         }
     }
-    if written.runtime.is_none() && !written.matrix.contains_key("runtime") {
+    let chosen = written.runtime.is_some() || written.matrix.contains_key("runtime");
+    if !chosen && !kind.is_command() {
         fixed.insert("runtime".to_owned(), Level::Text("rust".to_owned()));
     }
     let at_fixed = at.key("fixed");
@@ -99,6 +107,9 @@ pub(super) fn experiment(
         }
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
+    if let ExperimentKind::Command(command) = &kind {
+        command::places(&at, command, &axes, &fixed, problems);
+    }
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written
         .hypothesis
@@ -131,8 +142,12 @@ pub(super) fn experiment(
 fn kind(
     at: &At<'_>,
     written: &written::Experiment,
+    dir: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<ExperimentKind> {
+    if written.command.is_none() {
+        command::foreign(at, written, problems);
+    }
     match (&written.tokenize, &written.command) {
         (None, None) => Some(ExperimentKind::Scenario),
         (Some(tokenize), None) => {
@@ -144,11 +159,9 @@ fn kind(
             let iterations = tokenize.iterations.unwrap_or(5);
             Some(ExperimentKind::Tokenize(Tokenize { corpus, iterations }))
         }
-        (None, Some(command)) => {
-            if command.first().is_none_or(String::is_empty) {
-                problems.key(&at.key("command"), "the command is empty", None);
-            }
-            Some(ExperimentKind::Command { command: command.clone() })
+        (None, Some(words)) => {
+            let command = command::command(at, words, written, dir, problems)?;
+            Some(ExperimentKind::Command(Box::new(command)))
         }
         (Some(_), Some(_)) => {
             let message = "an experiment has `tokenize` or `command`, not both";
@@ -186,58 +199,6 @@ fn corpus(
             None
         }
     }
-}
-
-fn probes(at: &At<'_>, written: &written::Probes, problems: &mut Problems<'_>) -> Probes {
-    let mut sampled = |key: &'static str, probe: &Option<Sampled>| {
-        let at = at.key(key);
-        let interval = std::time::Duration::from_millis(100);
-        match probe {
-            None | Some(Sampled::Switch(false)) => None,
-            Some(Sampled::Switch(true)) => Some(SampledProbe { interval, required: false }),
-            Some(Sampled::Settings(settings)) => {
-                let interval = settings.interval.as_ref().map_or(Some(interval), |written| {
-                    duration(&at.key("interval"), written, problems)
-                })?;
-                if interval < std::time::Duration::from_millis(1) {
-                    let message = "an interval below 1ms would measure the probe itself";
-                    problems.value(&at.key("interval"), message, None);
-                }
-                Some(SampledProbe { interval, required: settings.required })
-            }
-        }
-    };
-    let gpu = sampled("gpu", &written.gpu);
-    let host = sampled("host", &written.host);
-    let loop_lag = written
-        .loop_lag
-        .as_ref()
-        .and_then(|lag| duration(&at.key("loop_lag"), lag, problems))
-        .inspect(|lag| {
-            if lag.is_zero() {
-                problems.value(&at.key("loop_lag"), "a sleep of 0 would never yield", None);
-            }
-        });
-    let flamegraph = flamegraph(&at.key("flamegraph"), written.flamegraph.as_ref(), problems);
-    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph }
-}
-
-fn flamegraph(
-    at: &At<'_>,
-    written: Option<&Profiled>,
-    problems: &mut Problems<'_>,
-) -> Option<FlamegraphProbe> {
-    let (rate, required) = match written? {
-        Profiled::Switch(false) => return None,
-        Profiled::Switch(true) => (None, false),
-        Profiled::Settings(settings) => (settings.rate, settings.required),
-    };
-    let rate = rate.unwrap_or(FlamegraphProbe::RATE);
-    if !(1..=1000).contains(&rate) {
-        let message = "`rate` must be from 1 to 1000 samples per second";
-        problems.value(&at.key("rate"), message, None);
-    }
-    Some(FlamegraphProbe { rate, required })
 }
 
 /// Every cell needs a scenario, and every agent a model.

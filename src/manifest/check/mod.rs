@@ -2,11 +2,14 @@
 
 mod axes;
 mod claim;
+mod command;
 mod endpoint;
 mod experiment;
 mod hypothesis;
 mod names;
 mod paced;
+mod price;
+mod probes;
 mod scenario;
 mod selection;
 mod settings;
@@ -22,6 +25,7 @@ use indexmap::IndexMap;
 use self::endpoint::endpoint;
 use self::experiment::experiment;
 use self::names::{model_names, name, name_of_key, named, reference};
+use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
 use self::workflow::workflows;
@@ -91,6 +95,7 @@ pub(super) fn check(
         .filter_map(|(key, body)| {
             let setting = experiment::Setting {
                 source: &source,
+                dir: &dir,
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
@@ -98,11 +103,13 @@ pub(super) fn check(
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
         .collect();
+    command::agreement(&experiments, &mut problems);
     if written.experiment.is_empty() {
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
     let claims = claim::claims(written, &experiments, &common, &mut problems);
+    let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
@@ -120,6 +127,7 @@ pub(super) fn check(
         runtimes,
         experiments,
         claims,
+        price,
         warnings,
         source,
     })

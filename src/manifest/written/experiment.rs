@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Axis, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
+use super::{Axis, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
+use crate::manifest::command::Direction;
 use crate::manifest::study::{Control, Order};
 
 /// A matrix and what to run for each of its cells.
@@ -49,8 +50,23 @@ pub struct Experiment {
     pub hypothesis: IndexMap<String, Hypothesis>,
     /// Measure tokenizers instead of a scenario.
     pub tokenize: Option<Tokenize>,
-    /// Measure any program instead of a scenario; {axis} is replaced by the cell's level.
+    /// Measure any program instead of a scenario: its words, started without a shell. {axis} and {axis|slug} stand for the cell's level, {out} for a folder for its files, {study} for the manifest's folder, {repeat} for the number of the repeat.
     pub command: Option<Vec<String>>,
+    /// With command: where it is started (default: the manifest's folder); may hold the same places as its words.
+    pub cwd: Option<String>,
+    /// With command: names of the environment variables that it sees; all others are removed (default PATH, HOME, USER, LANG, `LC_ALL`, TZ, TMPDIR).
+    pub env: Option<Vec<String>>,
+    /// With command: files and folders beside the manifest that it reads; their content is part of what is measured.
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// With command: files below {out} that it must leave.
+    #[serde(default)]
+    pub outputs: Vec<String>,
+    /// With command: most bytes that it may leave below {out} (default "1 GiB").
+    pub max_output: Option<Scalar>,
+    /// With command: metrics that are picked from its files.
+    #[serde(default)]
+    pub metric: IndexMap<String, Picked>,
     pub repeats: Option<u32>,
     pub warmup: Option<u32>,
     pub timeout: Option<Scalar>,
@@ -101,12 +117,28 @@ pub struct Probes {
     /// One row per chunk.
     #[serde(default)]
     pub chunks: bool,
-    /// GPU samples: true, or { interval = "100ms", required = true }.
-    pub gpu: Option<Sampled>,
+    /// GPU samples: true, or { interval = "100ms", required = true, devices = [0] }.
+    pub gpu: Option<GpuSampled>,
     /// Host samples: true, or { interval = "100ms", required = true }.
     pub host: Option<Sampled>,
     /// Profile of the agent's process: true, or { rate = 100, required = true }.
     pub flamegraph: Option<Profiled>,
+}
+
+/// A metric that is picked from a file that a command leaves.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Picked {
+    /// A value of a JSON file below {out} by its pointer, e.g. "summary.json#/efficiency", or a CSV file with a header, e.g. "rows.csv"; "stdout" is what the command printed.
+    pub from: String,
+    /// Of a CSV file: the column.
+    pub column: Option<String>,
+    /// Of a column: mean, median, sd, min, max, sum, count, first, last or a percentile such as p99.
+    pub stat: Option<String>,
+    /// E.g. "ms" (default: a pure number).
+    pub unit: Option<String>,
+    /// Which direction is an improvement, where one is.
+    pub better: Option<Direction>,
 }
 
 /// What tokenizers are measured on.

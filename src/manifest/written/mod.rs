@@ -12,9 +12,12 @@ use serde::Deserialize;
 
 use super::study::{JitterShape, OpenAiApi, Order, PacedProtocol, RetryOn};
 pub use claim::Claim;
-pub use experiment::{Corpus, Experiment, Override, Probes, Tokenize};
+pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
-pub use value::{Axis, Profiled, ProfiledSettings, Sampled, SampledSettings, Scalar, Switched};
+pub use value::{
+    Axis, GpuSampled, GpuSettings, Profiled, ProfiledSettings, Sampled, SampledSettings, Scalar,
+    Switched,
+};
 
 /// A study: what to measure, on which servers, how often, and what is claimed of it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -48,6 +51,8 @@ pub struct Manifest {
     /// Your own runtimes: programs that speak the agent protocol.
     #[serde(default)]
     pub runtime: IndexMap<String, Runtime>,
+    /// What work costs, for usd_per_million_tokens; no measurement, so it changes no run.
+    pub price: Option<Price>,
     /// Matrices and what to run for each cell.
     #[serde(default)]
     pub experiment: IndexMap<String, Experiment>,
@@ -239,6 +244,16 @@ pub struct Runtime {
     pub command: Vec<String>,
 }
 
+/// What work costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of the machine while it works, US dollars per hour, e.g. 0.80.
+    pub usd_per_hour: Option<f64>,
+    /// Of the electricity that the watched GPUs take, US dollars per kWh, e.g. 0.25.
+    pub usd_per_kwh: Option<f64>,
+}
+
 /// Other servers, models or settings for the same study.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -255,6 +270,8 @@ pub struct Profile {
     /// Settings to replace, also where an experiment has its own.
     #[serde(default)]
     pub defaults: Settings,
+    /// The price on these servers, in place of the study's.
+    pub price: Option<Price>,
 }
 
 /// The JSON Schema of manifests, generated from these types.

@@ -119,6 +119,8 @@ pub enum Switched<S> {
 
 /// A sampling probe.
 pub type Sampled = Switched<SampledSettings>;
+/// The GPU probe.
+pub type GpuSampled = Switched<GpuSettings>;
 /// A profiler.
 pub type Profiled = Switched<ProfiledSettings>;
 
@@ -126,11 +128,25 @@ pub type Profiled = Switched<ProfiledSettings>;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SampledSettings {
-    /// Time between samples (default "100ms").
+    /// Time between samples, at least "10ms" (default "100ms").
     pub interval: Option<Scalar>,
     /// The run fails when the instrument is unavailable (default false).
     #[serde(default)]
     pub required: bool,
+}
+
+/// Settings of the GPU probe.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GpuSettings {
+    /// Time between samples, at least "10ms" (default "100ms").
+    pub interval: Option<Scalar>,
+    /// The run fails when the instrument is unavailable (default false).
+    #[serde(default)]
+    pub required: bool,
+    /// GPUs to watch, each by its index or its UUID (default all).
+    #[serde(default)]
+    pub devices: Vec<Scalar>,
 }
 
 /// Settings of a profiler.

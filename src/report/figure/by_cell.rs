@@ -26,7 +26,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
             metric.name
         )));
     }
-    let groups = groups(selection, metric);
+    let groups = groups(selection, &metric);
     let extent = || groups.iter().flat_map(Group::extent).chain(reference);
     let scale = match (log, bars) {
         (true, _) => Scale::log(extent()),
@@ -50,7 +50,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
         height: row * groups.len() as f64 + 8.0,
     };
     let mut svg = Svg::default();
-    plot::horizontal_axis(&mut svg, &area, &scale, &axis_title(metric));
+    plot::horizontal_axis(&mut svg, &area, &scale, &axis_title(&metric));
     if let Some(reference) = reference.filter(|value| scale.holds(*value)) {
         let x = area.x(&scale, reference);
         plot::line(&mut svg, "mark", (x, area.top), (x, area.bottom()));

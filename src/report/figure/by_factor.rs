@@ -40,7 +40,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
             hint: nearest(factor, known().map(String::as_str)),
         });
     }
-    let groups = groups(selection, metric);
+    let groups = groups(selection, &metric);
     let Some(scale) = Scale::linear(groups.iter().flat_map(Group::extent)) else {
         return Ok(Drawn::Absent(format!("{} is in no run of {}", metric.name, selection.said)));
     };
@@ -70,7 +70,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     let names: Vec<String> = series.keys().map(|name| plot::shorten(name, 60)).collect();
     let top = 10.0 + plot::legend(&mut svg, 70.0, 6.0, &names);
     let area = Area { left: 78.0, top, width: WIDTH - 100.0, height: HEIGHT };
-    plot::vertical_axis(&mut svg, &area, &scale, &axis_title(metric));
+    plot::vertical_axis(&mut svg, &area, &scale, &axis_title(&metric));
     let all: Vec<&NamedLevel> = series.values().flatten().map(|(_, level)| *level).collect();
     let levels = Levels::new(&all, &area);
     levels.axis(&mut svg, &area, factor);

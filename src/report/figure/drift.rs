@@ -21,7 +21,7 @@ struct Point {
 pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     let metric = request.metric("metric")?;
     let selection = request.selection;
-    let groups = groups(selection, metric);
+    let groups = groups(selection, &metric);
     // several runs are needed to tell a run from its cell
     let groups: Vec<&Group> = groups.iter().filter(|group| group.runs.len() > 1).collect();
     if groups.is_empty() {

@@ -30,8 +30,8 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
             y.name, x.name
         )));
     }
-    let (xs, ys) = (groups(selection, x), groups(selection, y));
-    let points = points(&xs, &ys, x, y);
+    let (xs, ys) = (groups(selection, &x), groups(selection, &y));
+    let points = points(&xs, &ys, &x, &y);
     let extents = Scale::linear(points.iter().flat_map(|point| point.x.extent()))
         .zip(Scale::linear(points.iter().flat_map(|point| point.y.extent())));
     let Some((x_scale, y_scale)) = extents else {
@@ -42,8 +42,8 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     };
     let mut svg = Svg::default();
     let area = Area { left: 78.0, top: 16.0, width: WIDTH - 100.0, height: HEIGHT };
-    plot::horizontal_axis(&mut svg, &area, &x_scale, &axis_title(x));
-    plot::vertical_axis(&mut svg, &area, &y_scale, &axis_title(y));
+    plot::horizontal_axis(&mut svg, &area, &x_scale, &axis_title(&x));
+    plot::vertical_axis(&mut svg, &area, &y_scale, &axis_title(&y));
     let at = |(x, y): (f64, f64)| (area.x(&x_scale, x), area.y(&y_scale, y));
     let mut front: Vec<(f64, f64)> =
         points.iter().filter(|point| point.unbeaten).map(|point| at(point.mean)).collect();
@@ -52,7 +52,7 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
         plot::polyline(&mut svg, "mark line", &front);
     }
     for point in &points {
-        draw_point(&mut svg, point, &at, (x, y));
+        draw_point(&mut svg, point, &at, (&x, &y));
     }
     let caption = format!(
         "{} against {} by cell{}. Small marks: single runs; large marks: means with their 95 % \
@@ -61,8 +61,8 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
         y.name,
         x.name,
         request.of_experiment(),
-        direction(x),
-        direction(y),
+        direction(&x),
+        direction(&y),
     );
     let title = format!("{} against {}{}", y.name, x.name, request.of_experiment());
     let name = request.name(&[x.name, y.name]);

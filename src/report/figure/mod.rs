@@ -17,6 +17,7 @@ mod scale;
 mod svg;
 mod thin;
 
+use super::data::Data;
 use super::select::{SelectError, Selection, nearest};
 use crate::metrics::MetricInfo;
 use crate::report::select;
@@ -135,13 +136,14 @@ pub enum Argument {
 /// What a template asks for.
 #[derive(Debug)]
 pub struct Request<'a> {
+    pub data: &'a Data,
     pub kind: &'static Kind,
     pub selection: &'a Selection<'a>,
     /// Those of [`Kind::arguments`] that were given.
     pub arguments: &'a [(String, Argument)],
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
     /// Draws it.
     pub fn draw(&self) -> Result<Drawn, FigureError> {
         (self.kind.draw)(self)
@@ -175,10 +177,10 @@ impl Request<'_> {
         }
     }
 
-    fn metric(&self, argument: &'static str) -> Result<&'static MetricInfo, FigureError> {
+    fn metric(&self, argument: &'static str) -> Result<MetricInfo<'a>, FigureError> {
         let name = self.text(argument)?;
         let name = name.ok_or(FigureError::Missing { kind: self.kind.name, argument })?;
-        Ok(select::metric(name)?)
+        Ok(select::metric(self.data, name)?)
     }
 
     fn wrong(&self, argument: &'static str, expected: &'static str) -> FigureError {

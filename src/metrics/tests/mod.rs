@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+mod probes;
+
 use super::controls::Alone;
 use super::*;
 use crate::agent::protocol::{
@@ -55,7 +57,11 @@ fn send(request: &str, time_us: u64, index: u32, tokens: u32) -> Send {
 }
 
 fn alone(calls: Vec<CallRecord>) -> RunMetrics {
-    compute(&record(calls), None, None, &ProcessUsage::default(), false)
+    compute(&record(calls), &Recorded::default(), &ProcessUsage::default(), false)
+}
+
+fn sent(sends: &[Send]) -> Recorded<'_> {
+    Recorded { sends: Some(sends), ..Recorded::default() }
 }
 
 #[track_caller]
@@ -141,7 +147,8 @@ fn two_agents_that_start_together() {
     insight.server.tokens = Some(4);
     let process =
         ProcessUsage { startup_ms: Some(8.0), peak_rss_mb: Some(12.5), cpu_s: Some(0.03) };
-    let metrics = compute(&record(vec![insight, collector]), None, None, &process, false).run;
+    let metrics =
+        compute(&record(vec![insight, collector]), &Recorded::default(), &process, false).run;
     close(&metrics, "wall_ms", 100.0);
     close(&metrics, "speedup", 1.5); // (100 + 50) ÷ 100
     close(&metrics, "efficiency_percent", 75.0); // 50 × (1 + 50 ÷ 100)
@@ -227,7 +234,7 @@ fn errors_against_the_send_log() {
         send("run/x/a/0", 1_070_000, 4, 0), // last record
         send("#7", 1_000_000, 0, 1),
     ];
-    let metrics = compute(&record, Some(&sends), None, &ProcessUsage::default(), false);
+    let metrics = compute(&record, &sent(&sends), &ProcessUsage::default(), false);
     let call = &metrics.calls[0].metrics;
     close(call, "ttft_error_ms", 0.2);
     close(call, "gap_error_p50_ms", 0.35); // |10 − 9.7| and |10 − 10.4|
@@ -240,7 +247,7 @@ fn errors_against_the_send_log() {
     assert!((calibration.ttft_error_ms.p50 - 0.2).abs() < 1e-9);
     assert!((calibration.gap_error_ms.max - 0.4).abs() < 1e-9);
 
-    let throttled = compute(&record, Some(&sends), None, &ProcessUsage::default(), true);
+    let throttled = compute(&record, &sent(&sends), &ProcessUsage::default(), true);
     unknown(&throttled.run, &["gap_error_p50_ms", "gap_error_p99_ms", "gap_error_max_ms"]);
     close(&throttled.run, "ttft_error_ms", 0.2);
 }
@@ -250,14 +257,14 @@ fn chunks_that_cannot_be_paired_have_no_gap_error() {
     let record = record(vec![call("a", 1000, &[50, 60, 70], 1080)]);
     let short = [send("r/a/0", 1_050_000, 0, 1), send("r/a/0", 1_060_000, 1, 1)];
     unknown(
-        &compute(&record, Some(&short), None, &ProcessUsage::default(), false).run,
+        &compute(&record, &sent(&short), &ProcessUsage::default(), false).run,
         &["gap_error_max_ms"],
     );
     assert_eq!(calibration(&record, &short), None);
     // two runs in one log: which of them was this?
     let twice = [send("r1/a/0", 1_050_000, 0, 1), send("r2/a/0", 1_050_000, 0, 1)];
     unknown(
-        &compute(&record, Some(&twice), None, &ProcessUsage::default(), false).run,
+        &compute(&record, &sent(&twice), &ProcessUsage::default(), false).run,
         &["ttft_error_ms"],
     );
 }
@@ -345,7 +352,13 @@ fn probed() -> AgentRecord {
 }
 
 fn lag_metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
-    compute(record, None, Some(samples), &ProcessUsage::default(), false).run
+    compute(
+        record,
+        &Recorded { lag: samples, ..Recorded::default() },
+        &ProcessUsage::default(),
+        false,
+    )
+    .run
 }
 
 #[test]
@@ -426,6 +439,8 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        command: None,
+        sampling: BTreeMap::new(),
         files: BTreeMap::new(),
     }
 }

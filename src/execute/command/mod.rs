@@ -1,0 +1,180 @@
+//! Command runs: any program, started without a shell, measured from outside; metrics come from the
+//! files that it leaves.
+
+mod output;
+mod process;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::ExecError;
+use super::ExecEvent;
+use super::attempt::{Means, Measured, Task};
+use super::fault::{AttemptFault, CommandFault};
+use super::flamegraph::Flamegraph;
+use crate::manifest::command::{self as declared};
+use crate::manifest::template::{Place, Template};
+use crate::metrics::picked::{self, OUT_DIR, PickError};
+use crate::plan::CommandWork;
+use crate::store::StoreError;
+use crate::store::record::{CommandRecord, Metrics, StreamRecord};
+use process::{End, Ended, Supervision, Trouble};
+
+/// Runs the command and picks its metrics. The inner error is the attempt's, the outer one means that
+/// nothing more can be stored.
+pub(super) fn measure(
+    task: &Task<'_>,
+    work: &CommandWork,
+    partial: &Path,
+    means: &mut Means<'_>,
+) -> Result<Result<Measured, AttemptFault>, ExecError> {
+    if let Some(changed) = changed_input(work, means.study_folder) {
+        return Ok(Err(CommandFault::Input(changed).into()));
+    }
+    let out = partial.join(OUT_DIR);
+    fs::create_dir(&out).map_err(StoreError::io("create", &out))?;
+    let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
+    if let Some(fault) = flamegraph.refusal() {
+        return Ok(Err(fault));
+    }
+    let filled = Filled::new(task, work, &out, means.study_folder);
+    let mut journaled = Ok(());
+    let journal = &mut *means.journal;
+    let supervision = Supervision {
+        folder: partial,
+        out: (out.clone(), work.max_output),
+        timeout: task.cell.timeout,
+        limits: means.limits,
+        cancel: means.cancel,
+        recorder: flamegraph.recorder(),
+        on_start: &mut |pid| journaled = journal.write(task.started(pid)),
+        emit: &mut *means.emit,
+    };
+    let ended = process::run(filled.command(work), supervision);
+    journaled?;
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(Trouble::Keep(path, source)) => {
+            return Err(StoreError::Io { action: "write", path, source }.into());
+        }
+        Err(Trouble::Watch(source)) => return Ok(Err(CommandFault::Watch(source).into())),
+        Err(Trouble::Start(source)) => {
+            let (program, line) = (filled.program(), work.line);
+            return Ok(Err(CommandFault::Start { program, line, source }.into()));
+        }
+    };
+    let record = CommandRecord {
+        words: work.words.iter().map(Template::to_string).collect(),
+        env: work.env.iter().filter(|name| std::env::var_os(name).is_some()).cloned().collect(),
+        stdout: ended.stdout.record.clone(),
+        stderr: ended.stderr.record.clone(),
+    };
+    for (name, stream) in [("output", &record.stdout), ("error", &record.stderr)] {
+        if let Some(message) = cut(name, stream) {
+            (means.emit)(ExecEvent::Note { message: format!("{}: {message}", task.name) });
+        }
+    }
+    Ok(judge(ended, work, task, partial).and_then(|mut measured| {
+        measured.command = Some(record);
+        measured.probes = flamegraph.finish()?;
+        Ok(measured)
+    }))
+}
+
+/// What the end of the command and its files mean.
+fn judge(
+    ended: Ended,
+    work: &CommandWork,
+    task: &Task<'_>,
+    partial: &Path,
+) -> Result<Measured, AttemptFault> {
+    match ended.end {
+        End::Cancelled => return Err(AttemptFault::Cancelled),
+        End::TimedOut => return Err(CommandFault::TimedOut(task.cell.timeout).into()),
+        End::TooMuch(bytes) => {
+            return Err(CommandFault::TooMuch { bytes, limit: work.max_output }.into());
+        }
+        End::Exited(status) if !status.success() => {
+            return Err(CommandFault::Status { status, last: ended.stderr.last_lines() }.into());
+        }
+        End::Exited(_) => {}
+    }
+    output::check(&partial.join(OUT_DIR), work.max_output, &work.outputs)?;
+    let mut metrics = Metrics::from([
+        ("process_wall_ms".to_owned(), Some(ended.wall_ns as f64 / 1e6)),
+        ("cpu_s".to_owned(), ended.usage.cpu_s),
+        ("peak_rss_mb".to_owned(), ended.usage.peak_rss_mb),
+    ]);
+    for pick in &work.metrics {
+        if let (declared::STDOUT, Some(reason)) =
+            (pick.file.as_str(), cut("output", &ended.stdout.record))
+        {
+            let metric = pick.name.clone();
+            return Err(CommandFault::Pick(PickError { metric, reason }).into());
+        }
+        let value = picked::pick(partial, pick).map_err(CommandFault::Pick)?;
+        metrics.insert(pick.name.clone(), value);
+    }
+    Ok(Measured { usage: ended.usage, metrics, ..Measured::default() })
+}
+
+/// Where more was printed than is kept.
+fn cut(stream: &str, record: &StreamRecord) -> Option<String> {
+    (record.bytes > record.kept).then(|| {
+        format!("the first {} bytes of standard {stream} are kept of {}", record.kept, record.bytes)
+    })
+}
+
+/// The first input whose content is not what the manifest was read with.
+fn changed_input(work: &CommandWork, study_folder: &Path) -> Option<PathBuf> {
+    work.inputs
+        .iter()
+        .map(|input| (study_folder.join(&input.path), &input.digest))
+        .find(|(path, digest)| declared::digest(path).ok().as_ref() != Some(digest))
+        .map(|(path, _)| path)
+}
+
+/// A command line with what stands for its places in this run.
+struct Filled {
+    words: Vec<String>,
+    cwd: PathBuf,
+    study: PathBuf,
+}
+
+impl Filled {
+    fn new(task: &Task<'_>, work: &CommandWork, out: &Path, study_folder: &Path) -> Self {
+        let study = std::path::absolute(study_folder).unwrap_or_else(|_| study_folder.to_owned());
+        let fill = |template: &Template| {
+            template.fill(|place| match place {
+                Place::Out => out.display().to_string(),
+                Place::Study => study.display().to_string(),
+                Place::Repeat => task.repeat.to_string(),
+            })
+        };
+        let words = work.words.iter().map(fill).collect();
+        let cwd = work.cwd.as_ref().map_or_else(|| study.clone(), |cwd| study.join(fill(cwd)));
+        Self { words, cwd, study }
+    }
+
+    fn program(&self) -> String {
+        self.words.first().cloned().unwrap_or_default()
+    }
+
+    /// A program with a folder in its name is found from the study's folder, like every path in a
+    /// manifest; a bare name on the search path. Of the environment only what is allowed is left.
+    fn command(&self, work: &CommandWork) -> Command {
+        let program = self.program();
+        let mut command = if program.contains(['/', '\\']) {
+            Command::new(self.study.join(program))
+        } else {
+            Command::new(program)
+        };
+        let allowed: BTreeMap<&String, _> =
+            work.env.iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
+        command.args(self.words.iter().skip(1)).current_dir(&self.cwd).env_clear().envs(allowed);
+        command
+    }
+}

@@ -1,0 +1,199 @@
+//! One command: start it, keep what it says, end it with everything it started.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wait4::Wait4 as _;
+
+use super::output;
+use super::streams::{Finished, Kept};
+use crate::execute::process::peak_rss;
+use crate::execute::{Cancel, ExecEvent, Limits};
+use crate::metrics::picked::STDOUT_FILE;
+use crate::os::{self, process};
+use crate::probe::flamegraph::Recorder;
+use crate::store::record::ProcessUsage;
+
+/// File of the command's standard error in the run's folder.
+pub const STDERR_FILE: &str = "stderr.txt";
+/// How often the command is looked at.
+const TICK: Duration = Duration::from_millis(20);
+const FINE_TICK: Duration = Duration::from_millis(1);
+/// How often the size of its files is looked at.
+const SIZE_TICK: Duration = Duration::from_millis(500);
+/// How long to read on after everything of the group is gone.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What surrounds one command.
+pub struct Supervision<'a> {
+    pub folder: &'a Path,
+    /// The folder for its files, with the most bytes that it may hold.
+    pub out: (PathBuf, u64),
+    pub timeout: Duration,
+    pub limits: &'a Limits,
+    pub cancel: &'a Cancel,
+    pub recorder: Option<&'a mut Recorder>,
+    /// Called with the process id right after the start.
+    pub on_start: &'a mut dyn FnMut(u32),
+    pub emit: &'a mut dyn FnMut(ExecEvent),
+}
+
+/// How a command came to its end.
+#[derive(Debug)]
+pub enum End {
+    /// By itself.
+    Exited(ExitStatus),
+    /// It was ended after its timeout.
+    TimedOut,
+    /// It was ended because its files had become this many bytes.
+    TooMuch(u64),
+    Cancelled,
+}
+
+/// What is known of a command that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub end: End,
+    pub usage: ProcessUsage,
+    /// From right before the start to the end.
+    pub wall_ns: u64,
+    pub stdout: Finished,
+    pub stderr: Finished,
+}
+
+/// Why a command could not be run.
+#[derive(Debug)]
+pub enum Trouble {
+    Start(io::Error),
+    Watch(io::Error),
+    /// What it says cannot be kept.
+    Keep(PathBuf, io::Error),
+}
+
+/// Runs the command to its end. Nothing that it started in its group is left afterwards.
+pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, Trouble> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    process::lead_group(&mut command);
+    let started_ns = os::monotonic_ns();
+    let mut child = command.spawn().map_err(Trouble::Start)?;
+    let ended = process::when_ended(&child);
+    (supervision.on_start)(child.id());
+    let (stdout_path, stderr_path) =
+        (supervision.folder.join(STDOUT_FILE), supervision.folder.join(STDERR_FILE));
+    let limit = supervision.limits.log_bytes;
+    let stdout = Kept::start(child.stdout.take(), &stdout_path, limit);
+    let stderr = Kept::start(child.stderr.take(), &stderr_path, limit);
+    let (stdout, stderr) = match (stdout, stderr) {
+        (Ok(stdout), Ok(stderr)) => (stdout, stderr),
+        (Err(error), _) | (_, Err(error)) => {
+            process::kill_group(child.id());
+            let _ = child.wait();
+            return Err(Trouble::Keep(stdout_path, error));
+        }
+    };
+    let mut watch = Watch {
+        child,
+        supervision,
+        started: Instant::now(),
+        sized: Instant::now(),
+        own_peak_rss: process::peak_rss_bytes(std::process::id()),
+        seen_peak_rss: None,
+    };
+    let end = watch.follow(&ended);
+    let (usage, end, end_ns) = watch.end(end)?;
+    let finished = |kept: Kept, path: PathBuf| {
+        let mut finished = kept.finish(DRAIN);
+        match finished.error.take() {
+            Some(error) => Err(Trouble::Keep(path, error)),
+            None => Ok(finished),
+        }
+    };
+    let stdout = finished(stdout, stdout_path)?;
+    let stderr = finished(stderr, stderr_path)?;
+    Ok(Ended { end, usage, wall_ns: end_ns.saturating_sub(started_ns), stdout, stderr })
+}
+
+struct Watch<'a> {
+    child: Child,
+    supervision: Supervision<'a>,
+    started: Instant,
+    sized: Instant,
+    own_peak_rss: Option<u64>,
+    seen_peak_rss: Option<u64>,
+}
+
+impl Watch<'_> {
+    /// Until the command has ended by itself (`Ok`, with the time), or until there is a reason to
+    /// end it.
+    fn follow(&mut self, ended: &Receiver<u64>) -> Result<u64, End> {
+        loop {
+            if self.supervision.cancel.is_news() {
+                (self.supervision.emit)(ExecEvent::Stopping);
+            }
+            if self.supervision.cancel.is_urgent() {
+                return Err(End::Cancelled);
+            }
+            if self.started.elapsed() > self.supervision.timeout {
+                return Err(End::TimedOut);
+            }
+            if self.sized.elapsed() > SIZE_TICK {
+                self.check_size()?;
+            }
+            if let Some(recorder) = &mut self.supervision.recorder {
+                recorder.attach(self.child.id());
+                recorder.check(self.supervision.limits.grace);
+            }
+            self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
+            match ended.recv_timeout(TICK) {
+                Ok(end_ns) => return Ok(end_ns),
+                Err(RecvTimeoutError::Timeout) => {}
+                // Where the system cannot wait for it in a thread of its own.
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(FINE_TICK),
+            }
+            if process::has_ended(&mut self.child).unwrap_or(false) {
+                return Ok(ended.try_recv().unwrap_or_else(|_| os::monotonic_ns()));
+            }
+        }
+    }
+
+    fn check_size(&mut self) -> Result<(), End> {
+        let (folder, limit) = &self.supervision.out;
+        let bytes = output::size(folder);
+        self.sized = Instant::now();
+        if bytes > *limit { Err(End::TooMuch(bytes)) } else { Ok(()) }
+    }
+
+    /// Ends the group and reaps the command.
+    fn end(mut self, end: Result<u64, End>) -> Result<(ProcessUsage, End, u64), Trouble> {
+        let pid = self.child.id();
+        if end.is_err() {
+            process::terminate_group(pid);
+            let deadline = Instant::now() + self.supervision.limits.grace;
+            while Instant::now() < deadline && !process::has_ended(&mut self.child).unwrap_or(true)
+            {
+                thread::sleep(FINE_TICK);
+            }
+        }
+        // While it holds the process, the process cannot be reaped.
+        if let Some(recorder) = &mut self.supervision.recorder {
+            recorder.end(self.supervision.limits.grace);
+        }
+        // Also after a good end: nothing that it started may disturb the next run. It is not reaped
+        // yet, so the group's number cannot belong to anyone else.
+        process::kill_group(pid);
+        let ended = self.child.wait4().map_err(Trouble::Watch)?;
+        let usage = ProcessUsage {
+            startup_ms: None,
+            peak_rss_mb: peak_rss(&ended, self.own_peak_rss, self.seen_peak_rss),
+            cpu_s: Some((ended.rusage.utime + ended.rusage.stime).as_secs_f64()),
+        };
+        Ok(match end {
+            Ok(end_ns) => (usage, End::Exited(ended.status), end_ns),
+            Err(end) => (usage, end, os::monotonic_ns()),
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! The sampling probes (gpu, host) of one attempt: started before the agent, ended after it, and held
+//! to their contract: rows all through the calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::ExecError;
+use super::fault::AttemptFault;
+use crate::agent::protocol::Window;
+use crate::endpoint::Target;
+use crate::manifest::study::Endpoint;
+use crate::plan::CellSpec;
+use crate::probe::gpu::{self, Driver, Selection};
+use crate::probe::host::{self, Server};
+use crate::probe::sampling::{Sampling, Unavailable};
+
+const GPU: &str = "gpu";
+const HOST: &str = "host";
+/// Looks that a probe may lose in a row, if that makes more than [`HOLE`].
+const LOST: u32 = 10;
+/// What a busy machine may keep a probe from looking.
+const HOLE: Duration = Duration::from_secs(1);
+
+/// The probes at work; without them in the manifest, nothing.
+#[derive(Debug)]
+pub struct Samplers {
+    gpu: Option<Started<gpu::Recorder>>,
+    host: Option<Started<host::Recorder>>,
+}
+
+#[derive(Debug)]
+struct Started<R> {
+    recorder: Result<R, Unavailable>,
+    interval: Duration,
+    required: bool,
+}
+
+impl<R> Started<R> {
+    fn refusal(&self, probe: &'static str) -> Option<AttemptFault> {
+        let reason = self.recorder.as_ref().err().filter(|_| self.required)?;
+        Some(AttemptFault::Probe { probe, reason: reason.0.clone() })
+    }
+}
+
+/// Whether the cell's runs look for a GPU's driver.
+pub fn needs_driver(cell: &CellSpec) -> bool {
+    cell.probes.gpu.is_some()
+}
+
+impl Samplers {
+    /// Starts what the cell asks for; each has looked once when this returns.
+    pub fn start(cell: &CellSpec, driver: Option<&Result<Driver, Unavailable>>) -> Self {
+        let gpu = cell.probes.gpu.as_ref().map(|probe| {
+            let selection = Selection { devices: probe.devices.clone() };
+            let recorder = match driver {
+                Some(Ok(driver)) => driver.record(&selection, probe.interval),
+                Some(Err(reason)) => Err(reason.clone()),
+                None => Err(Unavailable("nobody looked for a driver".to_owned())),
+            };
+            Started { recorder, interval: probe.interval, required: probe.required }
+        });
+        let host = cell.probes.host.map(|probe| Started {
+            recorder: host::record(probe.interval, &servers(cell)),
+            interval: probe.interval,
+            required: probe.required,
+        });
+        Self { gpu, host }
+    }
+
+    /// Why the run need not even begin.
+    pub fn refusal(&self) -> Option<AttemptFault> {
+        let gpu = self.gpu.as_ref().and_then(|gpu| gpu.refusal(GPU));
+        gpu.or_else(|| self.host.as_ref().and_then(|host| host.refusal(HOST)))
+    }
+
+    /// The agent's process has been started.
+    pub fn watch_agent(&self, pid: u32) {
+        if let Some(Started { recorder: Ok(recorder), .. }) = &self.host {
+            recorder.watch_agent(pid);
+        }
+    }
+
+    /// Ends the probes and writes what they saw into the folder, whatever became of the run.
+    pub fn finish(self, folder: &Path) -> Result<Outcome, ExecError> {
+        let mut outcome = Outcome::default();
+        if let Some(host) = self.host {
+            let recording = host.recorder.map(host::Recorder::finish);
+            if let Ok(recording) = &recording {
+                let path = folder.join(host::METRICS_FILE);
+                recording.write(folder).map_err(|error| ExecError::csv(&path, error))?;
+            }
+            outcome.add(
+                HOST,
+                host::METRICS_FILE,
+                host.interval,
+                recording.map(|recording| {
+                    let times = recording.samples.iter().map(|sample| sample.time_ns).collect();
+                    (times, recording.sampling, None)
+                }),
+            );
+        }
+        if let Some(gpu) = self.gpu {
+            let recording = gpu.recorder.map(gpu::Recorder::finish);
+            if let Ok(recording) = &recording {
+                let path = folder.join(gpu::METRICS_FILE);
+                recording.write(folder).map_err(|error| ExecError::csv(&path, error))?;
+            }
+            outcome.add(
+                GPU,
+                gpu::METRICS_FILE,
+                gpu.interval,
+                recording.map(|recording| {
+                    let times = recording.samples.iter().map(|sample| sample.time_ns).collect();
+                    (times, recording.sampling, recording.broken)
+                }),
+            );
+        }
+        Ok(outcome)
+    }
+}
+
+/// The servers of a cell's endpoints, each once.
+fn servers(cell: &CellSpec) -> Vec<Server> {
+    let mut met = BTreeSet::new();
+    let agents = cell.agents().iter().filter(|agent| met.insert(&agent.endpoint_name));
+    agents
+        .map(|agent| {
+            let endpoint = agent.endpoint_name.clone();
+            let url = match &agent.endpoint {
+                Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => url,
+                Endpoint::Simulated(_) => return Server::Paced { endpoint },
+            };
+            match Target::parse(url) {
+                Ok(target) if is_local(target.host()) => {
+                    Server::Local { endpoint, port: target.port() }
+                }
+                _ => Server::Remote { endpoint },
+            }
+        })
+        .collect()
+}
+
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What became of the probes of an attempt.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// By the probe's name: `ok`, or `unavailable: ` and why.
+    pub probes: BTreeMap<String, String>,
+    /// What those that looked say of themselves.
+    pub sampling: BTreeMap<String, Sampling>,
+    looked: Vec<Looked>,
+}
+
+/// When a probe looked.
+#[derive(Debug)]
+struct Looked {
+    probe: &'static str,
+    file: &'static str,
+    times_ns: Vec<u64>,
+    interval: Duration,
+    broken: Option<String>,
+}
+
+type Recorded = (Vec<u64>, Sampling, Option<String>);
+
+impl Outcome {
+    fn add(
+        &mut self,
+        probe: &'static str,
+        file: &'static str,
+        interval: Duration,
+        recorded: Result<Recorded, Unavailable>,
+    ) {
+        match recorded {
+            Err(reason) => {
+                self.probes.insert(probe.to_owned(), format!("unavailable: {reason}"));
+            }
+            Ok((times_ns, sampling, broken)) => {
+                self.probes.insert(probe.to_owned(), "ok".to_owned());
+                self.sampling.insert(probe.to_owned(), sampling);
+                self.looked.push(Looked { probe, file, times_ns, interval, broken });
+            }
+        }
+    }
+
+    /// Whether every probe that looked did so all through what was measured.
+    pub fn check(&self, measured: Option<Window>) -> Result<(), AttemptFault> {
+        let Some(window) = measured else { return Ok(()) };
+        self.looked.iter().try_for_each(|looked| looked.check(window))
+    }
+}
+
+impl Looked {
+    fn check(&self, window: Window) -> Result<(), AttemptFault> {
+        let hole_ns = longest_hole(&self.times_ns, window);
+        let allowed = self.interval.saturating_mul(LOST).max(HOLE);
+        if !self.times_ns.is_empty() && u128::from(hole_ns) <= allowed.as_nanos() {
+            return Ok(());
+        }
+        Err(AttemptFault::ProbeGap {
+            probe: self.probe,
+            file: self.file,
+            rows: self.times_ns.len(),
+            hole_ms: hole_ns as f64 / 1e6,
+            allowed_ms: allowed.as_secs_f64() * 1e3,
+            because: self.broken.as_ref().map_or_else(String::new, |why| format!(": {why}")),
+        })
+    }
+}
+
+/// The longest part of the window in which nobody looked.
+fn longest_hole(times_ns: &[u64], window: Window) -> u64 {
+    let inside = times_ns.iter().map(|time| (*time).clamp(window.start_ns, window.end_ns));
+    let mut times: Vec<u64> = [window.start_ns].into_iter().chain(inside).collect();
+    times.push(window.end_ns);
+    times.sort_unstable();
+    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn check(times_ms: &[u64], interval_ms: u64) -> Result<(), AttemptFault> {
+        Looked {
+            probe: GPU,
+            file: gpu::METRICS_FILE,
+            times_ns: times_ms.iter().map(|time| time * MS).collect(),
+            interval: Duration::from_millis(interval_ms),
+            broken: Some("it ended".to_owned()),
+        }
+        .check(Window { start_ns: 1000 * MS, end_ns: 5000 * MS })
+    }
+
+    #[test]
+    fn rows_must_reach_all_through_the_calls() {
+        assert!(check(&[900, 1900, 2800, 3800, 4700, 5100], 100).is_ok());
+        assert!(check(&[900, 3000, 5100], 300).is_ok(), "ten intervals may be lost");
+        for times in [&[][..], &[900], &[900, 1500, 2000], &[4500, 5100], &[900, 5100]] {
+            let said = check(times, 100).unwrap_err().to_string();
+            assert!(said.contains("gpu_metrics.csv") && said.contains(": it ended"), "{said}");
+        }
+    }
+}

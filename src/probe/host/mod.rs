@@ -1,0 +1,272 @@
+//! The host probe: the machine, the agent's processes and those of local inference servers, over a
+//! run. What samples mean is left to `metrics`.
+
+pub mod sample;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use self::sample::{HostSample, METRICS_FILE};
+use super::sampling::{Sampling, Unavailable};
+use super::schedule::{self, Schedule};
+use crate::os;
+use crate::os::host::{MachineUse, ProcessTree, TreeUse, frequency_mhz, listeners, machine_use};
+
+/// Least interval between two looks for new descendants.
+const REFRESH_NS: u64 = 100_000_000;
+/// Interval between two looks at the frequency, which some systems are slow to tell.
+const FREQUENCY_NS: u64 = 1_000_000_000;
+const MB: f64 = 1e6;
+
+/// An endpoint whose server may run on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// It listens on a port of the loopback interface.
+    Local { endpoint: String, port: u16 },
+    /// It runs elsewhere.
+    Remote { endpoint: String },
+    /// It is part of this process.
+    Paced { endpoint: String },
+}
+
+/// A recording that is going on.
+#[derive(Debug)]
+pub struct Recorder {
+    stop: Sender<()>,
+    agent: Arc<Mutex<Option<u32>>>,
+    thread: JoinHandle<Recorded>,
+    watched: Vec<String>,
+    unavailable: BTreeMap<String, String>,
+    began_ns: u64,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    samples: Vec<HostSample>,
+    schedule: Schedule,
+    cpu_ns: Option<u64>,
+}
+
+/// What was recorded of a run.
+#[derive(Debug)]
+pub struct Recording {
+    /// In the order of time.
+    pub samples: Vec<HostSample>,
+    pub sampling: Sampling,
+}
+
+/// Starts a recording; returns after the first look.
+pub fn record(interval: Duration, servers: &[Server]) -> Result<Recorder, Unavailable> {
+    machine_use().map_err(|error| Unavailable(error.to_string()))?;
+    let began_ns = os::monotonic_ns();
+    let mut watched = vec!["the machine".to_owned(), "the agent's processes".to_owned()];
+    let mut unavailable = BTreeMap::new();
+    let trees = server_trees(servers, &mut watched, &mut unavailable);
+    let (stop, stopped) = channel();
+    let (first, looked) = channel();
+    let agent = Arc::new(Mutex::new(None));
+    let own = Arc::clone(&agent);
+    let thread = thread::spawn(move || {
+        let mut looks = Looks::new(own, trees);
+        looks.record(interval, &stopped, &first)
+    });
+    // The thread looks at once; one that fails to is found at the end.
+    let _ = looked.recv();
+    Ok(Recorder { stop, agent, thread, watched, unavailable, began_ns })
+}
+
+/// The processes behind local endpoints; what cannot be found is said.
+fn server_trees(
+    servers: &[Server],
+    watched: &mut Vec<String>,
+    unavailable: &mut BTreeMap<String, String>,
+) -> Vec<ProcessTree> {
+    let mut trees = Vec::new();
+    let mut known = Vec::new();
+    let mut reasons = Vec::new();
+    for server in servers {
+        let (endpoint, port) = match server {
+            Server::Local { endpoint, port } => (endpoint, *port),
+            Server::Remote { endpoint } => {
+                reasons.push(format!("the server of `{endpoint}` is not on this machine"));
+                continue;
+            }
+            Server::Paced { endpoint } => {
+                let where_it_is = "is part of the executor: see the columns of `runner`";
+                reasons.push(format!("the paced endpoint `{endpoint}` {where_it_is}"));
+                continue;
+            }
+        };
+        let found = listeners(port).unwrap_or_default();
+        if found.is_empty() {
+            reasons.push(format!(
+                "no process that may be seen listens on port {port} of `{endpoint}`; one of another \
+                 user, or in another container, may not"
+            ));
+        }
+        for listener in found {
+            watched.push(format!(
+                "server of `{endpoint}`: {} (process {})",
+                listener.name, listener.pid
+            ));
+            if !known.contains(&listener.pid) {
+                known.push(listener.pid);
+                trees.extend(ProcessTree::new(listener.pid));
+            }
+        }
+    }
+    if trees.is_empty() {
+        unavailable.insert("server".to_owned(), reasons.join("; "));
+    } else {
+        // Figures of some servers must not pass for those of all.
+        watched.extend(reasons.into_iter().map(|reason| format!("not watched: {reason}")));
+    }
+    trees
+}
+
+impl Recorder {
+    /// The agent's process has been started.
+    pub fn watch_agent(&self, pid: u32) {
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+    }
+
+    /// Looks a last time and ends.
+    #[must_use]
+    pub fn finish(self) -> Recording {
+        let _ = self.stop.send(());
+        let mut sampling = Sampling {
+            source: "/proc".to_owned(),
+            watched: self.watched,
+            unavailable: self.unavailable,
+            ..Sampling::default()
+        };
+        let Ok(recorded) = self.thread.join() else {
+            return Recording { samples: Vec::new(), sampling };
+        };
+        let samples = recorded.samples;
+        if !samples.iter().any(|sample| sample.cpu_mhz.is_some()) {
+            let reason = "the system does not tell it".to_owned();
+            sampling.unavailable.insert("cpu_mhz".to_owned(), reason);
+        }
+        sampling.rows = samples.len() as u64;
+        sampling.pace = recorded.schedule.pace();
+        let cpu_s = recorded.cpu_ns.map(|cpu_ns| cpu_ns as f64 / 1e9);
+        sampling.cost(cpu_s, os::monotonic_ns().saturating_sub(self.began_ns));
+        Recording { samples, sampling }
+    }
+}
+
+/// The thread's own state.
+struct Looks {
+    agent: Arc<Mutex<Option<u32>>>,
+    agent_tree: Option<ProcessTree>,
+    server_trees: Vec<ProcessTree>,
+    runner_tree: Option<ProcessTree>,
+    refreshed_ns: u64,
+    frequency_ns: u64,
+    last: Option<(u64, MachineUse)>,
+}
+
+impl Looks {
+    fn new(agent: Arc<Mutex<Option<u32>>>, server_trees: Vec<ProcessTree>) -> Self {
+        Self {
+            agent,
+            agent_tree: None,
+            server_trees,
+            runner_tree: ProcessTree::new(std::process::id()).ok(),
+            refreshed_ns: 0,
+            frequency_ns: 0,
+            last: None,
+        }
+    }
+
+    fn record(&mut self, interval: Duration, stop: &Receiver<()>, looked: &Sender<()>) -> Recorded {
+        os::wake_on_time();
+        let began_ns = os::thread_cpu_ns();
+        let mut samples = Vec::new();
+        let schedule = schedule::sample(interval, stop, &mut |now_ns| {
+            samples.extend(self.look(now_ns));
+            let _ = looked.send(());
+            true
+        });
+        let cpu_ns =
+            os::thread_cpu_ns().zip(began_ns).map(|(now, began)| now.saturating_sub(began));
+        Recorded { samples, schedule, cpu_ns }
+    }
+
+    fn look(&mut self, now_ns: u64) -> Option<HostSample> {
+        let machine = machine_use().ok()?;
+        let refresh = now_ns.saturating_sub(self.refreshed_ns) >= REFRESH_NS;
+        if refresh {
+            self.refreshed_ns = now_ns;
+        }
+        let mut sample = HostSample {
+            time_ns: now_ns,
+            busy_cpu_s: Some(machine.busy_s),
+            total_cpu_s: Some(machine.total_s),
+            memory_used_mb: Some(machine.memory_used_bytes as f64 / MB),
+            memory_available_mb: Some(machine.memory_available_bytes as f64 / MB),
+            swap_used_mb: Some(machine.swap_used_bytes as f64 / MB),
+            load_1m: Some(machine.load_1m),
+            ..HostSample::default()
+        };
+        if let Some((before_ns, before)) = self.last {
+            sample.interval_ms = Some(now_ns.saturating_sub(before_ns) as f64 / 1e6);
+            let total_s = machine.total_s - before.total_s;
+            // The kernel counts in ticks: with none there is no share.
+            sample.cpu_percent = (total_s > 0.0)
+                .then(|| (100.0 * (machine.busy_s - before.busy_s) / total_s).clamp(0.0, 100.0));
+        }
+        self.last = Some((now_ns, machine));
+        if self.frequency_ns == 0 || now_ns.saturating_sub(self.frequency_ns) >= FREQUENCY_NS {
+            self.frequency_ns = now_ns;
+            sample.cpu_mhz = frequency_mhz();
+        }
+        let mut is_new = false;
+        if self.agent_tree.is_none() {
+            let pid = *self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+            self.agent_tree = pid.and_then(|pid| ProcessTree::new(pid).ok());
+            is_new = self.agent_tree.is_some();
+        }
+        if let Some(used) = self.agent_tree.as_mut().and_then(|tree| tree.count(refresh || is_new))
+        {
+            sample.agent_cpu_s = Some(used.cpu_s);
+            sample.agent_rss_mb = Some(used.rss_bytes as f64 / MB);
+            sample.agent_processes = Some(used.processes);
+        }
+        let counts = self.server_trees.iter_mut().map(|tree| tree.count(refresh));
+        // Once one has ended, the sum would be one of fewer.
+        let servers: Option<Vec<TreeUse>> = counts.collect();
+        if let Some(counts) = servers.filter(|counts| !counts.is_empty()) {
+            let used = counts.iter().fold(TreeUse::default(), |a, b| TreeUse {
+                cpu_s: a.cpu_s + b.cpu_s,
+                rss_bytes: a.rss_bytes + b.rss_bytes,
+                processes: a.processes + b.processes,
+            });
+            sample.server_cpu_s = Some(used.cpu_s);
+            sample.server_rss_mb = Some(used.rss_bytes as f64 / MB);
+            sample.server_processes = Some(used.processes);
+        }
+        // Without its descendants, which are the agent and whatever else was started.
+        if let Some(used) = self.runner_tree.as_mut().and_then(|tree| tree.count(false)) {
+            sample.runner_cpu_s = Some(used.cpu_s);
+            sample.runner_rss_mb = Some(used.rss_bytes as f64 / MB);
+        }
+        Some(sample)
+    }
+}
+
+impl Recording {
+    /// Writes [`METRICS_FILE`].
+    pub fn write(&self, folder: &Path) -> Result<(), csv::Error> {
+        let mut table = csv::Writer::from_path(folder.join(METRICS_FILE))?;
+        for sample in &self.samples {
+            table.serialize(sample)?;
+        }
+        Ok(table.flush()?)
+    }
+}

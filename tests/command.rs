@@ -1,0 +1,292 @@
+//! Command experiments: real programs, their files, their failures.
+
+mod study;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use runner::execute::{ExecEvent, Limits};
+use runner::os::process;
+use runner::store::Store;
+use runner::store::record::RunRecord;
+use study::{Manifest, Study};
+
+/// Short, so that hanging takes no time.
+fn limits() -> Limits {
+    Limits { grace: Duration::from_millis(200), log_bytes: 100_000, ..Limits::default() }
+}
+
+/// A study whose only experiment runs `sh work.sh` with a script; `$1` is `{out}`.
+fn scripted(script: &str, further: &str) -> Study {
+    let command = r#"command = ["sh", "{study}/work.sh", "{out}"]"#;
+    let study = Study::new(&Manifest::default());
+    let text = format!(
+        "schema = 1\nname = \"demo\"\n[defaults]\nrepeats = 1\ntimeout = \"10s\"\n\
+         [experiment.c]\n{command}\n{further}\n"
+    );
+    fs::write(study.manifest(), text).unwrap();
+    fs::write(study.folder.path().join("work.sh"), script).unwrap();
+    study
+}
+
+fn only_run(study: &Study) -> (RunRecord, std::path::PathBuf) {
+    let store = Store::open(&study.results, "demo").unwrap();
+    let cells = store.cells();
+    assert_eq!(cells.len(), 1, "{cells:?}");
+    let record = store.runs(cells[0])[&1].clone();
+    (record, store.folder(cells[0], 1).unwrap().to_owned())
+}
+
+#[track_caller]
+fn fails(study: &Study, cause: &str, messages: &[&str]) -> Vec<ExecEvent> {
+    let started = Instant::now();
+    let (summary, events) = study.execute(limits());
+    let summary = summary.unwrap();
+    assert_eq!((summary.made, summary.failed), (0, 1), "{events:?}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let failures = study.failures();
+    assert_eq!(failures.len(), 1);
+    let failure = &failures[0].1;
+    assert_eq!(failure.cause, cause, "{}", failure.message);
+    for message in messages {
+        assert!(failure.message.contains(message), "{}", failure.message);
+    }
+    assert!(study.sealed().is_empty() && study.layout().partials().is_empty());
+    events
+}
+
+#[test]
+fn a_command_is_measured_and_its_figures_are_those_of_its_files() {
+    let script = r#"
+        echo "says $2 with $3, sees ${SECRET-nothing}"; echo oops >&2
+        printf '{"rate": {"tok_s": 12.5}, "unknown": null}' > "$1/summary.json"
+        printf 'ms,name\n1,a\n3,b\n2,c\n' > "$1/rows.csv"
+    "#;
+    let study = scripted(script, "");
+    let text = r#"
+        schema = 1
+        name = "demo"
+        [experiment.c]
+        repeats = 2
+        command = ["sh", "work.sh", "{out}", "{model|slug}", "{n}"]
+        outputs = ["summary.json"]
+        matrix = { model = ["a:b"], n = [1, 2.5] }
+        [experiment.c.metric]
+        rate = { from = "summary.json#/rate/tok_s", unit = "tok/s", better = "higher" }
+        nothing = { from = "summary.json#/unknown" }
+        p50 = { from = "rows.csv", column = "ms", stat = "median", unit = "ms", better = "lower" }
+        [experiment.c.hypothesis.fast]
+        claim = "It is fast"
+        threshold = { metric = "rate", stat = "mean", above = 10 }
+    "#;
+    fs::write(study.manifest(), text).unwrap();
+    let output = study.command(&["exec"]).env("SECRET", "geheim").output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
+    study.expect(0, &["verify"]);
+    assert!(study.expect(0, &["exec"]).contains("nothing to do"));
+
+    let store = Store::open(&study.results, "demo").unwrap();
+    assert_eq!(study.sealed().len(), 4);
+    for cell in store.cells() {
+        for record in store.runs(cell).values() {
+            assert_eq!(record.metrics["rate"], Some(12.5));
+            assert_eq!(record.metrics["nothing"], None);
+            assert_eq!(record.metrics["p50"], Some(2.0));
+            assert!(record.metrics["process_wall_ms"].unwrap() > 0.1);
+            assert!(record.metrics["cpu_s"].is_some());
+            let command = record.command.as_ref().unwrap();
+            assert_eq!(command.words[..4], ["sh", "work.sh", "{out}", "a_b"]);
+            assert!(command.env.contains(&"PATH".to_owned()));
+            assert_eq!((command.stderr.bytes, command.stderr.kept), (5, 5));
+            assert_eq!(record.evidence.agent.runtime, "command");
+            assert!(record.evidence.agent.digest.is_some());
+            let said =
+                fs::read_to_string(store.folder(cell, record.repeat).unwrap().join("stdout.txt"))
+                    .unwrap();
+            let n = &command.words[4];
+            assert_eq!(said, format!("says a_b with {n}, sees nothing\n"));
+        }
+    }
+    let table = study.expect(0, &["export"]);
+    let header = table.lines().next().unwrap();
+    assert!(header.contains(",rate,") && header.contains(",p50") && table.contains(",12.5,"));
+    study.expect(0, &["report"]);
+    let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
+    assert!(report.contains("`rate`") && report.contains("tok/s"), "{report}");
+}
+
+#[test]
+fn a_metric_that_is_declared_later_is_known_of_earlier_runs() {
+    let study = scripted("printf '{\"v\": 3}' > $1/s.json", "outputs = [\"s.json\"]");
+    study.expect(0, &["exec"]);
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let text = format!("{text}metric.v = {{ from = \"s.json#/v\" }}\n");
+    fs::write(study.manifest(), text).unwrap();
+    assert!(study.expect(0, &["exec"]).contains("nothing to do"));
+    let table = study.expect(0, &["export"]);
+    assert!(table.lines().next().unwrap().ends_with(",v") && table.contains(",3\n"), "{table}");
+}
+
+#[test]
+fn what_is_asked_for_is_the_identity_and_nothing_else() {
+    let id = |body: &str| {
+        let study = scripted("", body);
+        (study.plan().id(0).hex(), study)
+    };
+    let with = |words: &str, rest: &str| {
+        let study = scripted("", "");
+        let text = fs::read_to_string(study.manifest()).unwrap();
+        let head = text.split("command =").next().unwrap();
+        fs::write(study.manifest(), format!("{head}command = [{words}]\n{rest}\n")).unwrap();
+        study.plan().id(0).hex()
+    };
+    let (plain, _) = id("");
+    let same = [
+        id("title = \"x\"\nrepeats = 3\ntimeout = \"1s\"\nenv = [\"PATH\"]\noutputs = [\"f\"]").0,
+        id("metric.m = { from = \"s.json#/m\" }").0,
+    ];
+    assert!(same.iter().all(|id| *id == plain));
+    // Axes by another name, and a level that is written into the words.
+    let level = with("\"echo\", \"{word}\"", "matrix = { word = [\"a\"] }");
+    assert_eq!(level, with("\"echo\", \"{text}\"", "matrix = { text = [\"a\"] }"));
+    assert_eq!(level, with("\"echo\", \"a\"", ""));
+    assert_ne!(level, with("\"echo\", \"b\"", ""));
+    assert_ne!(level, with("\"echo\", \"a\"", "cwd = \"{out}\""));
+
+    let (declared, study) = id("inputs = [\"work.sh\"]");
+    assert_ne!(declared, plain);
+    fs::write(study.folder.path().join("work.sh"), "true").unwrap();
+    assert_ne!(study.plan().id(0).hex(), declared);
+}
+
+#[test]
+fn a_program_that_cannot_be_started() {
+    let study = scripted("", "");
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    for (program, reason) in [("no-such-program", "No such file"), ("./work.sh", "ermission")] {
+        let words = format!("command = [\"{program}\"]");
+        let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+        fs::write(study.manifest(), text.replace(old, &words)).unwrap();
+        let said = study.expect(3, &["exec"]);
+        let expected = format!("cannot start `{program}` (line 7 of the manifest)");
+        assert!(said.contains(&expected) && said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn a_program_that_fails_is_told_by_its_last_words() {
+    let study = scripted("echo fine >&2; echo 'no tensor cores' >&2; exit 7", "");
+    fails(&study, "command", &["exit status: 7", "fine | no tensor cores"]);
+    let kept = &study.failures()[0].0;
+    assert_eq!(fs::read_to_string(kept.join("stderr.txt")).unwrap(), "fine\nno tensor cores\n");
+}
+
+#[test]
+fn files_that_are_missing_are_named() {
+    let further = "outputs = [\"summary.json\", \"data/rows.csv\"]";
+    let study = scripted("echo 1 > $1/other.txt", further);
+    fails(&study, "artifacts", &["summary.json, data/rows.csv", "it left other.txt there"]);
+    let study = scripted("", "metric.m = { from = \"s.json#/m\" }");
+    fails(&study, "artifacts", &["did not leave s.json", "it left nothing there"]);
+    let study = scripted("echo '{\"n\": 1}' > $1/s.json", "metric.m = { from = \"s.json#/m\" }");
+    fails(&study, "artifacts", &["metric `m`: s.json: there is nothing at `/m`"]);
+    let study = scripted("mkfifo $1/pipe", "");
+    fails(&study, "artifacts", &["`pipe`", "neither a file nor a folder"]);
+}
+
+#[test]
+fn a_flood_of_words_is_cut_and_said() {
+    let study = scripted("head -c 3000000 /dev/zero | tr '\\0' 'a'; echo end >&2", "");
+    let (summary, events) = study.execute(limits());
+    assert_eq!(summary.unwrap().made, 1, "{events:?}");
+    let (record, folder) = only_run(&study);
+    let stdout = record.command.unwrap().stdout;
+    assert_eq!((stdout.bytes, stdout.kept), (3_000_000, 100_000));
+    assert_eq!(fs::metadata(folder.join("stdout.txt")).unwrap().len(), 100_000);
+    let noted = |event: &ExecEvent| {
+        matches!(event, ExecEvent::Note { message }
+            if message.contains("the first 100000 bytes of standard output are kept of 3000000"))
+    };
+    assert!(events.iter().any(noted), "{events:?}");
+}
+
+#[test]
+fn a_program_that_writes_gigabytes_is_stopped() {
+    let study = scripted("yes > $1/flood", "max_output = \"1 MB\"");
+    fails(&study, "artifacts", &["more than the 1000000 allowed", "`max_output`"]);
+    let pid = study.last_agent();
+    assert_eq!(process::start_mark(pid), None, "process {pid} still runs");
+}
+
+/// The process that a script named in a file of its own.
+fn named(study: &Study) -> u32 {
+    let path = study.folder.path().join("child");
+    fs::read_to_string(path).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_timeout_ends_a_deaf_program_and_its_children() {
+    let script = "trap '' TERM; sh -c 'trap \"\" TERM; sleep 60' & echo $! > child; sleep 60; wait";
+    let study = scripted(script, "timeout = \"300ms\"");
+    fails(&study, "timeout", &["still ran after 300ms", "everything it had started"]);
+    for pid in [study.last_agent(), named(&study)] {
+        assert_eq!(process::start_mark(pid), None, "process {pid} still runs");
+    }
+}
+
+#[test]
+fn children_do_not_outlive_a_program_that_ended_well() {
+    let study = scripted("sleep 60 & echo $! > child", "");
+    let started = Instant::now();
+    study.expect(0, &["exec"]);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(process::start_mark(named(&study)), None);
+}
+
+#[test]
+fn ctrl_c_twice_ends_it_with_its_children() {
+    let study = scripted("sleep 60 & echo $! > child; wait", "timeout = \"60s\"");
+    let mut exec = study.start(&[]);
+    exec.wait_for("run_started");
+    while fs::read_to_string(study.folder.path().join("child")).unwrap_or_default().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    exec.signal("-INT");
+    exec.wait_for("stopping");
+    exec.signal("-INT");
+    let (code, said) = exec.end();
+    assert_eq!(code, Some(130), "{said}");
+    for pid in [study.last_agent(), named(&study)] {
+        assert_eq!(process::start_mark(pid), None, "process {pid} still runs");
+    }
+    assert_eq!(study.failures()[0].1.cause, "cancelled");
+}
+
+#[test]
+fn an_input_that_changed_since_is_not_measured() {
+    let study = scripted("echo new > data.txt", "inputs = [\"data.txt\"]\nrepeats = 2");
+    fs::write(study.folder.path().join("data.txt"), "old").unwrap();
+    let (summary, _) = study.execute(limits());
+    let summary = summary.unwrap();
+    assert_eq!((summary.made, summary.failed), (1, 1));
+    let failure = &study.failures()[0].1;
+    assert_eq!(failure.cause, "inputs");
+    assert!(failure.message.contains("data.txt is not what"), "{}", failure.message);
+}
+
+#[test]
+fn time_memory_and_cpu_are_those_of_the_process() {
+    let script = "import sys, time\nblock = bytearray(150_000_000)\nend = time.process_time() + 0.5\n\
+                  while time.process_time() < end: pass\ntime.sleep(0.3)\n";
+    let study = scripted("", "");
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+    fs::write(study.manifest(), text.replace(old, "command = [\"python3\", \"burn.py\"]")).unwrap();
+    fs::write(study.folder.path().join("burn.py"), script).unwrap();
+    study.expect(0, &["exec"]);
+    let (record, _) = only_run(&study);
+    let metric = |name: &str| record.metrics[name].unwrap();
+    assert!((0.5..0.9).contains(&metric("cpu_s")), "{}", metric("cpu_s"));
+    assert!((150.0..200.0).contains(&metric("peak_rss_mb")), "{}", metric("peak_rss_mb"));
+    assert!(metric("process_wall_ms") >= 800.0, "{}", metric("process_wall_ms"));
+}
