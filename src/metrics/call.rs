@@ -30,6 +30,11 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
         ("e2e_ms", e2e.map(ms)),
         ("tokens", count(server.tokens)),
         ("chunks", count(Some(call.text_offsets_ns.len() as u64))),
+        (
+            "tokens_per_chunk",
+            count(server.tokens)
+                .and_then(|tokens| ratio(tokens, call.text_offsets_ns.len() as f64)),
+        ),
         ("prompt_tokens", count(server.prompt_tokens)),
         ("cached_tokens", count(server.cached_tokens)),
         (

@@ -191,7 +191,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 94] = [
+static CATALOGUE: [MetricInfo<'static>; 96] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -212,6 +212,8 @@ static CATALOGUE: [MetricInfo<'static>; 94] = [
         "the server's count of generated tokens", "length of the answer; unknown when the server does not count"),
     metric("chunks", CallAndRun, Client, "chunks", None,
         "number of chunks with text", "pieces in which the answer came; not tokens"),
+    metric("tokens_per_chunk", CallAndRun, Both, "tokens", None,
+        "tokens ÷ chunks", "1 where each chunk is a token; a throttle counts chunks"),
     metric("prompt_tokens", CallAndRun, Server, "tokens", None,
         "the server's count of prompt tokens", "length of the prompt, cached tokens included where the server counts them"),
     metric("cached_tokens", CallAndRun, Server, "tokens", Some(Lower),
@@ -375,7 +377,9 @@ static CATALOGUE: [MetricInfo<'static>; 94] = [
     metric("ttft_above_solo_ms", CallAndRunAgainstSolo, Client, "ms", Some(Lower),
         "ttft_ms − ttft_ms alone; a run's is the mean of its agents'", "later first chunk than alone"),
     metric("scaling_efficiency_percent", AgainstSolo, Both, "%", Some(Higher),
-        "100 × aggregate_tokens_per_s ÷ Σ agents' solo aggregate_tokens_per_s", "throughput kept when the agents work at the same time: 100 % is no contention, 100 ÷ agents no gain over one after the other"),
+        "100 × aggregate_tokens_per_s ÷ Σ agents' solo aggregate_tokens_per_s", "throughput kept when the agents work at the same time; agents that end at different times make it fall without contention, since a rate alone is over a shorter time"),
+    metric("contention_efficiency_percent", AgainstSolo, Both, "%", Some(Higher),
+        "100 × the longest agent at its speed alone ÷ the longest agent, lengths being Σ e2e_ms of its calls and, alone, its solo time per token × its tokens", "100 % is no contention, however unlike the agents are; 100 ÷ agents for like agents that wait for each other"),
     metric("solo_same_repeat", AgainstSolo, Client, "", None,
         "1 if every solo figure is of the same repeat, 0 if a mean over repeats stands in for one", "how a run was joined with its controls"),
     metric("usd_per_million_tokens", Priced, Executor, "USD", Some(Lower),

@@ -72,11 +72,20 @@ pub fn against_solo(run: &RunRecord, alone: &BTreeMap<String, Alone>) -> Against
     let apart: Option<f64> = solos
         .as_ref()
         .and_then(|solos| solos.iter().map(|(_, alone)| alone.aggregate_tokens_per_s).sum());
+    let longest = |length: &dyn Fn(&[&CallSummary], &Alone) -> Option<f64>| {
+        let lengths = solos.as_ref()?.iter().map(|(calls, alone)| length(calls, alone));
+        lengths.collect::<Option<Vec<f64>>>()?.into_iter().max_by(f64::total_cmp)
+    };
+    let unhindered = longest(&|calls, alone| Some(alone.ms_per_token? * total(calls, "tokens")?));
+    let contention = unhindered
+        .zip(longest(&|calls, _| total(calls, "e2e_ms")))
+        .and_then(|(alone, together)| ratio(100.0 * alone, together));
     let scaling = together.zip(apart).and_then(|(together, apart)| ratio(100.0 * together, apart));
     let same = solos.as_ref().map(|solos| solos.iter().all(|(_, alone)| alone.same_repeat));
     AgainstSolo {
         run: named([
             ("scaling_efficiency_percent", scaling),
+            ("contention_efficiency_percent", contention),
             ("slowdown", mean(&slowdown)),
             ("ttft_above_solo_ms", mean(&ttft_above_solo_ms)),
             ("solo_same_repeat", same.map(|same| f64::from(u8::from(same)))),
@@ -107,8 +116,11 @@ fn ttft_above_solo_ms(calls: &[&CallSummary], alone: &Alone) -> Option<f64> {
 
 /// Durations of the calls over their tokens; unknown as soon as one of them is.
 fn ms_per_token(calls: &[&CallSummary]) -> Option<f64> {
-    let total = |name: &str| calls.iter().map(|call| metric(call, name)).sum::<Option<f64>>();
-    ratio(total("e2e_ms")?, total("tokens")?)
+    ratio(total(calls, "e2e_ms")?, total(calls, "tokens")?)
+}
+
+fn total(calls: &[&CallSummary], name: &str) -> Option<f64> {
+    calls.iter().map(|call| metric(call, name)).sum()
 }
 
 fn metric(call: &CallSummary, name: &str) -> Option<f64> {

@@ -1,5 +1,7 @@
 //! Up to which load a metric stays under a limit.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::completeness::fresh;
@@ -8,49 +10,60 @@ use super::select::{Selection, value};
 use crate::metrics::MetricInfo;
 use crate::stats::Sample;
 
-/// Where a metric's median over runs leaves a limit as the load grows. Cells of which it is unknown are left out.
+/// Where a metric's median over runs leaves a limit as the load grows. A cell of which it is unknown,
+/// or of which a run failed, is not under the limit: a client that breaks must not look best.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ceiling {
     /// The largest load at which, and below which, every cell is under the limit; `None`: none is.
     pub load: Option<f64>,
     /// The largest load of all cells that know the metric.
     pub measured: Option<f64>,
-    /// The cell with the smallest load that is not under the limit; of several the worst.
+    /// The cell with the smallest load that is not known to be under the limit; of several one that
+    /// is over it, and the worst of those.
     pub over: Option<Over>,
 }
 
-/// A cell that is not under the limit.
+/// A cell that is not known to be under the limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Over {
     pub load: f64,
-    pub median: f64,
+    /// `None`: no run knows the metric.
+    pub median: Option<f64>,
+    /// A run of it failed and none took its place.
+    pub failed: bool,
     /// Its levels of the factors that make up the load.
     pub levels: Vec<NamedLevel>,
 }
 
-/// The load of a cell is the product of its levels of these factors. The error is the name of one
-/// that is not a number in every cell.
+/// The load of a cell is the product of its levels of these factors; `failed` are the cells of which
+/// an attempt failed. The error is the name of a factor that is not a number in every cell.
 pub fn ceiling(
     selection: &Selection<'_>,
     metric: &MetricInfo<'_>,
     limit: f64,
     factors: &[String],
+    failed: &BTreeSet<&str>,
 ) -> Result<Ceiling, String> {
     let mut points: Vec<Over> = Vec::new();
     for cell in &selection.cells {
         let levels = levels(cell, factors)?;
         let values = fresh(cell).filter_map(|run| value(run, metric.name)).collect();
-        if let Ok(sample) = Sample::new(values) {
-            let load = levels.iter().filter_map(|level| level.number).product();
-            points.push(Over { load, median: sample.median(), levels });
-        }
+        let median = Sample::new(values).ok().map(|sample| sample.median());
+        let missing = cell.runs.len() < cell.repeats as usize;
+        let failed = missing && failed.contains(cell.id.as_str());
+        let load = levels.iter().filter_map(|level| level.number).product();
+        points.push(Over { load, median, failed, levels });
     }
     let by_load = |a: &f64, b: &f64| a.total_cmp(b);
-    let measured = points.iter().map(|point| point.load).max_by(by_load);
+    let known = points.iter().filter(|point| point.median.is_some());
+    let measured = known.map(|point| point.load).max_by(by_load);
     let over = points
         .iter()
-        .filter(|point| point.median >= limit)
-        .min_by(|a, b| a.load.total_cmp(&b.load).then(b.median.total_cmp(&a.median)))
+        .filter(|point| point.failed || point.median.is_none_or(|median| median >= limit))
+        .min_by(|a, b| {
+            let median = |point: &Over| point.median.unwrap_or(f64::NEG_INFINITY);
+            a.load.total_cmp(&b.load).then(median(b).total_cmp(&median(a)))
+        })
         .cloned();
     let under = points
         .iter()
@@ -114,7 +127,7 @@ mod tests {
             Selection { experiment: None, cells: cells.iter().collect(), said: String::new() };
         let factors = ["rate".to_owned(), "concurrency".to_owned()];
         let metric = metrics::info("gap_error_p99_ms").unwrap();
-        ceiling(&selection, metric, limit, &factors).unwrap()
+        ceiling(&selection, metric, limit, &factors, &BTreeSet::from(["failed"])).unwrap()
     }
 
     #[test]
@@ -128,7 +141,7 @@ mod tests {
         let found = of(&cells, 1.0);
         assert_eq!((found.load, found.measured), (Some(400.0), Some(6400.0)));
         let over = found.over.unwrap();
-        assert_eq!((over.load, over.median, over.levels.len()), (1600.0, 7.0, 2));
+        assert_eq!((over.load, over.median, over.levels.len()), (1600.0, Some(7.0), 2));
         assert_eq!(of(&cells, 10.0).load, Some(6400.0));
         assert_eq!(of(&cells, 10.0).over, None);
     }
@@ -137,7 +150,22 @@ mod tests {
     fn nothing_under_the_limit_and_nothing_known() {
         assert_eq!(of(&[cell(1.0, &[2.0])], 1.0).load, None);
         let unknown = of(&[cell(1.0, &[])], 1.0);
-        assert_eq!((unknown.load, unknown.measured, unknown.over), (None, None, None));
+        assert_eq!((unknown.load, unknown.measured), (None, None));
+        assert_eq!(unknown.over.map(|over| (over.median, over.failed)), Some((None, false)));
+    }
+
+    #[test]
+    fn a_cell_that_broke_is_not_under_the_limit() {
+        let broken = |errors: &[f64]| Cell { id: "failed".to_owned(), ..cell(4.0, errors) };
+        for (errors, median) in [(&[][..], None), (&[0.1, 0.1], Some(0.1))] {
+            let found = of(&[cell(1.0, &[0.1]), broken(errors), cell(16.0, &[0.1])], 1.0);
+            assert_eq!((found.load, found.measured), (Some(100.0), Some(1600.0)));
+            let over = found.over.unwrap();
+            assert_eq!((over.load, over.median, over.failed), (400.0, median, true));
+        }
+        // Another attempt took its place.
+        let whole = of(&[broken(&[0.1, 0.1, 0.1]), cell(16.0, &[0.1])], 1.0);
+        assert_eq!((whole.load, whole.over), (Some(1600.0), None));
     }
 
     #[test]
@@ -147,7 +175,7 @@ mod tests {
             Selection { experiment: None, cells: cells.iter().collect(), said: String::new() };
         let metric = metrics::info("gap_error_p99_ms").unwrap();
         assert_eq!(
-            ceiling(&selection, metric, 1.0, &["model".to_owned()]),
+            ceiling(&selection, metric, 1.0, &["model".to_owned()], &BTreeSet::new()),
             Err("model".to_owned())
         );
     }

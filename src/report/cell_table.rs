@@ -44,10 +44,11 @@ pub struct Table {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 22] = [
+const MAIN: [&str; 23] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
+    "contention_efficiency_percent",
     "slowdown",
     "wall_ms",
     "process_wall_ms",

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::completeness::fresh;
 use super::data::{Cell, Data};
@@ -44,10 +46,14 @@ fn comparable<'a>(cell: &'a Cell, run: &RunRecord) -> Vec<&'a RunRecord> {
     fresh(cell).filter(|solo| staleness(&solo.evidence, &run.evidence).is_empty()).collect()
 }
 
-/// What the loop-lag probe shows of a runtime that does nothing: means over runs.
+/// What the loop-lag probe shows of a loop that does nothing: means over runs.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct IdleFloor<'a> {
     pub runtime: &'a str,
+    /// The runtime's own settings; those at their defaults are left out.
+    pub settings: BTreeMap<&'a String, &'a Value>,
+    /// Sleep of the probe, as in the run's identity.
+    pub sleep: &'a str,
     /// Runs with an idle control, solo runs included.
     pub runs: usize,
     pub p50_ms: Option<f64>,
@@ -57,23 +63,29 @@ pub struct IdleFloor<'a> {
     pub probe_cost_percent: Option<f64>,
 }
 
-/// One row per runtime, in the order in which the plan has them.
+/// One row per runtime, its settings and the probe's sleep, in the order in which the plan has them.
 pub(super) fn idle_floors(data: &Data) -> Vec<IdleFloor<'_>> {
-    let mut runtimes: indexmap::IndexMap<&str, Vec<&RunRecord>> = indexmap::IndexMap::new();
+    let mut loops: IndexMap<(&str, String, &str), Vec<&RunRecord>> = IndexMap::new();
     for run in data.cells.iter().flat_map(fresh) {
         if value(run, "idle_loop_lag_p50_ms").is_some() {
-            runtimes.entry(&run.evidence.agent.runtime).or_default().push(run);
+            let runtime = run.evidence.agent.runtime.as_str();
+            let sleep = run.identity["probes"]["loop_lag"].as_str().unwrap_or("unknown");
+            let settings = run.identity["variant"].to_string();
+            loops.entry((runtime, settings, sleep)).or_default().push(run);
         }
     }
-    runtimes
+    loops
         .into_iter()
-        .map(|(runtime, runs)| {
+        .map(|((runtime, _, sleep), runs)| {
             let mean = |metric: &str| {
                 let known = runs.iter().filter_map(|run| value(run, metric)).collect();
                 Sample::new(known).ok().map(|known| known.mean())
             };
+            let variant = runs.first().and_then(|run| run.identity["variant"].as_object());
             IdleFloor {
                 runtime,
+                settings: variant.into_iter().flatten().collect(),
+                sleep,
                 runs: runs.len(),
                 p50_ms: mean("idle_loop_lag_p50_ms"),
                 p99_ms: mean("idle_loop_lag_p99_ms"),

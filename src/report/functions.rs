@@ -111,7 +111,8 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
             let metric = select::metric(&own, metric)?;
             let selection = selection(&own, &kwargs, &[])?;
-            let found = ceiling::ceiling(&selection, &metric, limit, &factors);
+            let failed = own.failed.iter().filter_map(|attempt| attempt.cell.as_deref()).collect();
+            let found = ceiling::ceiling(&selection, &metric, limit, &factors, &failed);
             let found = found.map_err(|factor| {
                 let message = format!("`{factor}` is not a number in every cell");
                 Error::new(ErrorKind::InvalidOperation, message)

@@ -469,12 +469,27 @@ fn two_agents_that_wait_for_each_other_keep_half_their_throughput() {
     close(&together.metrics, "efficiency_percent", 75.0); // it looks only at the balance
     close(&together.metrics, "efficiency_drop_pp", 25.0);
     close(&joined.run, "scaling_efficiency_percent", 50.0); // 100 tok/s of 2 × 100
+    close(&joined.run, "contention_efficiency_percent", 50.0); // 200 ms, 100 without the other
     close(&joined.run, "slowdown", 1.5);
     close(&joined.run, "ttft_above_solo_ms", 50.0);
     close(&joined.run, "solo_same_repeat", 1.0);
     let slowdowns: Vec<Option<f64>> = joined.calls.iter().map(|call| call["slowdown"]).collect();
     assert_eq!(slowdowns, [Some(1.0), Some(2.0)]);
     close(&joined.calls[1], "ttft_above_solo_ms", 100.0);
+}
+
+#[test]
+fn unlike_agents_that_do_not_meet_are_not_in_contention() {
+    // One takes 100 ms, the other 400 ms, alone and together.
+    let together = sealed(1, &alone(vec![ten("a", 0, 20, 100), ten("b", 0, 20, 400)]));
+    let controls = BTreeMap::from([("a", 100), ("b", 400)].map(|(agent, length_ms)| {
+        (agent.to_owned(), Alone::of(&[&solo(agent, 1, length_ms)], 1).unwrap())
+    }));
+    let joined = controls::against_solo(&together, &controls);
+    close(&joined.run, "contention_efficiency_percent", 100.0);
+    close(&joined.run, "slowdown", 1.0);
+    close(&together.metrics, "efficiency_percent", 62.5); // (100 + 400) ÷ 400 ÷ 2
+    close(&joined.run, "scaling_efficiency_percent", 40.0); // 50 tok/s of 100 + 25
 }
 
 #[test]
