@@ -27,6 +27,8 @@ const FROM_ZERO: f64 = 0.5;
 /// From here on numbers are easier to read with an exponent.
 const LARGE: f64 = 1e7;
 const SMALL_STEP: f64 = 1e-4;
+/// Parts of a step that are errors of rounding.
+const ROUNDING: f64 = 1e-6;
 
 impl Scale {
     /// From round value to round value around all that is given; from 0 where that is near enough.
@@ -78,7 +80,9 @@ impl Scale {
             (low - half, high + half)
         };
         let step = step(high - low, ticks);
-        let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
+        // 0.011 is 55 steps of 0.0002 and not a hair less
+        let first = (low / step + ROUNDING).floor() * step;
+        let last = (high / step - ROUNDING).ceil() * step;
         // so far from zero that a step is lost in rounding
         if !(first < last && first.is_finite() && last.is_finite()) {
             return Self { low, high, kind: Kind::Linear(high - low) };
@@ -118,7 +122,8 @@ impl Scale {
     /// Whether the axis reaches this value.
     #[must_use]
     pub fn holds(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
+        let slack = (self.high - self.low) * ROUNDING;
+        (self.low - slack..=self.high + slack).contains(&value)
     }
 
     #[must_use]
@@ -153,12 +158,12 @@ impl Scale {
                 text.replace('-', "−")
             }
         };
-        let first = (self.low / step).ceil();
+        let first = (self.low / step - ROUNDING).ceil();
         let mut ticks = Vec::new();
         for index in 0..=40 {
             let value = (first + f64::from(index)) * step;
             // the last one may be beyond by a rounding error
-            if value > self.high + step * 1e-6 {
+            if value > self.high + step * ROUNDING {
                 break;
             }
             ticks.push((value, text(value)));
