@@ -1,8 +1,9 @@
-//! Computes the digest of the Rust agent's code, so that runs made by other code show as stale.
+//! Computes the digests of the Rust agent's code, so that runs made by other code show as stale.
 //!
-//! It covers the sources that the agent process runs (`src/agent`, `src/endpoint`, `src/os`) and the
-//! locked versions of the libraries that move and decode its bytes. Line endings are normalised: a
-//! checkout on Windows gives the same digest.
+//! That of calls covers the sources that the agent process runs (`src/agent`, `src/endpoint`,
+//! `src/os`) and the locked versions of the libraries that move and decode its bytes. That of
+//! tokenizer work has its own source and libraries besides, which say nothing of calls. Line endings
+//! are normalised: a checkout on Windows gives the same digest.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,6 +14,9 @@ use sha2::{Digest, Sha256};
 const SOURCES: [&str; 3] = ["src/agent", "src/endpoint", "src/os"];
 const LIBRARIES: [&str; 8] =
     ["bytes", "csv", "http-body-util", "hyper", "ryu-js", "serde_json", "tokio", "walkdir"];
+/// What tokenizer work has of its own.
+const TOKENIZE_SOURCE: &str = "src/agent/runtime/tokenize.rs";
+const TOKENIZE_LIBRARIES: [&str; 3] = ["onig", "onig_sys", "tokenizers"];
 
 fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
@@ -25,21 +29,37 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     files.sort();
 
+    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    let (own, files): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.ends_with(TOKENIZE_SOURCE));
+    let calls = digest(&root, &files, &lock, &LIBRARIES);
+    let tokenize = digest(&root, &own, &lock, &TOKENIZE_LIBRARIES);
+    let tokenize = hex(&Sha256::digest(format!("{calls}\n{tokenize}\n")));
+    println!("cargo:rustc-env=RUNNER_AGENT_DIGEST={calls}");
+    println!("cargo:rustc-env=RUNNER_TOKENIZE_DIGEST={tokenize}");
+    for (_, version) in locked(&lock, &["tokenizers"]) {
+        println!("cargo:rustc-env=RUNNER_TOKENIZERS_VERSION={version}");
+    }
+}
+
+fn digest(root: &Path, files: &[PathBuf], lock: &str, libraries: &[&str]) -> String {
     let mut hash = Sha256::new();
-    for file in &files {
-        let name = file.strip_prefix(&root).unwrap_or(file).to_string_lossy().replace('\\', "/");
+    for file in files {
+        let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy().replace('\\', "/");
         let text = fs::read_to_string(file).unwrap_or_default().replace("\r\n", "\n");
         hash.update(format!("{name}\0{}\0{text}", text.len()));
     }
-    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
-    for (name, version) in locked(&lock) {
+    for (name, version) in locked(lock, libraries) {
         hash.update(format!("{name} {version}\n"));
     }
-    let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
-    });
-    println!("cargo:rustc-env=RUNNER_AGENT_DIGEST={hex}");
+    })
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -57,15 +77,15 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Name and version of each library of [`LIBRARIES`], in the order of the lock file. In it the
-/// version follows the name.
-fn locked(lock: &str) -> Vec<(&str, &str)> {
+/// Name and version of each of these libraries, in the order of the lock file. In it the version
+/// follows the name.
+fn locked<'l>(lock: &'l str, libraries: &[&str]) -> Vec<(&'l str, &'l str)> {
     let lines: Vec<&str> = lock.lines().collect();
     lines
         .windows(2)
         .filter(|pair| pair[0].starts_with("name = ") && pair[1].starts_with("version = "))
         .filter_map(|pair| Some((quoted(pair[0])?, quoted(pair[1])?)))
-        .filter(|(name, _)| LIBRARIES.contains(name))
+        .filter(|(name, _)| libraries.contains(name))
         .collect()
 }
 

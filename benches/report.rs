@@ -141,6 +141,9 @@ fn make(plan: &Plan, results: &Path) {
                 probes: BTreeMap::new(),
                 command: None,
                 sampling: BTreeMap::new(),
+                fallback_of: None,
+                rerun_of: None,
+                tokens: None,
                 files: BTreeMap::new(),
             };
             seal::seal(&partial, &folder.join(repeat.to_string()), &mut record).expect("sealed");
@@ -190,6 +193,7 @@ fn agents(number: u64, repeat: u64) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::new(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 

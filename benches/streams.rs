@@ -115,6 +115,7 @@ fn spec(streams: u32, url: &str, folder: &Path) -> Spec {
         run: "bench".to_owned(),
         artifacts: folder.to_owned(),
         agents: (0..streams).map(agent).collect(),
+        tokenize: None,
         timeout_ns: 60_000_000_000,
         read_buffer: None,
         throttle: None,

@@ -31,6 +31,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod corpus;
 pub mod digest;
 pub mod endpoint;
 pub mod execute;

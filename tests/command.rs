@@ -278,7 +278,7 @@ fn an_input_that_changed_since_is_not_measured() {
 fn time_memory_and_cpu_are_those_of_the_process() {
     let script = "import sys, time\nblock = bytearray(150_000_000)\nend = time.process_time() + 0.5\n\
                   while time.process_time() < end: pass\ntime.sleep(0.3)\n";
-    let study = scripted("", "");
+    let study = scripted("", "probes = { host = { interval = \"20ms\" }, gpu = true }");
     let text = fs::read_to_string(study.manifest()).unwrap();
     let old = text.lines().find(|line| line.starts_with("command")).unwrap();
     fs::write(study.manifest(), text.replace(old, "command = [\"python3\", \"burn.py\"]")).unwrap();
@@ -288,5 +288,12 @@ fn time_memory_and_cpu_are_those_of_the_process() {
     let metric = |name: &str| record.metrics[name].unwrap();
     assert!((0.5..0.9).contains(&metric("cpu_s")), "{}", metric("cpu_s"));
     assert!((150.0..200.0).contains(&metric("peak_rss_mb")), "{}", metric("peak_rss_mb"));
+    // What the host probe saw of it, from its start to its end.
+    assert_eq!(record.probes["host"], "ok");
+    assert!(metric("host_cpu_percent") > 10.0);
+    // Its counter begins with it, so it does not reach over both ends: `cpu_s` is the figure.
+    assert_eq!(record.metrics["agent_cpu_percent"], None);
+    assert!((150.0..200.0).contains(&metric("agent_rss_peak_mb")));
+    assert!(record.probes.contains_key("gpu"));
     assert!(metric("process_wall_ms") >= 800.0, "{}", metric("process_wall_ms"));
 }

@@ -155,6 +155,8 @@ def main():
         reasons = ["this runtime speaks protocol 1"]
     elif any(agent.get("workflow") for agent in spec["agents"]):
         reasons = ["this runtime has no workflow"]
+    elif spec.get("tokenize"):
+        reasons = ["this runtime has no tokenizers for `tokenize`"]
     elif probes.get("loop_lag_ns"):
         reasons = ["this runtime has threads and no event loop whose lag could be probed"]
     if reasons:

@@ -3,8 +3,9 @@
 //! A runtime is any program that reads one [`Spec`] as JSON from standard input (until its end),
 //! writes [`Event`]s as NDJSON to standard output, and leaves [`AgentRecord`] as `agent.json`, the
 //! answers as `responses/<agent>-<call>.txt`, the prompts of workflows as `prompts/<agent>-<call>.txt`
-//! and, when asked, `chunk_metrics.csv` in the folder that the spec names. It exits with 0 only when everything asked for was written. Standard error is
-//! free text and is kept as `agent.log`.
+//! and, when asked, `chunk_metrics.csv` in the folder that the spec names. Asked to race tokenizers
+//! instead, it leaves the record and `tokenize_parts.csv`. It exits with 0 only when everything asked
+//! for was written. Standard error is free text and is kept as `agent.log`.
 //!
 //! Agents only record. All times are nanoseconds of the machine's monotonic clock
 //! (`CLOCK_MONOTONIC`), which processes share.
@@ -45,7 +46,19 @@ pub const PROMPTS_DIR: &str = "prompts";
 pub const CHUNK_COLUMNS: [&str; 9] =
     ["time_ns", "read_ns", "agent", "call", "index", "bytes", "gap_ms", "parse_ms", "text"];
 
-/// What one process is asked to do: all agents of a scenario, at the same time.
+/// File of the encoded parts in the run's folder; its header is [`TOKENIZE_COLUMNS`].
+pub const TOKENIZE_FILE: &str = "tokenize_parts.csv";
+/// Columns of [`TOKENIZE_FILE`], one row per part of every pass, warm-up included, in the order in
+/// which they were encoded.
+///
+/// `mode`, `pass`: as in [`PassRecord`]; `part`: from 0 within the pass; `bytes`: length of the part;
+/// `tokens`: ids it gave; `encode_ns`: time in the call that encodes it, and nothing else.
+pub const TOKENIZE_COLUMNS: [&str; 6] = ["mode", "pass", "part", "bytes", "tokens", "encode_ns"];
+/// Columns of the file that names the parts of a mode: where each begins in the text and how long it
+/// is, bytes; both lie between characters.
+pub const PART_COLUMNS: [&str; 2] = ["start", "bytes"];
+
+/// What one process is asked to do: all agents of a scenario at the same time, or a tokenizer's work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
@@ -58,6 +71,10 @@ pub struct Spec {
     pub artifacts: PathBuf,
     /// One entry per concurrent stream; names are unique.
     pub agents: Vec<AgentSpec>,
+    /// Encode a text instead of making calls; `agents` is empty then, and no probe is asked for. A
+    /// runtime that has no tokenizers refuses to start with an error that names `tokenize`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenize: Option<TokenizeSpec>,
     /// Limit of one call, nanoseconds, from its start to its last byte.
     pub timeout_ns: u64,
     /// Bytes asked for in one socket read; absent: the runtime's default.
@@ -71,6 +88,61 @@ pub struct Spec {
     /// Further settings of this runtime (`event_loop`, `json`, …), as in the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variant: BTreeMap<String, serde_json::Value>,
+}
+
+/// A tokenizer and what it encodes, without special tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizeSpec {
+    /// A `tokenizer.json`, absolute.
+    pub tokenizer: PathBuf,
+    /// UTF-8 text, absolute.
+    pub corpus: PathBuf,
+    /// What is encoded in one pass, in this order.
+    pub modes: Vec<ModeSpec>,
+    /// Passes that come first and do not count.
+    pub warmup: u32,
+    /// Measured passes.
+    pub passes: u32,
+}
+
+/// One way of cutting the text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModeSpec {
+    pub mode: TokenizeMode,
+    /// CSV with the columns [`PART_COLUMNS`], absolute; absent: the text is one part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PathBuf>,
+}
+
+/// How a text is handed to a tokenizer.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenizeMode {
+    /// All of it at once.
+    Whole,
+    /// Line by line.
+    Lines,
+    /// In pieces of 1 to 200 characters, as streams deliver text.
+    Pieces,
+}
+
+impl TokenizeMode {
+    pub const ALL: [TokenizeMode; 3] =
+        [TokenizeMode::Whole, TokenizeMode::Lines, TokenizeMode::Pieces];
+
+    /// The name in artifacts and tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            TokenizeMode::Whole => "whole",
+            TokenizeMode::Lines => "lines",
+            TokenizeMode::Pieces => "pieces",
+        }
+    }
 }
 
 /// One stream of calls, made one after the other.
@@ -260,6 +332,37 @@ pub struct AgentRecord {
     /// Every stage of every workflow, warm-up included, in the order of their starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageRecord>,
+    /// The tokenizer's work, when it was asked for; there are no calls then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenize: Option<TokenizeRecord>,
+}
+
+/// A tokenizer's work, as it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenizeRecord {
+    /// From before the tokenizer's file was opened until it could encode.
+    pub load: Window,
+    /// Ids that the tokenizer has, added ones included.
+    pub vocabulary: u64,
+    /// Every pass over every mode, warm-up included, in the order of their starts.
+    pub passes: Vec<PassRecord>,
+}
+
+/// One pass over the parts of a mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PassRecord {
+    pub mode: TokenizeMode,
+    /// From 0 within the mode, counting warm-up passes.
+    pub pass: u32,
+    pub warmup: bool,
+    /// Monotonic nanoseconds: before the first part, after the last.
+    pub start_ns: u64,
+    pub end_ns: u64,
+    pub parts: u64,
+    pub bytes: u64,
+    pub tokens: u64,
+    /// SHA-256 of all ids of the pass in order, each as four bytes, the lowest first; 64 hex digits.
+    pub ids_sha256: String,
 }
 
 /// One stage of an agent's workflow, as it went.

@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(long)]
     skip_preflight: bool,
     #[command(flatten)]
-    stale: StaleArgs,
+    again: AgainArgs,
     /// Render the report afterwards and print where it is; partial if runs are missing or stale
     #[arg(long)]
     report: bool,
@@ -25,9 +25,9 @@ pub struct Args {
     json: bool,
 }
 
-/// Runs whose circumstances changed: model, server, agent code, machine.
+/// Which finished runs are measured again.
 #[derive(Debug, Clone, clap::Args)]
-struct StaleArgs {
+struct AgainArgs {
     /// Measure runs again whose circumstances changed (model, server, agent code, machine); the old
     /// ones are kept under superseded/
     #[arg(long, conflicts_with = "accept_stale")]
@@ -35,6 +35,9 @@ struct StaleArgs {
     /// Count such runs as done without listing them
     #[arg(long)]
     accept_stale: bool,
+    /// Measure once more for every outlier that the manifest's rule flags; the outliers stay
+    #[arg(long)]
+    rerun_outliers: bool,
 }
 
 pub fn run(args: &Args) -> CommandResult {
@@ -43,16 +46,22 @@ pub fn run(args: &Args) -> CommandResult {
         // A report that cannot be rendered is better known before the runs than after them.
         report::template(None, plan.study())?;
     }
+    if args.again.rerun_outliers && plan.study().outliers.metrics.is_empty() {
+        let message = "the manifest does not say which metrics' outliers are meant";
+        let help = "write `outliers = { metrics = [\"aggregate_tokens_per_s\"] }` under [defaults]";
+        return Err(Failure::new(exit::USAGE, message, Some(help)));
+    }
     let program = std::env::current_exe()
         .map_err(|error| Failure::error(exit::INTERNAL, ExecError::Program(error)))?;
     let settings = Settings {
         results: args.study.results.clone(),
         skip_preflight: args.skip_preflight,
-        stale: match (args.stale.rerun_stale, args.stale.accept_stale) {
+        stale: match (args.again.rerun_stale, args.again.accept_stale) {
             (true, _) => Stale::Rerun,
             (false, true) => Stale::Accept,
             (false, false) => Stale::List,
         },
+        rerun_outliers: args.again.rerun_outliers,
         limits: Limits::default(),
         program,
         python: python(),

@@ -1,13 +1,14 @@
 //! `runner status`: what is done, what failed, what is missing, and who works on it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::{CommandResult, Failure, StudyArgs, exit, report};
+use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
-use crate::store::{Holder, Store, failed, holder};
+use crate::store::{self, Holder, Store, failed, holder};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -30,8 +31,41 @@ struct Status {
     controls: Option<Row>,
     /// Over distinct runs.
     total: Row,
+    /// Runs far from the others of their cell, as the manifest's rule flags them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outliers: Vec<Flagged>,
     /// Run folders whose records cannot be trusted.
     damaged: Vec<String>,
+}
+
+/// An outlier with its run.
+#[derive(Serialize)]
+struct Flagged {
+    /// `<id8>/<repeat>`.
+    run: String,
+    name: String,
+    #[serde(flatten)]
+    outlier: Outlier,
+}
+
+fn flagged(plan: &Plan, store: &Store) -> Vec<Flagged> {
+    let rule = &plan.study().outliers;
+    let cells = (0..).take(plan.cells()).filter(|_| !rule.metrics.is_empty());
+    cells
+        .flat_map(|cell| {
+            let id = plan.id(cell);
+            let counting = store::counting(store.runs(&id.hex()), plan.repeats(cell));
+            let stale = store::against_newest(&counting);
+            let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
+            let outliers = outliers::flagged(&fresh, rule).into_iter();
+            let named = outliers.map(move |outlier| Flagged {
+                run: format!("{}/{}", id.short(), outlier.repeat),
+                name: plan.name(cell),
+                outlier,
+            });
+            named.collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Counts of runs.
@@ -43,6 +77,8 @@ struct Row {
     failed: u32,
     /// Not done, never failed.
     missing: u32,
+    /// Not done, and a fallback stands in its place.
+    fell_back: u32,
     /// Of those not done: this version cannot make them.
     not_built: u32,
 }
@@ -71,10 +107,11 @@ fn status(plan: &Plan, store: &Store) -> Status {
             *failures.entry((cell, failure.repeat)).or_default() += 1;
         }
     }
+    let settled = crate::report::settled(plan, store);
     let row = |name: &str, cells: &mut dyn Iterator<Item = u32>| {
         let mut row = Row { name: name.to_owned(), ..Row::default() };
         for cell in cells {
-            count(plan, store, &failures, cell, &mut row);
+            count(plan, store, &failures, &settled, cell, &mut row);
         }
         row
     };
@@ -90,6 +127,7 @@ fn status(plan: &Plan, store: &Store) -> Status {
         experiments: experiments.collect(),
         controls,
         total: row("total", &mut (0..).take(plan.cells())),
+        outliers: flagged(plan, store),
         damaged: store
             .damaged()
             .iter()
@@ -102,6 +140,7 @@ fn count(
     plan: &Plan,
     store: &Store,
     failures: &HashMap<(String, u32), u32>,
+    settled: &BTreeMap<u32, BTreeSet<u32>>,
     cell: u32,
     row: &mut Row,
 ) {
@@ -118,7 +157,9 @@ fn count(
         row.not_built += absences;
     }
     for repeat in absent {
-        if failures.contains_key(&(id.clone(), repeat)) {
+        if settled.get(&cell).is_some_and(|repeats| repeats.contains(&repeat)) {
+            row.fell_back += 1;
+        } else if failures.contains_key(&(id.clone(), repeat)) {
             row.failed += 1;
         } else {
             row.missing += 1;
@@ -133,12 +174,30 @@ fn table(status: &Status) -> String {
     let _ =
         writeln!(text, "{:width$}  {:>6}  {:>6}  {:>7}", "experiment", "done", "failed", "missing");
     for row in rows {
-        let Row { name, done, failed, missing, not_built } = row;
+        let Row { name, done, failed, missing, fell_back, not_built } = row;
         let _ = write!(text, "{name:width$}  {done:>6}  {failed:>6}  {missing:>7}");
+        if *fell_back > 0 {
+            let _ = write!(text, "  ({fell_back} fell back)");
+        }
         if *not_built > 0 {
             let _ = write!(text, "  ({not_built} not yet built)");
         }
         text.push('\n');
+    }
+    if !status.outliers.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} outlier(s); they stay, exec --rerun-outliers adds runs",
+            status.outliers.len()
+        );
+    }
+    for Flagged { run, name, outlier } in &status.outliers {
+        let Outlier { metric, value, median, mad, distance, .. } = outlier;
+        let distance = distance.map_or("MAD is 0".to_owned(), |d| format!("{d:.1} MADs off"));
+        let _ = writeln!(
+            text,
+            "outlier: {name} {run}: {metric} {value:.4}, median {median:.4}, MAD {mad:.4}, {distance}"
+        );
     }
     for damaged in &status.damaged {
         let _ = writeln!(text, "damaged: {damaged}");

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{CommandResult, Failure, StudyArgs, exit};
 use crate::plan::Plan;
+use crate::report;
 use crate::store::verify::{self, Finding, Verification, Wrong};
 use crate::store::{Layout, Store};
 
@@ -27,7 +28,7 @@ struct Result {
     absent: Vec<Absent>,
 }
 
-/// Planned runs of a cell that do not exist.
+/// Planned runs of a cell that do not exist, and in whose place no fallback stands.
 #[derive(Serialize)]
 struct Absent {
     cell: String,
@@ -61,13 +62,17 @@ pub fn run(args: &Args) -> CommandResult {
 }
 
 fn absent(plan: &Plan, store: &Store) -> Vec<Absent> {
+    let settled = report::settled(plan, store);
     (0..)
         .take(plan.cells())
         .filter_map(|cell| {
             let id = plan.id(cell);
             let runs = store.runs(&id.hex());
-            let repeats: Vec<u32> =
-                (1..=plan.repeats(cell)).filter(|repeat| !runs.contains_key(repeat)).collect();
+            let fell_back =
+                |repeat: &u32| settled.get(&cell).is_some_and(|repeats| repeats.contains(repeat));
+            let repeats: Vec<u32> = (1..=plan.repeats(cell))
+                .filter(|repeat| !runs.contains_key(repeat) && !fell_back(repeat))
+                .collect();
             (!repeats.is_empty()).then(|| Absent {
                 cell: id.hex(),
                 name: plan.name(cell),

@@ -1,19 +1,26 @@
 //! The plan against the store: what is done, what is to do, what is stale.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ExecEvent;
 use super::session::{Stale, Summary};
 use super::surroundings::Surroundings;
+use crate::metrics::outliers;
 use crate::plan::{CellSpec, Plan, RunKey};
-use crate::store::{Store, staleness};
+use crate::store::fallback::{self, Decision};
+use crate::store::{self, Store, staleness};
 
 /// Runs of a plan by what is to happen with them.
 #[derive(Debug)]
 pub struct Agenda {
+    /// Those that failed and whose fallback is there included.
     pub done: usize,
+    /// Runs that failed and whose fallback was decided but not made.
+    decided: HashMap<RunKey, Decision>,
     /// In the plan's order.
     pub todo: Vec<RunKey>,
+    /// By run to do, the outlier that it is made for.
+    reruns: HashMap<RunKey, u32>,
     /// Cells with runs to do, in full.
     specs: HashMap<u32, CellSpec>,
     /// Cells with runs that this version cannot make.
@@ -36,12 +43,23 @@ impl Agenda {
         let ids: Vec<String> = cells(plan).map(|cell| plan.id(cell).hex()).collect();
         let order = plan.order();
         let planned = order.len();
-        let missing: Vec<RunKey> = order
+        let mut decided = standing(plan, store);
+        let mut missing: Vec<RunKey> = order
             .into_iter()
             .filter(|run| !store.runs(&ids[run.cell as usize]).contains_key(&run.repeat))
             .collect();
+        missing.retain(|run| {
+            let taken = decided
+                .get(run)
+                .is_some_and(|decision| store.runs(&decision.to).contains_key(&decision.repeat));
+            !taken
+        });
+        let open: HashSet<&RunKey> = missing.iter().collect();
+        decided.retain(|run, _| open.contains(run));
         let mut agenda = Self {
             done: planned - missing.len(),
+            decided,
+            reruns: HashMap::new(),
             todo: Vec::new(),
             specs: HashMap::new(),
             not_built: Vec::new(),
@@ -77,11 +95,58 @@ impl Agenda {
         self.done -= self.todo.len() - before;
         let wanted: HashSet<RunKey> = self.todo.drain(..).collect();
         self.todo = plan.order().into_iter().filter(|run| wanted.contains(run)).collect();
+        let mut reruns: Vec<RunKey> = self.reruns.keys().copied().collect();
+        reruns.sort_unstable();
+        self.todo.extend(reruns);
     }
 
     /// The cells with runs to do.
     pub fn specs(&self) -> impl Iterator<Item = &CellSpec> {
         self.specs.values()
+    }
+
+    /// Adds a run for every outlier that has none yet, under the next free repeats of its cell. A
+    /// cell gets as many of them as it has repeats, so that there is an end.
+    pub fn add_outliers(&mut self, plan: &Plan, store: &Store) {
+        let rule = &plan.study().outliers;
+        for cell in cells(plan) {
+            let stored = store.runs(&plan.id(cell).hex());
+            let counting = store::counting(stored, plan.repeats(cell));
+            let stale = store::against_newest(&counting);
+            let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
+            let made: HashSet<u32> = counting.values().filter_map(|run| run.rerun_of).collect();
+            let outliers = outliers::flagged(&fresh, rule);
+            let wanted: BTreeSet<u32> = outliers
+                .iter()
+                .map(|outlier| outlier.repeat)
+                .filter(|r| !made.contains(r))
+                .collect();
+            let room = (plan.repeats(cell) as usize).saturating_sub(made.len());
+            let last = stored.keys().next_back().copied().unwrap_or(0).max(plan.repeats(cell));
+            let runs: Vec<RunKey> = (last + 1..)
+                .zip(wanted.into_iter().take(room))
+                .map(|(repeat, outlier)| {
+                    let run = RunKey { cell, repeat };
+                    self.reruns.insert(run, outlier);
+                    run
+                })
+                .collect();
+            if !runs.is_empty() {
+                self.add(plan, runs);
+            }
+        }
+    }
+
+    /// The outlier that a run is made for.
+    #[must_use]
+    pub fn rerun_of(&self, run: RunKey) -> Option<u32> {
+        self.reruns.get(&run).copied()
+    }
+
+    /// What was decided after an earlier failure of the run, if that is still to be made.
+    #[must_use]
+    pub fn decided(&self, run: RunKey) -> Option<&Decision> {
+        self.decided.get(&run)
     }
 
     /// A cell with runs to do.
@@ -119,6 +184,26 @@ impl Agenda {
             });
         }
     }
+}
+
+/// The decisions that stand and that the manifest would take again. Those of which it says something
+/// else today are void, and so are all if the journal cannot be read: the runs are tried anew.
+fn standing(plan: &Plan, store: &Store) -> HashMap<RunKey, Decision> {
+    let decisions = fallback::decisions(store.layout()).unwrap_or_default();
+    let mut standing = HashMap::new();
+    let open: Vec<Decision> = decisions.into_iter().filter(|decision| decision.stands).collect();
+    if open.is_empty() {
+        return standing;
+    }
+    let known: HashMap<String, u32> = cells(plan).map(|cell| (plan.id(cell).hex(), cell)).collect();
+    for decision in open {
+        let Some(cell) = known.get(&decision.cell).copied() else { continue };
+        let today = plan.fallback(cell, decision.step);
+        if today.is_some_and(|today| today.id.hex() == decision.to) {
+            standing.insert(RunKey { cell, repeat: decision.repeat }, decision);
+        }
+    }
+    standing
 }
 
 fn stale_note(stale: &StaleRuns) -> String {

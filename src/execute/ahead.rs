@@ -1,9 +1,9 @@
 //! What can be said of an execution before it starts: for `plan`, which changes nothing.
 
 use super::agenda::{self, Agenda, StaleRuns};
-use super::preflight;
 use super::runtimes::PYTHON;
 use super::surroundings::{Surroundings, questions};
+use super::{preflight, tokenize};
 use crate::agent::python;
 use crate::plan::Plan;
 use crate::store::Store;
@@ -21,6 +21,7 @@ pub fn preflight(plan: &Plan, store: &Store, python: &python::Setup) -> Vec<Stri
     let agenda = Agenda::new(plan, store);
     let mut surroundings = Surroundings::collect(plan.study(), python);
     let mut findings = preflight::servers(&questions(agenda.specs()), &mut surroundings);
+    findings.extend(tokenize::findings(agenda.specs()));
     if agenda.specs().any(|cell| cell.runtime == PYTHON)
         && let Err(error) = python.interpreter()
     {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::fault::{ArtifactFault, AttemptFault};
 use crate::agent::protocol::{
-    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, PROTOCOL, RECORD_FILE,
-    RESPONSES_DIR, Spec,
+    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Outcome, PROTOCOL,
+    RECORD_FILE, RESPONSES_DIR, Spec,
 };
 use crate::metrics::{self, LagSample};
 use crate::store::failed::CallOutcome;
@@ -57,7 +57,16 @@ pub fn outcomes(folder: &Path) -> Vec<CallOutcome> {
         .collect()
 }
 
-fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
+/// The last error that a server answered a call with, and its HTTP status where that was an error.
+#[must_use]
+pub fn server_error(folder: &Path) -> Option<(String, Option<u16>)> {
+    let calls = read(folder).ok()?.calls;
+    let refused = |outcome| matches!(outcome, Outcome::HttpError | Outcome::InBandError);
+    let call = calls.into_iter().rev().find(|call| refused(call.outcome))?;
+    Some((call.error?, call.http_status.filter(|status| *status >= 400)))
+}
+
+pub(super) fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
     let unreadable =
         |reason: String| ArtifactFault::Unreadable { path: RECORD_FILE.into(), reason };
     let record = metrics::read_record(&folder.join(RECORD_FILE))
@@ -123,7 +132,7 @@ fn chunks(folder: &Path, record: &AgentRecord) -> Result<(), ArtifactFault> {
     }
 }
 
-fn header(
+pub(super) fn header(
     file: &'static str,
     found: &csv::StringRecord,
     expected: &[&str],

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use super::fault::AttemptFault;
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario};
+use super::tokenize::Texts;
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, tokenize};
 use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
+use crate::metrics;
 use crate::os;
 use crate::plan::{CellSpec, CellWork};
 use crate::probe::gpu::Driver;
@@ -18,7 +20,8 @@ use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, FAILURE_FORMAT, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    CallSummary, CommandRecord, Evidence, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
+    TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -39,6 +42,10 @@ pub struct Task<'a> {
     pub folder: &'a Path,
     pub repeat: u32,
     pub attempt: u32,
+    /// The run in whose place this one is made.
+    pub fallback_of: Option<&'a FallbackOf>,
+    /// The outlier that this run is made for.
+    pub rerun_of: Option<u32>,
 }
 
 /// What an attempt works with.
@@ -53,6 +60,8 @@ pub struct Means<'a> {
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
     pub py_spy: Option<&'a Result<PathBuf, String>>,
+    /// Of tokenizer cells.
+    pub texts: &'a mut Texts,
     /// For cells with the GPU probe, likewise.
     pub driver: Option<&'a Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
@@ -75,6 +84,8 @@ pub enum Ended {
     Failed {
         message: String,
         retry_cause: Option<RetryOn>,
+        /// Of who may ask, not of what was asked.
+        refused: bool,
         cancelled: bool,
         /// Where what it left lies.
         kept: PathBuf,
@@ -108,8 +119,11 @@ pub fn attempt(
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
         CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
+        CellWork::Tokenize(work) => {
+            let met = evidence.tokenizer.as_ref();
+            tokenize::measure(&task, work, met, &run, &partial, means)?
+        }
         CellWork::Command(work) => command::measure(&task, work, &partial, means)?,
-        CellWork::Tokenize(_) => Err(AttemptFault::NotBuilt),
     };
     match measured {
         Ok(measured) => {
@@ -132,6 +146,8 @@ pub(super) struct Measured {
     pub command: Option<CommandRecord>,
     /// How each probe outside the measured process fared.
     pub probes: BTreeMap<String, String>,
+    /// What a tokenizer made of its text.
+    pub tokens: Option<TokenSummary>,
     /// What the sampling probes among them say of themselves.
     pub sampling: BTreeMap<String, Sampling>,
 }
@@ -169,6 +185,9 @@ fn finish(
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,
+        fallback_of: task.fallback_of.cloned(),
+        rerun_of: task.rerun_of,
+        tokens: measured.tokens,
         command: measured.command,
         sampling: measured.sampling,
         files: BTreeMap::new(),
@@ -193,6 +212,10 @@ fn keep(
     means: &mut Means<'_>,
 ) -> Result<Ended, ExecError> {
     let message = fault.to_string();
+    let (server_error, http_status) = match artifacts::server_error(partial) {
+        Some((error, status)) => (Some(error), status),
+        None => (None, None),
+    };
     let failure = Failure {
         format: FAILURE_FORMAT,
         cell: Some(task.id.to_owned()),
@@ -201,6 +224,10 @@ fn keep(
         attempt: Some(task.attempt),
         cause: fault.cause().to_owned(),
         message: message.clone(),
+        identity: Some(task.cell.identity.clone()),
+        server_error,
+        http_status,
+        gpu_memory_mb: metrics::gpu_memory_peak_mb(partial),
         calls: artifacts::outcomes(partial),
         started: Some(started),
         finished: os::utc_now(),
@@ -218,6 +245,7 @@ fn keep(
     Ok(Ended::Failed {
         message,
         retry_cause: fault.retry_cause(),
+        refused: fault.is_refusal(),
         cancelled: matches!(fault, AttemptFault::Cancelled),
         kept,
     })

@@ -99,6 +99,7 @@ pub fn calibrate(
         cancel: instrument.cancel,
         recorder: None,
         on_start: &mut |_| {},
+        on_milestone: &|| {},
         // Its calls are no calls of the plan; a ctrl-C is heard all the same.
         emit: &mut |event| {
             if matches!(event, ExecEvent::Stopping) {

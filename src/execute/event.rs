@@ -76,6 +76,21 @@ pub enum ExecEvent {
         kept: std::path::PathBuf,
         retry: bool,
     },
+    /// The run failed and another cell is measured in its place.
+    FellBack {
+        name: String,
+        repeat: u32,
+        /// From 1.
+        step: usize,
+        /// Name of the other cell.
+        to: String,
+        /// What was measured of it before is all that is needed.
+        measured: bool,
+    },
+    /// As many runs failed as the manifest allows; those that are left are not tried.
+    TooManyFailures {
+        failed: usize,
+    },
     /// Runs of a cell that cannot be made by this version.
     NotBuilt {
         name: String,

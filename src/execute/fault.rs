@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::tokenize::TokenizeFault;
 use crate::agent::protocol::{Outcome, PROTOCOL};
 use crate::agent::workflow::contract::ContractError;
 use crate::manifest::study::RetryOn;
@@ -20,6 +21,8 @@ pub enum AttemptFault {
     Artifacts(#[from] ArtifactFault),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeFault),
     #[error(transparent)]
     Command(#[from] CommandFault),
     #[error("{} {call} of agent `{agent}` ended with {}{}{}",
@@ -67,10 +70,13 @@ impl AttemptFault {
     pub fn cause(&self) -> &'static str {
         match self {
             Self::Agent(_) => "agent",
-            Self::Artifacts(_) | Self::Metrics(_) => "artifacts",
+            Self::Artifacts(_)
+            | Self::Metrics(_)
+            | Self::Tokenize(TokenizeFault::Record { .. }) => "artifacts",
             Self::Command(fault) => fault.cause(),
             Self::Probe { .. } | Self::ProbeGap { .. } => "probe",
-            Self::CorpusChanged(_) => "corpus",
+            Self::CorpusChanged(_) | Self::Tokenize(TokenizeFault::Corpus(_)) => "corpus",
+            Self::Tokenize(TokenizeFault::File(_)) => "tokenizer",
             Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
@@ -85,14 +91,25 @@ impl AttemptFault {
         }
     }
 
+    /// Whether it says who may ask, or how often, and nothing of what is asked: a fallback would be
+    /// refused like it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Call { status: Some(401 | 403 | 407 | 429), .. })
+    }
+
     /// The cause as a retry policy names it; `None`: never retried.
     #[must_use]
     pub fn retry_cause(&self) -> Option<RetryOn> {
         match self {
-            Self::Agent(_) | Self::Artifacts(_) | Self::Metrics(_) => Some(RetryOn::Agent),
+            Self::Agent(_)
+            | Self::Artifacts(_)
+            | Self::Metrics(_)
+            | Self::Tokenize(TokenizeFault::Record { .. }) => Some(RetryOn::Agent),
             Self::Command(fault) => fault.retry_cause(),
             Self::Cancelled
             | Self::CorpusChanged(_)
+            | Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_))
             | Self::Probe { .. }
             | Self::ProbeGap { .. }
             | Self::NotBuilt => None,

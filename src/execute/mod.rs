@@ -16,6 +16,7 @@ mod declare;
 pub mod derived;
 mod error;
 pub mod event;
+mod fallback;
 pub mod fault;
 mod flamegraph;
 mod limits;
@@ -30,6 +31,7 @@ mod sampling;
 mod scenario;
 mod session;
 mod surroundings;
+pub mod tokenize;
 mod workflow;
 
 pub use agenda::StaleRuns;

@@ -38,6 +38,8 @@ pub struct Supervision<'a> {
     pub recorder: Option<&'a mut Recorder>,
     /// Called with the process id right after the start.
     pub on_start: &'a mut dyn FnMut(u32),
+    /// Called when the process is ready, has ended a call or says that it is done.
+    pub on_milestone: &'a dyn Fn(),
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
 
@@ -164,6 +166,7 @@ impl Watch<'_> {
         let before = self.conversation.milestones();
         self.conversation.hear(line, self.supervision.emit)?;
         if self.conversation.milestones() != before {
+            (self.supervision.on_milestone)();
             self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
             if let Some(recorder) = &mut self.supervision.recorder {
                 if self.conversation.is_calling() {

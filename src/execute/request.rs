@@ -44,6 +44,7 @@ impl Request<'_> {
             run: self.run.to_owned(),
             artifacts: self.artifacts.to_owned(),
             agents: scenario.agents.iter().map(|agent| self.agent(agent)).collect(),
+            tokenize: None,
             timeout_ns: nanoseconds(cell.timeout),
             read_buffer: scenario.read_buffer,
             throttle: scenario.throttle,
@@ -127,6 +128,6 @@ fn workflow(agent: &SpecAgent) -> Option<WorkflowSpec> {
     Some(WorkflowSpec { scan })
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::agent::python::PythonRuntime;
-use crate::plan::CellSpec;
+use crate::plan::{CellSpec, CellWork};
 
 /// The name of the Python runtime in manifests.
 pub const PYTHON: &str = "python";
@@ -16,13 +16,19 @@ pub struct Runtimes {
     pub rust: PathBuf,
     /// `None`: no cell needs it.
     pub python: Option<PythonRuntime>,
+    /// Its program for tokenizer work; `None`: no cell needs it.
+    pub python_tokenize: Option<PythonRuntime>,
 }
 
 impl Runtimes {
     /// How to start the cell's runtime. A user's starts in the study's folder.
     #[must_use]
     pub fn command(&self, cell: &CellSpec, study_folder: &Path) -> Command {
-        match (&cell.command, &self.python) {
+        let python = match &cell.work {
+            CellWork::Tokenize(_) => &self.python_tokenize,
+            CellWork::Scenario(_) | CellWork::Command(_) => &self.python,
+        };
+        match (&cell.command, python) {
             (Some(command), _) => users(&command.command, study_folder),
             (None, Some(python)) if cell.runtime == PYTHON => python.command(),
             (None, _) => {

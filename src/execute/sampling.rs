@@ -82,6 +82,13 @@ impl Samplers {
         }
     }
 
+    /// A call of the agent has ended, or it says that it is done.
+    pub fn note_milestone(&self) {
+        if let Some(Started { recorder: Ok(recorder), .. }) = &self.host {
+            recorder.look_now();
+        }
+    }
+
     /// Ends the probes and writes what they saw into the folder, whatever became of the run.
     pub fn finish(self, folder: &Path) -> Result<Outcome, ExecError> {
         let mut outcome = Outcome::default();

@@ -129,6 +129,7 @@ fn drive(
         cancel: means.cancel,
         recorder,
         on_start: &mut on_start,
+        on_milestone: &|| samplers.note_milestone(),
         emit: &mut *means.emit,
     };
     let command = means.runtimes.command(task.cell, means.study_folder);
@@ -146,7 +147,13 @@ pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError
     let text = serde_json::to_vec_pretty(spec).map_err(malformed)?;
     // Kept without the folder that it was made in: a run may be moved, and a folder's path says
     // something of the machine and nothing of the measurement.
-    let kept = Spec { artifacts: ".".into(), ..spec.clone() };
+    let mut kept = Spec { artifacts: ".".into(), ..spec.clone() };
+    if let Some(asked) = &mut kept.tokenize {
+        let parts = asked.modes.iter_mut().filter_map(|mode| mode.parts.as_mut());
+        for file in parts.chain([&mut asked.tokenizer, &mut asked.corpus]) {
+            *file = file.file_name().map(Into::into).unwrap_or_default();
+        }
+    }
     let kept = serde_json::to_vec_pretty(&kept).map_err(malformed)?;
     fs::write(path, kept).map_err(StoreError::io("write", path))?;
     Ok(text)

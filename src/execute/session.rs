@@ -1,5 +1,6 @@
 //! From a plan to its runs: what is looked at before, and the loop over what is to do.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -9,17 +10,19 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::paced::PacedServers;
 use super::runtimes::{PYTHON, Runtimes};
 use super::surroundings::{Surroundings, questions};
+use super::tokenize::{self, Texts};
 use super::{
     Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, preflight, recovery,
     sampling,
 };
-use crate::agent::python::{self, PythonError, PythonRuntime};
-use crate::manifest::study::RetryOn;
-use crate::plan::{CellSpec, Plan, RunKey};
+use crate::agent::python::{self, PythonError};
+use crate::manifest::study::{OnFailure, RetryOn};
+use crate::plan::{CellId, CellSpec, CellWork, Plan, RunKey};
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
 use crate::store::journal::{Journal, What};
+use crate::store::record::FallbackOf;
 use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
 
 /// How to execute.
@@ -29,6 +32,8 @@ pub struct Settings {
     pub results: PathBuf,
     pub skip_preflight: bool,
     pub stale: Stale,
+    /// Add a run for every outlier that has none yet.
+    pub rerun_outliers: bool,
     pub limits: Limits,
     /// The program that knows `agent`; usually this one.
     pub program: PathBuf,
@@ -54,6 +59,8 @@ pub struct Summary {
     /// Runs without a sealed record after all their attempts.
     pub failed: usize,
     pub not_built: usize,
+    /// Runs that failed and in whose place a fallback was made.
+    pub fell_back: usize,
     /// Finished runs that were measured under other circumstances and stay.
     pub stale: usize,
     pub interrupted: bool,
@@ -86,6 +93,9 @@ pub fn execute(
     };
     let store = Store::open(&settings.results, &study.results_name())?;
     let mut agenda = Agenda::new(plan, &store);
+    if settings.rerun_outliers {
+        agenda.add_outliers(plan, &store);
+    }
     let mut surroundings = Surroundings::collect(study, &settings.python);
 
     // Servers are asked only when they are needed: a finished study needs none.
@@ -96,6 +106,7 @@ pub fn execute(
             Stale::List | Stale::Accept => questions(agenda.specs()),
         };
         findings = preflight::servers(&questions, &mut surroundings);
+        findings.extend(tokenize::findings(agenda.specs()));
     }
     let stale = agenda::stale(plan, &store, &mut surroundings);
     if settings.stale == Stale::Rerun {
@@ -118,7 +129,7 @@ pub fn execute(
         return Ok(finish(summary, emit));
     }
 
-    let python = match prepare_python(&agenda, settings, emit) {
+    let runtimes = match prepare_python(&agenda, settings, emit) {
         Err(_) if cancel.is_asked() => {
             summary.interrupted = true;
             return Ok(finish(summary, emit));
@@ -129,7 +140,7 @@ pub fn execute(
             findings.insert(0, error.to_string());
             return Err(ExecError::Preflight(findings));
         }
-        Ok(python) => python,
+        Ok(runtimes) => runtimes,
     };
     if let Err(error) = &lock {
         findings.insert(0, format!("the results cannot be written: {error}"));
@@ -151,7 +162,6 @@ pub fn execute(
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
     let began = crate::os::utc_now();
-    let runtimes = Runtimes { rust: settings.program.clone(), python };
     let mut session = Session {
         plan,
         settings,
@@ -162,6 +172,8 @@ pub fn execute(
         journal,
         surroundings,
         py_spy: None,
+        sealed: HashSet::new(),
+        texts: Texts::default(),
         driver: None,
         summary,
     };
@@ -180,35 +192,84 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     summary
 }
 
-/// Makes the Python runtime ready if a run needs it: never within a run, and before calibrating.
+/// Makes the Python runtime's programs ready that runs need: never within a run, and before
+/// calibrating.
 fn prepare_python(
     agenda: &Agenda,
     settings: &Settings,
     emit: &mut dyn FnMut(ExecEvent),
-) -> Result<Option<PythonRuntime>, PythonError> {
-    if !agenda.specs().any(|cell| cell.runtime == PYTHON) {
-        return Ok(None);
-    }
+) -> Result<Runtimes, PythonError> {
+    let mut runtimes =
+        Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
     let mut say = |message| emit(ExecEvent::Note { message });
-    settings.python.prepare(&mut say).map(Some)
+    for cell in agenda.specs().filter(|cell| cell.runtime == PYTHON) {
+        match &cell.work {
+            CellWork::Tokenize(_) if runtimes.python_tokenize.is_none() => {
+                let setup = settings.python.for_tokenizers();
+                runtimes.python_tokenize = Some(setup.prepare(&mut say)?);
+            }
+            CellWork::Scenario(_) if runtimes.python.is_none() => {
+                runtimes.python = Some(settings.python.prepare(&mut say)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(runtimes)
 }
 
 /// An exec with something to do, under its lock.
-struct Session<'a> {
-    plan: &'a Plan,
+pub(super) struct Session<'a> {
+    pub(super) plan: &'a Plan,
     settings: &'a Settings,
     runtimes: Runtimes,
-    cancel: &'a Cancel,
-    store: &'a Store,
+    pub(super) cancel: &'a Cancel,
+    pub(super) store: &'a Store,
     /// When it began: what tells its prompts from those of other sessions.
     began: String,
-    journal: Journal,
-    surroundings: Surroundings,
+    pub(super) journal: Journal,
+    pub(super) surroundings: Surroundings,
     /// Looked for when the first run needs it.
     py_spy: Option<Result<PathBuf, String>>,
+    /// What was sealed since the store was read.
+    pub(super) sealed: HashSet<(CellId, u32)>,
+    /// Written when the first run needs them.
+    texts: Texts,
     /// The same of a GPU's driver.
     driver: Option<Result<Driver, Unavailable>>,
     summary: Summary,
+}
+
+/// A run to make: of a cell of the plan, or of one that stands in for it.
+pub(super) struct Target<'a> {
+    pub id: CellId,
+    pub name: String,
+    pub cell: &'a CellSpec,
+    pub repeat: u32,
+    pub fallback_of: Option<FallbackOf>,
+    pub rerun_of: Option<u32>,
+}
+
+impl<'a> Target<'a> {
+    fn asked(plan: &Plan, run: RunKey, cell: &'a CellSpec) -> Self {
+        let (id, name) = (plan.id(run.cell), plan.name(run.cell));
+        Self { id, name, cell, repeat: run.repeat, fallback_of: None, rerun_of: None }
+    }
+}
+
+/// How a run ended, all its attempts made.
+pub(super) enum Made {
+    Sealed,
+    /// It failed, and a fallback was made in its place.
+    FellBack,
+    Failed(FailedRun),
+    Cancelled,
+}
+
+/// A run that gave no record.
+pub(super) struct FailedRun {
+    pub because: String,
+    /// `None`: nothing that a fallback could help.
+    pub cause: Option<RetryOn>,
 }
 
 impl Session<'_> {
@@ -220,6 +281,10 @@ impl Session<'_> {
     ) -> Result<(), ExecError> {
         for (index, run) in (1..).zip(&agenda.todo) {
             let Some(cell) = agenda.spec(run.cell) else { continue };
+            if self.sealed.contains(&(self.plan.id(run.cell), run.repeat)) {
+                // Another run needed it as its fallback.
+                continue;
+            }
             self.surroundings.meet_runtime(cell, self.plan.study());
             // The error of timestamps says nothing of work that takes none.
             let calls = cell.scenario().is_some();
@@ -229,10 +294,47 @@ impl Session<'_> {
             if self.stops(emit) {
                 return Ok(());
             }
-            self.make(index, *run, cell, stale.get(run), emit)?;
+            let outcome = self.settle(index, *run, agenda, stale.get(run), emit)?;
+            match outcome {
+                Made::Sealed => {}
+                Made::FellBack => self.summary.fell_back += 1,
+                Made::Cancelled => self.summary.interrupted = true,
+                Made::Failed(_) => self.summary.failed += 1,
+            }
+            let failed = self.summary.failed;
+            if let OnFailure::StopAfter(most) = self.plan.study().on_failure
+                && failed >= most as usize
+                && index < agenda.todo.len()
+            {
+                emit(ExecEvent::TooManyFailures { failed });
+                return Ok(());
+            }
         }
         // Asked for during the last run: nothing was left undone.
         Ok(())
+    }
+
+    /// Makes a run or, if it fails or failed before, what stands in for it.
+    fn settle(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        agenda: &Agenda,
+        stale: Option<&Vec<String>>,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<Made, ExecError> {
+        if let Some(decision) = agenda.decided(run) {
+            return self.fall_back(index, run, decision.into(), emit);
+        }
+        let Some(cell) = agenda.spec(run.cell) else { return Ok(Made::Cancelled) };
+        let rerun_of = agenda.rerun_of(run);
+        let asked = Target { rerun_of, ..Target::asked(self.plan, run, cell) };
+        match self.make(index, &asked, stale, emit)? {
+            Made::Failed(failed) if self.falls_back(run.cell, &failed) => {
+                self.fall_back(index, run, failed.into(), emit)
+            }
+            made => Ok(made),
+        }
     }
 
     /// Whether the user wants to stop before the next run.
@@ -277,22 +379,21 @@ impl Session<'_> {
     }
 
     /// Makes one run, in as many attempts as its policy allows.
-    fn make(
+    pub(super) fn make(
         &mut self,
         index: usize,
-        run: RunKey,
-        cell: &CellSpec,
+        target: &Target<'_>,
         stale: Option<&Vec<String>>,
         emit: &mut dyn FnMut(ExecEvent),
-    ) -> Result<(), ExecError> {
-        let id = self.plan.id(run.cell).hex();
-        let name = self.plan.name(run.cell);
+    ) -> Result<Made, ExecError> {
+        let (cell, repeat) = (target.cell, target.repeat);
+        let (id, name) = (target.id.hex(), target.name.clone());
         let folder = self.store.cell_folder(&id, &name)?;
         let layout = self.store.layout();
         if let Some(because) = stale {
-            self.supersede(&id, run.repeat, because)?;
+            self.supersede(&id, repeat, because)?;
         }
-        recovery::set_damaged_aside(self.store, &folder, run.repeat, &mut self.journal, emit)?;
+        recovery::set_damaged_aside(self.store, &folder, repeat, &mut self.journal, emit)?;
         if sampling::needs_driver(cell) && self.driver.is_none() {
             self.driver = Some(Driver::find());
         }
@@ -307,10 +408,9 @@ impl Session<'_> {
                 index,
                 cell: id.clone(),
                 name: name.clone(),
-                repeat: run.repeat,
+                repeat,
                 attempt: number,
             });
-            let repeat = run.repeat;
             let task = Task {
                 layout,
                 cell,
@@ -319,6 +419,8 @@ impl Session<'_> {
                 folder: &folder,
                 repeat,
                 attempt: number,
+                fallback_of: target.fallback_of.as_ref(),
+                rerun_of: target.rerun_of,
             };
             let mut means = Means {
                 session: &self.began,
@@ -328,6 +430,7 @@ impl Session<'_> {
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
+                texts: &mut self.texts,
                 driver: self.driver.as_ref(),
                 journal: &mut self.journal,
                 emit,
@@ -335,10 +438,11 @@ impl Session<'_> {
             match attempt(task, self.surroundings.evidence(cell), &mut means)? {
                 Ended::Sealed { wall, metrics } => {
                     self.summary.made += 1;
+                    self.sealed.insert((target.id, repeat));
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
-                    return Ok(());
+                    return Ok(Made::Sealed);
                 }
-                Ended::Failed { message, retry_cause, cancelled, kept } => {
+                Ended::Failed { message, retry_cause, refused, cancelled, kept } => {
                     let retry = !self.cancel.is_asked()
                         && number <= cell.retry.max
                         && retry_cause.is_some_and(|cause| cell.retry.on.contains(&cause));
@@ -346,14 +450,16 @@ impl Session<'_> {
                         name: name.clone(),
                         repeat,
                         attempt: number,
-                        reason: message,
+                        reason: message.clone(),
                         kept,
                         retry,
                     });
                     if !retry {
-                        self.summary.interrupted |= cancelled;
-                        self.summary.failed += usize::from(!cancelled);
-                        return Ok(());
+                        if cancelled {
+                            return Ok(Made::Cancelled);
+                        }
+                        let cause = retry_cause.filter(|_| !refused);
+                        return Ok(Made::Failed(FailedRun { because: message, cause }));
                     }
                     self.journal.write(What::Retried {
                         cell: id.clone(),
@@ -366,7 +472,8 @@ impl Session<'_> {
                 }
             }
         }
-        Ok(())
+        // The loop ends within: there is a last attempt.
+        Ok(Made::Cancelled)
     }
 
     fn backoff(&self, attempts: u32) -> Duration {

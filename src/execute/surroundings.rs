@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::calibrate;
 use crate::agent::protocol::Api;
-use crate::agent::python;
+use crate::agent::python::{self, Program};
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::Study;
 use crate::manifest::study::{Endpoint, RuntimeCommand};
@@ -15,7 +15,7 @@ use crate::plan::{CellSpec, CellWork, SpecAgent};
 use crate::provenance;
 use crate::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
-    MachineEvidence, ModelEvidence,
+    MachineEvidence, ModelEvidence, TokenizerEvidence,
 };
 
 /// What is known of this session's circumstances.
@@ -25,7 +25,10 @@ pub struct Surroundings {
     machine: MachineEvidence,
     git: Option<GitEvidence>,
     python: Option<python::Setup>,
-    agents: BTreeMap<String, AgentEvidence>,
+    /// By [`program`] and [`code`].
+    agents: BTreeMap<(String, Program), AgentEvidence>,
+    /// By their paths.
+    tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
     /// By [`instrument`]; `None`: tried, and it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
@@ -57,22 +60,29 @@ impl Surroundings {
         }
     }
 
-    /// Notes the runtime of a cell; its files are hashed the first time.
+    /// Notes the runtime of a cell and its tokenizer; their files are hashed the first time.
     pub fn meet_runtime(&mut self, cell: &CellSpec, study: &Study) {
         let python = self.python.as_ref();
-        self.agents.entry(program(cell).into_owned()).or_insert_with(|| match &cell.work {
+        let code = code(cell);
+        self.agents.entry((program(cell).into_owned(), code)).or_insert_with(|| match &cell.work {
             CellWork::Command(work) => {
                 // Its other words are part of what is asked for.
                 let words = work.words.iter().map(|word| filled(word, &study.dir)).enumerate();
                 let files =
                     words.filter(|(index, word)| *index == 0 || study.dir.join(word).is_file());
                 let command = RuntimeCommand { command: files.map(|(_, word)| word).collect() };
-                provenance::agent(&cell.runtime, Some(&command), &study.dir, python)
+                provenance::agent(&cell.runtime, code, Some(&command), &study.dir, python)
             }
             CellWork::Scenario(_) | CellWork::Tokenize(_) => {
-                provenance::agent(&cell.runtime, cell.command.as_ref(), &study.dir, python)
+                let command = cell.command.as_ref();
+                provenance::agent(&cell.runtime, code, command, &study.dir, python)
             }
         });
+        if let CellWork::Tokenize(work) = &cell.work {
+            self.tokenizers
+                .entry(work.file.path.clone())
+                .or_insert_with(|| provenance::tokenizer(&work.tokenizer, &work.file.path));
+        }
     }
 
     /// Keeps the answer of a server.
@@ -94,6 +104,23 @@ impl Surroundings {
             models: models.collect(),
         };
         self.servers.insert(question.endpoint.clone(), evidence);
+    }
+
+    /// Asks the servers for the models of a cell that was not foreseen; what they do not tell stays
+    /// unknown.
+    pub fn meet_models(&mut self, cell: &CellSpec) {
+        for question in questions(std::iter::once(cell)) {
+            let key = question.api_key_env.as_deref().and_then(|name| std::env::var(name).ok());
+            let known = self.servers.get(&question.endpoint).map(|server| server.models.clone());
+            if let Ok(facts) = question.ask(key.as_deref()) {
+                self.meet_server(&question, facts);
+                if let Some(server) = self.servers.get_mut(&question.endpoint) {
+                    for (name, model) in known.unwrap_or_default() {
+                        server.models.entry(name).or_insert(model);
+                    }
+                }
+            }
+        }
     }
 
     #[must_use]
@@ -118,16 +145,35 @@ impl Surroundings {
             let model = known.and_then(|known| known.models.get(&agent.model)).cloned();
             server.models.insert(agent.model.clone(), model.unwrap_or_default());
         }
+        let tokenizer = match &cell.work {
+            CellWork::Tokenize(work) => self.tokenizers.get(&work.file.path).cloned(),
+            CellWork::Scenario(_) | CellWork::Command(_) => None,
+        };
+        // It tells the error of calls.
+        let calibration = cell.scenario().and_then(|_| self.calibrations.get(&instrument(cell)));
         let runtime = cell.runtime.clone();
         let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
         Evidence {
             runner: self.runner.clone(),
-            agent: self.agents.get(&*program(cell)).cloned().unwrap_or_else(unknown),
+            agent: self
+                .agents
+                .get(&(program(cell).into_owned(), code(cell)))
+                .cloned()
+                .unwrap_or_else(unknown),
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: self.calibrations.get(&instrument(cell)).cloned().flatten(),
+            calibration: calibration.cloned().flatten(),
+            tokenizer,
         }
+    }
+}
+
+/// The runtime's code that does the cell's work.
+fn code(cell: &CellSpec) -> Program {
+    match cell.work {
+        CellWork::Tokenize(_) => Program::Tokenize,
+        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
     }
 }
 

@@ -12,6 +12,7 @@ use super::criterion::{Cells, Criterion, Statistic};
 use super::source::Source;
 use crate::agent::protocol::ScanSpec;
 use crate::agent::workflow::Corpus;
+use crate::corpus;
 
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.
@@ -39,7 +40,14 @@ pub struct Study {
     pub scenarios: IndexMap<String, Vec<ScenarioAgent>>,
     /// The user's own runtimes (`[runtime.NAME] command = […]`).
     pub runtimes: IndexMap<String, RuntimeCommand>,
+    /// Declared tokenizers; [`Study::tokenizer`] knows those that are not.
+    pub tokenizers: IndexMap<String, TokenizerFile>,
+    /// Named texts of tokenizer experiments.
+    pub corpora: IndexMap<String, corpus::Source>,
     pub experiments: Vec<Experiment>,
+    /// When execution stops because runs failed.
+    pub on_failure: OnFailure,
+    pub outliers: Outliers,
     /// Published numbers that stored runs are held against.
     pub claims: Vec<Claim>,
     /// With the profile's in place of the study's.
@@ -59,6 +67,25 @@ impl Study {
             None => self.name.clone(),
         }
     }
+
+    /// The file of a tokenizer: as declared, or else by its name in the folder `tokenizers` beside
+    /// the manifest.
+    #[must_use]
+    pub fn tokenizer(&self, name: &str) -> TokenizerFile {
+        self.tokenizers.get(name).cloned().unwrap_or_else(|| TokenizerFile {
+            path: self.dir.join("tokenizers").join(name).join("tokenizer.json"),
+            sha256: None,
+        })
+    }
+}
+
+/// Where a tokenizer is. Its content is met, not asked for, like that of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizerFile {
+    /// Not absolute where the manifest's path is not.
+    pub path: PathBuf,
+    /// Declared digest, hex.
+    pub sha256: Option<String>,
 }
 
 /// Settings that any experiment may override.
@@ -91,6 +118,55 @@ pub struct Retry {
     pub max: u32,
     pub on: Vec<RetryOn>,
 }
+
+/// What execution does when runs fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The other runs are made.
+    Continue,
+    /// Execution stops after this many failed runs of one exec.
+    StopAfter(u32),
+}
+
+/// How outliers among the runs of a cell are found; they are named, never dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outliers {
+    /// Empty: none is looked for.
+    pub metrics: Vec<String>,
+    /// |value − median| > k × MAD.
+    pub k: f64,
+    pub mad: Mad,
+}
+
+impl Default for Outliers {
+    fn default() -> Self {
+        Self { metrics: Vec::new(), k: 2.0, mad: Mad::Raw }
+    }
+}
+
+/// The scale of the median absolute deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mad {
+    /// As it is: about 18 % of normal data lie farther out than twice of it.
+    Raw,
+    /// Scaled to the standard deviation of normal data.
+    Scaled,
+}
+
+/// What is measured instead of a cell whose run failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fallback {
+    /// Changes to the cell, tried one after the other; each is applied to the cell as it was asked
+    /// for.
+    pub steps: Vec<IndexMap<String, Level>>,
+    pub on: FallbackOn,
+}
+
+/// Causes of a failed run after which the next step is tried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FallbackOn(pub Vec<RetryOn>);
 
 /// Causes of a failed attempt that a retry policy can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -284,6 +360,7 @@ pub struct Experiment {
     pub controls: Vec<Control>,
     pub baseline: IndexMap<String, Level>,
     pub hypotheses: Vec<Hypothesis>,
+    pub fallback: Fallback,
     /// Line of the experiment's header in the manifest, from 1.
     pub line: usize,
 }
@@ -317,10 +394,11 @@ impl Experiment {
 }
 
 /// A tokenizer experiment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenize {
-    /// The corpus as declared (its file or its recipe).
-    pub corpus: serde_json::Value,
+    /// Of the cells whose factor `corpus` names no other.
+    pub corpus: corpus::Source,
+    /// Measured passes.
     pub iterations: u32,
 }
 

@@ -1,5 +1,6 @@
 //! When a run was at work, and what counters and rates gained in that time.
 
+use super::lag::measured_window;
 use super::seconds;
 use crate::agent::protocol::{AgentRecord, Window};
 
@@ -7,6 +8,30 @@ use crate::agent::protocol::{AgentRecord, Window};
 /// for this long, whichever is longer.
 const HOLE_NS: u64 = 1_000_000_000;
 const STEPS: u64 = 10;
+
+/// When the measured work was done, for probes that look all the time.
+#[derive(Debug, Clone, Default)]
+pub struct WorkTimes {
+    /// Without loading, warm-up and idling; in the order of time, without overlaps.
+    pub active: Vec<Window>,
+    /// From the first start to the last end.
+    pub measured: Option<Window>,
+    /// The idle control.
+    pub idle: Option<Window>,
+}
+
+impl WorkTimes {
+    /// Of agents that make calls.
+    pub fn of_calls(record: &AgentRecord) -> Self {
+        let (active, measured) = (active(record), measured_window(record));
+        Self { active, measured, idle: record.idle }
+    }
+
+    /// Of a process of which nothing is known but when it ran.
+    pub fn of_process(window: Window) -> Self {
+        Self { active: vec![window], measured: Some(window), idle: None }
+    }
+}
 
 /// Active inference: the union of the measured calls, each without the loading of the model that the
 /// server tells of, which comes first. In the order of time, without overlaps.
@@ -24,7 +49,7 @@ pub fn active(record: &AgentRecord) -> Vec<Window> {
     for span in spans {
         match union.last_mut() {
             Some(last) if span.start_ns <= last.end_ns => {
-                last.end_ns = last.end_ns.max(span.end_ns)
+                last.end_ns = last.end_ns.max(span.end_ns);
             }
             _ => union.push(span),
         }

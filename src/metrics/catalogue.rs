@@ -23,6 +23,8 @@ pub enum Scope {
     /// A call has it; a run has it under the same name, over its measured calls that count.
     CallAndRun,
     Run,
+    /// A tokenizer run has it, beside `startup_ms`, `peak_rss_mb` and `cpu_s`.
+    Tokenizer,
     /// A run joined with its solo controls has it; it is computed when a table is made, not stored.
     AgainstSolo,
     /// A command's run has it.
@@ -106,6 +108,7 @@ pub fn catalogue_markdown() -> String {
         ("Calls, and runs over their calls", &[Scope::CallAndRun][..]),
         ("Runs", &[Scope::Run]),
         ("Runs of commands", &[Scope::Command]),
+        ("Tokenizer runs", &[Scope::Tokenizer]),
         ("Runs against their solo controls", &[Scope::CallAndRunAgainstSolo, Scope::AgainstSolo]),
         ("Runs at a declared price", &[Scope::Priced]),
     ] {
@@ -153,6 +156,12 @@ woke in it or were due in it. The figures of the idle control are over those tha
 so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
 often: percentiles of samples then tell too little, and the share of time in stalls tells it.
 
+A tokenizer run encodes a text in passes: all of it at once, up to 10 000 of its lines, and up to \
+10 000 pieces of 1 to 200 characters, lines and pieces evenly spaced through the text. The first pass \
+fills caches and does not count. A time is that of the call that encodes one part, read before and \
+after it; loading is apart. Special tokens are not added. Such a run has `startup_ms`, `peak_rss_mb` \
+and `cpu_s`, too.
+
 A run of a command has `process_wall_ms`, `cpu_s` and `peak_rss_mb` of its process (the CPU time with \
 the children that it waited for), and the metrics that its manifest picks from its files, under the \
 names given there.
@@ -176,7 +185,7 @@ the electricity that the watched GPUs take), or both.
 
 use Better::{Higher, Lower};
 use Clock::{Both, Client, Executor, Server};
-use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Command, Priced, Run};
+use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Command, Priced, Run, Tokenizer};
 
 const fn metric(
     name: &'static str,
@@ -191,7 +200,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 96] = [
+static CATALOGUE: [MetricInfo<'static>; 113] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − start", "time to the first chunk with text, connecting included"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -347,7 +356,7 @@ static CATALOGUE: [MetricInfo<'static>; 96] = [
     metric("gpu_samples", Run, Executor, "", None,
         "number of rows in active inference, of all GPUs", "samples behind the figures of the GPU"),
     metric("host_cpu_percent", Run, Executor, "%", None,
-        "100 × CPU time at work ÷ CPU time, of all cores", "load of the machine, by whatever caused it"),
+        "100 × CPU time at work ÷ CPU time, of all cores; at most 100", "load of the machine, by whatever caused it"),
     metric("host_memory_peak_mb", Run, Executor, "MB", None,
         "largest memory that was not available", "memory of the machine, of all programs"),
     metric("host_swap_peak_mb", Run, Executor, "MB", Some(Lower),
@@ -372,6 +381,40 @@ static CATALOGUE: [MetricInfo<'static>; 96] = [
         "number of rows in the measured window", "samples behind the figures of the host"),
     metric("process_wall_ms", Command, Executor, "ms", Some(Lower),
         "start → end of the command's process", "duration of the command as its starter sees it, its own start included"),
+    metric("tokenizer_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),
+        "Σ tokens ÷ Σ time of the measured passes over the whole text", "rate of encoding a long text at once"),
+    metric("tokenizer_mb_per_s", Tokenizer, Client, "MB/s", Some(Higher),
+        "Σ bytes ÷ 10^6 ÷ Σ time of the measured passes over the whole text", "the same by the text's size, which does not depend on the vocabulary: the rate to compare tokenizers by"),
+    metric("tokenizer_latency_ms", Tokenizer, Client, "ms", Some(Lower),
+        "mean time of a measured pass over the whole text", "wait for a long text"),
+    metric("tokenizer_tokens", Tokenizer, Client, "tokens", None,
+        "ids of one pass over the whole text", "length of the text for the model"),
+    metric("tokenizer_bytes_per_token", Tokenizer, Client, "B/token", None,
+        "bytes ÷ tokens of the whole text", "how much text an id stands for"),
+    metric("tokenizer_load_ms", Tokenizer, Client, "ms", Some(Lower),
+        "opening the tokenizer's file → it can encode", "paid once per process"),
+    metric("tokenizer_vocabulary", Tokenizer, Client, "", None,
+        "number of ids that the tokenizer has", "size of the vocabulary, added tokens included"),
+    metric("tokenizer_lines_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),
+        "Σ tokens ÷ Σ time of the measured passes over lines", "rate of encoding line by line"),
+    metric("tokenizer_lines_mb_per_s", Tokenizer, Client, "MB/s", Some(Higher),
+        "Σ bytes ÷ 10^6 ÷ Σ time of the measured passes over lines", "the same by the text's size"),
+    metric("tokenizer_lines_bytes_per_token", Tokenizer, Client, "B/token", None,
+        "bytes ÷ tokens of the lines", "how much text an id stands for, line by line"),
+    metric("tokenizer_lines_p50_us", Tokenizer, Client, "µs", Some(Lower),
+        "50th percentile of the time of a line", "typical line"),
+    metric("tokenizer_lines_p99_us", Tokenizer, Client, "µs", Some(Lower),
+        "99th percentile of the time of a line", "long or difficult lines"),
+    metric("tokenizer_pieces_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),
+        "Σ tokens ÷ Σ time of the measured passes over pieces", "rate of encoding pieces of 1 to 200 characters, as streams deliver text"),
+    metric("tokenizer_pieces_mb_per_s", Tokenizer, Client, "MB/s", Some(Higher),
+        "Σ bytes ÷ 10^6 ÷ Σ time of the measured passes over pieces", "the same by the text's size"),
+    metric("tokenizer_pieces_bytes_per_token", Tokenizer, Client, "B/token", None,
+        "bytes ÷ tokens of the pieces", "how much text an id stands for where words are cut"),
+    metric("tokenizer_pieces_p50_us", Tokenizer, Client, "µs", Some(Lower),
+        "50th percentile of the time of a piece", "what an agent waits for a typical piece"),
+    metric("tokenizer_pieces_p99_us", Tokenizer, Client, "µs", Some(Lower),
+        "99th percentile of the time of a piece", "what an agent waits for one piece in a hundred, or longer"),
     metric("slowdown", CallAndRunAgainstSolo, Both, "×", Some(Lower),
         "time per token of the agent's calls ÷ the same alone, time being e2e_ms; a run's is the mean of its agents'", "how many times slower an agent is than alone: 1 is no contention"),
     metric("ttft_above_solo_ms", CallAndRunAgainstSolo, Client, "ms", Some(Lower),

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::active::{Curve, active, is_in, length_s};
+use super::active::{Curve, WorkTimes, is_in, length_s};
 use super::call::sample;
-use super::lag::measured_window;
 use super::run::named;
 use super::{MetricsError, ratio, read_rows};
-use crate::agent::protocol::{AgentRecord, Window};
+use crate::agent::protocol::Window;
 use crate::probe::gpu::{GpuSample, is_slowed};
 use crate::store::record::Metrics;
 
@@ -22,21 +21,21 @@ pub fn read(path: &Path) -> Result<Option<Vec<GpuSample>>, MetricsError> {
 
 /// Every metric of the GPU probe; all but the time of active inference unknown without samples.
 /// `tokens`: of the calls that count.
-pub(super) fn metrics(record: &AgentRecord, samples: &[GpuSample], tokens: Option<f64>) -> Metrics {
-    let spans = active(record);
-    let active_s = (!spans.is_empty()).then(|| length_s(&spans));
-    let window = measured_window(record);
+pub(super) fn metrics(work: &WorkTimes, samples: &[GpuSample], tokens: Option<f64>) -> Metrics {
+    let spans = &work.active;
+    let active_s = (!spans.is_empty()).then(|| length_s(spans));
+    let window = work.measured;
     let mut gpus: BTreeMap<u32, Vec<&GpuSample>> = BTreeMap::new();
     for sample in samples {
         gpus.entry(sample.gpu).or_default().push(sample);
     }
     let gpus: Vec<Gpu<'_>> =
-        gpus.into_values().map(|samples| Gpu { samples, spans: &spans, window }).collect();
+        gpus.into_values().map(|samples| Gpu { samples, spans, window }).collect();
 
-    let counter = sum(&gpus, |gpu| gpu.counter_j(&spans));
-    let integral = sum(&gpus, |gpu| gpu.integral_j(&spans));
-    let energy = sum(&gpus, |gpu| gpu.counter_j(&spans).or_else(|| gpu.integral_j(&spans)));
-    let idle = record.idle.map(|idle| [idle]);
+    let counter = sum(&gpus, |gpu| gpu.counter_j(spans));
+    let integral = sum(&gpus, |gpu| gpu.integral_j(spans));
+    let energy = sum(&gpus, |gpu| gpu.counter_j(spans).or_else(|| gpu.integral_j(spans)));
+    let idle = work.idle.map(|idle| [idle]);
     let idle_power =
         idle.and_then(|idle| ratio(sum(&gpus, |gpu| gpu.integral_j(&idle))?, length_s(&idle)));
     let per = |a: Option<f64>, b: Option<f64>| ratio(a?, b?);
@@ -51,8 +50,8 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[GpuSample], tokens: Optio
         ("tokens_per_joule", per(tokens, energy)),
         ("gpu_sm_percent", most(&gpus, |gpu| gpu.mean(|own| own.sm_percent))),
         ("gpu_memory_percent", most(&gpus, |gpu| gpu.mean(|own| own.memory_percent))),
-        ("redline_percent", most(&gpus, |gpu| gpu.redline_percent())),
-        ("gpu_throttled_percent", most(&gpus, |gpu| gpu.throttled_percent())),
+        ("redline_percent", most(&gpus, Gpu::redline_percent)),
+        ("gpu_throttled_percent", most(&gpus, Gpu::throttled_percent)),
         ("gpu_memory_peak_mb", sum(&gpus, |gpu| gpu.peak(|own| own.memory_used_mb))),
         ("gpu_pcie_rx_peak_mb_per_s", most(&gpus, |gpu| gpu.peak(|own| own.pcie_rx_mb_per_s))),
         ("gpu_pcie_tx_peak_mb_per_s", most(&gpus, |gpu| gpu.peak(|own| own.pcie_tx_mb_per_s))),
@@ -64,6 +63,20 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[GpuSample], tokens: Optio
     ])
 }
 
+/// Most memory in use at any time, all GPUs together; unknown as soon as one's is.
+pub(super) fn memory_peak_mb(samples: &[GpuSample]) -> Option<f64> {
+    let mut peaks: BTreeMap<u32, Option<f64>> = BTreeMap::new();
+    for sample in samples {
+        let peak = peaks.entry(sample.gpu).or_default();
+        *peak = match (*peak, sample.memory_used_mb) {
+            (Some(before), Some(now)) => Some(before.max(now)),
+            (before, now) => before.or(now),
+        };
+    }
+    let known: Option<Vec<f64>> = peaks.into_values().collect();
+    known.filter(|known| !known.is_empty()).map(|known| known.into_iter().sum())
+}
+
 /// Over all GPUs; unknown as soon as one's is.
 fn sum(gpus: &[Gpu<'_>], figure: impl Fn(&Gpu<'_>) -> Option<f64>) -> Option<f64> {
     let known: Option<Vec<f64>> = gpus.iter().map(figure).collect();
@@ -71,7 +84,7 @@ fn sum(gpus: &[Gpu<'_>], figure: impl Fn(&Gpu<'_>) -> Option<f64>) -> Option<f64
 }
 
 /// Of the GPU that has most of it.
-fn most(gpus: &[Gpu<'_>], figure: impl Fn(&Gpu<'_>) -> Option<f64>) -> Option<f64> {
+fn most<'a>(gpus: &[Gpu<'a>], figure: impl Fn(&Gpu<'a>) -> Option<f64>) -> Option<f64> {
     gpus.iter().filter_map(figure).max_by(f64::total_cmp)
 }
 

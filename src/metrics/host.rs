@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use super::active::{Curve, is_in, length_s};
+use super::active::{Curve, WorkTimes, is_in, length_s};
 use super::call::sample;
-use super::lag::measured_window;
 use super::run::named;
 use super::{MetricsError, ratio, read_rows};
-use crate::agent::protocol::AgentRecord;
 use crate::probe::host::HostSample;
 use crate::store::record::Metrics;
 
@@ -18,12 +16,8 @@ pub fn read(path: &Path) -> Result<Option<Vec<HostSample>>, MetricsError> {
 
 /// Every metric of the host probe, over the measured window; all unknown without samples. `tokens`: of
 /// the calls that count.
-pub(super) fn metrics(
-    record: &AgentRecord,
-    samples: &[HostSample],
-    tokens: Option<f64>,
-) -> Metrics {
-    let window = measured_window(record).map(|window| [window]);
+pub(super) fn metrics(work: &WorkTimes, samples: &[HostSample], tokens: Option<f64>) -> Metrics {
+    let window = work.measured.map(|window| [window]);
     let window_s = window.as_ref().map(|window| length_s(window));
     let gain = |value: &dyn Fn(&HostSample) -> Option<f64>| {
         let points = samples.iter().filter_map(|own| Some((own.time_ns, value(own)?))).collect();
@@ -43,7 +37,9 @@ pub(super) fn metrics(
     named([
         (
             "host_cpu_percent",
-            percent(per(gain(&|own| own.busy_cpu_s), gain(&|own| own.total_cpu_s))),
+            // Idle time, which is in the whole, is counted less exactly than work.
+            percent(per(gain(&|own| own.busy_cpu_s), gain(&|own| own.total_cpu_s)))
+                .map(|percent| percent.min(100.0)),
         ),
         ("host_memory_peak_mb", known(&|own| own.memory_used_mb).map(|known| known.max())),
         ("host_swap_peak_mb", known(&|own| own.swap_used_mb).map(|known| known.max())),

@@ -12,9 +12,11 @@ mod errors;
 pub mod gpu;
 pub mod host;
 pub mod lag;
+pub mod outliers;
 pub mod picked;
 pub mod price;
 mod run;
+pub mod tokenize;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::agent::protocol::{
-    AgentRecord, CallRecord, LOOP_LAG_FILE, RECORD_FILE, Stage, StageRecord,
+    AgentRecord, CallRecord, LOOP_LAG_FILE, RECORD_FILE, Stage, StageRecord, Window,
 };
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
@@ -77,6 +79,27 @@ pub fn from_folder(
     Ok(compute(&record, &recorded, process, throttled))
 }
 
+/// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
+/// window and of which nothing else is known. Empty without probes.
+pub fn of_process(folder: &Path, window: Window) -> Result<Metrics, MetricsError> {
+    let work = active::WorkTimes::of_process(window);
+    let mut metrics = Metrics::new();
+    if let Some(samples) = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))? {
+        metrics.extend(gpu::metrics(&work, &samples, None));
+    }
+    if let Some(samples) = host::read(&folder.join(crate::probe::host::METRICS_FILE))? {
+        metrics.extend(host::metrics(&work, &samples, None));
+    }
+    Ok(metrics)
+}
+
+/// Most memory in use on the GPUs while the probe looked, by its file in a folder; `None` without it.
+#[must_use]
+pub fn gpu_memory_peak_mb(folder: &Path) -> Option<f64> {
+    let samples = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE)).ok()??;
+    gpu::memory_peak_mb(&samples)
+}
+
 /// As [`from_folder`], from what was read.
 #[must_use]
 pub fn compute(
@@ -105,8 +128,9 @@ pub fn compute(
     let mut run = run::metrics(record, &calls, &errors, process);
     let tokens = run.get("tokens").copied().flatten();
     run.extend(lag::metrics(record, recorded.lag));
-    run.extend(gpu::metrics(record, recorded.gpu, tokens));
-    run.extend(host::metrics(record, recorded.host, tokens));
+    let work = active::WorkTimes::of_calls(record);
+    run.extend(gpu::metrics(&work, recorded.gpu, tokens));
+    run.extend(host::metrics(&work, recorded.host, tokens));
     RunMetrics { calls, run }
 }
 

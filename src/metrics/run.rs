@@ -171,11 +171,17 @@ fn usage(record: &AgentRecord, process: &ProcessUsage) -> Metrics {
         .cpu_s
         .zip(tokens(record.calls.iter()))
         .and_then(|(cpu, tokens)| ratio(1000.0 * cpu, tokens));
+    let mut metrics = self::process(process);
+    metrics.insert("cpu_s_per_1000_tokens".to_owned(), per_thousand);
+    metrics
+}
+
+/// What the executor saw of the process, whatever its work was.
+pub(super) fn process(process: &ProcessUsage) -> Metrics {
     named([
         ("startup_ms", process.startup_ms),
         ("peak_rss_mb", process.peak_rss_mb),
         ("cpu_s", process.cpu_s),
-        ("cpu_s_per_1000_tokens", per_thousand),
     ])
 }
 

@@ -122,7 +122,8 @@ impl ProcessTree {
         Ok(())
     }
 
-    /// Counts now, after a look for descendants that are new if `refresh`; `None` once all have ended.
+    /// Counts now, after a look for descendants that are new if `refresh`; `None` once all are gone. Of
+    /// those that have ended and wait to be reaped the CPU time still stands.
     pub fn count(&mut self, refresh: bool) -> Option<TreeUse> {
         if refresh {
             self.find_children();
@@ -131,6 +132,7 @@ impl ProcessTree {
         let page = procfs::page_size();
         let mut used = TreeUse::default();
         let mut ended_s = 0.0;
+        let mut waiting = false;
         self.live.retain_mut(|member| match member.process.stat() {
             Ok(stat) if !matches!(stat.state, 'Z' | 'X') => {
                 member.cpu_s = (stat.utime + stat.stime) as f64 / per_second;
@@ -142,6 +144,7 @@ impl ProcessTree {
             // Of one that waits to be reaped the counters still stand.
             Ok(stat) => {
                 ended_s += (stat.utime + stat.stime) as f64 / per_second;
+                waiting = true;
                 false
             }
             Err(_) => {
@@ -151,7 +154,7 @@ impl ProcessTree {
         });
         self.ended_s += ended_s;
         used.cpu_s += self.ended_s;
-        (used.processes > 0).then_some(used)
+        (used.processes > 0 || waiting).then_some(used)
     }
 
     /// Descendants of those that live. A kernel that lists no children leaves only their roots.

@@ -63,6 +63,7 @@ impl Contents {
 
 /// The document of a cell, in canonical JSON. Keys are written in ascending order.
 pub(super) fn document(
+    study: &Study,
     resolved: &Resolved<'_>,
     experiment: &Experiment,
     contents: &Contents,
@@ -86,7 +87,8 @@ pub(super) fn document(
         }
         if let ExperimentKind::Tokenize(_) = &experiment.kind {
             out.key("levels").object(|out| {
-                for (name, level) in &resolved.other {
+                // A corpus counts by its content, which stands under `tokenize`.
+                for (name, level) in resolved.other.iter().filter(|(name, _)| **name != "corpus") {
                     out.key(name).level(level);
                 }
             });
@@ -103,7 +105,7 @@ pub(super) fn document(
         }
         if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
             out.key("tokenize").object(|out| {
-                out.key("corpus").value(&tokenize.corpus);
+                out.key("corpus").value(&resolved.corpus(study, tokenize).identity());
                 out.key("iterations").number(f64::from(tokenize.iterations));
             });
         }

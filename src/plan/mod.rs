@@ -4,6 +4,7 @@
 //! a cell means in full is resolved when it is needed, by [`Plan::spec`].
 
 mod canonical;
+mod fallback;
 pub mod filter;
 pub mod identity;
 mod matrix;
@@ -17,7 +18,9 @@ mod tests;
 pub mod why;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use crate::manifest::factor::{self, Place, RELOADING};
@@ -25,6 +28,7 @@ use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Experiment, Level};
 use crate::manifest::{ManifestErrors, Study};
+pub use fallback::FallbackCell;
 pub use filter::{FilterError, Filters};
 use identity::Contents;
 use matrix::{Matrix, MatrixError};
@@ -122,7 +126,8 @@ impl Plan {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
-                    let id = identity::id(&identity::document(&resolved, experiment, &contents));
+                    let id =
+                        identity::id(&identity::document(&study, &resolved, experiment, &contents));
                     (id, spec::not_built(experiment).is_empty())
                 })
                 .collect();
@@ -179,13 +184,27 @@ impl Plan {
     /// joined by `/`, as the manifest's `cell_name` says.
     #[must_use]
     pub fn name(&self, cell: u32) -> String {
+        self.name_with(cell, &IndexMap::new())
+    }
+
+    /// As [`Plan::name`], with some levels changed.
+    fn name_with(&self, cell: u32, changed: &IndexMap<String, Level>) -> String {
         let (index, row) = self.home(cell);
         let experiment = &self.study.experiments[index];
         let matrix = &self.matrices[index];
         let levels: Vec<(&str, &Level, bool)> = matrix
             .levels(row)
             .zip(&matrix.axes)
-            .map(|((name, level), (_, levels))| (name, level, levels.len() > 1))
+            .map(|((name, level), (_, levels))| match changed.get(name) {
+                Some(level) => (name, level, true),
+                None => (name, level, levels.len() > 1),
+            })
+            .chain(
+                changed
+                    .iter()
+                    .filter(|(name, _)| matrix.axes.iter().all(|(axis, _)| axis != *name))
+                    .map(|(name, level)| (name.as_str(), level, true)),
+            )
             .collect();
         let value = |factor: &str| {
             let own = levels.iter().find(|(name, ..)| *name == factor).map(|(_, level, _)| *level);
@@ -214,7 +233,7 @@ impl Plan {
     #[must_use]
     pub fn document(&self, cell: u32) -> Vec<u8> {
         let (experiment, resolved) = self.resolved(cell);
-        identity::document(&resolved, experiment, &self.contents)
+        identity::document(&self.study, &resolved, experiment, &self.contents)
     }
 
     /// [`Plan::document`], parsed.
@@ -379,12 +398,24 @@ impl Plan {
     }
 
     fn resolved_row(&self, index: usize, row: usize) -> (&Experiment, resolve::Resolved<'_>) {
+        static NONE: LazyLock<IndexMap<String, Level>> = LazyLock::new(IndexMap::new);
+        self.resolved_row_with(index, row, &NONE)
+    }
+
+    /// As [`Plan::resolved_row`], with some levels changed.
+    fn resolved_row_with<'p>(
+        &'p self,
+        index: usize,
+        row: usize,
+        changed: &'p IndexMap<String, Level>,
+    ) -> (&'p Experiment, resolve::Resolved<'p>) {
         let experiment = &self.study.experiments[index];
-        let fixed = fixed_roles(experiment);
-        let levels = self.matrices[index]
-            .levels(row)
-            .map(|(name, level)| (Role::of(name, &experiment.kind), level));
-        let levels = fixed.into_iter().chain(levels);
+        let fixed = experiment.fixed.iter().map(|(name, level)| (name.as_str(), level));
+        let own = fixed.chain(self.matrices[index].levels(row));
+        let own = own.filter(|(name, _)| !changed.contains_key(*name));
+        let changed = changed.iter().map(|(name, level)| (name.as_str(), level));
+        let levels =
+            own.chain(changed).map(|(name, level)| (Role::of(name, &experiment.kind), level));
         (experiment, resolve::resolve(&self.study, experiment, &levels))
     }
 

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::corpus;
 use crate::manifest::factor::{self, Place};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study,
+    Endpoint, Experiment, ExperimentKind, Level, Pacing, ScenarioAgent, Study, Tokenize,
 };
 use crate::manifest::units;
 
@@ -76,7 +77,24 @@ pub(super) struct Resolved<'s> {
     pub other: BTreeMap<&'s str, &'s Level>,
 }
 
-impl Resolved<'_> {
+impl<'s> Resolved<'s> {
+    /// The text of a tokenizer cell.
+    pub fn corpus<'e>(&self, study: &'e Study, tokenize: &'e Tokenize) -> &'e corpus::Source {
+        let named = match self.other.get("corpus") {
+            Some(Level::Text(name)) => study.corpora.get(name),
+            _ => None,
+        };
+        named.unwrap_or(&tokenize.corpus)
+    }
+
+    /// The name of a tokenizer cell's tokenizer.
+    pub fn tokenizer(&self) -> &'s str {
+        match self.other.get("tokenizer") {
+            Some(Level::Text(name)) => name,
+            _ => "",
+        }
+    }
+
     /// The agents in the order of their names, which does not depend on how a scenario lists them.
     pub fn sort_agents(&mut self) {
         self.agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));

@@ -61,7 +61,7 @@ impl Plan {
             .map(|place| {
                 let (experiment, mut alone) = self.resolved_row(index, row);
                 alone.keep_alone(place);
-                identity::id(&identity::document(&alone, experiment, &self.contents))
+                identity::id(&identity::document(&self.study, &alone, experiment, &self.contents))
             })
             .collect()
     }

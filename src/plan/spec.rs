@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
+use crate::corpus;
 use crate::manifest::command::{Command, Input, Pick};
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
-    Probes, Retry, RuntimeCommand, Work,
+    Probes, Retry, RuntimeCommand, TokenizerFile, Work,
 };
 use crate::manifest::template::Template;
 use crate::manifest::{Study, factor};
@@ -70,9 +71,9 @@ pub struct ScenarioWork {
 pub struct TokenizeWork {
     /// As the manifest names it.
     pub tokenizer: String,
-    /// The corpus as declared (its file or its recipe).
-    pub corpus: serde_json::Value,
-    /// Passes over the corpus.
+    pub file: TokenizerFile,
+    pub corpus: corpus::Source,
+    /// Measured passes over the corpus.
     pub iterations: u32,
 }
 
@@ -147,7 +148,7 @@ pub(super) fn spec(
             .iter()
             .map(|(name, level)| ((*name).to_owned(), level.json()))
             .collect(),
-        work: work(experiment, resolved),
+        work: work(study, experiment, resolved),
         probes: experiment.probes.clone(),
         timeout: settings.timeout,
         retry: settings.retry.clone(),
@@ -155,7 +156,7 @@ pub(super) fn spec(
     }
 }
 
-fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
+fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
     let settings = &experiment.settings;
     match &experiment.kind {
         ExperimentKind::Scenario => CellWork::Scenario(ScenarioWork {
@@ -169,11 +170,9 @@ fn work(experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
             vary_seed: settings.vary_seed,
         }),
         ExperimentKind::Tokenize(tokenize) => CellWork::Tokenize(TokenizeWork {
-            tokenizer: match resolved.other.get("tokenizer") {
-                Some(Level::Text(name)) => name.clone(),
-                _ => String::new(),
-            },
-            corpus: tokenize.corpus.clone(),
+            tokenizer: resolved.tokenizer().to_owned(),
+            file: study.tokenizer(resolved.tokenizer()),
+            corpus: resolved.corpus(study, tokenize).clone(),
             iterations: tokenize.iterations,
         }),
         ExperimentKind::Command(command) => CellWork::Command(CommandWork {
@@ -268,10 +267,15 @@ fn api(endpoint: &Endpoint) -> Api {
 /// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
 /// be written before the instrument exists.
 pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
-    let mut missing = Vec::new();
+    let probes = &experiment.probes;
     match experiment.kind {
-        ExperimentKind::Scenario | ExperimentKind::Command(_) => {}
-        ExperimentKind::Tokenize(_) => missing.push("tokenizer experiments".to_owned()),
+        ExperimentKind::Tokenize(_) => {
+            [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())]
+                .into_iter()
+                .filter(|(_, on)| *on)
+                .map(|(name, _)| format!("the {name} probe around a tokenizer"))
+                .collect()
+        }
+        ExperimentKind::Scenario | ExperimentKind::Command(_) => Vec::new(),
     }
-    missing
 }

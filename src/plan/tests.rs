@@ -572,3 +572,34 @@ fn a_flamegraph_at_the_usual_rate_has_the_identity_it_always_had() {
     assert_eq!(probes("{ rate = 250 }"), serde_json::json!({ "flamegraph": 250 }));
     assert_eq!(probes("false"), serde_json::Value::Null);
 }
+
+#[test]
+fn named_gpus_are_another_measurement_and_their_order_is_none() {
+    let probes = |gpu: &str| {
+        let mut written = study(vec![60], 1);
+        written.further = format!("probes = {{ gpu = {gpu} }}\n{}", written.further);
+        plan_of(&written.text()).identity(0)["probes"].clone()
+    };
+    let usual = serde_json::json!({ "gpu": "100ms" });
+    for same in ["true", "{ required = true }", "{ interval = \"0.1s\" }", "{ devices = [] }"] {
+        assert_eq!(probes(same), usual, "{same}");
+    }
+    let named = probes("{ devices = [1, \"GPU-a\"] }");
+    assert_eq!(
+        named,
+        serde_json::json!({ "gpu": { "devices": ["1", "GPU-a"], "interval": "100ms" } })
+    );
+    assert_eq!(probes("{ devices = [\"GPU-a\", 1] }"), named);
+}
+
+#[test]
+fn a_price_changes_no_run() {
+    let written = study(vec![60, 90], 2);
+    let text = written.text();
+    let priced = format!("{text}\n[price]\nusd_per_hour = 0.8\nusd_per_kwh = 0.25\n");
+    let (plain, priced) = (plan_of(&text), plan_of(&priced));
+    assert_eq!(priced.study().price.usd_per_kwh, Some(0.25));
+    for cell in 0..2 {
+        assert_eq!(plain.id(cell), priced.id(cell));
+    }
+}

@@ -37,8 +37,8 @@ impl Sampling {
     /// Takes over what the probe used in `wall_ns`.
     pub fn cost(&mut self, cpu_s: Option<f64>, wall_ns: u64) {
         self.cpu_s = cpu_s;
-        let wall_s = wall_ns as f64 / 1e9;
-        self.cpu_percent = cpu_s.filter(|_| wall_s > 0.0).map(|cpu_s| 100.0 * cpu_s / wall_s);
+        let passed = wall_ns as f64 / 1e9;
+        self.cpu_percent = cpu_s.filter(|_| passed > 0.0).map(|used| 100.0 * used / passed);
     }
 }
 

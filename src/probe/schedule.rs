@@ -77,22 +77,23 @@ pub fn intervals_ms(times_ns: &[u64]) -> Vec<f64> {
 }
 
 /// Looks on schedule until it is asked to stop, and once more then, so that what was measured is
-/// enclosed by samples. Any message asks for it, and so does the end of the channel. `look` gets the
-/// time; `false` ends the sampling.
+/// enclosed by samples. A message asks for a look beyond the schedule, or, if `is_stop` says so, for the
+/// end; so does the end of the channel. `look` gets the time; `false` ends the sampling.
 pub fn sample<T>(
     interval: Duration,
-    stop: &Receiver<T>,
+    messages: &Receiver<T>,
+    is_stop: impl Fn(&T) -> bool,
     look: &mut dyn FnMut(u64) -> bool,
 ) -> Schedule {
     let mut schedule = Schedule::new(os::monotonic_ns(), interval);
     loop {
         let left_ns = schedule.due_ns().saturating_sub(os::monotonic_ns());
         let waited = match left_ns {
-            0 => stop.try_recv().map_err(|error| match error {
+            0 => messages.try_recv().map_err(|error| match error {
                 std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
                 std::sync::mpsc::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
             }),
-            left_ns => stop.recv_timeout(Duration::from_nanos(left_ns)),
+            left_ns => messages.recv_timeout(Duration::from_nanos(left_ns)),
         };
         let now_ns = os::monotonic_ns();
         match waited {
@@ -106,6 +107,11 @@ pub fn sample<T>(
                     return schedule;
                 }
                 schedule.advance(os::monotonic_ns());
+            }
+            Ok(message) if !is_stop(&message) => {
+                if !look(now_ns) {
+                    return schedule;
+                }
             }
             Ok(_) | Err(RecvTimeoutError::Disconnected) => {
                 look(now_ns);
@@ -198,7 +204,7 @@ mod tests {
     fn sampling_begins_at_once_keeps_its_schedule_and_ends_with_a_last_look() {
         let (stop, stopped) = std::sync::mpsc::channel();
         let mut times = Vec::new();
-        let schedule = sample(Duration::from_millis(2), &stopped, &mut |now_ns| {
+        let schedule = sample(Duration::from_millis(2), &stopped, |()| true, &mut |now_ns| {
             times.push(now_ns);
             if times.len() == 20 {
                 stop.send(()).unwrap();

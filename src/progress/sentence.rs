@@ -73,6 +73,14 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
                 "failed: {name} repeat {repeat} attempt {attempt}: {reason}; {next}; see {kept}"
             )
         }
+        ExecEvent::FellBack { name, repeat, step, to, measured } => {
+            let next = if *measured { "is measured already" } else { "is measured instead" };
+            format!("fallback {step} of {name} repeat {repeat}: {to} {next}")
+        }
+        ExecEvent::TooManyFailures { failed } => format!(
+            "stopped: {failed} {} failed, which is what `on_failure` allows; run exec again to go on",
+            count(*failed)
+        ),
         ExecEvent::NotBuilt { name, runs, reason } => {
             format!("not yet built: {name} ({runs} {}): {reason}", count(*runs))
         }

@@ -70,6 +70,10 @@ impl Tally {
                 self.ended += usize::from(!*retry);
                 self.run = None;
             }
+            // The run goes on with another cell.
+            ExecEvent::FellBack { measured: false, .. } => {
+                self.ended = self.ended.saturating_sub(1);
+            }
             _ => {}
         }
     }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::agent::python;
+use crate::agent::python::{self, Program};
 use crate::manifest::study::RuntimeCommand;
 use crate::store::digest;
-use crate::store::record::{AgentEvidence, CodeEvidence};
+use crate::store::record::{AgentEvidence, CodeEvidence, TokenizerEvidence};
 
 /// This program.
 #[must_use]
@@ -25,16 +25,34 @@ pub fn runner() -> CodeEvidence {
 #[must_use]
 pub fn agent(
     runtime: &str,
+    program: Program,
     command: Option<&RuntimeCommand>,
     folder: &Path,
     python: Option<&python::Setup>,
 ) -> AgentEvidence {
     let digest = match command {
         Some(command) => files_of(command, folder),
-        None if runtime == "rust" => Some(env!("RUNNER_AGENT_DIGEST").to_owned()),
-        None => python.filter(|_| runtime == "python").and_then(|python| python.digest().ok()),
+        None if runtime == "rust" => Some(match program {
+            Program::Calls => env!("RUNNER_AGENT_DIGEST").to_owned(),
+            Program::Tokenize => env!("RUNNER_TOKENIZE_DIGEST").to_owned(),
+        }),
+        None => python.filter(|_| runtime == "python").and_then(|python| match program {
+            Program::Calls => python.digest().ok(),
+            Program::Tokenize => python.for_tokenizers().digest().ok(),
+        }),
     };
     AgentEvidence { runtime: runtime.to_owned(), digest, info: None }
+}
+
+/// A tokenizer by its file; unknown if that cannot be read.
+#[must_use]
+pub fn tokenizer(name: &str, path: &Path) -> TokenizerEvidence {
+    let file = digest::of_file(path).ok();
+    TokenizerEvidence {
+        name: name.to_owned(),
+        bytes: file.as_ref().map(|file| file.bytes),
+        sha256: file.map(|file| file.sha256),
+    }
 }
 
 /// Digest of the command's words, of the program and of every argument that is a file (an

@@ -7,7 +7,7 @@ mod code;
 mod git;
 mod machine;
 
-pub use code::{agent, runner};
+pub use code::{agent, runner, tokenizer};
 pub use git::repository;
 pub use machine::machine;
 

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::agent::python::Program;
 use crate::manifest::study::RuntimeCommand;
 
 #[test]
@@ -12,9 +13,11 @@ fn this_machine_has_cores_and_memory() {
 
 #[test]
 fn the_agents_digest_is_that_of_its_code() {
-    let digest = agent("rust", None, Path::new("."), None).digest.expect("known at build time");
+    let digest = agent("rust", Program::Calls, None, Path::new("."), None)
+        .digest
+        .expect("known at build time");
     assert_eq!(digest.len(), 64);
-    assert_eq!(agent("python", None, Path::new("."), None).digest, None);
+    assert_eq!(agent("python", Program::Calls, None, Path::new("."), None).digest, None);
 }
 
 #[test]
@@ -23,7 +26,9 @@ fn a_users_runtime_changes_with_its_script_only() {
     let digest = |script: &str| {
         std::fs::write(folder.path().join("agent.sh"), script).unwrap();
         let command = RuntimeCommand { command: vec!["sh".into(), "agent.sh".into(), "-v".into()] };
-        agent("mine", Some(&command), folder.path(), None).digest.expect("sh is on the search path")
+        agent("mine", Program::Calls, Some(&command), folder.path(), None)
+            .digest
+            .expect("sh is on the search path")
     };
     let first = digest("exit 0");
     assert_ne!(first, digest("exit 1"));

@@ -118,6 +118,7 @@ mod tests {
             not_built: Vec::new(),
             runs: runs.collect(),
             folders: BTreeMap::new(),
+            fell_back: std::collections::BTreeSet::new(),
             stale: BTreeMap::new(),
         }
     }

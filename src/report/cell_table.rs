@@ -44,7 +44,7 @@ pub struct Table {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 23] = [
+const MAIN: [&str; 34] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
@@ -66,8 +66,19 @@ const MAIN: [&str; 23] = [
     "gap_error_p99_ms",
     "loop_lag_p99_ms",
     "cpu_s_per_1000_tokens",
+    "tokenizer_tokens_per_s",
+    "tokenizer_mb_per_s",
+    "tokenizer_latency_ms",
+    "tokenizer_lines_tokens_per_s",
+    "tokenizer_pieces_p50_us",
+    "tokenizer_pieces_p99_us",
+    "tokenizer_load_ms",
     "cpu_s",
     "peak_rss_mb",
+    "gpu_power_w",
+    "joules_per_token",
+    "redline_percent",
+    "usd_per_million_tokens",
 ];
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
@@ -94,7 +105,7 @@ pub fn rows<'a>(
                 levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
                 n: sample.as_ref().map_or(0, Sample::n),
                 runs: fresh(cell).count(),
-                planned: cell.repeats,
+                planned: cell.planned(),
                 mean: sample.as_ref().map(Sample::mean),
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),

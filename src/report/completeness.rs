@@ -1,13 +1,10 @@
 //! Whether the stored runs are those that the plan asks for, measured under one set of circumstances.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::data::{Cell, Data};
 use crate::store::failed::CANCELLED;
 use crate::store::record::RunRecord;
-use crate::store::staleness;
 
 /// A cell with runs that do not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,14 +30,17 @@ pub struct Stale {
     pub differences: Vec<String>,
 }
 
-/// Cells of the plan with missing runs, in the order of the plan.
+/// Cells of the plan with missing runs, those in whose place a fallback stands left out, in the order of the plan.
 #[must_use]
 pub fn missing(data: &Data) -> Vec<Missing> {
     data.cells
         .iter()
         .filter_map(|cell| {
-            let repeats: Vec<u32> =
-                (1..=cell.repeats).filter(|repeat| !cell.runs.contains_key(repeat)).collect();
+            let repeats: Vec<u32> = (1..=cell.repeats)
+                .filter(|repeat| {
+                    !cell.runs.contains_key(repeat) && !cell.fell_back.contains(repeat)
+                })
+                .collect();
             if repeats.is_empty() {
                 return None;
             }
@@ -77,19 +77,6 @@ pub fn stale(data: &Data) -> Vec<Stale> {
 }
 
 /// The runs of a cell that belong together: those that are not stale. Statistics use only these.
-pub fn fresh(cell: &Cell) -> impl Iterator<Item = &RunRecord> {
+pub fn fresh(cell: &Cell) -> impl Iterator<Item = &RunRecord> + Clone {
     cell.runs.values().filter(|run| !cell.stale.contains_key(&run.repeat))
-}
-
-/// How the evidence of each run differs from that of the newest, by repeat; without those that do
-/// not differ.
-#[must_use]
-pub fn against_newest(runs: &BTreeMap<u32, RunRecord>) -> BTreeMap<u32, Vec<String>> {
-    let Some(newest) = runs.values().max_by_key(|run| (&run.finished, run.repeat)) else {
-        return BTreeMap::new();
-    };
-    runs.iter()
-        .map(|(repeat, run)| (*repeat, staleness(&run.evidence, &newest.evidence)))
-        .filter(|(_, differences)| !differences.is_empty())
-        .collect()
 }

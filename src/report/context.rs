@@ -8,7 +8,11 @@ use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::deliverables::{self, Deliverable};
+use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::outliers::OutlierTable;
+use super::probes::{self, Probes};
+use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
@@ -26,9 +30,16 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    /// The probes outside the agent, as they speak of themselves.
+    pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
     pub deliverables: Vec<Deliverable>,
+    /// `None`: the study has no tokenizer run.
+    pub tokenizers: Option<Tokenizers<'a>>,
     pub failures: &'a [FailedAttempt],
+    /// What was measured in place of runs that failed.
+    pub fallbacks: &'a [FallbackTaken],
+    pub outliers: &'a OutlierTable,
     /// Every hypothesis of the study with its verdict.
     pub hypotheses: &'a [Judged],
     /// Published numbers against stored runs.
@@ -44,6 +55,8 @@ pub struct Status {
     pub planned: u32,
     /// Stored runs of the plan, stale ones included.
     pub done: usize,
+    /// Runs that failed and in whose place a fallback stands.
+    pub fell_back: usize,
     pub simulated: bool,
     pub throttled: bool,
     pub first_started: Option<String>,
@@ -93,7 +106,7 @@ impl<'a> CellView<'a> {
             levels,
             factors: &cell.factors,
             done: cell.runs.len(),
-            planned: cell.repeats,
+            planned: cell.planned(),
             simulated: cell.simulated,
             not_built: &cell.not_built,
         }
@@ -200,9 +213,13 @@ impl<'a> Context<'a> {
             calibrations: calibrations(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
             deliverables: deliverables::deliverables(data),
+            tokenizers: tokenizers::tokenizers(data),
             failures: &data.failed,
+            fallbacks: &data.fallbacks,
+            outliers: &data.outliers,
             hypotheses: &data.hypotheses,
             claims: &data.claims,
         }
@@ -216,8 +233,9 @@ fn status(data: &Data) -> Status {
     Status {
         complete: missing.is_empty() && stale.is_empty(),
         cells: data.cells.len(),
-        planned: data.cells.iter().map(|cell| cell.repeats).sum(),
+        planned: data.cells.iter().map(Cell::planned).sum(),
         done: runs().count(),
+        fell_back: data.cells.iter().map(|cell| cell.fell_back.len()).sum(),
         simulated: data.cells.iter().any(|cell| cell.simulated),
         throttled: data.cells.iter().any(|cell| cell.throttled),
         first_started: runs().map(|run| run.started.clone()).min(),
@@ -251,7 +269,7 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
             .map(|solo| CellView::new(&data.cells[*solo], &data.cells[*solo].factors))
             .collect(),
         done: own.iter().map(|cell| cell.runs.len()).sum(),
-        planned: own.iter().map(|cell| cell.repeats).sum(),
+        planned: own.iter().map(|cell| cell.planned()).sum(),
         simulated: own.iter().any(|cell| cell.simulated),
         outcomes,
         failed_attempts: failed,

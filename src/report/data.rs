@@ -2,12 +2,14 @@
 //!
 //! Plain data, so that selection and rendering know neither the manifest nor the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::outliers::OutlierTable;
 use super::verdicts::Judged;
 use crate::agent::protocol::Outcome;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
@@ -26,6 +28,9 @@ pub struct Data {
     pub flamegraphs: Vec<Flamegraph>,
     /// In the order of their ends.
     pub failed: Vec<FailedAttempt>,
+    /// In the order of their decisions.
+    pub fallbacks: Vec<FallbackTaken>,
+    pub outliers: OutlierTable,
     /// Of the experiments in the plan, in the order of the manifest.
     pub hypotheses: Vec<Judged>,
     /// Published numbers, in the order of the manifest.
@@ -134,7 +139,8 @@ pub struct Cell {
     pub id: String,
     /// Readable name.
     pub name: String,
-    /// Runs asked for: repeats 1 to this. Further stored runs are hidden.
+    /// Runs asked for: repeats 1 to this. Further stored runs are hidden, unless they were made
+    /// because of outliers.
     pub repeats: u32,
     /// It is in no experiment's matrix and only there to interpret others.
     pub control: bool,
@@ -152,6 +158,8 @@ pub struct Cell {
     pub folders: BTreeMap<u32, RunFolder>,
     /// Of these, by repeat, how the stale ones differ from the newest.
     pub stale: BTreeMap<u32, Vec<String>>,
+    /// Repeats that failed and in whose place a fallback stands.
+    pub fell_back: BTreeSet<u32>,
 }
 
 /// Where a run lies.
@@ -163,6 +171,13 @@ pub struct RunFolder {
 }
 
 impl Cell {
+    /// Repeats asked for, and runs that were made beyond them because of outliers.
+    #[must_use]
+    pub fn planned(&self) -> u32 {
+        let further = self.runs.keys().filter(|repeat| **repeat > self.repeats).count();
+        self.repeats + u32::try_from(further).unwrap_or(u32::MAX)
+    }
+
     /// 8 hex digits.
     #[must_use]
     pub fn short(&self) -> &str {
@@ -180,6 +195,12 @@ pub struct FailedAttempt {
     pub attempt: Option<u32>,
     pub cause: String,
     pub message: String,
+    /// What was asked for, in words; `None` where it is not known.
+    pub configuration: Option<String>,
+    /// What the server answered, in its own words.
+    pub server_error: Option<String>,
+    /// Most in use on the GPUs during the attempt; `None`: unknown.
+    pub gpu_memory_mb: Option<f64>,
     /// How its measured calls ended.
     pub outcomes: Vec<Outcome>,
     /// RFC 3339, UTC.

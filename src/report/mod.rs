@@ -14,6 +14,7 @@ mod controls;
 pub mod data;
 mod deliverables;
 mod escape;
+mod fallbacks;
 mod figure;
 mod flamegraphs;
 mod format;
@@ -21,9 +22,12 @@ mod functions;
 mod html;
 mod illustrate;
 mod mark;
+mod outliers;
+mod probes;
 mod render;
 mod select;
 pub mod tidy;
+mod tokenizers;
 mod verdicts;
 
 #[cfg(test)]
@@ -32,6 +36,7 @@ mod tests;
 pub use collect::collect;
 pub use completeness::{Missing, Stale};
 pub use data::Data;
+pub use fallbacks::settled;
 pub use figure::Figure;
 pub use render::{GENERAL, RenderError, Report, Template, TemplateError, cells, json, study};
 pub use verdicts::{Judged, Part};

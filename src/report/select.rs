@@ -118,7 +118,7 @@ impl<'a> Selection<'a> {
             return Err(SelectError::NoRuns {
                 said: self.said.clone(),
                 cells: self.cells.len(),
-                planned: self.cells.iter().map(|cell| cell.repeats).sum(),
+                planned: self.cells.iter().map(|cell| cell.planned()).sum(),
             });
         }
         Ok(runs)

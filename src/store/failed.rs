@@ -30,10 +30,25 @@ pub struct Failure {
     pub attempt: Option<u32>,
     /// `timeout`, `connect`, `http_error`, `in_band_error`, `truncated`, `malformed` (the causes a
     /// retry policy can name), `agent`, `artifacts`, `storage`, `cancelled`,
-    /// `corpus` (the files of a workflow changed), `abandoned`, `damaged`.
+    /// `corpus` (the files of a workflow changed), `abandoned`, `damaged`,
+    /// `command` (it could not be started, or did not end with 0), `inputs` (those of a command changed),
+    /// `probe`.
     pub cause: String,
     /// In words, with what to do about it.
     pub message: String,
+    /// What was asked for: the document whose digest is the cell's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<serde_json::Value>,
+    /// The last error that a server answered with, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_error: Option<String>,
+    /// HTTP status of that answer, where it was not 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// Most memory in use on the GPUs during the attempt, as its GPU probe saw it; absent where it is
+    /// unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_mb: Option<f64>,
     /// How the calls ended, as far as the agent left a readable record.
     pub calls: Vec<CallOutcome>,
     /// RFC 3339, UTC.

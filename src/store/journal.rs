@@ -34,6 +34,10 @@ pub enum What {
     Failed { cell: String, repeat: u32, attempt: u32, cause: String, kept: String },
     /// The attempt failed and another one follows.
     Retried { cell: String, repeat: u32, attempt: u32 },
+    /// After a failure the cell `to` is measured instead: this step of the fallbacks, from 1.
+    FellBack { cell: String, repeat: u32, step: usize, to: String, because: String },
+    /// No fallback worked either: the run failed, and the next exec tries it anew.
+    FallbacksUsedUp { cell: String, repeat: u32 },
     /// What an earlier exec left unfinished was moved to `kept`.
     Abandoned { repeat: u32, kept: String },
     /// A stale run was moved to `kept`, to be measured again.

@@ -47,6 +47,12 @@ impl Layout {
         Ok(self.root.join("calibration").join(name))
     }
 
+    /// `corpora/<first digits of its digest>`: a text that tokenizers encode, and its cuts.
+    #[must_use]
+    pub fn corpus(&self, sha256: &str) -> PathBuf {
+        self.root.join("corpora").join(sha256.get(..16).unwrap_or(sha256))
+    }
+
     #[must_use]
     pub fn plan(&self) -> PathBuf {
         self.root.join("plan.json")

@@ -8,6 +8,7 @@ pub mod digest;
 mod error;
 pub mod executed;
 pub mod failed;
+pub mod fallback;
 mod index;
 pub mod journal;
 mod layout;
@@ -21,7 +22,7 @@ pub use error::StoreError;
 pub use index::{Damaged, Store};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
-pub use staleness::staleness;
+pub use staleness::{against_newest, counting, staleness};
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,13 @@ pub struct RunRecord {
     /// How each probe outside the agent fared, by its name: `ok`, or `unavailable: ` and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, String>,
+    /// The run that was asked for, if this one was made in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_of: Option<FallbackOf>,
+    /// The repeat that it was made for because that one is an outlier; it counts beyond the repeats
+    /// that the manifest asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<u32>,
     /// Of a command's run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandRecord>,
@@ -48,6 +55,9 @@ pub struct RunRecord {
     pub calls: Vec<CallSummary>,
     /// Metrics of the run.
     pub metrics: Metrics,
+    /// What a tokenizer made of its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenSummary>,
     /// Every other file of the run's folder, by its path with `/`.
     pub files: BTreeMap<String, FileDigest>,
 }
@@ -65,6 +75,40 @@ pub struct CallSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub metrics: Metrics,
+}
+
+/// A run that failed, and in whose place another was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallbackOf {
+    /// 32 hex digits.
+    pub cell: String,
+    pub cell_name: String,
+    pub repeat: u32,
+    /// Of the fallbacks in the manifest, from 1.
+    pub step: usize,
+    /// Why what was tried before failed.
+    pub because: String,
+}
+
+/// What a tokenizer made of its text: the same in every runtime, or they do not do the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenSummary {
+    pub corpus_sha256: String,
+    pub corpus_bytes: u64,
+    /// Ids that the tokenizer has.
+    pub vocabulary: u64,
+    /// By the mode's name.
+    pub modes: BTreeMap<String, TokenCount>,
+}
+
+/// The ids of one mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCount {
+    pub parts: u64,
+    pub bytes: u64,
+    pub tokens: u64,
+    /// Of all ids in order.
+    pub ids_sha256: String,
 }
 
 /// A command as it was run; that it ended with 0 is why there is a record.
@@ -120,6 +164,19 @@ pub struct Evidence {
     pub study_git: Option<GitEvidence>,
     #[serde(default)]
     pub calibration: Option<Calibration>,
+    /// Of tokenizer runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerEvidence>,
+}
+
+/// A tokenizer's file as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizerEvidence {
+    /// Name in the manifest.
+    pub name: String,
+    pub bytes: Option<u64>,
+    /// 64 hex digits.
+    pub sha256: Option<String>,
 }
 
 /// `runner` itself.

@@ -1,6 +1,8 @@
 //! Whether a run was measured under other circumstances than today's.
 
-use super::record::{EndpointEvidence, Evidence};
+use std::collections::BTreeMap;
+
+use super::record::{EndpointEvidence, Evidence, RunRecord};
 
 /// How today's evidence differs from the stored, one sentence fragment each; empty: not stale.
 ///
@@ -16,6 +18,11 @@ pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
         if let Some(now) = today.endpoints.get(name) {
             endpoint(name, then, now, &mut differences);
         }
+    }
+    if let (Some(then), Some(now)) = (&stored.tokenizer, &today.tokenizer) {
+        let what = format!("the digest of the tokenizer `{}`", then.name);
+        let (then, now) = (then.sha256.as_deref(), now.sha256.as_deref());
+        changed(&what, then.map(short), now.map(short), &mut differences);
     }
     let (then, now) = (&stored.machine, &today.machine);
     changed("the hostname", then.hostname.as_deref(), now.hostname.as_deref(), &mut differences);
@@ -62,4 +69,26 @@ fn changed(what: &str, then: Option<&str>, now: Option<&str>, differences: &mut 
 
 fn differs<T: PartialEq>(then: Option<T>, now: Option<T>) -> bool {
     matches!((then, now), (Some(then), Some(now)) if then != now)
+}
+
+/// How the evidence of each run differs from that of the newest, by repeat; without those that do
+/// not differ.
+#[must_use]
+pub fn against_newest(runs: &BTreeMap<u32, RunRecord>) -> BTreeMap<u32, Vec<String>> {
+    let Some(newest) = runs.values().max_by_key(|run| (&run.finished, run.repeat)) else {
+        return BTreeMap::new();
+    };
+    runs.iter()
+        .map(|(repeat, run)| (*repeat, staleness(&run.evidence, &newest.evidence)))
+        .filter(|(_, differences)| !differences.is_empty())
+        .collect()
+}
+
+/// The runs of a cell that count: the repeats that are asked for, and those that were made because of
+/// outliers. Further ones are hidden.
+#[must_use]
+pub fn counting(stored: &BTreeMap<u32, RunRecord>, repeats: u32) -> BTreeMap<u32, RunRecord> {
+    let counts = |repeat: u32, run: &RunRecord| repeat <= repeats || run.rerun_of.is_some();
+    let counting = stored.iter().filter(|(repeat, run)| counts(**repeat, run));
+    counting.map(|(repeat, run)| (*repeat, run.clone())).collect()
 }

@@ -22,10 +22,13 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         finished: "2025-01-01T00:00:01.000Z".to_owned(),
         evidence: Evidence::default(),
         process: ProcessUsage::default(),
+        fallback_of: None,
+        rerun_of: None,
         command: None,
         calls: Vec::new(),
         metrics: Metrics::new(),
         probes: std::collections::BTreeMap::new(),
+        tokens: None,
         sampling: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),
     }

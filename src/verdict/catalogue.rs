@@ -8,24 +8,31 @@ use crate::manifest::source::At;
 use crate::manifest::{ManifestErrors, Study};
 use crate::metrics;
 
-/// Metrics that hypotheses name and this version does not compute: a later one may, or it is a typo.
+/// Metrics that hypotheses and the outlier rule name and this version does not compute: a later one
+/// may, or it is a typo.
 #[must_use]
 pub fn unknown_metrics(study: &Study) -> Vec<String> {
-    let mut warnings = Vec::new();
     let declared = metrics::declared(study);
+    let unknown = |name: &str| -> Option<String> {
+        if metrics::find(&declared, name).is_some() {
+            return None;
+        }
+        let hint = nearest(name, metrics::all(&declared).map(|info| info.name));
+        let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Some(format!("this version computes no metric `{name}`{hint}"))
+    };
+    let outliers = study.outliers.metrics.iter();
+    let mut warnings: Vec<String> =
+        outliers.filter_map(|name| Some(format!("outliers: {}", unknown(name)?))).collect();
     for experiment in &study.experiments {
         for hypothesis in &experiment.hypotheses {
-            let used = hypothesis.criterion.metrics().into_iter();
-            for name in used.filter(|name| metrics::find(&declared, name).is_none()) {
-                let known = metrics::all(&declared).map(|info| info.name);
-                let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-                warnings.push(format!(
-                    "experiment `{}`, hypothesis `{}`: this version computes no metric `{name}`{}",
-                    experiment.name,
-                    hypothesis.name,
-                    hint.unwrap_or_default()
-                ));
-            }
+            let found = hypothesis.criterion.metrics().into_iter().filter_map(unknown);
+            warnings.extend(found.map(|unknown| {
+                format!(
+                    "experiment `{}`, hypothesis `{}`: {unknown}",
+                    experiment.name, hypothesis.name
+                )
+            }));
         }
     }
     warnings

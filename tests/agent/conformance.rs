@@ -48,7 +48,11 @@ fn the_documented_example_meets_every_requirement() {
         assert_eq!(failed(&output), []);
         assert_eq!(output.status.code(), Some(0));
         let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(said.matches("\"not_supported\": true").count(), 2, "workflows: {said}");
+        assert_eq!(
+            said.matches("\"not_supported\": true").count(),
+            4,
+            "workflows, tokenizers: {said}"
+        );
     }
 }
 

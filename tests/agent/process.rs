@@ -57,6 +57,7 @@ pub fn spec(agents: Vec<AgentSpec>) -> Spec {
         run: "run-1".to_owned(),
         artifacts: "".into(),
         agents,
+        tokenize: None,
         timeout_ns: 10_000_000_000,
         read_buffer: None,
         throttle: None,

@@ -202,6 +202,9 @@ impl Stored {
             calls: metrics.calls,
             metrics: metrics.run,
             probes: BTreeMap::new(),
+            fallback_of: None,
+            rerun_of: None,
+            tokens: None,
             command: None,
             sampling: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -239,6 +242,10 @@ impl Stored {
             attempt: Some(1),
             cause: "in_band_error".into(),
             message: message.into(),
+            identity: None,
+            server_error: None,
+            http_status: None,
+            gpu_memory_mb: None,
             calls: Vec::new(),
             started: None,
             finished: "2025-06-01T10:00:30.000Z".into(),
@@ -314,6 +321,7 @@ pub fn record(cell: u64, repeat: u64) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::new(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 
@@ -342,6 +350,7 @@ fn evidence() -> Evidence {
             ("insight".into(), endpoint("ollama", [("gemma3:latest".into(), model)].into())),
         ]),
         study_git: Some(GitEvidence { commit: "1".repeat(40), dirty: true }),
+        tokenizer: None,
         calibration: Some(Calibration {
             runtime: "rust".into(),
             settings: BTreeMap::new(),

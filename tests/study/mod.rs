@@ -117,6 +117,7 @@ impl Study {
             results: self.results.clone(),
             skip_preflight: false,
             stale: Stale::List,
+            rerun_outliers: false,
             limits,
             program: RUNNER.into(),
             python: python::Setup::from_environment(&|name| std::env::var_os(name)),

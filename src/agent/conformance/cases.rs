@@ -75,6 +75,7 @@ pub(super) fn spec(agents: Vec<AgentSpec>) -> Spec {
         run: RUN.to_owned(),
         artifacts: std::path::PathBuf::new(),
         agents,
+        tokenize: None,
         timeout_ns: 10_000_000_000,
         read_buffer: None,
         throttle: None,

@@ -7,6 +7,7 @@ mod cases;
 mod failures;
 mod probes;
 mod process;
+mod tokenize;
 mod whole_run;
 mod workflow;
 
@@ -77,6 +78,7 @@ pub fn check(command: &[String]) -> Result<Vec<Check>, ConformanceError> {
     probes::check(command, &mut findings)?;
     failures::check(command, &mut findings)?;
     workflow::check(command, &mut findings)?;
+    tokenize::check(command, &mut findings)?;
     Ok(findings.0)
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use super::{Interpreter, PROGRAM, PythonError, PythonRuntime, Setup, program_digest};
+use super::{Interpreter, Program, PythonError, PythonRuntime, Setup};
 
 /// Digits of a digest in a folder's name.
 const DIGITS: usize = 12;
@@ -41,7 +41,7 @@ pub(super) fn prepare(
         } else {
             "venv/bin/python"
         }),
-        program: home.join(format!("program-{}", &program_digest()[..DIGITS])),
+        program: home.join(format!("program-{}", &setup.program.digest()[..DIGITS])),
     };
     // Through the link to the interpreter: if that was removed, the environment is none any more.
     let whole = || runtime.python.exists() && runtime.program.exists();
@@ -54,7 +54,7 @@ pub(super) fn prepare(
         make_home(setup, &interpreter, &home, say)?;
     }
     if !runtime.program.exists() {
-        write_program(&runtime)?;
+        write_program(setup.program, &runtime)?;
     }
     Ok(runtime)
 }
@@ -80,9 +80,10 @@ fn make_home(
     say: &mut dyn FnMut(String),
 ) -> Result<(), PythonError> {
     say(format!(
-        "setting up the Python runtime in {} with Python {} (once; 10 MB to download)",
+        "setting up the Python runtime in {} with Python {} (once; {} to download)",
         home.display(),
-        interpreter.version
+        interpreter.version,
+        setup.program.download()
     ));
     let partial = home.with_extension("partial");
     for leftover in [&partial, &home.to_owned()] {
@@ -150,10 +151,10 @@ fn reason(said: &str) -> &'static str {
 }
 
 /// Writes the program and compiles it, so that the first start is as quick as every other.
-fn write_program(runtime: &PythonRuntime) -> Result<(), PythonError> {
+fn write_program(program: Program, runtime: &PythonRuntime) -> Result<(), PythonError> {
     let partial = runtime.program.with_extension("partial");
     remove(&partial)?;
-    for (path, text) in PROGRAM {
+    for (path, text) in program.files() {
         let path = partial.join(path);
         let folder = path.parent().unwrap_or(&partial);
         fs::create_dir_all(folder).map_err(PythonError::io("make", folder))?;

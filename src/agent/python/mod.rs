@@ -21,7 +21,7 @@ pub use self::interpreter::Interpreter;
 /// The oldest Python that the program runs on.
 pub const OLDEST: (u32, u32) = (3, 10);
 
-/// Files of the program by their paths.
+/// Files of the program that makes calls, by their paths.
 const PROGRAM: [(&str, &str); 24] = [
     ("__main__.py", include_str!("program/__main__.py")),
     ("runner_agent/__init__.py", include_str!("program/runner_agent/__init__.py")),
@@ -49,8 +49,22 @@ const PROGRAM: [(&str, &str); 24] = [
     ("runner_agent/workflow.py", include_str!("program/runner_agent/workflow.py")),
 ];
 
-/// Packages with their digests, for pip.
+/// Its packages with their digests, for pip.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// Files of the program that does tokenizer work. It is one of its own, as its packages are: neither
+/// changes what is known of runs of the other.
+const TOKENIZE_PROGRAM: [(&str, &str); 7] = [
+    ("__main__.py", include_str!("tokenize/__main__.py")),
+    ("runner_tokenize/__init__.py", include_str!("tokenize/runner_tokenize/__init__.py")),
+    ("runner_tokenize/artifacts.py", include_str!("tokenize/runner_tokenize/artifacts.py")),
+    ("runner_tokenize/main.py", include_str!("tokenize/runner_tokenize/main.py")),
+    ("runner_tokenize/parent.py", include_str!("program/runner_agent/parent.py")),
+    ("runner_tokenize/spec.py", include_str!("tokenize/runner_tokenize/spec.py")),
+    ("runner_tokenize/work.py", include_str!("tokenize/runner_tokenize/work.py")),
+];
+
+const TOKENIZE_REQUIREMENTS: &str = include_str!("tokenize/requirements.txt");
 
 /// Which Python to use and where to keep what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +75,44 @@ pub struct Setup {
     pub cache: Option<PathBuf>,
     /// Content of the requirements file.
     pub requirements: String,
+    pub program: Program,
+}
+
+/// Which of the programs is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Program {
+    /// Makes calls.
+    Calls,
+    /// Encodes text.
+    Tokenize,
+}
+
+impl Program {
+    /// Files by their paths.
+    fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Program::Calls => &PROGRAM,
+            Program::Tokenize => &TOKENIZE_PROGRAM,
+        }
+    }
+
+    fn digest(self) -> String {
+        let mut hash = Sha256::new();
+        for (path, text) in self.files() {
+            // A checkout on Windows may have other line ends.
+            let text = text.replace("\r\n", "\n");
+            hash.update(format!("{path}\0{}\0{text}", text.len()));
+        }
+        crate::digest::hex(&hash.finalize())
+    }
+
+    /// What its packages weigh, for people who wait.
+    fn download(self) -> &'static str {
+        match self {
+            Program::Calls => "10 MB",
+            Program::Tokenize => "3 MB",
+        }
+    }
 }
 
 /// Why the Python runtime cannot be started.
@@ -155,6 +207,17 @@ impl Setup {
             interpreter: folder("RUNNER_PYTHON").unwrap_or_else(|| usual.into()),
             cache: folder("RUNNER_CACHE").or_else(|| caches.map(|caches| caches.join("runner"))),
             requirements: REQUIREMENTS.to_owned(),
+            program: Program::Calls,
+        }
+    }
+
+    /// The same Python and cache for tokenizer work.
+    #[must_use]
+    pub fn for_tokenizers(&self) -> Self {
+        Self {
+            requirements: TOKENIZE_REQUIREMENTS.to_owned(),
+            program: Program::Tokenize,
+            ..self.clone()
         }
     }
 
@@ -166,7 +229,7 @@ impl Setup {
     /// Digest of the code that would measure: the program, its packages and the interpreter.
     pub fn digest(&self) -> Result<String, PythonError> {
         let mut hash = Sha256::new();
-        hash.update(program_digest());
+        hash.update(self.program.digest());
         hash.update(&self.requirements);
         hash.update(self.interpreter()?.identity());
         Ok(crate::digest::hex(&hash.finalize()))
@@ -176,14 +239,4 @@ impl Setup {
     pub fn prepare(&self, say: &mut dyn FnMut(String)) -> Result<PythonRuntime, PythonError> {
         environment::prepare(self, say)
     }
-}
-
-fn program_digest() -> String {
-    let mut hash = Sha256::new();
-    for (path, text) in PROGRAM {
-        // A checkout on Windows may have other line ends.
-        let text = text.replace("\r\n", "\n");
-        hash.update(format!("{path}\0{}\0{text}", text.len()));
-    }
-    crate::digest::hex(&hash.finalize())
 }

@@ -45,10 +45,22 @@ pub(super) fn write(
         probe_cost_ns.extend(lag.cost_ns.map(|cost| ("loop_lag".to_owned(), cost)));
     }
     let calls = calls.into_iter().map(|call| call.record).collect();
-    let record =
-        AgentRecord { protocol: PROTOCOL, runtime, clock, calls, idle, probe_cost_ns, stages };
-    let path = spec.artifacts.join(RECORD_FILE);
-    let json = serde_json::to_vec(&record).map_err(|error| RuntimeError::Artifact {
+    let record = AgentRecord {
+        protocol: PROTOCOL,
+        runtime,
+        clock,
+        calls,
+        idle,
+        probe_cost_ns,
+        stages,
+        tokenize: None,
+    };
+    write_record(&spec.artifacts, &record)
+}
+
+pub(super) fn write_record(folder: &Path, record: &AgentRecord) -> Result<(), RuntimeError> {
+    let path = folder.join(RECORD_FILE);
+    let json = serde_json::to_vec(record).map_err(|error| RuntimeError::Artifact {
         path: path.clone(),
         source: io::Error::other(error),
     })?;
@@ -68,7 +80,7 @@ fn prompts(spec: &Spec, calls: &[CallLog]) -> Result<(), RuntimeError> {
     Ok(())
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
     fs::write(path, bytes)
         .map_err(|source| RuntimeError::Artifact { path: path.to_owned(), source })
 }

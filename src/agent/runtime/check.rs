@@ -6,7 +6,7 @@ use hyper::header::HeaderValue;
 use serde::Deserialize;
 
 use super::variant::Variant;
-use super::{Environment, RuntimeError};
+use super::{Environment, RuntimeError, tokenize};
 use crate::agent::protocol::{AgentSpec, PROTOCOL, Spec, Stage, WorkflowSpec};
 use crate::agent::workflow::Kind;
 use crate::endpoint::Target;
@@ -45,6 +45,9 @@ pub(super) fn spec(text: &str) -> Result<(Spec, Variant), RuntimeError> {
         return wrong("loop_lag_ns must be more than 0".to_owned());
     }
     let variant = Variant::of(&spec.variant).map_err(RuntimeError::Spec)?;
+    if let Some(asked) = &spec.tokenize {
+        tokenize::check(&spec, asked)?;
+    }
     let mut names = BTreeSet::new();
     for agent in &spec.agents {
         if !names.insert(&agent.name) {

@@ -14,6 +14,7 @@ mod taker;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod tokenize;
 mod variant;
 mod workflow;
 
@@ -67,6 +68,8 @@ pub enum RuntimeError {
     Artifact { path: PathBuf, source: io::Error },
     #[error("cannot write events: {0}")]
     Output(io::Error),
+    #[error("tokenize: {0}")]
+    Tokenizer(String),
     #[error("an agent's task ended without its records")]
     TaskLost,
 }
@@ -114,6 +117,9 @@ fn work(
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Finish, RuntimeError> {
     let (spec, variant) = check::spec(spec)?;
+    if let Some(asked) = &spec.tokenize {
+        return tokenize::work(&spec, asked, events, cancelled);
+    }
     let settings = Arc::new(Settings::of(&spec, variant));
     let callers = spec.agents.iter().map(|agent| {
         let access = check::access(agent, environment)?;

@@ -15,8 +15,10 @@ use super::ExecEvent;
 use super::attempt::{Means, Measured, Task};
 use super::fault::{AttemptFault, CommandFault};
 use super::flamegraph::Flamegraph;
+use super::sampling::Samplers;
 use crate::manifest::command::{self as declared};
 use crate::manifest::template::{Place, Template};
+use crate::metrics;
 use crate::metrics::picked::{self, OUT_DIR, PickError};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
@@ -41,8 +43,17 @@ pub(super) fn measure(
         return Ok(Err(fault));
     }
     let filled = Filled::new(task, work, &out, means.study_folder);
+    let samplers = Samplers::start(task.cell, means.driver);
+    if let Some(fault) = samplers.refusal() {
+        samplers.finish(partial)?;
+        return Ok(Err(fault));
+    }
     let mut journaled = Ok(());
     let journal = &mut *means.journal;
+    let mut on_start = |pid| {
+        samplers.watch_agent(pid);
+        journaled = journal.write(task.started(pid));
+    };
     let supervision = Supervision {
         folder: partial,
         out: (out.clone(), work.max_output),
@@ -50,10 +61,12 @@ pub(super) fn measure(
         limits: means.limits,
         cancel: means.cancel,
         recorder: flamegraph.recorder(),
-        on_start: &mut |pid| journaled = journal.write(task.started(pid)),
+        on_start: &mut on_start,
         emit: &mut *means.emit,
     };
     let ended = process::run(filled.command(work), supervision);
+    // Whatever became of it, no probe goes on.
+    let sampled = samplers.finish(partial)?;
     journaled?;
     let ended = match ended {
         Ok(ended) => ended,
@@ -77,9 +90,14 @@ pub(super) fn measure(
             (means.emit)(ExecEvent::Note { message: format!("{}: {message}", task.name) });
         }
     }
+    let window = ended.window;
     Ok(judge(ended, work, task, partial).and_then(|mut measured| {
+        sampled.check(Some(window))?;
+        measured.metrics.extend(metrics::of_process(partial, window)?);
         measured.command = Some(record);
         measured.probes = flamegraph.finish()?;
+        measured.probes.extend(sampled.probes);
+        measured.sampling = sampled.sampling;
         Ok(measured)
     }))
 }
@@ -104,7 +122,10 @@ fn judge(
     }
     output::check(&partial.join(OUT_DIR), work.max_output, &work.outputs)?;
     let mut metrics = Metrics::from([
-        ("process_wall_ms".to_owned(), Some(ended.wall_ns as f64 / 1e6)),
+        (
+            "process_wall_ms".to_owned(),
+            Some(ended.window.end_ns.saturating_sub(ended.window.start_ns) as f64 / 1e6),
+        ),
         ("cpu_s".to_owned(), ended.usage.cpu_s),
         ("peak_rss_mb".to_owned(), ended.usage.peak_rss_mb),
     ]);

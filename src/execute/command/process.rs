@@ -11,6 +11,7 @@ use wait4::Wait4 as _;
 
 use super::output;
 use super::streams::{Finished, Kept};
+use crate::agent::protocol::Window;
 use crate::execute::process::peak_rss;
 use crate::execute::{Cancel, ExecEvent, Limits};
 use crate::metrics::picked::STDOUT_FILE;
@@ -60,7 +61,7 @@ pub struct Ended {
     pub end: End,
     pub usage: ProcessUsage,
     /// From right before the start to the end.
-    pub wall_ns: u64,
+    pub window: Window,
     pub stdout: Finished,
     pub stderr: Finished,
 }
@@ -114,7 +115,8 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     };
     let stdout = finished(stdout, stdout_path)?;
     let stderr = finished(stderr, stderr_path)?;
-    Ok(Ended { end, usage, wall_ns: end_ns.saturating_sub(started_ns), stdout, stderr })
+    let window = Window { start_ns: started_ns, end_ns };
+    Ok(Ended { end, usage, window, stdout, stderr })
 }
 
 struct Watch<'a> {

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::experiment::Setting;
 use super::names::reference;
+use super::tokenize::tokenizer_level;
 use crate::manifest::factor::{self, Factor, Place};
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
@@ -114,6 +115,13 @@ impl Levels<'_> {
                 let built_in = ["rust".to_owned(), "python".to_owned()];
                 let known = built_in.iter().chain(self.setting.runtimes.keys());
                 reference(problems, at, "runtime", name, known, false);
+            }
+            (Level::Text(name), "tokenizer") => {
+                tokenizer_level(at, name, self.setting.tokenizers, problems);
+            }
+            (Level::Text(name), "corpus") => {
+                let known = self.setting.corpora.keys();
+                reference(problems, at, "corpus", name, known, false);
             }
             _ => {}
         }

@@ -8,20 +8,23 @@ use indexmap::IndexMap;
 use super::Common;
 use super::axes::{Levels, zip};
 use super::command;
+use super::failure;
 use super::hypothesis::hypothesis;
 use super::paced;
 use super::probes::probes;
 use super::selection::Selections;
 use super::settings::defaults;
+use super::tokenize;
 use super::variant::{Matrix, variants};
+use crate::corpus;
+use crate::manifest::factor;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, Tokenize,
+    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile,
 };
 use crate::manifest::written::{self, Scalar};
-use crate::manifest::{factor, units};
 
 /// What experiments refer to.
 pub(super) struct Setting<'c> {
@@ -31,6 +34,8 @@ pub(super) struct Setting<'c> {
     pub common: &'c Common,
     pub scenarios: &'c IndexMap<String, Vec<ScenarioAgent>>,
     pub runtimes: &'c IndexMap<String, RuntimeCommand>,
+    pub tokenizers: &'c IndexMap<String, TokenizerFile>,
+    pub corpora: &'c IndexMap<String, corpus::Source>,
 }
 
 /// Checks one experiment; `None` when it is too broken to go on with (problems say why).
@@ -44,7 +49,7 @@ pub(super) fn experiment(
     let section = At::ROOT.key("experiment");
     let at = section.key(name);
     let before = problems.len();
-    let kind = kind(&at, written, setting.dir, problems)?;
+    let kind = kind(&at, setting, written, problems)?;
     let mut settings = defaults(&at, &written.settings(), &setting.common.defaults, problems);
     settings =
         defaults(&At::ROOT, &setting.common.overlay, &settings, &mut Problems::new(setting.source));
@@ -107,9 +112,13 @@ pub(super) fn experiment(
         }
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
+    if matches!(kind, ExperimentKind::Tokenize(_)) {
+        tokenize::needs(&at, written, &axes, &fixed, problems);
+    }
     if let ExperimentKind::Command(command) = &kind {
         command::places(&at, command, &axes, &fixed, problems);
     }
+    let fallback = failure::fallback(&at, written, &checker, problems);
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written
         .hypothesis
@@ -135,14 +144,15 @@ pub(super) fn experiment(
         controls: written.controls.clone(),
         baseline,
         hypotheses,
+        fallback,
         line,
     })
 }
 
 fn kind(
     at: &At<'_>,
+    setting: &Setting<'_>,
     written: &written::Experiment,
-    dir: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<ExperimentKind> {
     if written.command.is_none() {
@@ -151,51 +161,16 @@ fn kind(
     match (&written.tokenize, &written.command) {
         (None, None) => Some(ExperimentKind::Scenario),
         (Some(tokenize), None) => {
-            let corpus = corpus(&at.key("tokenize").key("corpus"), &tokenize.corpus, problems)?;
-            if tokenize.iterations == Some(0) {
-                let at = at.key("tokenize");
-                problems.value(&at.key("iterations"), "`iterations` must be 1 or more", None);
-            }
-            let iterations = tokenize.iterations.unwrap_or(5);
-            Some(ExperimentKind::Tokenize(Tokenize { corpus, iterations }))
+            let at = at.key("tokenize");
+            tokenize::tokenize(&at, tokenize, setting.dir, problems).map(ExperimentKind::Tokenize)
         }
         (None, Some(words)) => {
-            let command = command::command(at, words, written, dir, problems)?;
+            let command = command::command(at, words, written, setting.dir, problems)?;
             Some(ExperimentKind::Command(Box::new(command)))
         }
         (Some(_), Some(_)) => {
             let message = "an experiment has `tokenize` or `command`, not both";
             problems.key(&at.key("command"), message, None);
-            None
-        }
-    }
-}
-
-fn corpus(
-    at: &At<'_>,
-    written: &written::Corpus,
-    problems: &mut Problems<'_>,
-) -> Option<serde_json::Value> {
-    match (&written.generate, &written.file) {
-        (Some(size), None) => {
-            let bytes = match size {
-                Scalar::Text(text) => units::bytes(text),
-                Scalar::Integer(number) => u64::try_from(*number).map_err(|e| e.to_string()),
-                other => Err(format!("`{other}` is not a size: write for example \"10 MB\"")),
-            };
-            match bytes {
-                Ok(bytes) => Some(serde_json::json!({
-                    "generate": bytes, "seed": written.seed.unwrap_or(0)
-                })),
-                Err(message) => {
-                    problems.value(&at.key("generate"), message, None);
-                    None
-                }
-            }
-        }
-        (None, Some(file)) => Some(serde_json::json!({ "file": file, "sha256": written.sha256 })),
-        _ => {
-            problems.value(at, "a corpus needs exactly one of `generate` and `file`", None);
             None
         }
     }

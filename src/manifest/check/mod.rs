@@ -5,6 +5,7 @@ mod claim;
 mod command;
 mod endpoint;
 mod experiment;
+mod failure;
 mod hypothesis;
 mod names;
 mod paced;
@@ -13,6 +14,7 @@ mod probes;
 mod scenario;
 mod selection;
 mod settings;
+mod tokenize;
 mod variant;
 mod workflow;
 
@@ -28,6 +30,7 @@ use self::names::{model_names, name, name_of_key, named, reference};
 use self::price::price;
 use self::scenario::{option_set, prompts, runtimes, scenarios};
 use self::settings::defaults;
+use self::tokenize::{corpora, tokenizers};
 use self::workflow::workflows;
 use super::LoadError;
 use super::nearest::suggest;
@@ -88,6 +91,8 @@ pub(super) fn check(
     common.workflows = workflows(written, &common.prompts, &dir, &mut problems);
     let scenarios = scenarios(written, &common, &mut problems);
     let runtimes = runtimes(written, &mut problems);
+    let tokenizers = tokenizers(written, &dir, &mut problems);
+    let corpora = corpora(written, &dir, &mut problems);
     let mut warnings = Vec::new();
     let experiments: Vec<_> = written
         .experiment
@@ -99,6 +104,8 @@ pub(super) fn check(
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,
+                tokenizers: &tokenizers,
+                corpora: &corpora,
             };
             experiment(&setting, key, body, &mut problems, &mut warnings)
         })
@@ -108,6 +115,8 @@ pub(super) fn check(
         let help = "add [experiment.NAME] with a matrix; `runner init` writes a starter manifest";
         problems.key(&At::ROOT, "the manifest has no experiment", Some(help.into()));
     }
+    let (on_failure, outliers) =
+        failure::study_wide(&common.written, &common.overlay, &mut problems);
     let claims = claim::claims(written, &experiments, &common, &mut problems);
     let price = price(written, profile, &mut problems);
     let Common { endpoints, models, defaults, .. } = common;
@@ -125,7 +134,11 @@ pub(super) fn check(
         models,
         scenarios,
         runtimes,
+        tokenizers,
+        corpora,
         experiments,
+        on_failure,
+        outliers,
         claims,
         price,
         warnings,
@@ -141,6 +154,8 @@ pub(super) struct Common {
     pub workflows: IndexMap<String, Arc<Workflow>>,
     pub models: IndexMap<String, String>,
     pub defaults: Defaults,
+    /// The settings of [defaults] as written.
+    pub written: Settings,
     /// The profile's settings: they win over an experiment's own.
     pub overlay: Settings,
 }
@@ -195,6 +210,7 @@ impl Common {
             }
             // Checked for every profile, also those that are not applied today.
             defaults(&at.key("defaults"), &overlay.defaults, &Defaults::default(), problems);
+            failure::check(&at.key("defaults"), &overlay.defaults, problems);
         }
 
         let own =
@@ -210,6 +226,7 @@ impl Common {
             workflows: IndexMap::new(),
             models,
             defaults,
+            written: written.defaults.clone(),
             overlay,
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn name_of_key(problems: &mut Problems<'_>, at: &At<'_>, name: &str) 
     }
 }
 
-pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 9] {
+pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 11] {
     fn keys<T>(map: &IndexMap<String, T>) -> Vec<&str> {
         map.keys().map(String::as_str).collect()
     }
@@ -68,6 +68,8 @@ pub(super) fn named(written: &Manifest) -> [(&'static str, Vec<&str>); 9] {
         ("workflow", keys(&written.workflow)),
         ("scenario", keys(&written.scenario)),
         ("runtime", keys(&written.runtime)),
+        ("tokenizer", keys(&written.tokenizer)),
+        ("corpus", keys(&written.corpus)),
         ("experiment", keys(&written.experiment)),
         ("claim", keys(&written.claim)),
         ("profile", keys(&written.profile)),
@@ -82,6 +84,9 @@ pub(super) fn model_names(written: &Manifest) -> BTreeSet<&String> {
         }
     }
     let mut names = BTreeSet::new();
+    let fallbacks = written.experiment.values().flat_map(|experiment| &experiment.fallback);
+    let steps = fallbacks.chain(&written.defaults.fallback).flatten();
+    names.extend(steps.filter_map(|step| step.get("model")).filter_map(text));
     names.extend(written.scenario.values().flatten().filter_map(|agent| agent.model.as_ref()));
     for experiment in written.experiment.values() {
         names.extend(&experiment.model);

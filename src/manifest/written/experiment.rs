@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Axis, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
 use crate::manifest::command::Direction;
-use crate::manifest::study::{Control, Order};
+use crate::manifest::study::{Control, Order, RetryOn};
 
 /// A matrix and what to run for each of its cells.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -71,6 +71,10 @@ pub struct Experiment {
     pub warmup: Option<u32>,
     pub timeout: Option<Scalar>,
     pub retry: Option<Retry>,
+    /// What is measured instead when a run fails: changes to its cell, tried one after the other, e.g. `[{ num_gpu = 60 }, { model = "qwen2.5:7b" }]`.
+    pub fallback: Option<Vec<IndexMap<String, Scalar>>>,
+    /// Causes after which the next fallback is tried (default `http_error`, `in_band_error`).
+    pub fallback_on: Option<Vec<RetryOn>>,
     pub order: Option<Order>,
     pub seed: Option<u64>,
     pub max_tokens: Option<u32>,
@@ -96,6 +100,7 @@ impl Experiment {
             vary_seed: self.vary_seed,
             max_runs: self.max_runs,
             cell_name: self.cell_name.clone(),
+            ..Settings::default()
         }
     }
 }

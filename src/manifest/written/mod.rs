@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::study::{JitterShape, OpenAiApi, Order, PacedProtocol, RetryOn};
+use super::study::{JitterShape, Mad, OnFailure, OpenAiApi, Order, PacedProtocol, RetryOn};
 pub use claim::Claim;
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
@@ -51,6 +51,12 @@ pub struct Manifest {
     /// Your own runtimes: programs that speak the agent protocol.
     #[serde(default)]
     pub runtime: IndexMap<String, Runtime>,
+    /// Named tokenizers. Without any, a tokenizer `NAME` is `tokenizers/NAME/tokenizer.json` beside the manifest.
+    #[serde(default)]
+    pub tokenizer: IndexMap<String, Tokenizer>,
+    /// Named texts, for the factor `corpus` of tokenizer experiments.
+    #[serde(default)]
+    pub corpus: IndexMap<String, Corpus>,
     /// What work costs, for usd_per_million_tokens; no measurement, so it changes no run.
     pub price: Option<Price>,
     /// Matrices and what to run for each cell.
@@ -88,8 +94,28 @@ pub struct Settings {
     pub vary_seed: Option<bool>,
     /// Largest matrix that is accepted, in runs of one experiment (default 100 000).
     pub max_runs: Option<u64>,
+    /// What is measured instead when a run of a scenario fails: changes to its cell, tried one after the other, e.g. `[{ num_gpu = 60 }, { model = "qwen2.5:7b" }]`.
+    pub fallback: Option<Vec<IndexMap<String, Scalar>>>,
+    /// Causes after which the next fallback is tried (default `http_error`, `in_band_error`).
+    pub fallback_on: Option<Vec<RetryOn>>,
+    /// What exec does when runs fail: "continue" (default), or `{ stop_after = N }`.
+    pub on_failure: Option<OnFailure>,
+    /// Runs that are shown as outliers and that `exec --rerun-outliers` repeats.
+    pub outliers: Option<Outliers>,
     /// Pattern of the folders of cells, e.g. "{runtime}/{model|slug}".
     pub cell_name: Option<String>,
+}
+
+/// Which runs of a cell are far from its others: |value − median| > k × MAD.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outliers {
+    /// Names of metrics, e.g. `["aggregate_tokens_per_s"]`.
+    pub metrics: Vec<String>,
+    /// Multiples of the MAD (default 2).
+    pub k: Option<f64>,
+    /// The median absolute deviation as it is ("raw", default), or scaled to the standard deviation of normal data ("scaled").
+    pub mad: Option<Mad>,
 }
 
 /// When and how often a failed attempt is repeated.
@@ -242,6 +268,16 @@ pub struct Agent {
 pub struct Runtime {
     /// Program and arguments; a relative program is looked for beside the manifest.
     pub command: Vec<String>,
+}
+
+/// A tokenizer in the format of the `tokenizers` library.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenizer {
+    /// A `tokenizer.json`; a path beside the manifest.
+    pub file: String,
+    /// Expected digest of the file.
+    pub sha256: Option<String>,
 }
 
 /// What work costs.

@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::study::OnFailure;
+
 /// One value: a text, a number or a truth value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)] // only written, never read: reading is by hand below
@@ -107,6 +109,23 @@ impl JsonSchema for Axis {
         let levels = Vec::<Scalar>::json_schema(generator);
         let agent = IndexMap::<String, Vec<Scalar>>::json_schema(generator);
         json_schema!({ "anyOf": [levels, agent] })
+    }
+}
+
+impl JsonSchema for OnFailure {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OnFailure".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string", "enum": ["continue"] },
+            {
+                "type": "object",
+                "properties": { "stop_after": { "type": "integer", "minimum": 0, "maximum": u32::MAX } },
+                "required": ["stop_after"],
+                "additionalProperties": false
+            }
+        ] })
     }
 }
 

@@ -49,6 +49,7 @@ fn record(calls: Vec<CallRecord>) -> AgentRecord {
         idle: None,
         probe_cost_ns: BTreeMap::default(),
         stages: Vec::new(),
+        tokenize: None,
     }
 }
 
@@ -439,6 +440,9 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
+        fallback_of: None,
+        rerun_of: None,
+        tokens: None,
         command: None,
         sampling: BTreeMap::new(),
         files: BTreeMap::new(),

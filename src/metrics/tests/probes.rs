@@ -113,7 +113,7 @@ fn energy_that_was_not_seen_is_unknown() {
     let hole: Vec<u64> = (1000..=1300).chain(2400..=3500).collect();
     assert_eq!(energy(&hole), None, "a second in the midst is missing");
     let mut back = samples(|sample, time_ms| {
-        sample.energy_j = Some(f64::from(u32::try_from(time_ms).unwrap()))
+        sample.energy_j = Some(f64::from(u32::try_from(time_ms).unwrap()));
     });
     back[2000].energy_j = Some(0.0);
     assert_eq!(gpu_metrics(&at_work(), &back)["gpu_energy_counter_j"], None, "it was reset");

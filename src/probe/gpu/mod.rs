@@ -1,6 +1,6 @@
 //! The GPU probe: what NVIDIA GPUs there are, and a record of power, use, memory and clocks over a run.
 //!
-//! From NVML, or where that does not open from `nvidia-smi`; RUNNER_NVIDIA_SMI names a program to use
+//! From NVML, or where that does not open from `nvidia-smi`; `RUNNER_NVIDIA_SMI` names a program to use
 //! in place of both. Without either the probe is unavailable, and says so. What samples mean is left
 //! to `metrics`.
 

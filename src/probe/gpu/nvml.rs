@@ -1,7 +1,7 @@
 //! NVML, the driver's own library: opened at run time, so that the program runs where there is none.
 //!
 //! Two threads look: one on the schedule that was asked for, one more slowly at what is slow to tell.
-//! The driver takes 20 ms for each PCIe counter, which would ruin a schedule of 10 ms; their values
+//! The driver takes 20 ms for each `PCIe` counter, which would ruin a schedule of 10 ms; their values
 //! stand in the first row after each look at them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +103,7 @@ pub fn record(
     let mut devices: Vec<Watched<'_>> =
         watched.iter().filter_map(|device| Watched::new(nvml, device.index)).collect();
     let mut samples = Vec::new();
-    let schedule = schedule::sample(interval, stop, &mut |_| {
+    let schedule = schedule::sample(interval, stop, |()| true, &mut |_| {
         for device in &mut devices {
             let mut sample = device.look();
             let mut fresh = fresh.lock().unwrap_or_else(PoisonError::into_inner);
@@ -238,7 +238,7 @@ pub fn record_slowly(
     let mut recorded = SlowlyRecorded { interval, ..SlowlyRecorded::default() };
     let mut devices: Vec<Watched<'_>> =
         watched.iter().filter_map(|device| Watched::new(nvml, device.index)).collect();
-    schedule::sample(interval, stop, &mut |_| {
+    schedule::sample(interval, stop, |()| true, &mut |_| {
         for device in &mut devices {
             let mut counter = |column, counter| {
                 // Thousands of bytes per second.

@@ -29,9 +29,9 @@ pub struct GpuSample {
     pub memory_percent: Option<f64>,
     /// Of the whole GPU, in units of 10^6 bytes.
     pub memory_used_mb: Option<f64>,
-    /// Received over PCIe, in the row after each look at these slow counters.
+    /// Received over `PCIe`, in the row after each look at these slow counters.
     pub pcie_rx_mb_per_s: Option<f64>,
-    /// Sent over PCIe, likewise.
+    /// Sent over `PCIe`, likewise.
     pub pcie_tx_mb_per_s: Option<f64>,
     pub temperature_c: Option<f64>,
     pub sm_clock_mhz: Option<f64>,

@@ -47,7 +47,7 @@ impl Smi {
         let ran = self.ask(fields, &Selection::default())?;
         let devices: Vec<Device> = ran.stdout.lines().filter_map(device).collect();
         if devices.is_empty() {
-            return Err(self.unavailable(&words(&ran)));
+            return Err(self.no_gpu(&ran));
         }
         Ok(devices)
     }
@@ -69,7 +69,7 @@ impl Smi {
                 rows.hear(&query, line, 0);
             }
             if rows.samples.is_empty() {
-                return Err(self.unavailable(&words(&ran)));
+                return Err(self.no_gpu(&ran));
             }
             if !query.replace_unknown(&rows) {
                 return Ok(query);
@@ -97,6 +97,13 @@ impl Smi {
             command.arg(format!("--id={}", selection.devices.join(",")));
         }
         command
+    }
+
+    /// It ran well, and named none.
+    fn no_gpu(&self, ran: &Ran) -> Unavailable {
+        let said = words(ran);
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        self.unavailable(&format!("it told of no GPU{said}"))
     }
 
     pub(super) fn unavailable(&self, reason: &str) -> Unavailable {

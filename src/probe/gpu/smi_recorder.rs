@@ -4,6 +4,7 @@
 //! `-lms` sleeps between looks, so its interval is the one asked for and what a look takes. The rows
 //! carry the program's own time stamps, which tell when it looked; a pipe can only make lines late.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -59,15 +60,15 @@ pub fn record(
 ) -> Recorded {
     let mut recorded = Recorded::default();
     let ended = repeat(smi, query, interval, messages, own, ready, &mut recorded);
-    recorded.source = "nvidia-smi -lms".to_owned();
-    let Some(reason) = ended else { return recorded };
-    recorded.source = "nvidia-smi, one program per look".to_owned();
+    let Some(reason) = ended else {
+        return Recorded { source: "nvidia-smi -lms".to_owned(), ..recorded };
+    };
     let rows = recorded.rows.samples.len();
     recorded
         .notes
         .push(format!("`nvidia-smi -lms` ended after {rows} rows ({reason}); polled then"));
     poll(smi, query, interval, messages, ready, &mut recorded);
-    recorded
+    Recorded { source: "nvidia-smi, one program per look".to_owned(), ..recorded }
 }
 
 /// The program that repeats itself; why it ended by itself, if it did.
@@ -94,6 +95,8 @@ fn repeat(
     }
     let mut stamps: Vec<Option<i128>> = Vec::new();
     let mut stopping: Option<Instant> = None;
+    // GPUs that were told of, and those of them after all was over.
+    let (mut told, mut enclosed) = (BTreeSet::new(), BTreeSet::new());
     let mut last_heard = Instant::now();
     let silence = SILENCE.max(interval * 10);
     let mut reason = None;
@@ -110,8 +113,13 @@ fn repeat(
                 if recorded.rows.hear(query, row, time_ns) {
                     stamps.push(parse_stamp(stamp));
                     let _ = ready.send(Ok(()));
+                    let gpu = recorded.rows.samples.last().map(|sample| sample.gpu);
+                    told.extend(gpu);
                     if stopping.is_some() {
-                        break;
+                        enclosed.extend(gpu);
+                        if enclosed == told {
+                            break;
+                        }
                     }
                 }
             }
@@ -211,7 +219,7 @@ fn poll(
         }
         failures < FAILURES
     };
-    let kept = schedule::sample(interval, messages, &mut look);
+    let kept = schedule::sample(interval, messages, |_| true, &mut look);
     if failures == 0 {
         recorded.broken = None;
     }

@@ -33,10 +33,16 @@ pub enum Server {
     Paced { endpoint: String },
 }
 
+#[derive(Debug)]
+enum Message {
+    Look,
+    Stop,
+}
+
 /// A recording that is going on.
 #[derive(Debug)]
 pub struct Recorder {
-    stop: Sender<()>,
+    messages: Sender<Message>,
     agent: Arc<Mutex<Option<u32>>>,
     thread: JoinHandle<Recorded>,
     watched: Vec<String>,
@@ -66,17 +72,17 @@ pub fn record(interval: Duration, servers: &[Server]) -> Result<Recorder, Unavai
     let mut watched = vec!["the machine".to_owned(), "the agent's processes".to_owned()];
     let mut unavailable = BTreeMap::new();
     let trees = server_trees(servers, &mut watched, &mut unavailable);
-    let (stop, stopped) = channel();
+    let (messages, heard) = channel();
     let (first, looked) = channel();
     let agent = Arc::new(Mutex::new(None));
     let own = Arc::clone(&agent);
     let thread = thread::spawn(move || {
         let mut looks = Looks::new(own, trees);
-        looks.record(interval, &stopped, &first)
+        looks.record(interval, &heard, &first)
     });
     // The thread looks at once; one that fails to is found at the end.
     let _ = looked.recv();
-    Ok(Recorder { stop, agent, thread, watched, unavailable, began_ns })
+    Ok(Recorder { messages, agent, thread, watched, unavailable, began_ns })
 }
 
 /// The processes behind local endpoints; what cannot be found is said.
@@ -132,12 +138,19 @@ impl Recorder {
     /// The agent's process has been started.
     pub fn watch_agent(&self, pid: u32) {
         *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(pid);
+        self.look_now();
+    }
+
+    /// Asks for a row beyond the schedule, so that what begins or ends now is enclosed by rows.
+    pub fn look_now(&self) {
+        // A thread that has ended is found at the end.
+        let _ = self.messages.send(Message::Look);
     }
 
     /// Looks a last time and ends.
     #[must_use]
     pub fn finish(self) -> Recording {
-        let _ = self.stop.send(());
+        let _ = self.messages.send(Message::Stop);
         let mut sampling = Sampling {
             source: "/proc".to_owned(),
             watched: self.watched,
@@ -184,11 +197,17 @@ impl Looks {
         }
     }
 
-    fn record(&mut self, interval: Duration, stop: &Receiver<()>, looked: &Sender<()>) -> Recorded {
+    fn record(
+        &mut self,
+        interval: Duration,
+        messages: &Receiver<Message>,
+        looked: &Sender<()>,
+    ) -> Recorded {
         os::wake_on_time();
         let began_ns = os::thread_cpu_ns();
         let mut samples = Vec::new();
-        let schedule = schedule::sample(interval, stop, &mut |now_ns| {
+        let is_stop = |message: &Message| matches!(message, Message::Stop);
+        let schedule = schedule::sample(interval, messages, is_stop, &mut |now_ns| {
             samples.extend(self.look(now_ns));
             let _ = looked.send(());
             true
@@ -198,57 +217,23 @@ impl Looks {
         Recorded { samples, schedule, cpu_ns }
     }
 
+    /// The agent first: it may be about to end.
     fn look(&mut self, now_ns: u64) -> Option<HostSample> {
-        let machine = machine_use().ok()?;
+        let mut sample = HostSample { time_ns: now_ns, ..HostSample::default() };
         let refresh = now_ns.saturating_sub(self.refreshed_ns) >= REFRESH_NS;
         if refresh {
             self.refreshed_ns = now_ns;
         }
-        let mut sample = HostSample {
-            time_ns: now_ns,
-            busy_cpu_s: Some(machine.busy_s),
-            total_cpu_s: Some(machine.total_s),
-            memory_used_mb: Some(machine.memory_used_bytes as f64 / MB),
-            memory_available_mb: Some(machine.memory_available_bytes as f64 / MB),
-            swap_used_mb: Some(machine.swap_used_bytes as f64 / MB),
-            load_1m: Some(machine.load_1m),
-            ..HostSample::default()
-        };
-        if let Some((before_ns, before)) = self.last {
-            sample.interval_ms = Some(now_ns.saturating_sub(before_ns) as f64 / 1e6);
-            let total_s = machine.total_s - before.total_s;
-            // The kernel counts in ticks: with none there is no share.
-            sample.cpu_percent = (total_s > 0.0)
-                .then(|| (100.0 * (machine.busy_s - before.busy_s) / total_s).clamp(0.0, 100.0));
-        }
-        self.last = Some((now_ns, machine));
-        if self.frequency_ns == 0 || now_ns.saturating_sub(self.frequency_ns) >= FREQUENCY_NS {
-            self.frequency_ns = now_ns;
-            sample.cpu_mhz = frequency_mhz();
-        }
-        let mut is_new = false;
-        if self.agent_tree.is_none() {
-            let pid = *self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-            self.agent_tree = pid.and_then(|pid| ProcessTree::new(pid).ok());
-            is_new = self.agent_tree.is_some();
-        }
-        if let Some(used) = self.agent_tree.as_mut().and_then(|tree| tree.count(refresh || is_new))
-        {
+        if let Some(used) = self.agent(refresh) {
+            let lives = used.processes > 0;
             sample.agent_cpu_s = Some(used.cpu_s);
-            sample.agent_rss_mb = Some(used.rss_bytes as f64 / MB);
+            sample.agent_rss_mb = lives.then_some(used.rss_bytes as f64 / MB);
             sample.agent_processes = Some(used.processes);
         }
-        let counts = self.server_trees.iter_mut().map(|tree| tree.count(refresh));
-        // Once one has ended, the sum would be one of fewer.
-        let servers: Option<Vec<TreeUse>> = counts.collect();
-        if let Some(counts) = servers.filter(|counts| !counts.is_empty()) {
-            let used = counts.iter().fold(TreeUse::default(), |a, b| TreeUse {
-                cpu_s: a.cpu_s + b.cpu_s,
-                rss_bytes: a.rss_bytes + b.rss_bytes,
-                processes: a.processes + b.processes,
-            });
+        if let Some(used) = self.servers(refresh) {
+            let live = used.processes > 0;
             sample.server_cpu_s = Some(used.cpu_s);
-            sample.server_rss_mb = Some(used.rss_bytes as f64 / MB);
+            sample.server_rss_mb = live.then_some(used.rss_bytes as f64 / MB);
             sample.server_processes = Some(used.processes);
         }
         // Without its descendants, which are the agent and whatever else was started.
@@ -256,7 +241,56 @@ impl Looks {
             sample.runner_cpu_s = Some(used.cpu_s);
             sample.runner_rss_mb = Some(used.rss_bytes as f64 / MB);
         }
+        self.machine(&mut sample)?;
+        if self.frequency_ns == 0 || now_ns.saturating_sub(self.frequency_ns) >= FREQUENCY_NS {
+            self.frequency_ns = now_ns;
+            sample.cpu_mhz = frequency_mhz();
+        }
         Some(sample)
+    }
+
+    fn agent(&mut self, refresh: bool) -> Option<TreeUse> {
+        if let Some(tree) = &mut self.agent_tree {
+            return tree.count(refresh);
+        }
+        let pid = (*self.agent.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.agent_tree = ProcessTree::new(pid).ok();
+        self.agent_tree.as_mut()?.count(true)
+    }
+
+    /// Of all servers together; once one is gone, the sum would be one of fewer.
+    fn servers(&mut self, refresh: bool) -> Option<TreeUse> {
+        let counts = self.server_trees.iter_mut().map(|tree| tree.count(refresh));
+        let counts: Vec<TreeUse> = counts.collect::<Option<_>>()?;
+        counts.into_iter().reduce(|a, b| TreeUse {
+            cpu_s: a.cpu_s + b.cpu_s,
+            rss_bytes: a.rss_bytes + b.rss_bytes,
+            processes: a.processes + b.processes,
+        })
+    }
+
+    fn machine(&mut self, sample: &mut HostSample) -> Option<()> {
+        let mut machine = machine_use().ok()?;
+        if let Some((_, before)) = self.last {
+            // The kernel's counts of idle time and of waiting may go back a little.
+            machine.busy_s = machine.busy_s.max(before.busy_s);
+            machine.total_s = machine.total_s.max(before.total_s);
+        }
+        sample.busy_cpu_s = Some(machine.busy_s);
+        sample.total_cpu_s = Some(machine.total_s);
+        sample.memory_used_mb = Some(machine.memory_used_bytes as f64 / MB);
+        sample.memory_available_mb = Some(machine.memory_available_bytes as f64 / MB);
+        sample.swap_used_mb = Some(machine.swap_used_bytes as f64 / MB);
+        sample.load_1m = Some(machine.load_1m);
+        if let Some((before_ns, before)) = self.last {
+            sample.interval_ms = Some(sample.time_ns.saturating_sub(before_ns) as f64 / 1e6);
+            let total_s = machine.total_s - before.total_s;
+            // The kernel counts in ticks: with none there is no share.
+            sample.cpu_percent = (total_s > 0.0)
+                .then(|| (100.0 * (machine.busy_s - before.busy_s) / total_s).clamp(0.0, 100.0));
+        }
+        self.last = Some((sample.time_ns, machine));
+        Some(())
     }
 }
 

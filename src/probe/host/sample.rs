@@ -1,6 +1,7 @@
 //! One look at the machine and at the processes of a run, as a row of `host_metrics.csv`.
 //!
-//! CPU times are counters, not shares: their difference over any window is exact to a tick of the
+//! Rows come on schedule, and whenever the agent was started or has ended a call: then it still lives,
+//! and what it used until then is known. CPU times are counters, not shares: their difference over any window is exact to a tick of the
 //! kernel (usually 10 ms), however often one looked. An empty cell is what was not known at that time.
 
 use serde::{Deserialize, Serialize};

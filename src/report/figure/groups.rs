@@ -50,7 +50,7 @@ impl Group<'_> {
             "mean {}{interval}, n = {} of {}",
             with_unit(mean, unit),
             self.runs.len(),
-            self.cell.repeats
+            self.cell.planned()
         )
     }
 }

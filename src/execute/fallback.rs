@@ -1,0 +1,105 @@
+//! After a failed run: the next step of its fallbacks, until one can be made.
+//!
+//! Every decision is in the journal before anything is done, so that an exec that is killed goes on
+//! with what was decided. A run whose fallback is there counts as done; one whose fallbacks are used
+//! up has failed, and the next exec tries it anew.
+
+use super::session::{FailedRun, Made, Session, Target};
+use super::{ExecError, ExecEvent};
+use crate::plan::RunKey;
+use crate::store::fallback::Decision;
+use crate::store::journal::What;
+use crate::store::record::FallbackOf;
+
+/// Where to begin.
+pub(super) struct First {
+    step: usize,
+    because: String,
+    /// It stands in the journal already.
+    journaled: bool,
+}
+
+impl From<FailedRun> for First {
+    fn from(failed: FailedRun) -> Self {
+        Self { step: 1, because: failed.because, journaled: false }
+    }
+}
+
+impl From<&Decision> for First {
+    fn from(decision: &Decision) -> Self {
+        Self { step: decision.step, because: decision.because.clone(), journaled: true }
+    }
+}
+
+impl Session<'_> {
+    /// Whether a run of this cell that failed like this has fallbacks.
+    pub(super) fn falls_back(&self, cell: u32, failed: &FailedRun) -> bool {
+        failed.cause.is_some_and(|cause| self.plan.falls_back(cell, cause))
+    }
+
+    /// Makes what stands in for a run that failed.
+    pub(super) fn fall_back(
+        &mut self,
+        index: usize,
+        run: RunKey,
+        first: First,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<Made, ExecError> {
+        let (cell, repeat) = (self.plan.id(run.cell).hex(), run.repeat);
+        let name = self.plan.name(run.cell);
+        let First { step: from, mut because, mut journaled } = first;
+        for step in from..=self.plan.fallback_steps(run.cell) {
+            let Some(other) = self.plan.fallback(run.cell, step) else { continue };
+            let to = other.id.hex();
+            if !std::mem::take(&mut journaled) {
+                let (cell, to, because) = (cell.clone(), to.clone(), because.clone());
+                self.journal.write(What::FellBack { cell, repeat, step, to, because })?;
+            }
+            let measured = self.sealed.contains(&(other.id, repeat))
+                || self.store.runs(&to).contains_key(&repeat);
+            emit(ExecEvent::FellBack {
+                name: name.clone(),
+                repeat,
+                step,
+                to: other.name.clone(),
+                measured,
+            });
+            if measured {
+                return Ok(Made::FellBack);
+            }
+            if self.cancel.is_asked() {
+                // The next exec goes on with what was decided.
+                return Ok(Made::Cancelled);
+            }
+            self.surroundings.meet_runtime(&other.spec, self.plan.study());
+            self.surroundings.meet_models(&other.spec);
+            let target = Target {
+                id: other.id,
+                name: other.name,
+                cell: &other.spec,
+                repeat,
+                fallback_of: Some(FallbackOf {
+                    cell: cell.clone(),
+                    cell_name: name.clone(),
+                    repeat,
+                    step,
+                    because: because.clone(),
+                }),
+                rerun_of: None,
+            };
+            match self.make(index, &target, None, emit)? {
+                Made::Sealed => return Ok(Made::FellBack),
+                Made::Failed(failed) => {
+                    let goes_on = self.falls_back(run.cell, &failed);
+                    because = failed.because;
+                    if !goes_on {
+                        break;
+                    }
+                }
+                made => return Ok(made),
+            }
+        }
+        self.journal.write(What::FallbacksUsedUp { cell, repeat })?;
+        Ok(Made::Failed(FailedRun { because, cause: None }))
+    }
+}

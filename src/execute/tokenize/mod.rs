@@ -1,0 +1,158 @@
+//! Tokenizer runs: a fresh process of the runtime encodes a text, part by part.
+//!
+//! From the text on disk and the spec to the metrics of what the process left; sealing or keeping it
+//! is left to [`super::attempt`]. Whether runtimes agree on the ids is seen where runs are compared.
+
+mod artifacts;
+mod bench;
+mod files;
+mod texts;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::attempt::{LOG_FILE, Means, Measured, SPEC_FILE, Task};
+use super::fault::AttemptFault;
+use super::process::{Supervision, supervise};
+use super::request::nanoseconds;
+use super::scenario::write_spec;
+use super::{ExecError, Limits};
+use crate::agent::protocol::{
+    ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec,
+};
+use crate::metrics;
+use crate::plan::{CellSpec, TokenizeWork};
+use crate::store::record::{TokenCount, TokenSummary, TokenizerEvidence};
+
+pub use files::{FileFault, finding, findings};
+pub use texts::{Text, Texts};
+
+/// Passes that fill caches and do not count.
+const WARMUP: u32 = 1;
+
+/// Why a tokenizer run cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizeFault {
+    #[error(transparent)]
+    File(#[from] FileFault),
+    #[error(
+        "{0}; the manifest was read with another content: start exec again to measure with the \
+         corpus as it is now"
+    )]
+    Corpus(#[from] crate::corpus::CorpusError),
+    #[error(
+        "{file} holds no record of the work that was asked for: {reason}; does the runtime know \
+         `tokenize`?"
+    )]
+    Record { file: &'static str, reason: String },
+}
+
+/// Encodes and computes what it tells. The inner error is the attempt's, the outer one means that
+/// nothing more can be stored.
+pub(super) fn measure(
+    task: &Task<'_>,
+    work: &TokenizeWork,
+    met: Option<&TokenizerEvidence>,
+    run: &str,
+    partial: &Path,
+    means: &mut Means<'_>,
+) -> Result<Result<Measured, AttemptFault>, ExecError> {
+    if let Some(fault) = files::refusal(work, met) {
+        return Ok(Err(TokenizeFault::File(fault).into()));
+    }
+    let text = match means.texts.get(task.layout, &work.corpus)? {
+        Ok(text) => text,
+        Err(error) => return Ok(Err(TokenizeFault::Corpus(error).into())),
+    };
+    let asked = asked(work, text);
+    let spec = spec(task.cell, run, partial, asked.clone());
+    let bytes = write_spec(&partial.join(SPEC_FILE), &spec)?;
+    let mut journaled = Ok(());
+    let journal = &mut *means.journal;
+    let mut on_start = |pid| {
+        journaled = journal.write(task.started(pid));
+    };
+    let supervision = Supervision {
+        limits: means.limits,
+        overall: overall_limit(task.cell, &asked, means.limits),
+        cancel: means.cancel,
+        recorder: None,
+        on_start: &mut on_start,
+        on_milestone: &|| {},
+        emit: &mut *means.emit,
+    };
+    let command = means.runtimes.command(task.cell, means.study_folder);
+    let (usage, result) = supervise(command, bytes, &partial.join(LOG_FILE), supervision);
+    journaled?;
+
+    let judged = result.and_then(|()| {
+        let (record, done) = artifacts::check(partial, &asked, text)?;
+        let metrics = metrics::tokenize::from_folder(partial, &done, &usage)?;
+        Ok((record, done, metrics))
+    });
+    let (record, done, metrics) = match judged {
+        Ok(judged) => judged,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    bench::write(partial, &work.tokenizer, &metrics)?;
+    Ok(Ok(Measured {
+        info: Some(record.runtime),
+        usage,
+        metrics,
+        tokens: Some(summary(text, &done)),
+        ..Measured::default()
+    }))
+}
+
+fn asked(work: &TokenizeWork, text: &Text) -> TokenizeSpec {
+    TokenizeSpec {
+        tokenizer: files::absolute(&work.file.path),
+        corpus: text.path.clone(),
+        modes: TokenizeMode::ALL
+            .map(|mode| ModeSpec { mode, parts: text.cut(mode).file.clone() })
+            .into(),
+        warmup: WARMUP,
+        passes: work.iterations,
+    }
+}
+
+fn spec(cell: &CellSpec, run: &str, partial: &Path, asked: TokenizeSpec) -> Spec {
+    Spec {
+        protocol: PROTOCOL,
+        run: run.to_owned(),
+        artifacts: partial.to_owned(),
+        agents: Vec::new(),
+        tokenize: Some(asked),
+        timeout_ns: nanoseconds(cell.timeout),
+        read_buffer: None,
+        throttle: None,
+        probes: ProbeSpec::default(),
+        variant: cell.variant.clone(),
+    }
+}
+
+/// The timeout stands for loading, and for every pass over a mode.
+fn overall_limit(cell: &CellSpec, asked: &TokenizeSpec, limits: &Limits) -> Duration {
+    let modes = u32::try_from(asked.modes.len()).unwrap_or(u32::MAX);
+    let passes = asked.warmup.saturating_add(asked.passes).saturating_mul(modes);
+    cell.timeout.saturating_mul(passes.saturating_add(1)).saturating_add(limits.slack)
+}
+
+/// What must be the same for every runtime. All passes of a mode agree, so the last stands for all.
+fn summary(text: &Text, done: &TokenizeRecord) -> TokenSummary {
+    let modes = done.passes.iter().map(|pass| {
+        let count = TokenCount {
+            parts: pass.parts,
+            bytes: pass.bytes,
+            tokens: pass.tokens,
+            ids_sha256: pass.ids_sha256.clone(),
+        };
+        (pass.mode.name().to_owned(), count)
+    });
+    TokenSummary {
+        corpus_sha256: text.sha256.clone(),
+        corpus_bytes: text.bytes,
+        vocabulary: done.vocabulary,
+        modes: modes.collect(),
+    }
+}

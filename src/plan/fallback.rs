@@ -1,0 +1,64 @@
+//! What is measured instead of a cell whose run failed: the cell with some of its levels changed.
+//!
+//! It is a cell like any other, with an identity of its own, but in no experiment's matrix: nothing
+//! that is measured of it counts for the cell that was asked for.
+
+use indexmap::IndexMap;
+
+use super::{CellId, CellSpec, Plan, identity, spec};
+use crate::manifest::factor;
+use crate::manifest::study::{Level, RetryOn};
+
+/// A cell that stands in for another.
+#[derive(Debug, Clone)]
+pub struct FallbackCell {
+    pub id: CellId,
+    pub name: String,
+    pub spec: CellSpec,
+    /// Factors that differ from the cell that was asked for, with their readable levels.
+    pub changes: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// How many steps there are after a failure of this cell.
+    #[must_use]
+    pub fn fallback_steps(&self, cell: u32) -> usize {
+        self.study.experiments[self.home(cell).0].fallback.steps.len()
+    }
+
+    /// Whether a run of this cell that failed for this reason has fallbacks.
+    #[must_use]
+    pub fn falls_back(&self, cell: u32, cause: RetryOn) -> bool {
+        let fallback = &self.study.experiments[self.home(cell).0].fallback;
+        !fallback.steps.is_empty() && fallback.on.0.contains(&cause)
+    }
+
+    /// The cell of this step, from 1. `None`: there is no such step, or it changes nothing.
+    #[must_use]
+    pub fn fallback(&self, cell: u32, step: usize) -> Option<FallbackCell> {
+        let (index, row) = self.home(cell);
+        let experiment = &self.study.experiments[index];
+        let changed = experiment.fallback.steps.get(step.checked_sub(1)?)?;
+        let (_, mut resolved) = self.resolved_row_with(index, row, changed);
+        if let Some(place) = self.cells[cell as usize].solo {
+            resolved.keep_alone(place as usize);
+        }
+        let document = identity::document(&self.study, &resolved, experiment, &self.contents);
+        let id = identity::id(&document);
+        if id == self.id(cell) {
+            return None;
+        }
+        // What was written as JSON a line ago is JSON.
+        let identity = serde_json::from_slice(&document).unwrap_or_default();
+        Some(FallbackCell {
+            id,
+            name: self.name_with(cell, changed),
+            spec: spec::spec(&self.study, experiment, &resolved, identity),
+            changes: shown(changed),
+        })
+    }
+}
+
+fn shown(changed: &IndexMap<String, Level>) -> Vec<(String, String)> {
+    changed.iter().map(|(name, level)| (name.clone(), factor::show(name, level))).collect()
+}

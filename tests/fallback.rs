@@ -1,0 +1,283 @@
+//! What happens after a run failed: fallbacks, and when execution stops. The server is a real one on a
+//! loopback port that answers as Ollama does when a model does not fit.
+
+mod study;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use runner::execute::{ExecEvent, Limits};
+use runner::store::Store;
+use runner::store::journal::What;
+use serde_json::{Value, json};
+use study::{Manifest, Study};
+
+/// What Ollama answers, with status 500, when the runner that it starts for a model cannot allocate.
+const OUT_OF_MEMORY: &str = "llama runner process has terminated: cudaMalloc failed: out of memory";
+
+/// A server that has this much room: a request for more layers on the GPU fails.
+struct Server {
+    url: String,
+    /// Layers asked for, of every call.
+    asked: Arc<Mutex<Vec<(String, i64)>>>,
+}
+
+/// How the server fails.
+#[derive(Clone, Copy)]
+enum Mood {
+    /// No model gets more than this many layers; `huge` gets none.
+    Room(i64),
+    /// Every call is refused.
+    Unauthorized,
+    /// After this many calls nobody listens any more.
+    DiesAfter(usize),
+}
+
+impl Server {
+    fn start(mood: Mood) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        thread::spawn(move || {
+            let calls = AtomicUsize::new(0);
+            for stream in listener.incoming().flatten() {
+                // Answered one after the other: nothing here depends on concurrency.
+                serve(stream, mood, &calls, &seen);
+                if let Mood::DiesAfter(most) = mood
+                    && calls.load(Ordering::SeqCst) >= most
+                {
+                    return;
+                }
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn asked(&self) -> Vec<(String, i64)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(String, i64)>>) {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        head += &line;
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let path = head.split_whitespace().nth(1).unwrap_or_default();
+    let model = |name: &str| json!({ "name": name, "model": name, "digest": format!("d-{name}") });
+    let (status, text) = match path {
+        "/api/version" => (200, json!({ "version": "0.9.0" }).to_string()),
+        "/api/tags" => {
+            let models = [model("m"), model("small"), model("huge")];
+            (200, json!({ "models": models }).to_string())
+        }
+        "/api/show" => (200, json!({ "details": {}, "model_info": {} }).to_string()),
+        "/api/ps" => (200, json!({ "models": [] }).to_string()),
+        "/api/generate" if body["prompt"].as_str().is_none_or(str::is_empty) => {
+            (200, json!({ "model": body["model"], "response": "", "done": true }).to_string())
+        }
+        "/api/generate" => {
+            calls.fetch_add(1, Ordering::SeqCst);
+            let name = body["model"].as_str().unwrap_or_default().to_owned();
+            let layers = body["options"]["num_gpu"].as_i64().unwrap_or(0);
+            seen.lock().unwrap().push((name.clone(), layers));
+            match mood {
+                Mood::Unauthorized => (401, json!({ "error": "unauthorized" }).to_string()),
+                Mood::Room(most) if layers > most || name == "huge" => {
+                    (500, json!({ "error": OUT_OF_MEMORY }).to_string())
+                }
+                Mood::Room(_) | Mood::DiesAfter(_) => (200, answer(&name)),
+            }
+        }
+        _ => (404, json!({ "error": "not found" }).to_string()),
+    };
+    let reason = if status == 200 { "OK" } else { "Error" };
+    let _ = write!(
+        reader.get_mut(),
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{text}",
+        text.len()
+    );
+}
+
+fn answer(model: &str) -> String {
+    let chunk = |text: &str| json!({ "model": model, "response": text, "done": false });
+    let last = json!({
+        "model": model, "response": "", "done": true, "done_reason": "stop",
+        "total_duration": 9_000_000, "load_duration": 1_000_000, "prompt_eval_count": 2,
+        "prompt_eval_duration": 1_000_000, "eval_count": 2, "eval_duration": 2_000_000
+    });
+    format!("{}\n{}\n{last}\n", chunk("a"), chunk("b"))
+}
+
+fn study(server: &Server, defaults: &str, body: &str) -> Study {
+    let study = Study::new(&Manifest::default());
+    let text = format!(
+        r#"
+schema = 1
+name = "demo"
+[defaults]
+repeats = 1
+warmup = 0
+timeout = "5s"
+max_tokens = 5
+{defaults}
+[endpoint]
+a = {{ ollama = "{}" }}
+[options]
+o = {{ temperature = 0 }}
+[prompt]
+p = {{ text = "Hello" }}
+[scenario]
+one = [{{ agent = "left", endpoint = "a", prompt = "p", options = "o" }}]
+[experiment.t]
+{body}
+"#,
+        server.url
+    );
+    fs::write(study.manifest(), text).unwrap();
+    study
+}
+
+const MATRIX: &str = "matrix = { model = [\"m\"], scenario = [\"one\"], num_gpu = [80] }\n";
+
+#[test]
+fn an_out_of_memory_answer_takes_the_fallback() {
+    let server = Server::start(Mood::Room(60));
+    let body = format!("{MATRIX}fallback = [{{ num_gpu = 70 }}, {{ num_gpu = 60 }}]\nrepeats = 2");
+    let study = study(&server, "", &body);
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("num_gpu-60 is measured instead"), "{said}");
+    let layers: Vec<i64> =
+        server.asked().into_iter().filter(|(m, _)| m == "m").map(|a| a.1).collect();
+    assert_eq!(layers, [80, 70, 60, 80, 70, 60]);
+
+    // What was measured is a cell of its own; that asked for has no run.
+    let plan = study.plan();
+    let asked = plan.id(0).hex();
+    let store = Store::open(&study.results, "demo").unwrap();
+    assert!(store.runs(&asked).is_empty());
+    let other = plan.fallback(0, 2).unwrap();
+    let record = &store.runs(&other.id.hex())[&1];
+    assert_eq!(record.identity["agents"][0]["options"]["num_gpu"], 60);
+    assert_eq!(record.evidence.endpoints["a"].models["m"].digest.as_deref(), Some("d-m"));
+    let of = record.fallback_of.as_ref().unwrap();
+    assert_eq!((of.cell.as_str(), of.repeat, of.step), (asked.as_str(), 1, 2));
+    assert!(of.because.contains(OUT_OF_MEMORY), "{}", of.because);
+
+    // The failure keeps what was asked for and what the server said.
+    let (_, failure) = &study.failures()[0];
+    assert_eq!(failure.cause, "http_error");
+    assert_eq!(
+        (failure.server_error.as_deref(), failure.http_status),
+        (Some(OUT_OF_MEMORY), Some(500))
+    );
+    assert_eq!(failure.identity.as_ref().unwrap()["agents"][0]["options"]["num_gpu"], 80);
+
+    // It is done, and says so everywhere.
+    let calls = server.asked().len();
+    assert!(study.expect(0, &["exec"]).contains("2 runs done, nothing to do"));
+    assert_eq!(server.asked().len(), calls);
+    assert!(study.expect(0, &["status"]).contains("(2 fell back)"));
+    study.expect(0, &["verify"]);
+    study.expect(0, &["report"]);
+    let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
+    let row = report.lines().find(|line| line.contains("`num_gpu` 60")).unwrap();
+    assert!(row.contains(OUT_OF_MEMORY) && row.contains(&other.id.short()), "{row}");
+    assert!(report.contains("left: m, num_gpu 80, temperature 0"), "{report}");
+    assert!(!study.expect(0, &["export"]).contains(",60,"), "no figure under the asked-for level");
+}
+
+#[test]
+fn a_fallback_that_the_plan_measures_anyway_is_measured_once() {
+    let server = Server::start(Mood::Room(60));
+    let body = MATRIX.replace("[80]", "[80, 60]")
+        + "order = \"sequential\"\nfallback = [{ num_gpu = 60 }]";
+    let study = study(&server, "", &body);
+    study.expect(0, &["exec"]);
+    assert_eq!(server.asked().iter().map(|asked| asked.1).collect::<Vec<_>>(), [80, 60]);
+    assert_eq!(study.sealed().len(), 1);
+    assert!(study.expect(0, &["exec"]).contains("nothing to do"));
+}
+
+#[test]
+fn fallbacks_that_fail_too_are_used_up_and_tried_anew() {
+    let server = Server::start(Mood::Room(10));
+    let body =
+        format!("{MATRIX}fallback = [{{ num_gpu = 60 }}, {{ model = \"huge\", num_gpu = 1 }}]");
+    let study = study(&server, "", &body);
+    study.expect(3, &["exec"]);
+    let models: Vec<(String, i64)> = server.asked();
+    assert_eq!(models.len(), 3, "{models:?}");
+    assert!(matches!(study.journal().iter().rev().nth(1), Some(What::FallbacksUsedUp { .. })));
+    // With a step that works the next exec tries everything again.
+    let text = fs::read_to_string(study.manifest()).unwrap().replace("\"huge\"", "\"small\"");
+    fs::write(study.manifest(), text).unwrap();
+    study.expect(0, &["exec"]);
+    assert_eq!(server.asked()[3..].iter().map(|asked| asked.1).collect::<Vec<_>>(), [80, 60, 1]);
+    assert_eq!(server.asked().last().unwrap().0, "small");
+}
+
+#[test]
+fn an_exec_that_ended_after_its_decision_goes_on_with_it() {
+    let server = Server::start(Mood::Room(60));
+    let body = format!("{MATRIX}fallback = [{{ num_gpu = 60 }}]");
+    let study = study(&server, "", &body);
+    study.expect(0, &["exec"]);
+    // As if it had been killed before the fallback was sealed.
+    let plan = study.plan();
+    let id = plan.fallback(0, 1).unwrap().id.hex();
+    let store = Store::open(&study.results, "demo").unwrap();
+    fs::remove_dir_all(store.folder(&id, 1).unwrap()).unwrap();
+    study.expect(0, &["exec"]);
+    assert_eq!(server.asked().iter().map(|asked| asked.1).collect::<Vec<_>>(), [80, 60, 60]);
+    // A manifest that would decide otherwise today makes the decision void.
+    let text =
+        fs::read_to_string(study.manifest()).unwrap().replace("num_gpu = 60", "num_gpu = 50");
+    fs::write(study.manifest(), text).unwrap();
+    study.expect(0, &["exec"]);
+    assert_eq!(server.asked()[3..].iter().map(|asked| asked.1).collect::<Vec<_>>(), [80, 50]);
+}
+
+#[test]
+fn who_is_refused_does_not_fall_back() {
+    let server = Server::start(Mood::Unauthorized);
+    let body = format!("{MATRIX}fallback = [{{ num_gpu = 60 }}]");
+    let study = study(&server, "", &body);
+    study.expect(3, &["exec"]);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
+fn an_endpoint_that_dies_after_preflight_stops_the_exec_when_told_so() {
+    let server = Server::start(Mood::DiesAfter(1));
+    let body = MATRIX.replace("[80]", "[1]") + "repeats = 6\nfallback = [{ num_gpu = 0 }]";
+    let study = study(&server, "on_failure = { stop_after = 2 }", &body);
+    let limits = Limits { connect_backoff: std::time::Duration::ZERO, ..Limits::default() };
+    let (summary, events) = study.execute(limits);
+    let summary = summary.unwrap();
+    assert_eq!((summary.made, summary.failed, summary.fell_back), (1, 2, 0), "{events:?}");
+    let stopped = |event: &ExecEvent| matches!(event, ExecEvent::TooManyFailures { failed: 2 });
+    assert!(events.iter().any(stopped), "{events:?}");
+    assert!(study.failures().iter().all(|(_, failure)| failure.cause == "connect"));
+    assert_eq!(study.sealed().len(), 1);
+}
