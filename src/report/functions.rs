@@ -14,7 +14,7 @@ use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
-use super::{ceiling, cell_table, escape, format, mark};
+use super::{ceiling, cell_table, comparison, escape, format, mark};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -130,6 +130,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let info = select::metric(&own, name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
+    comparison::functions::add(env, data);
     add_filters(env);
 }
 
@@ -202,18 +203,20 @@ pub fn selection<'a>(
         let value: Value = kwargs.get(name)?;
         match name {
             EXPERIMENT => experiment = Some(kwargs.get::<&str>(name)?.to_owned()),
-            "where" => {
-                for key in value.try_iter()? {
-                    levels.push((key.to_string(), wanted(&value.get_item(&key)?)?));
-                }
-            }
+            "where" => levels.extend(wanted_levels(&value)?),
             name => levels.push((name.to_owned(), wanted(&value)?)),
         }
     }
     Ok(select::cells(data, experiment.as_deref(), &levels)?)
 }
 
-fn wanted(value: &Value) -> Result<Wanted, Error> {
+/// The levels of a map from names of axes or factors.
+pub fn wanted_levels(map: &Value) -> Result<Vec<(String, Wanted)>, Error> {
+    map.try_iter()?.map(|key| Ok((key.to_string(), wanted(&map.get_item(&key)?)?))).collect()
+}
+
+/// A level as a template writes it.
+pub fn wanted(value: &Value) -> Result<Wanted, Error> {
     match value.kind() {
         ValueKind::Number => Ok(Wanted::Number(f64::try_from(value.clone())?)),
         ValueKind::String | ValueKind::Bool => Ok(Wanted::Text(value.to_string())),

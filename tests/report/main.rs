@@ -3,6 +3,8 @@
 mod browser;
 mod claims;
 mod command;
+mod compare;
+mod comparison;
 mod controls;
 mod figures;
 mod numbers;

@@ -152,7 +152,7 @@ impl Stored {
         stored
     }
 
-    fn fill(&self) {
+    pub fn fill(&self) {
         for (cell, repeat) in self.planned_runs() {
             self.seal(cell, &self.run(cell, repeat));
         }

@@ -57,7 +57,7 @@ pub struct Manifest {
     /// Named texts, for the factor `corpus` of tokenizer experiments.
     #[serde(default)]
     pub corpus: IndexMap<String, Corpus>,
-    /// What work costs, for usd_per_million_tokens; no measurement, so it changes no run.
+    /// What work costs, for `usd_per_million_tokens`; no measurement, so it changes no run.
     pub price: Option<Price>,
     /// Matrices and what to run for each cell.
     #[serde(default)]
