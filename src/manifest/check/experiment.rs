@@ -11,7 +11,7 @@ use super::command;
 use super::failure;
 use super::hypothesis::hypothesis;
 use super::paced;
-use super::probes::probes;
+use super::probes::{could_not_work, probes};
 use super::selection::Selections;
 use super::settings::defaults;
 use super::tokenize;
@@ -91,6 +91,7 @@ pub(super) fn experiment(
     let overrides = selections.overrides(&at.key("override"), &written.overrides, problems);
     let baseline = selections.one(&at.key("baseline"), &written.baseline, true, problems);
 
+    let probes = probes(&at.key("probes"), &written.probes, problems);
     if matches!(kind, ExperimentKind::Scenario) {
         let matrix = Matrix {
             fixed: &fixed,
@@ -101,6 +102,7 @@ pub(super) fn experiment(
             overrides: &overrides,
         };
         variants(&at, &matrix, problems);
+        could_not_work(&at, written, &probes, matrix.may_have_rust(), problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
         for (section, given) in
             [("matrix", axes.contains_key("rate")), ("fixed", fixed.contains_key("rate"))]
@@ -127,7 +129,6 @@ pub(super) fn experiment(
             hypothesis(&at_hypotheses.key(key), key, body, &selections, problems)
         })
         .collect();
-    let probes = probes(&at.key("probes"), &written.probes, problems);
     let line = setting.source.line(setting.source.key_span(&at).start);
     (problems.len() == before).then(|| Experiment {
         name: name.to_owned(),

@@ -56,18 +56,25 @@ pub fn draw_lag(request: &Request) -> Result<Drawn, FigureError> {
         duration_ms: f64,
         lag_max_ms: Option<f64>,
         chunks_per_s: Option<f64>,
+        /// Its agent, where each has a loop of its own.
+        #[serde(rename = "loop", default)]
+        loop_name: Option<String>,
     }
     let choice = artifacts::choose(request, LAG_FILE)?;
     let read = |shown: &Shown| -> Result<Track, String> {
         let rows: Vec<Row> = artifacts::rows(shown, LAG_FILE)?;
         let record = artifacts::record(shown)?;
-        let zero = zero(&record, rows.first().map(|row| row.start_ns));
+        let zero = zero(&record, rows.iter().map(|row| row.start_ns).min());
         let series = |value: fn(&Row) -> Option<f64>| {
-            let points = rows.iter().filter_map(|row| {
-                let middle = row.start_ns as f64 + row.duration_ms * 5e5;
-                Some(((middle - zero) / 1e9, value(row)?))
-            });
-            BTreeMap::from([(String::new(), points.collect())])
+            let mut by_loop: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+            for row in &rows {
+                if let Some(value) = value(row) {
+                    let middle = row.start_ns as f64 + row.duration_ms * 5e5;
+                    let own = by_loop.entry(row.loop_name.clone().unwrap_or_default()).or_default();
+                    own.push(((middle - zero) / 1e9, value));
+                }
+            }
+            by_loop
         };
         Ok(Track {
             label: shown.label.clone(),
@@ -79,8 +86,8 @@ pub fn draw_lag(request: &Request) -> Result<Drawn, FigureError> {
     let texts = Texts {
         panels: &["lag, max (ms)", "chunks/s"],
         title: "Event-loop lag and chunks over time",
-        caption: "The largest event-loop lag in windows of 100 ms, beside the chunks with text that all \
-                  agents took in them.",
+        caption: "The largest event-loop lag in windows of 100 ms, beside the chunks with text that the \
+                  loop's agents took in them.",
     };
     draw(request, &choice, &texts, LAG_FILE, read)
 }
