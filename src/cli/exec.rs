@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> CommandResult {
         report::run(&report::Args {
             study: args.study.clone(),
             template: None,
-            stdout: false,
+            output: report::Output::default(),
             partial: !summary.is_complete() || summary.stale > 0,
         })?;
     }

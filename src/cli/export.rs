@@ -1,4 +1,4 @@
-//! `runner export`: stored runs or calls as one tidy table.
+//! `runner export`: stored runs, calls or statistics by cell as one tidy table.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::store::seal;
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
-    /// One row per run, or one per call (warm-up included)
+    /// One row per run, per call (warm-up included), or per cell and metric (statistics over runs)
     #[arg(long, value_enum, default_value = "runs")]
     pub table: What,
     #[arg(long, value_enum, default_value = "csv")]
@@ -26,6 +26,7 @@ pub struct Args {
 pub enum What {
     Runs,
     Calls,
+    Cells,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -40,6 +41,7 @@ pub fn run(args: &Args) -> CommandResult {
     let rows = match args.table {
         What::Runs => Rows::Runs,
         What::Calls => Rows::Calls,
+        What::Cells => Rows::Cells,
     };
     let text = text(&tidy::table(&data, rows), args.format)?;
     match &args.output {

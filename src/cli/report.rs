@@ -1,4 +1,7 @@
-//! `runner report`: what is stored of a study → a Markdown page and a summary per cell.
+//! `runner report`: what is stored of a study → Markdown, one HTML page, figures, a summary per cell.
+
+mod files;
+mod watch;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,31 +25,66 @@ pub struct Args {
     /// Render this template instead of the manifest's
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,
-    /// Print the report instead of writing files
-    #[arg(long)]
-    pub stdout: bool,
     /// Render although runs are missing or stale; the report says so
     #[arg(long)]
     pub partial: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What becomes of the report; without any of these its files are written once.
+#[derive(Debug, Default, clap::Args)]
+#[group(multiple = false)]
+pub struct Output {
+    /// Print the report as Markdown instead of writing files
+    #[arg(long)]
+    pub stdout: bool,
+    /// Print everything that the report's tables show, as JSON, instead of writing files
+    #[arg(long)]
+    pub json: bool,
+    /// Render again whenever the manifest, the template or the stored runs change, until ctrl-C
+    #[arg(long)]
+    pub watch: bool,
 }
 
 pub fn run(args: &Args) -> CommandResult {
-    let plan = args.study.plan()?;
-    let template = template(args.template.as_deref(), plan.study())?;
-    let (data, store) = load(&args.study, &plan)?;
-    let data = Arc::new(data);
-    let text = report::study(&data, &template, args.partial)
-        .map_err(|error| failure(error, &args.study))?;
-    if args.stdout {
-        print(text.as_bytes())?;
-    } else {
-        let folder = store.layout().root().join("report");
-        let path = folder.join(format!("{}.md", plan.study().name));
-        write(&path, &text)?;
-        summaries(&data, &store, &args.study)?;
+    if args.output.watch {
+        return watch::run(args);
+    }
+    if args.output.stdout || args.output.json {
+        let (plan, data, _) = data(args)?;
+        if args.output.json {
+            let json = report::json(&data, args.partial);
+            print(&json.map_err(|error| failure(error, &args.study))?)?;
+        } else {
+            let template = template(args.template.as_deref(), plan.study())?;
+            let report = report::study(&data, &template, args.partial);
+            let report = report.map_err(|error| failure(error, &args.study))?;
+            print(report.markdown().as_bytes())?;
+        }
+        return Ok(exit::DONE);
+    }
+    for path in render_and_write(args)? {
         print(format!("{}\n", path.display()).as_bytes())?;
     }
     Ok(exit::DONE)
+}
+
+/// Renders the report and writes its files; returns where the Markdown and the page are.
+fn render_and_write(args: &Args) -> Result<[PathBuf; 2], Failure> {
+    let (plan, data, store) = data(args)?;
+    let template = template(args.template.as_deref(), plan.study())?;
+    let report = report::study(&data, &template, args.partial)
+        .map_err(|error| failure(error, &args.study))?;
+    let paths = files::report(&report, &plan.study().name, &store)?;
+    files::summaries(&data, &store, &args.study)?;
+    Ok(paths)
+}
+
+fn data(args: &Args) -> Result<(Plan, Arc<Data>, Store), Failure> {
+    let plan = args.study.plan()?;
+    let (data, store) = load(&args.study, &plan)?;
+    Ok((plan, Arc::new(data), store))
 }
 
 /// The plan's data, from the results folder.
@@ -82,25 +120,27 @@ pub fn print(text: &[u8]) -> Result<(), Failure> {
 
 /// `--template`, or what the manifest names: a file beside it, or one in the binary.
 pub fn template(file: Option<&Path>, study: &Study) -> Result<Template, Failure> {
-    if let Some(file) = file {
-        return read_template(file);
+    if let Some(file) = template_file(file, study) {
+        return read_template(&file);
     }
-    let Some(name) = &study.report else {
-        return Template::builtin(report::GENERAL)
-            .ok_or_else(|| Failure::new(exit::INTERNAL, "the general template is missing", None));
-    };
-    let beside = study.dir.join(name);
-    if beside.is_file() {
-        return read_template(&beside);
-    }
+    let name = study.report.as_deref().unwrap_or(report::GENERAL);
     Template::builtin(name).ok_or_else(|| {
         let message = format!(
             "{}: report = {name:?} is neither a file beside the manifest nor a built-in template",
             study.path.display()
         );
-        let known = "built in: study.md.j2, tr117.md.j2, python_ceiling.md.j2";
-        Failure::new(exit::INVALID_MANIFEST, message, Some(known))
+        let known = format!("built in: {}", Template::names().join(", "));
+        Failure::new(exit::INVALID_MANIFEST, message, Some(&known))
     })
+}
+
+/// The template's file, unless it is one in the binary.
+fn template_file(file: Option<&Path>, study: &Study) -> Option<PathBuf> {
+    match (file, &study.report) {
+        (Some(file), _) => Some(file.to_owned()),
+        (None, Some(name)) => Some(study.dir.join(name)).filter(|beside| beside.is_file()),
+        (None, None) => None,
+    }
 }
 
 fn read_template(path: &Path) -> Result<Template, Failure> {
@@ -110,41 +150,10 @@ fn read_template(path: &Path) -> Result<Template, Failure> {
     Ok(Template { name: path.display().to_string(), source })
 }
 
-/// One `summary.md` per cell that has a folder.
-fn summaries(data: &Arc<Data>, store: &Store, args: &StudyArgs) -> Result<(), Failure> {
-    let pages = report::cells(data).map_err(|error| failure(error, args))?;
-    for (cell, page) in data.cells.iter().zip(pages) {
-        let run = cell.runs.keys().next();
-        let folder = run.and_then(|repeat| store.folder(&cell.id, *repeat)?.parent());
-        if let Some(folder) = folder {
-            write(&folder.join("summary.md"), &page)?;
-        }
-    }
-    Ok(())
-}
-
-/// Leaves a file alone that says the same already.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    if fs::read(path).is_ok_and(|before| before == text.as_bytes()) {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| {
-            let message = format!("cannot create {}: {error}", parent.display());
-            Failure::new(exit::INTERNAL, message, None)
-        })?;
-    }
-    // never seen half written; not synced, since it can be rendered again
-    let partial = path.with_extension("md.partial");
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
-        let message = format!("cannot write {}: {error}", path.display());
-        Failure::new(exit::INTERNAL, message, None)
-    })
-}
-
 fn failure(error: RenderError, args: &StudyArgs) -> Failure {
     match error {
         RenderError::Template(error) => Failure::diagnostic(exit::INTERNAL, *error),
+        RenderError::Json(error) => Failure::error(exit::INTERNAL, error),
         RenderError::Incomplete { missing, stale } => incomplete(&missing, &stale, args),
     }
 }

@@ -64,6 +64,7 @@ fn decode_tokens_per_s(call: &CallRecord) -> Option<f64> {
 }
 
 /// Times between consecutive chunks with text, milliseconds.
+#[must_use]
 pub fn gaps_ms(call: &CallRecord) -> Vec<f64> {
     call.text_offsets_ns.windows(2).map(|pair| super::ms_between(pair[0], pair[1])).collect()
 }

@@ -36,6 +36,7 @@ use crate::probe::host::HostSample;
 use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 
+pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
 pub use errors::calibration;

@@ -117,6 +117,7 @@ mod tests {
             throttled: false,
             not_built: Vec::new(),
             runs: runs.collect(),
+            folders: BTreeMap::new(),
             fell_back: std::collections::BTreeSet::new(),
             stale: BTreeMap::new(),
         }

@@ -33,6 +33,16 @@ pub struct CellRow {
     pub below_error: bool,
 }
 
+/// One metric by cell of an experiment, as a table of the report shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Table {
+    pub experiment: String,
+    pub metric: String,
+    pub unit: String,
+    pub measured_by: &'static str,
+    pub rows: Vec<CellRow>,
+}
+
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
 const MAIN: [&str; 34] = [
     "efficiency_percent",
@@ -105,6 +115,30 @@ pub fn rows<'a>(
             }
         })
         .collect()
+}
+
+/// Every metric that a run of an experiment knows, by cell; in the order of the manifest and of the
+/// catalogue.
+pub fn tables(data: &Data) -> Vec<Table> {
+    let mut tables = Vec::new();
+    for experiment in &data.experiments {
+        let cells = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
+        let said = experiment.name.clone();
+        let selection = Selection { experiment: Some(experiment), cells, said };
+        for metric in data.metrics() {
+            let rows = rows(data, &metric, &selection);
+            if rows.iter().any(|row| row.n > 0) {
+                tables.push(Table {
+                    experiment: experiment.name.clone(),
+                    metric: metric.name.to_owned(),
+                    unit: metric.unit.to_owned(),
+                    measured_by: metric.clock.name(),
+                    rows,
+                });
+            }
+        }
+    }
+    tables
 }
 
 /// The main metrics that at least one selected run knows.

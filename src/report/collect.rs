@@ -1,9 +1,11 @@
 //! The plan and the store → [`Data`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::data::{
-    Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, StudyFacts,
+    Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, RunFolder,
+    StudyFacts,
 };
 use super::{controls, fallbacks, flamegraphs, format, outliers, verdicts};
 use crate::corpus;
@@ -108,10 +110,24 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         not_built: spec.not_built,
         stale: against_newest(&runs),
+        folders: runs
+            .keys()
+            .filter_map(|repeat| Some((*repeat, run_folder(store, store.folder(&id, *repeat)?))))
+            .collect(),
         runs,
         fell_back: BTreeSet::new(),
         id,
     }
+}
+
+fn run_folder(store: &Store, path: &Path) -> RunFolder {
+    let below = path.strip_prefix(store.layout().root()).unwrap_or(path);
+    RunFolder { path: path.to_owned(), link: format!("../{}", with_slashes(below)) }
+}
+
+fn with_slashes(path: &Path) -> String {
+    let parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// Declared metrics as the manifest defines them today: from the sealed files, so that one that was
@@ -212,16 +228,21 @@ fn distinct<'a>(texts: impl Iterator<Item = &'a NamedText>) -> Vec<NamedText> {
 
 /// The axes with those levels that cells have after excludes, includes and overrides.
 fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
-    let mut found: indexmap::IndexMap<&str, Vec<String>> = indexmap::IndexMap::new();
+    let mut found: indexmap::IndexMap<&str, Vec<&NamedLevel>> = indexmap::IndexMap::new();
     for level in cells.iter().flat_map(|cell| &cell.levels) {
-        let texts = found.entry(&level.name).or_default();
-        if !texts.contains(&level.text) {
-            texts.push(level.text.clone());
+        let levels = found.entry(&level.name).or_default();
+        if levels.iter().all(|known| known.text != level.text) {
+            levels.push(level);
         }
     }
     found
         .into_iter()
-        .map(|(name, levels)| Axis { name: name.to_owned(), varies: levels.len() > 1, levels })
+        .map(|(name, levels)| Axis {
+            name: name.to_owned(),
+            varies: levels.len() > 1,
+            numeric: levels.iter().filter(|level| level.number.is_some()).count() > 1,
+            levels: levels.into_iter().map(|level| level.text.clone()).collect(),
+        })
         .collect()
 }
 
@@ -402,11 +423,7 @@ fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
             finished: failure.finished,
             kept: folder
                 .strip_prefix(store.layout().root())
-                .unwrap_or(&folder)
-                .components()
-                .map(|part| part.as_os_str().to_string_lossy())
-                .collect::<Vec<_>>()
-                .join("/"),
+                .map_or_else(|_| with_slashes(&folder), with_slashes),
         })
         .collect()
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::completeness::{self, Missing, Stale, fresh};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
+use super::deliverables::{self, Deliverable};
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
@@ -32,6 +33,7 @@ pub struct Context<'a> {
     /// The probes outside the agent, as they speak of themselves.
     pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
+    pub deliverables: Vec<Deliverable>,
     /// `None`: the study has no tokenizer run.
     pub tokenizers: Option<Tokenizers<'a>>,
     pub failures: &'a [FailedAttempt],
@@ -122,6 +124,8 @@ pub struct RunRow<'a> {
     pub started: &'a str,
     pub finished: &'a str,
     pub metrics: &'a Metrics,
+    /// Its folder, from that of the report.
+    pub folder: Option<&'a str>,
     /// Paths of its artifacts within the run's folder.
     pub files: Vec<&'a str>,
 }
@@ -136,6 +140,7 @@ impl<'a> RunRow<'a> {
             started: &run.started,
             finished: &run.finished,
             metrics: &run.metrics,
+            folder: cell.folders.get(&run.repeat).map(|folder| folder.link.as_str()),
             files: run.files.keys().map(String::as_str).collect(),
         }
     }
@@ -210,6 +215,7 @@ impl<'a> Context<'a> {
             evidence: evidence(data),
             probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
+            deliverables: deliverables::deliverables(data),
             tokenizers: tokenizers::tokenizers(data),
             failures: &data.failed,
             fallbacks: &data.fallbacks,

@@ -3,6 +3,7 @@
 //! Plain data, so that selection and rendering know neither the manifest nor the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -110,6 +111,8 @@ pub struct Axis {
     pub levels: Vec<String>,
     /// It has more than one level.
     pub varies: bool,
+    /// At least two of its levels are numbers.
+    pub numeric: bool,
 }
 
 /// A cell under an experiment.
@@ -155,10 +158,20 @@ pub struct Cell {
     pub not_built: Vec<String>,
     /// Stored runs by repeat, the planned ones only; with the metrics against their solo runs.
     pub runs: BTreeMap<u32, RunRecord>,
+    /// Their folders.
+    pub folders: BTreeMap<u32, RunFolder>,
     /// Of these, by repeat, how the stale ones differ from the newest.
     pub stale: BTreeMap<u32, Vec<String>>,
     /// Repeats that failed and in whose place a fallback stands.
     pub fell_back: BTreeSet<u32>,
+}
+
+/// Where a run lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    pub path: PathBuf,
+    /// From the folder of the report, with `/`.
+    pub link: String,
 }
 
 impl Cell {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::mark;
+
 /// As running text or a table's cell: shown as it is, on one line, without any markup.
 #[must_use]
 pub fn text(raw: &str) -> String {
@@ -21,6 +23,7 @@ pub fn text(raw: &str) -> String {
                 escaped.push(c);
             }
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => escaped.push(' '),
+            c if mark::is_reserved(c) => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }
@@ -39,6 +42,7 @@ pub fn code(raw: &str) -> String {
     for c in raw.chars() {
         match c {
             c if c.is_control() => element.push(' '),
+            c if mark::is_reserved(c) => element.push('\u{fffd}'),
             c if plain(c) && !"_*~#".contains(c) => element.push(c),
             c => {
                 let _ = write!(element, "&#{};", u32::from(c));
@@ -48,10 +52,28 @@ pub fn code(raw: &str) -> String {
     element + "</code>"
 }
 
+/// As the address of a link: what could end it is written as its bytes.
+#[must_use]
+pub fn link(path: &str) -> String {
+    let mut address = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c.is_ascii_alphanumeric() || "/._-~+=,@".contains(c) {
+            address.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(address, "%{byte:02X}");
+            }
+        }
+    }
+    address
+}
+
 /// As one word of a shell command inside a fenced block, on one line.
 #[must_use]
 pub fn shell(raw: &str) -> String {
-    let line: String = raw.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let harmless = |c: char| if c.is_control() || mark::is_reserved(c) { ' ' } else { c };
+    let line: String = raw.chars().map(harmless).collect();
     let plain = |c: char| c.is_alphanumeric() || "._:/@=+,%-".contains(c);
     if !line.is_empty() && line.chars().all(plain) {
         return line;

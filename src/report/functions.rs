@@ -14,7 +14,7 @@ use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
-use super::{ceiling, cell_table, comparison, escape, format};
+use super::{ceiling, cell_table, comparison, escape, format, mark};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -173,6 +173,7 @@ fn add_filters(env: &mut Environment) {
         }
         cut
     });
+    env.add_filter("link", |path: &str| Value::from_safe_string(escape::link(path)));
     env.add_filter("shell", |word: &str| Value::from_safe_string(escape::shell(word)));
 }
 
@@ -236,9 +237,9 @@ fn number(value: &Value, show: impl FnOnce(f64) -> String) -> Result<Value, Erro
     if let Some(absent) = absent(value) {
         return Ok(absent);
     }
-    let text = show(f64::try_from(value.clone())?);
+    let value = f64::try_from(value.clone())?;
     // numbers need no escaping, and a minus sign must not get one
-    Ok(Value::from_safe_string(text))
+    Ok(Value::from_safe_string(mark::number(value, &show(value))))
 }
 
 fn absent(value: &Value) -> Option<Value> {
@@ -256,7 +257,7 @@ fn interval(value: &Value, digits: Option<usize>) -> Result<Value, Error> {
     let bounds: Vec<f64> = value.try_iter()?.map(f64::try_from).collect::<Result<_, _>>()?;
     let bounds: Vec<String> = bounds
         .into_iter()
-        .map(|bound| format::significant(bound, digits.unwrap_or(DIGITS)))
+        .map(|bound| mark::number(bound, &format::significant(bound, digits.unwrap_or(DIGITS))))
         .collect();
     Ok(Value::from_safe_string(bounds.join(" to ")))
 }

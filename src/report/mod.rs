@@ -1,4 +1,5 @@
-//! Reports, cell pages and tables from what is stored, again and again, without running anything.
+//! Reports with figures, cell pages and tables from what is stored, again and again, without running
+//! anything.
 //!
 //! Every number in a report comes from stored runs: names that do not exist, empty selections and
 //! missing or stale runs are errors. Reads no clock and asks no server; writing files and finding
@@ -12,11 +13,16 @@ mod completeness;
 mod context;
 mod controls;
 pub mod data;
+mod deliverables;
 mod escape;
 mod fallbacks;
+mod figure;
 mod flamegraphs;
 pub mod format;
 mod functions;
+mod html;
+mod illustrate;
+mod mark;
 mod outliers;
 mod probes;
 mod render;
@@ -33,5 +39,6 @@ pub use collect::collect;
 pub use completeness::{Missing, Stale};
 pub use data::Data;
 pub use fallbacks::settled;
-pub use render::{GENERAL, RenderError, Template, TemplateError, cells, study};
+pub use figure::Figure;
+pub use render::{GENERAL, RenderError, Report, Template, TemplateError, cells, json, study};
 pub use verdicts::{Judged, Part};

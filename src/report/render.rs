@@ -11,14 +11,17 @@ use serde::Serialize;
 use super::completeness::{self, Missing, Stale};
 use super::context::{CellView, Context, RunRow};
 use super::data::{Cell, Data};
-use super::{escape, functions};
+use super::figure::Figure;
+use super::illustrate::{self, Figures};
+use super::{cell_table, escape, functions, html, mark};
 
 /// Templates in the binary; those with `_` hold macros for the others.
-const BUILTIN: [(&str, &str); 6] = [
+const BUILTIN: [(&str, &str); 7] = [
     ("study.md.j2", include_str!("../../templates/study.md.j2")),
     ("tr117.md.j2", include_str!("../../templates/tr117.md.j2")),
     ("python_ceiling.md.j2", include_str!("../../templates/python_ceiling.md.j2")),
     ("cell.md.j2", include_str!("../../templates/cell.md.j2")),
+    ("_figures.md.j2", include_str!("../../templates/_figures.md.j2")),
     ("_sections.md.j2", include_str!("../../templates/_sections.md.j2")),
     ("_comparison.md.j2", include_str!("../../templates/_comparison.md.j2")),
 ];
@@ -38,12 +41,21 @@ impl Template {
     /// The one in the binary, if there is one of that name.
     #[must_use]
     pub fn builtin(name: &str) -> Option<Self> {
-        let whole = BUILTIN.iter().filter(|(own, _)| !own.starts_with('_') && *own != CELL);
-        whole
-            .clone()
+        whole()
             .find(|(own, _)| *own == name)
             .map(|(name, source)| Self { name: (*name).into(), source: (*source).into() })
     }
+
+    /// Names of those in the binary.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        whole().map(|(name, _)| *name).collect()
+    }
+}
+
+/// Built-in templates of whole reports.
+fn whole() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    BUILTIN.iter().filter(|(own, _)| !own.starts_with('_') && *own != CELL)
 }
 
 /// A report that cannot be rendered.
@@ -53,6 +65,8 @@ pub enum RenderError {
     Incomplete { missing: Vec<Missing>, stale: Vec<Stale> },
     #[error(transparent)]
     Template(Box<TemplateError>),
+    #[error("the tables cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 /// An error in a template, with its place.
@@ -69,17 +83,81 @@ pub struct TemplateError {
     span: Option<SourceSpan>,
 }
 
+/// A rendered report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// Markdown whose numbers are marked.
+    marked: String,
+    figures: Vec<Figure>,
+    name: String,
+}
+
+impl Report {
+    /// As Markdown, with its figures as `figures/<name>.svg` beside it.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        mark::strip(&self.marked)
+    }
+
+    /// As one page that needs nothing else.
+    #[must_use]
+    pub fn html(&self) -> String {
+        html::page(&self.marked, &self.figures, &self.name)
+    }
+
+    #[must_use]
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
+    }
+}
+
 /// Renders the report of a study. Missing or stale runs are an error unless `partial`, which makes
 /// the report say so.
-pub fn study(data: &Arc<Data>, template: &Template, partial: bool) -> Result<String, RenderError> {
-    let (missing, stale) = (completeness::missing(data), completeness::stale(data));
-    let complete = missing.is_empty() && stale.is_empty();
-    if !complete && !partial {
-        return Err(RenderError::Incomplete { missing, stale });
-    }
-    let env = environment(data, partial, template)?;
+pub fn study(data: &Arc<Data>, template: &Template, partial: bool) -> Result<Report, RenderError> {
+    must_be_complete(data, partial)?;
+    let figures = Figures::default();
+    let mut env = environment(data, partial, template)?;
+    illustrate::add(&mut env, data, &figures);
     let context = Value::from(Serde(Context::new(data)));
-    render(&env, &template.name, context, &template.source)
+    let marked = render(&env, &template.name, context, &template.source)?;
+    Ok(Report { marked, figures: figures.take(), name: data.study.name.clone() })
+}
+
+/// What the report's tables show, for programs: the names of a template, and every table of a metric by
+/// cell. Missing or stale runs are an error unless `partial`.
+pub fn json(data: &Data, partial: bool) -> Result<Vec<u8>, RenderError> {
+    /// Version of the document.
+    const FORMAT: u32 = 1;
+    #[derive(Serialize)]
+    struct Document<'a> {
+        format: u32,
+        #[serde(flatten)]
+        context: Context<'a>,
+        tables: Vec<cell_table::Table>,
+        runs: Vec<RunRow<'a>>,
+    }
+    must_be_complete(data, partial)?;
+    let runs = data
+        .cells
+        .iter()
+        .flat_map(|cell| completeness::fresh(cell).map(move |run| RunRow::new(cell, run)));
+    let document = Document {
+        format: FORMAT,
+        context: Context::new(data),
+        tables: cell_table::tables(data),
+        runs: runs.collect(),
+    };
+    let mut text = serde_json::to_vec_pretty(&document)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn must_be_complete(data: &Data, partial: bool) -> Result<(), RenderError> {
+    let (missing, stale) = (completeness::missing(data), completeness::stale(data));
+    if partial || (missing.is_empty() && stale.is_empty()) {
+        return Ok(());
+    }
+    Err(RenderError::Incomplete { missing, stale })
 }
 
 /// Renders a page per cell: configuration, runs, statistics; in the order of the plan.
@@ -103,7 +181,8 @@ pub fn cells(data: &Arc<Data>) -> Result<Vec<String>, RenderError> {
                 runs: completeness::fresh(cell).map(|run| RunRow::new(cell, run)).collect(),
                 metrics: metric_lines(data, cell),
             };
-            render(&env, CELL, Value::from(Serde(page)), source)
+            let marked = render(&env, CELL, Value::from(Serde(page)), source)?;
+            Ok(mark::strip(&marked))
         })
         .collect()
 }

@@ -169,7 +169,7 @@ fn said(experiment: Option<&str>, wanted: &[(String, Wanted)]) -> String {
 }
 
 /// `; did you mean …?`, or nothing when no name is near.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         .map(|other| (strsim::damerau_levenshtein(name, other), other))
         .filter(|(distance, other)| *distance <= 1 + other.len() / 3)

@@ -1,4 +1,4 @@
-//! Tidy tables for other programs: one row per run or per call, one column per name.
+//! Tidy tables for other programs: one row per run, per call, or per cell and metric.
 //!
 //! The columns depend on the plan and the catalogue only, not on what happens to be known.
 
@@ -7,6 +7,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
+use super::cell_table;
 use super::data::{Cell, Data, NamedLevel};
 use crate::agent::protocol::{Outcome, Stage};
 use crate::store::record::{Metrics, RunRecord};
@@ -18,6 +19,8 @@ pub enum Rows {
     Runs,
     /// One per call of a sealed run, warm-up included.
     Calls,
+    /// One per cell and metric that a run of it knows: the statistics that reports show.
+    Cells,
 }
 
 /// Columns and rows; an unknown value is `null`.
@@ -46,6 +49,9 @@ const LEADING: [&str; 10] = [
 /// and so is a control.
 #[must_use]
 pub fn table(data: &Data, which: Rows) -> Table {
+    if which == Rows::Cells {
+        return statistics(data);
+    }
     let mut factors: Vec<&str> = Vec::new();
     for factor in data.cells.iter().flat_map(|cell| &cell.factors) {
         if !factors.contains(&factor.name.as_str()) {
@@ -80,12 +86,53 @@ pub fn table(data: &Data, which: Rows) -> Table {
                 let shared = Shared { experiment, cell, control, factors: &factors };
                 match which {
                     Rows::Runs => rows.push(shared.run(run, &metrics)),
-                    Rows::Calls => shared.calls(run, &metrics, &mut rows),
+                    Rows::Calls | Rows::Cells => shared.calls(run, &metrics, &mut rows),
                 }
             }
         }
     }
     Table { columns, rows }
+}
+
+/// Columns of [`Rows::Cells`]. `below_error` is 0 or 1.
+const STATISTICS: [&str; 13] = [
+    "experiment",
+    "cell",
+    "name",
+    "metric",
+    "unit",
+    "n",
+    "planned",
+    "mean",
+    "sd",
+    "median",
+    "ci_low",
+    "ci_high",
+    "below_error",
+];
+
+fn statistics(data: &Data) -> Table {
+    let mut rows = Vec::new();
+    for table in cell_table::tables(data) {
+        for row in table.rows.iter().filter(|row| row.n > 0) {
+            rows.push(vec![
+                table.experiment.as_str().into(),
+                row.cell.as_str().into(),
+                row.name.as_str().into(),
+                table.metric.as_str().into(),
+                table.unit.as_str().into(),
+                row.n.into(),
+                row.planned.into(),
+                number(row.mean),
+                number(row.sd),
+                number(row.median),
+                number(row.ci.map(|ci| ci[0])),
+                number(row.ci.map(|ci| ci[1])),
+                u8::from(row.below_error).into(),
+            ]);
+        }
+    }
+    Table { columns: STATISTICS.map(str::to_owned).into(), rows }
 }
 
 /// What the rows of one cell share.

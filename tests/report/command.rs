@@ -30,15 +30,40 @@ fn failed(output: &Output, code: i32) -> String {
 fn report_writes_pages_and_prints_the_path() {
     let stored = Stored::complete();
     let printed = stdout(&runner(&stored, &["report", "small.toml"]));
-    assert_eq!(printed.trim_end(), "results/small/report/small.md");
+    assert_eq!(printed, "results/small/report/small.md\nresults/small/report/small.html\n");
     let written = files(&stored.results());
     let summaries = written.keys().filter(|path| path.ends_with("summary.md")).count();
     assert_eq!(summaries, 2);
     let report = &written[&stored.results().join("small/report/small.md")];
+    assert!(written[&stored.results().join("small/report/small.html")].starts_with(b"<!doctype"));
+    let figures = written.keys().filter(|path| path.extension().is_some_and(|own| own == "svg"));
+    assert!(figures.count() >= 3);
     let again = stdout(&runner(&stored, &["report", "small.toml", "--stdout"]));
     assert_eq!(again.as_bytes(), report);
     stdout(&runner(&stored, &["report", "small.toml"]));
     assert_eq!(files(&stored.results()), written);
+}
+
+#[test]
+fn neither_locale_nor_time_zone_nor_clock_changes_a_byte() {
+    let stored = Stored::with_solo();
+    stored.add_probe_files();
+    let render = |variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+            .current_dir(stored.dir.path())
+            .env_remove("RUNNER_RESULTS")
+            .envs(variables.iter().copied())
+            .args(["report", "small.toml"])
+            .output()
+            .unwrap();
+        stdout(&output);
+        let written = files(&stored.results().join("small/report"));
+        std::fs::remove_dir_all(stored.results().join("small/report")).unwrap();
+        written
+    };
+    let here = render(&[("LC_ALL", "C"), ("TZ", "UTC")]);
+    assert!(here.len() > 5);
+    assert!(here == render(&[("LC_ALL", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo"), ("COLUMNS", "40")]));
 }
 
 #[test]
@@ -64,6 +89,77 @@ fn a_template_of_ones_own() {
     assert!(message.contains("mean(\"nothing\")"), "no source shown: {message}");
     std::fs::write(&file, "{{ study.name }}\n").unwrap();
     assert_eq!(stdout(&runner(&stored, &args)), "small\n");
+}
+
+#[test]
+fn json_has_every_table_and_a_watch_conflicts_with_it() {
+    let stored = Stored::complete();
+    let json = stdout(&runner(&stored, &["report", "small.toml", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["format"], &json["status"]["done"]), (&1.into(), &6.into()));
+    assert_eq!(json["runs"].as_array().unwrap().len(), 6);
+    let table =
+        json["tables"].as_array().unwrap().iter().find(|table| {
+            table["experiment"] == "throttle" && table["metric"] == "efficiency_percent"
+        });
+    let rows = table.unwrap()["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[0]["n"], &rows[0]["planned"]), (2, &3.into(), &3.into()));
+    assert!(rows[0]["ci"][0].is_f64());
+    stored.remove(0, 1);
+    failed(&runner(&stored, &["report", "small.toml", "--json"]), 1);
+    failed(&runner(&stored, &["report", "small.toml", "--json", "--watch"]), 2);
+}
+
+/// Reads lines of a watching report until one that begins so.
+fn wait_for(lines: &mut impl Iterator<Item = std::io::Result<String>>, start: &str) -> String {
+    let mut said = String::new();
+    for line in lines {
+        let line = line.unwrap();
+        if line.trim_start().starts_with(start) {
+            return said + &line;
+        }
+        said += &(line + "\n");
+    }
+    panic!("it ended and said\n{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn watching_renders_again_shows_errors_and_ends_with_ctrl_c() {
+    use std::io::BufRead as _;
+    let stored = Stored::complete();
+    let template = stored.dir.path().join("own.md.j2");
+    std::fs::write(&template, "one {{ study.name }}\n").unwrap();
+    let mut watching = Command::new(env!("CARGO_BIN_EXE_runner"))
+        .current_dir(stored.dir.path())
+        .env("NO_COLOR", "1")
+        .env_remove("RUNNER_RESULTS")
+        .args(["report", "small.toml", "--watch", "--template", "own.md.j2"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(watching.stderr.take().unwrap()).lines();
+    let report = stored.results().join("small/report/small.md");
+    let read = || std::fs::read_to_string(&report).unwrap();
+    let first = wait_for(&mut lines, "watching");
+    assert!(first.contains("own.md.j2") && first.contains("small.toml"), "{first}");
+    assert_eq!(read(), "one small\n");
+    std::fs::write(&template, "two, now with {{ study.nmae }}\n").unwrap();
+    let error = wait_for(&mut lines, "watching");
+    assert!(error.contains("own.md.j2:1"), "{error}");
+    assert_eq!(read(), "one small\n");
+    std::fs::write(&template, "three {{ study.title | length }}\n").unwrap();
+    wait_for(&mut lines, "watching");
+    assert!(read().starts_with("three "), "{}", read());
+    // the manifest is watched, too
+    let manifest = stored.dir.path().join("small.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("A small study", "X")).unwrap();
+    wait_for(&mut lines, "watching");
+    assert_ne!(read(), "three 36\n");
+    let id = watching.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -49,9 +49,10 @@ fn stored() -> Stored {
 fn rendered(stored: &Stored, source: &str) -> Result<String, String> {
     let source = format!("{{% import \"_comparison.md.j2\" as c %}}\n{source}");
     let template = Template { name: "own.md.j2".into(), source };
-    report::study(&stored.data(), &template, true).map_err(|error| match error {
+    let report = report::study(&stored.data(), &template, true);
+    report.map(|report| report.markdown()).map_err(|error| match error {
         RenderError::Template(error) => error.to_string(),
-        RenderError::Incomplete { .. } => unreachable!("partial reports take what there is"),
+        error => unreachable!("partial reports take what there is: {error}"),
     })
 }
 

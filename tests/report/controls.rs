@@ -48,8 +48,8 @@ fn a_report_shows_both_efficiencies_side_by_side_and_pools_no_control() {
     let stored = Stored::with_solo();
     for name in ["study.md.j2", "tr117.md.j2"] {
         let template = Template::builtin(name).unwrap();
-        let text = report::study(&stored.data(), &template, false).unwrap();
-        assert_eq!(report::study(&stored.data(), &template, false).unwrap(), text);
+        let text = report::study(&stored.data(), &template, false).unwrap().markdown();
+        assert_eq!(report::study(&stored.data(), &template, false).unwrap().markdown(), text);
         for part in [
             "**`throttle` against its agents alone**",
             "`efficiency_percent` = 100 × speedup ÷ agents",
@@ -63,7 +63,7 @@ fn a_report_shows_both_efficiencies_side_by_side_and_pools_no_control() {
         name: "own".into(),
         source: "{{ n('ttft_ms') }} {{ runs() | length }} {{ control_runs() | length }}".into(),
     };
-    assert_eq!(report::study(&stored.data(), &template, false).unwrap(), "6 6 12");
+    assert_eq!(report::study(&stored.data(), &template, false).unwrap().markdown(), "6 6 12");
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! Reports and tables from a store that was filled by hand.
 
+mod browser;
 mod claims;
 mod command;
 mod compare;
 mod comparison;
 mod controls;
+mod figures;
+mod numbers;
+mod page;
+mod probe_files;
 mod sample;
 mod stored;
 mod templates;
@@ -22,7 +27,7 @@ fn a_complete_study() {
     let stored = Stored::complete();
     stored.fail(1, "model said: <script>alert(1)</script> | `rm`\n# not a heading");
     let data = stored.data();
-    let text = report::study(&data, &general(), false).unwrap();
+    let text = report::study(&data, &general(), false).unwrap().markdown();
     insta::assert_snapshot!("study", text);
 }
 
@@ -37,18 +42,18 @@ fn a_cell_page() {
 fn tr117_says_what_there_is_no_data_for() {
     let stored = Stored::empty();
     let template = Template::builtin("tr117.md.j2").unwrap();
-    let text = report::study(&stored.data(), &template, true).unwrap();
+    let text = report::study(&stored.data(), &template, true).unwrap().markdown();
     insta::assert_snapshot!("tr117_empty", text);
-    let full = report::study(&Stored::complete().data(), &template, false).unwrap();
+    let full = report::study(&Stored::complete().data(), &template, false).unwrap().markdown();
     assert!(full.contains("every planned run is stored | go"), "{full}");
 }
 
 #[test]
 fn the_same_bytes_every_time() {
     let stored = Stored::complete();
-    let once = report::study(&stored.data(), &general(), false).unwrap();
+    let once = report::study(&stored.data(), &general(), false).unwrap().markdown();
     for _ in 0..3 {
-        assert_eq!(report::study(&stored.data(), &general(), false).unwrap(), once);
+        assert_eq!(report::study(&stored.data(), &general(), false).unwrap().markdown(), once);
     }
 }
 
@@ -56,7 +61,7 @@ fn the_same_bytes_every_time() {
 fn nothing_from_outside_becomes_markup() {
     let stored = Stored::complete();
     stored.fail(0, "<script>alert(1)</script> | `x` [a](javascript:b)\n\n# heading");
-    let text = report::study(&stored.data(), &general(), false).unwrap();
+    let text = report::study(&stored.data(), &general(), false).unwrap().markdown();
     assert!(text.contains("&lt;script&gt;alert(1)&lt;/script&gt; \\|"), "{text}");
     assert!(!text.contains("<script>") && !text.contains("<b>"));
     assert!(!text.lines().any(|line| line.starts_with("# heading")));
@@ -76,7 +81,7 @@ fn missing_runs_fail_unless_partial() {
     let error = report::study(&stored.data(), &general(), false).unwrap_err();
     let RenderError::Incomplete { missing, stale } = error else { panic!("{error}") };
     assert_eq!((missing.len(), missing[0].repeats.as_slice(), stale.len()), (1, &[2][..], 0));
-    let text = report::study(&stored.data(), &general(), true).unwrap();
+    let text = report::study(&stored.data(), &general(), true).unwrap().markdown();
     assert!(text.contains("**PARTIAL**: 5 of 6 runs"), "{text}");
     assert!(text.contains("2 of 3"), "{text}");
 }
@@ -94,7 +99,7 @@ fn stale_runs_are_never_pooled() {
     assert!(missing.is_empty());
     assert_eq!(stale.len(), 1);
     assert!(stale[0].differences[0].contains("gemma3:latest"), "{stale:?}");
-    let text = report::study(&stored.data(), &general(), true).unwrap();
+    let text = report::study(&stored.data(), &general(), true).unwrap().markdown();
     assert!(text.contains("| 2 of 3 |"), "{text}");
     assert!(text.contains("Stale runs, left out"), "{text}");
 }
@@ -107,13 +112,13 @@ fn what_no_run_knows_is_unknown_and_what_was_not_run_is_no_data() {
     }
     let row =
         |text: &str| text.lines().find(|line| line.starts_with("| 60 tok/s")).map(str::to_owned);
-    let text = report::study(&stored.data(), &general(), true).unwrap();
+    let text = report::study(&stored.data(), &general(), true).unwrap().markdown();
     assert!(row(&text).unwrap().contains("| 0 of 3 | no data | – |"), "{text}");
     for repeat in 1..=3 {
         let mut run = stored.run(1, repeat);
         run.metrics.insert("efficiency_percent".into(), None);
         stored.seal(1, &run);
     }
-    let text = report::study(&stored.data(), &general(), false).unwrap();
+    let text = report::study(&stored.data(), &general(), false).unwrap().markdown();
     assert!(row(&text).unwrap().contains("| 0 of 3 | unknown | – |"), "{text}");
 }

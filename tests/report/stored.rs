@@ -98,7 +98,7 @@ impl Stored {
                 for (name, value) in metrics(&run.cell_name, repeat) {
                     run.metrics.insert(name.into(), Some(value));
                 }
-                seal_in(&folder, &run);
+                seal_in(&folder, &run, &[("agent.log", String::new())]);
             }
         }
     }
@@ -122,12 +122,56 @@ impl Stored {
         stored
     }
 
-    pub fn fill(&self) {
-        for cell in 0..u32::try_from(self.plan.cells()).unwrap() {
-            for repeat in 1..=self.plan.repeats(cell) {
-                self.seal(cell, &self.run(cell, repeat));
-            }
+    /// One run of each of that many cells in the first experiment, one of them far off, and of one more
+    /// cell in the second.
+    pub fn with_levels(levels: usize) -> Self {
+        let model =
+            |n| format!("\"a-model-with-a-long-name-that-goes-on-and-on-until-the-end-{n}\"");
+        let models: Vec<String> = (1..=levels).map(model).collect();
+        let manifest = MANIFEST
+            .replace("repeats = 3", "repeats = 1")
+            .replacen("\"gemma3:latest\"", &models.join(", "), 1)
+            .replace("\"gemma3:latest\"", &model(0))
+            .replace(", throttle = [\"off\", \"60 tok/s\"]", "")
+            .replace("baseline = { throttle = \"off\" }", "");
+        let stored = Self::of(&manifest);
+        for (cell, repeat) in stored.planned_runs() {
+            let mut run = stored.run(cell, repeat);
+            let far = if cell == 1 { 1e9 } else { 50.0 };
+            run.metrics.insert("ttft_ms".into(), Some(far + f64::from(cell % 9)));
+            stored.seal(cell, &run);
         }
+        stored
+    }
+
+    /// The study with all of its runs, of this model.
+    pub fn with_model(model: &str) -> Self {
+        let model = serde_json::to_string(model).unwrap();
+        let stored = Self::of(&MANIFEST.replace("\"gemma3:latest\"", &model));
+        stored.fill();
+        stored
+    }
+
+    pub fn fill(&self) {
+        for (cell, repeat) in self.planned_runs() {
+            self.seal(cell, &self.run(cell, repeat));
+        }
+    }
+
+    /// Cell and repeat of every run of the plan.
+    fn planned_runs(&self) -> Vec<(u32, u32)> {
+        (0..u32::try_from(self.plan.cells()).unwrap())
+            .flat_map(|cell| (1..=self.plan.repeats(cell)).map(move |repeat| (cell, repeat)))
+            .collect()
+    }
+
+    /// Those that are stored.
+    pub fn stored_runs(&self) -> Vec<(u32, u32)> {
+        let store = Store::open(&self.results(), "small").unwrap();
+        let is_stored = |(cell, repeat): &(u32, u32)| {
+            store.folder(&self.plan.id(*cell).hex(), *repeat).is_some()
+        };
+        self.planned_runs().into_iter().filter(is_stored).collect()
     }
 
     pub fn results(&self) -> PathBuf {
@@ -174,7 +218,12 @@ impl Stored {
     }
 
     pub fn seal(&self, cell: u32, record: &RunRecord) {
-        seal_in(&self.cell_folder(cell), record);
+        self.seal_with(cell, record, &[("agent.log", String::new())]);
+    }
+
+    /// Seals a run with these files.
+    pub fn seal_with(&self, cell: u32, record: &RunRecord, files: &[(&str, String)]) {
+        seal_in(&self.cell_folder(cell), record, files);
     }
 
     pub fn remove(&self, cell: u32, repeat: u32) {
@@ -219,10 +268,12 @@ impl Stored {
     }
 }
 
-fn seal_in(folder: &Path, record: &RunRecord) {
+fn seal_in(folder: &Path, record: &RunRecord, files: &[(&str, String)]) {
     let partial = folder.join(format!(".{}.partial", record.repeat));
     fs::create_dir_all(&partial).unwrap();
-    fs::write(partial.join("agent.log"), "").unwrap();
+    for (name, text) in files {
+        fs::write(partial.join(name), text).unwrap();
+    }
     let place = folder.join(record.repeat.to_string());
     seal::seal(&partial, &place, &mut record.clone()).unwrap();
 }
@@ -234,7 +285,7 @@ fn plan(path: &Path, profile: Option<&str>) -> Plan {
 }
 
 /// Two agents that start together; the throttled cell (1) is slower, later repeats are too.
-fn record(cell: u64, repeat: u64) -> AgentRecord {
+pub fn record(cell: u64, repeat: u64) -> AgentRecord {
     const MS: u64 = 1_000_000;
     let gap = if cell == 0 { 10 } else { 17 };
     let made = |agent: &str, call: u32, ttft: u64, tokens: u64| {

@@ -6,9 +6,10 @@ use crate::stored::Stored;
 
 fn render(stored: &Stored, source: &str, partial: bool) -> Result<String, Box<TemplateError>> {
     let template = Template { name: "own.md.j2".into(), source: source.into() };
-    report::study(&stored.data(), &template, partial).map_err(|error| match error {
+    let report = report::study(&stored.data(), &template, partial);
+    report.map(|report| report.markdown()).map_err(|error| match error {
         RenderError::Template(error) => error,
-        RenderError::Incomplete { .. } => panic!("{error}"),
+        RenderError::Incomplete { .. } | RenderError::Json(_) => panic!("{error}"),
     })
 }
 
@@ -71,4 +72,21 @@ fn empty_selections_say_what_was_selected() {
 fn without_data_a_partial_report_says_so() {
     let source = "{{ mean(\"ttft_ms\", throttle=60) | num }} {{ runs(throttle=60) | length }}";
     assert_eq!(render(&Stored::empty(), source, true).unwrap(), "no data 0");
+}
+
+#[test]
+fn a_template_of_ones_own_replaces_parts_of_a_built_in_one() {
+    let stored = Stored::complete();
+    let source = "{% extends \"study.md.j2\" %}\n{% import \"_sections.md.j2\" as s %}\n\
+                  {% block limits %}## Limits\n\nMine: {{ n(\"ttft_ms\") }} runs.\n\n\
+                  {{ s.limits(status) }}{% endblock %}\n\
+                  {% block method %}{{ super() }}And my words.\n\n{% endblock %}\n";
+    let text = render(&stored, source, false).unwrap();
+    assert!(text.contains("## Limits\n\nMine: 6 runs.\n\n- **Simulated endpoint.**"), "{text}");
+    assert!(text.contains("And my words.\n") && text.contains("## Reproducibility"), "{text}");
+    assert_eq!(text.matches("## Limits").count(), 1);
+    let broken =
+        "{% extends \"study.md.j2\" %}\n{% block limits %}\n{{ mean(\"x\") }}{% endblock %}";
+    let error = render(&stored, broken, false).unwrap_err();
+    assert_eq!((error.name.as_str(), error.line), ("own.md.j2", 3), "{error}");
 }

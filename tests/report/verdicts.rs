@@ -34,7 +34,7 @@ fn only(stored: &Stored) -> Judged {
 
 fn rendered(stored: &Stored) -> String {
     let template = Template::builtin("study.md.j2").unwrap();
-    report::study(&stored.data(), &template, true).unwrap()
+    report::study(&stored.data(), &template, true).unwrap().markdown()
 }
 
 #[track_caller]
@@ -180,7 +180,7 @@ fn tr117_is_judged_on_stored_runs() {
         data.hypotheses.iter().map(|one| (one.name.as_str(), one.verdict)).collect();
     insta::assert_debug_snapshot!(verdicts);
     let template = Template::builtin("tr117.md.j2").unwrap();
-    let text = report::study(&data, &template, true).unwrap();
+    let text = report::study(&data, &template, true).unwrap().markdown();
     let start = text.find("## Executive summary").unwrap();
     let end = text.find("## Environment and provenance").unwrap();
     insta::assert_snapshot!("tr117_summary", text[start..end]);

@@ -96,6 +96,7 @@ impl Built {
                 throttled: false,
                 not_built: Vec::new(),
                 runs,
+                folders: BTreeMap::new(),
                 stale: BTreeMap::new(),
                 fell_back: BTreeSet::new(),
             });
@@ -108,7 +109,7 @@ impl Built {
                     levels.push(texts[axis].clone());
                 }
             }
-            Axis { name: (*name).to_owned(), varies: levels.len() > 1, levels }
+            Axis { name: (*name).to_owned(), varies: levels.len() > 1, numeric: false, levels }
         });
         let experiment = Experiment {
             name: "e".into(),
