@@ -25,8 +25,7 @@ metric.v = { from = "stdout#/v" }
     let script = r#"n=$(cat n 2>/dev/null || echo 1); echo $((n + 1)) > n; sed -n "${n}p" values"#;
     fs::write(study.folder.path().join("tell.sh"), script).unwrap();
     let lines: Vec<String> = values.iter().map(|value| format!("{{\"v\": {value}}}\n")).collect();
-    let lines = lines.concat();
-    fs::write(study.folder.path().join("values"), lines).unwrap();
+    fs::write(study.folder.path().join("values"), lines.concat()).unwrap();
     study
 }
 
