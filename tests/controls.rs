@@ -4,14 +4,13 @@ mod study;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use runner::execute::Limits;
 use runner::execute::derived::LAG_WINDOWS_FILE;
 use runner::store::Store;
 use runner::store::record::RunRecord;
 use serde_json::Value;
-use study::{Manifest, Study};
+use study::{Manifest, Study, python_cache, python_is_there};
 
 /// The agent `left` of the study, and a second one on the same endpoint.
 const PAIR: &str = r#"pair = [
@@ -103,7 +102,7 @@ fn only_run(study: &Study) -> (PathBuf, RunRecord) {
 
 #[test]
 fn lag_of_the_rust_runtime_loaded_and_idle() {
-    let experiment = "probes = { loop_lag = \"1ms\" }\ncontrols = [\"idle\"]";
+    let experiment = "probes = { loop_lag = \"1ms\", chunks = true }\ncontrols = [\"idle\"]";
     let study = Study::new(&Manifest {
         defaults: "max_tokens = 50\nwarmup = 1",
         pacing: r#"ttft = "20ms", rate = "100 tok/s""#,
@@ -121,6 +120,7 @@ fn lag_of_the_rust_runtime_loaded_and_idle() {
     assert!((50.0..=520.0).contains(&samples), "{samples}");
     let cost = number(row, "loop_lag_probe_cost_percent");
     assert!(cost > 0.0 && cost < 50.0, "{cost}");
+    assert!(number(row, "chunk_probe_cost_percent") > 0.0);
 
     let (folder, record) = only_run(&study);
     assert!(record.files.contains_key("loop_lag.csv"));
@@ -144,14 +144,55 @@ fn lag_of_the_rust_runtime_loaded_and_idle() {
     let report = study.expect(0, &["report", "--stdout"]);
     assert!(report.contains("Noise floor of the loop-lag probe"), "{report}");
     assert!(report.contains("Event-loop lag of `t`"), "{report}");
+    assert!(report.contains("What the probes inside the process cost in `t`"), "{report}");
+}
+
+/// One loop for both agents, and one for each: shares of time stay shares.
+#[test]
+fn lag_of_the_python_runtime_loaded_and_idle() {
+    let Some(cache) = python_cache("lag_of_the_python_runtime_loaded_and_idle") else { return };
+    let experiment = "[experiment.pair]\nscenario = \"pair\"\nruntime = \"python\"\n\
+                      probes = { loop_lag = \"3ms\", chunks = true }\ncontrols = [\"idle\"]\n\
+                      matrix = { model = [\"m\"], processes = [\"scenario\", \"agent\"] }";
+    let study = Study::new(&Manifest {
+        defaults: "max_tokens = 50",
+        pacing: r#"ttft = "20ms", rate = "100 tok/s""#,
+        tables: PAIR,
+        experiment,
+        ..Manifest::default()
+    });
+    let mut exec = study.command(&["exec", "--filter", "experiment=pair"]);
+    let output = exec.env("RUNNER_CACHE", cache).output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
+    let runs = runs(&study);
+    let of = |processes: &str| {
+        let of = |run: &&Value| run["experiment"] == "pair" && run["processes"] == processes;
+        runs.iter().find(of).unwrap_or_else(|| panic!("{processes} in {runs:?}"))
+    };
+    for (run, loops) in [(of("scenario"), 1.0), (of("agent"), 2.0)] {
+        near(run, "loop_lag_loops", loops, 0.0);
+        for name in ["idle_loop_lag_p50_ms", "idle_loop_lag_p99_ms", "loop_lag_p99_ms_above_idle"] {
+            number(run, name);
+        }
+        assert!(number(run, "loop_lag_p50_ms") > 0.0, "{run}");
+        let stalled = number(run, "loop_lag_stalled_percent");
+        assert!((0.0..=100.0).contains(&stalled), "{stalled}");
+        // Half a second of calls, a sample in 3 ms at the most often.
+        let samples = number(run, "loop_lag_samples") / loops;
+        assert!((20.0..=180.0).contains(&samples), "{samples}");
+        for name in ["loop_lag_probe_cost_percent", "chunk_probe_cost_percent"] {
+            let cost = number(run, name);
+            assert!(cost > 0.0 && cost < 50.0, "{name}: {cost}");
+        }
+        assert!(number(run, "startup_ms") > 10.0, "{run}");
+        assert!(number(run, "cpu_s") > 0.05, "{run}");
+    }
+    assert!(number(of("scenario"), "peak_rss_mb") > 10.0);
+    assert!(of("agent")["peak_rss_mb"].is_null(), "the system tells the largest process only");
 }
 
 /// A runtime that blocks its loop `block` milliseconds after each chunk.
-fn blocking(block: &str) -> Option<Value> {
-    if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("skipped: no python3");
-        return None;
-    }
+fn blocking(block: &str) -> Value {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/runtimes/blocking.py");
     let tables =
         format!("{PAIR}\n[runtime.blocking]\ncommand = [\"python3\", \"{script}\", \"{block}\"]");
@@ -165,12 +206,15 @@ fn blocking(block: &str) -> Option<Value> {
         ..Manifest::default()
     });
     study.expect(0, &["exec", "--filter", "experiment=pair"]);
-    runs(&study).into_iter().find(|run| run["experiment"] == "pair")
+    runs(&study).into_iter().find(|run| run["experiment"] == "pair").unwrap()
 }
 
 #[test]
 fn a_loop_that_is_blocked_after_each_chunk_is_found() {
-    let (Some(free), Some(blocked)) = (blocking("0"), blocking("20")) else { return };
+    if !python_is_there("a_loop_that_is_blocked_after_each_chunk_is_found") {
+        return;
+    }
+    let (free, blocked) = (blocking("0"), blocking("20"));
     assert!(number(&blocked, "loop_lag_p99_ms_above_idle") > 10.0, "{blocked}");
     assert!(number(&blocked, "loop_lag_stalls_above_idle") > 3.0, "{blocked}");
     // Two agents keep the loop from everything else nearly all the time.
@@ -213,6 +257,44 @@ fn a_lag_probe_that_did_not_measure_fails_the_run() {
     assert!(order.contains("not in order"), "{order}");
     let none = spoiled("rm \"$folder/loop_lag.csv\"");
     assert!(none.contains("no usable loop_lag.csv"), "{none}");
+}
+
+/// As if each of two agents had a loop of its own; `$folder` as in [`spoiled`].
+fn of_two_loops(spoil: &str) -> Option<String> {
+    let script = format!(
+        r#"spec=$(cat); printf '%s' "$spec" | "$RUNNER" agent
+folder=$(printf '%s' "$spec" | sed -n 's/.*"artifacts": "\(.*\)".*/\1/p')
+awk '{spoil}' "$folder/loop_lag.csv" > "$folder/x"; mv "$folder/x" "$folder/loop_lag.csv""#
+    );
+    let experiment = "[experiment.pair]\nscenario = \"pair\"\nruntime = \"scripted\"\n\
+                      probes = { loop_lag = \"1ms\" }\ncontrols = [\"idle\"]\n\
+                      matrix = { model = [\"m\"] }\n[experiment.rest]\nscenario = \"one\"\n\
+                      matrix = { model = [\"m\"] }";
+    let study =
+        Study::scripted(&script, &Manifest { tables: PAIR, experiment, ..Manifest::default() });
+    study.run(&["exec", "--filter", "experiment=pair"]);
+    match study.failures().as_slice() {
+        [] => {
+            let run = runs(&study).into_iter().find(|run| run["experiment"] == "pair").unwrap();
+            near(&run, "loop_lag_loops", 2.0, 0.0);
+            None
+        }
+        failures => Some(failures[0].1.message.clone()),
+    }
+}
+
+#[test]
+fn every_loop_must_have_been_probed() {
+    let named = r#"NR == 1 { print $0 ",loop"; next } "#;
+    let both = format!(r#"{named} {{ print $0 (NR % 2 ? ",left" : ",right") }}"#);
+    assert_eq!(of_two_loops(&both), None);
+    let dead = of_two_loops(&format!(r#"{named} {{ print $0 ",left" }}"#)).unwrap();
+    assert!(dead.contains("0 wake-ups") && dead.contains("on the loop of \"right\""), "{dead}");
+    let short = format!(r#"{named} {{ print $0 (NR > 9 ? ",left" : ",right") }}"#);
+    let short = of_two_loops(&short).unwrap();
+    assert!(short.contains("8 wake-ups") && short.contains("on the loop of \"right\""), "{short}");
+    let foreign = of_two_loops(&format!(r#"{named} {{ print $0 ",other" }}"#)).unwrap();
+    assert!(foreign.contains("\"other\" is no agent"), "{foreign}");
 }
 
 #[test]

@@ -11,10 +11,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use runner::agent::protocol::ScanSpec;
-use runner::agent::python::Setup;
 use runner::agent::workflow::{ingest, scan, template};
 use serde_json::{Value, json};
-use study::Study;
+use study::{Study, python_cache, python_is_there};
 
 /// Summarises folders with the Python runtime's own modules, which need its standard library only.
 const SUMMARISE: &str = r#"
@@ -39,10 +38,10 @@ fn python(specs: &[ScanSpec]) -> Option<Vec<Value>> {
     serde_json::to_writer(&asked, specs).unwrap();
     let mut command = Command::new("python3");
     command.args(["-B", "-I", "-c", SUMMARISE]).arg(program);
-    let Ok(output) = command.stdin(fs::File::open(asked.path()).unwrap()).output() else {
-        eprintln!("skipped: no python3");
+    if !python_is_there("workflow_python") {
         return None;
-    };
+    }
+    let output = command.stdin(fs::File::open(asked.path()).unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -276,14 +275,7 @@ matrix = { scenario = ["pair"], runtime = ["rust", "python"] }
 /// this is skipped; with `CI=true` it fails.
 #[test]
 fn both_runtimes_send_the_same_bytes() {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let mut setup = Setup::from_environment(&|name| std::env::var_os(name));
-    setup.cache = Some(cache.clone());
-    if let Err(error) = setup.prepare(&mut |message| eprintln!("{message}")) {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
-        eprintln!("skipped: {error}");
-        return;
-    }
+    let Some(cache) = python_cache("both_runtimes_send_the_same_bytes") else { return };
     let study = Study::new(&study::Manifest::default());
     fs::write(study.manifest(), MANIFEST).unwrap();
     let data = study.folder.path().join("data/d\u{e9}ep");

@@ -157,6 +157,8 @@ def main():
         reasons = ["this runtime has no workflow"]
     elif spec.get("tokenize"):
         reasons = ["this runtime has no tokenizers for `tokenize`"]
+    elif spec.get("variant"):                             # ignored, it would pass for measured
+        reasons = [f"this runtime has no setting {name}" for name in spec["variant"]]
     elif probes.get("loop_lag_ns"):
         reasons = ["this runtime has threads and no event loop whose lag could be probed"]
     if reasons:

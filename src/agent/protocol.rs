@@ -28,8 +28,20 @@ pub const LOOP_LAG_FILE: &str = "loop_lag.csv";
 /// Columns of [`LOOP_LAG_FILE`], one row per wake-up of a task that sleeps `loop_lag_ns` in the
 /// agents' own event loop, from `ready` to the end of the last call.
 ///
-/// `time_ns`: when it woke; `lag_ms`: how much later than it had asked for.
+/// `time_ns`: when it woke; `lag_ms`: how much later than it had asked for. A runtime that gives each
+/// agent a loop of its own adds [`LOOP_COLUMN`].
 pub const LOOP_LAG_COLUMNS: [&str; 2] = ["time_ns", "lag_ms"];
+/// The agent whose loop a wake-up tells of; last in [`LOOP_LAG_FILE`] where every agent has its own,
+/// absent where all share one.
+pub const LOOP_COLUMN: &str = "loop";
+
+/// Whether columns are those of [`LOOP_LAG_FILE`]; with or without [`LOOP_COLUMN`].
+pub fn are_loop_lag_columns<'c>(columns: impl IntoIterator<Item = &'c str>) -> bool {
+    let mut columns = columns.into_iter();
+    LOOP_LAG_COLUMNS.into_iter().all(|wanted| columns.next() == Some(wanted))
+        && columns.next().is_none_or(|last| last == LOOP_COLUMN)
+        && columns.next().is_none()
+}
 /// Folder of the answers in the run's folder; one `<agent>-<call>.txt` per call.
 pub const RESPONSES_DIR: &str = "responses";
 

@@ -5,6 +5,7 @@
 mod agent;
 mod check;
 mod check_claims;
+mod compare;
 mod completions;
 mod doctor;
 mod exec;
@@ -73,6 +74,8 @@ enum Command {
     Status(status::Args),
     /// Render the report of a study from what is stored
     Report(report::Args),
+    /// Compare two sets of results: two machines, two days, two versions
+    Compare(compare::Args),
     /// Print one tidy row per run or call, as CSV or JSON
     Export(export::Args),
     /// Hash every stored file again and name what is changed, missing or added
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => exec::run(args),
         Command::Status(args) => status::run(args),
         Command::Report(args) => report::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::CheckClaims(args) => check_claims::run(args),

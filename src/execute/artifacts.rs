@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::fault::{ArtifactFault, AttemptFault};
 use crate::agent::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Outcome, PROTOCOL,
-    RECORD_FILE, RESPONSES_DIR, Spec,
+    RECORD_FILE, RESPONSES_DIR, Spec, Window, are_loop_lag_columns,
 };
+use crate::metrics::lag::{self, LoopSamples};
 use crate::metrics::{self, LagSample};
 use crate::store::failed::CallOutcome;
 
@@ -36,7 +37,7 @@ pub fn check(folder: &Path, spec: &Spec) -> Result<AgentRecord, AttemptFault> {
         idle(&record, length_ns)?;
     }
     if let Some(sleep_ns) = spec.probes.loop_lag_ns {
-        loop_lag(folder, &record, Duration::from_nanos(sleep_ns))?;
+        loop_lag(folder, &record, spec, Duration::from_nanos(sleep_ns))?;
     }
     Ok(record)
 }
@@ -164,15 +165,23 @@ fn idle(record: &AgentRecord, length_ns: u64) -> Result<(), ArtifactFault> {
 /// leave time for. A loop that is held up makes few, and says so by their lags.
 const LOST: f64 = 10.0;
 
-/// The probe ran through the idle control and every call.
-fn loop_lag(folder: &Path, record: &AgentRecord, sleep: Duration) -> Result<(), ArtifactFault> {
+/// The probe ran through the idle control and every call, on every loop.
+fn loop_lag(
+    folder: &Path,
+    record: &AgentRecord,
+    spec: &Spec,
+    sleep: Duration,
+) -> Result<(), ArtifactFault> {
     let file = LOOP_LAG_FILE;
     let path = folder.join(file);
     let unreadable = |reason: String| ArtifactFault::Unreadable { path: file.into(), reason };
     let mut reader =
         csv::Reader::from_path(&path).map_err(|error| unreadable(error.to_string()))?;
     let columns = reader.headers().map_err(|error| unreadable(error.to_string()))?;
-    header(file, columns, &LOOP_LAG_COLUMNS)?;
+    if !are_loop_lag_columns(columns) {
+        header(file, columns, &LOOP_LAG_COLUMNS)?;
+    }
+    let by_agent = columns.len() > LOOP_LAG_COLUMNS.len();
     let samples = reader
         .deserialize()
         .collect::<Result<Vec<LagSample>, _>>()
@@ -183,26 +192,51 @@ fn loop_lag(folder: &Path, record: &AgentRecord, sleep: Duration) -> Result<(), 
     if !samples.is_sorted_by_key(|sample| sample.time_ns) {
         return Err(unreadable("its times are not in order".to_owned()));
     }
-    let calls = record.calls.iter().map(|call| (call.start_ns, call.end_ns));
+    let loops = lag::loops(&samples);
+    let expected: Vec<Option<&str>> = if by_agent {
+        spec.agents.iter().map(|agent| Some(agent.name.as_str())).collect()
+    } else {
+        vec![None]
+    };
+    if let Some(own) = loops.iter().find(|own| !expected.contains(&own.agent)) {
+        let name = own.agent.unwrap_or_default();
+        return Err(unreadable(format!("its loop {name:?} is no agent of the run")));
+    }
+    // A loop whose probe never woke has no row to be found by.
+    expected.into_iter().try_for_each(|agent| {
+        let silent = LoopSamples { agent, samples: Vec::new() };
+        let own = loops.iter().find(|own| own.agent == agent).unwrap_or(&silent);
+        loop_was_probed(own, record, sleep)
+    })
+}
+
+fn loop_was_probed(
+    own: &LoopSamples<'_>,
+    record: &AgentRecord,
+    sleep: Duration,
+) -> Result<(), ArtifactFault> {
+    let calls = record.calls.iter().filter(|call| own.serves(&call.agent));
+    let calls = calls.map(|call| (call.start_ns, call.end_ns));
     let spans = calls.chain(record.idle.map(|idle| (idle.start_ns, idle.end_ns)));
     let (start_ns, end_ns) =
         spans.fold((u64::MAX, 0), |(start, end), span| (start.min(span.0), end.max(span.1)));
-    let found = samples.iter().filter(|s| (start_ns..=end_ns).contains(&s.time_ns)).count();
+    let found = own.samples.iter().filter(|s| (start_ns..=end_ns).contains(&s.time_ns)).count();
     // A lag may begin before the first call, and end after the last.
-    let held_up_ms: f64 = samples
-        .iter()
-        .map(|sample| {
-            let over_ms = sample.time_ns.saturating_sub(end_ns) as f64 / 1e6;
-            let room_ms = sample.time_ns.saturating_sub(start_ns) as f64 / 1e6 - over_ms;
-            (sample.lag_ms - over_ms).clamp(0.0, room_ms.max(0.0))
-        })
-        .sum();
+    let window = Window { start_ns, end_ns };
+    let held_up_ms: f64 = own.samples.iter().map(|sample| sample.within_ms(window)).sum();
     let left_ms = end_ns.saturating_sub(start_ns) as f64 / 1e6 - held_up_ms;
     let sleep_ms = sleep.as_secs_f64() * 1e3;
-    // A window shorter than the sleep may hold no wake-up; the file is never empty.
+    // A window shorter than the sleep may hold no wake-up; the probe is never silent.
     let least = (left_ms / (LOST * sleep_ms)).floor();
-    if samples.is_empty() || (found as f64) < least {
-        return Err(ArtifactFault::Samples { file, found, least, sleep_ms });
+    if own.samples.is_empty() || (found as f64) < least {
+        let of_loop = own.agent.map(str::to_owned);
+        return Err(ArtifactFault::Samples {
+            file: LOOP_LAG_FILE,
+            of_loop,
+            found,
+            least,
+            sleep_ms,
+        });
     }
     Ok(())
 }

@@ -253,10 +253,18 @@ pub enum ArtifactFault {
     #[error("{file} has {found} rows for {expected} chunks; the probe must record every chunk")]
     Rows { file: &'static str, found: u64, expected: u64 },
     #[error(
-        "{file} has {found} wake-ups of a task that slept {sleep_ms} ms, at least {least} were to be \
-         expected; the probe must run on the agents' own loop from `ready` to the last call's end"
+        "{file} has {found} wake-ups of a task that slept {sleep_ms} ms{}, at least {least} were to be \
+         expected; the probe must run on the agents' own loop from `ready` to the last call's end",
+        of_loop.as_ref().map(|agent| format!(" on the loop of {agent:?}")).unwrap_or_default()
     )]
-    Samples { file: &'static str, found: usize, least: f64, sleep_ms: f64 },
+    Samples {
+        file: &'static str,
+        /// The agent whose own loop it is.
+        of_loop: Option<String>,
+        found: usize,
+        least: f64,
+        sleep_ms: f64,
+    },
     #[error("the idle control was asked for, but {reason}")]
     Idle { reason: String },
 }

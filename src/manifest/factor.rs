@@ -218,9 +218,13 @@ impl Factor {
                 }
             }),
             Kind::Duration => match written {
-                Scalar::Text(text) => {
-                    units::duration(text).map(|duration| Level::Number(duration.as_secs_f64()))
-                }
+                Scalar::Text(text) => units::duration(text).and_then(|duration| {
+                    if duration.is_zero() {
+                        Err(format!("`{written}` must be more than 0; \"off\" switches it off"))
+                    } else {
+                        Ok(Level::Number(duration.as_secs_f64()))
+                    }
+                }),
                 _ => Err(format!("`{written}` has no unit: write for example \"{written}ms\"")),
             },
             Kind::Count => quantity(written, |text| {

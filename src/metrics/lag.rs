@@ -1,5 +1,9 @@
 //! Loop lag: how late a task that sleeps on the agents' own loop woke, loaded and idle.
+//!
+//! Where each agent has a loop of its own, each is looked at in its own measured window: shares are of
+//! the loops' time, counts are per loop, percentiles over the samples of all.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -19,12 +23,15 @@ const WINDOW_NS: u64 = 100_000_000;
 const MOST_WINDOWS: usize = 1 << 20;
 
 /// One row of [`crate::agent::protocol::LOOP_LAG_FILE`].
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LagSample {
     /// When the task woke, monotonic.
     pub time_ns: u64,
     /// How much later than it had asked for.
     pub lag_ms: f64,
+    /// The agent whose own loop it was; `None`: all agents share one.
+    #[serde(rename = "loop", default)]
+    pub loop_name: Option<String>,
 }
 
 impl LagSample {
@@ -38,6 +45,41 @@ impl LagSample {
         let due_before_end_ms = ms_between(self.time_ns, window.end_ns) + self.lag_ms;
         self.time_ns >= window.start_ns && due_before_end_ms >= 0.0
     }
+
+    /// How much of the lag lies in the window; it may begin before and end after.
+    #[must_use]
+    pub fn within_ms(&self, window: Window) -> f64 {
+        let woke_ms = ms_between(window.start_ns, self.time_ns);
+        let (from, to) = ((woke_ms - self.lag_ms).max(0.0), woke_ms.min(length_ms(window)));
+        (to - from).max(0.0)
+    }
+}
+
+/// The samples of one event loop.
+#[derive(Debug)]
+pub struct LoopSamples<'s> {
+    /// The agent that it belongs to; `None`: it is all agents'.
+    pub agent: Option<&'s str>,
+    /// In the order of the file.
+    pub samples: Vec<&'s LagSample>,
+}
+
+impl LoopSamples<'_> {
+    /// Whether the loop makes this agent's calls.
+    #[must_use]
+    pub fn serves(&self, agent: &str) -> bool {
+        self.agent.is_none_or(|own| own == agent)
+    }
+}
+
+/// The samples loop by loop, in the order of the loops' names.
+#[must_use]
+pub fn loops(samples: &[LagSample]) -> Vec<LoopSamples<'_>> {
+    let mut loops: BTreeMap<Option<&str>, Vec<&LagSample>> = BTreeMap::new();
+    for sample in samples {
+        loops.entry(sample.loop_name.as_deref()).or_default().push(sample);
+    }
+    loops.into_iter().map(|(agent, samples)| LoopSamples { agent, samples }).collect()
 }
 
 /// Reads the probe's file; `None` when there is none.
@@ -48,23 +90,69 @@ pub fn read(path: &Path) -> Result<Option<Vec<LagSample>>, MetricsError> {
 /// From the first start to the last end of the measured calls; in a workflow from its first scan.
 #[must_use]
 pub fn measured_window(record: &AgentRecord) -> Option<Window> {
-    let measured = || record.calls.iter().filter(|call| !call.warmup);
-    let stages = record.stages.iter().filter(|stage| !stage.warmup).map(|stage| stage.start_ns);
-    let start_ns = measured().map(|call| call.start_ns).chain(stages).min()?;
+    window_of(record, |_| true)
+}
+
+/// The same of these agents.
+fn window_of(record: &AgentRecord, belongs: impl Fn(&str) -> bool) -> Option<Window> {
+    let measured = || record.calls.iter().filter(|call| !call.warmup && belongs(&call.agent));
+    let stages = record.stages.iter().filter(|stage| !stage.warmup && belongs(&stage.agent));
+    let starts = stages.map(|stage| stage.start_ns);
+    let start_ns = measured().map(|call| call.start_ns).chain(starts).min()?;
     let end_ns = measured().map(|call| call.end_ns).max()?;
     Some(Window { start_ns, end_ns })
 }
 
+/// What the loops show of one part of the run.
+#[derive(Debug, Default)]
+struct Part {
+    lags: Vec<f64>,
+    stalled_ms: f64,
+    /// Time of all loops together in which it could have been found.
+    looked_ms: f64,
+}
+
+impl Part {
+    fn add(
+        &mut self,
+        own: &LoopSamples<'_>,
+        window: Option<Window>,
+        belongs: fn(&LagSample, Window) -> bool,
+    ) {
+        let Some(window) = window else { return };
+        self.looked_ms += length_ms(window);
+        for sample in own.samples.iter().filter(|sample| belongs(sample, window)) {
+            self.lags.push(sample.lag_ms);
+            if sample.lag_ms > STALL_MS {
+                self.stalled_ms += sample.within_ms(window);
+            }
+        }
+    }
+}
+
+/// Every loop, each in its own measured window, and all of them idle.
+fn parts(record: &AgentRecord, loops: &[LoopSamples<'_>]) -> [Part; 2] {
+    let (mut load, mut rest) = (Part::default(), Part::default());
+    for own in loops {
+        load.add(own, window_of(record, |agent| own.serves(agent)), LagSample::tells_of);
+        // What ends after the idle window is not the idle loop's doing: calls have begun.
+        rest.add(own, record.idle, LagSample::woke_in);
+    }
+    [load, rest]
+}
+
+/// The lags of the measured windows, and those of the idle control.
+#[must_use]
+pub fn loaded_and_idle(record: &AgentRecord, samples: &[LagSample]) -> [Option<Sample>; 2] {
+    parts(record, &loops(samples)).map(|part| sample(part.lags))
+}
+
 /// Every metric of loop lag; all unknown without samples.
 pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
-    let (loaded, idle) = (measured_window(record), record.idle);
-    let lags = |window: Option<Window>, belongs: fn(&LagSample, Window) -> bool| {
-        let window = window?;
-        let own = samples.iter().filter(|sample| belongs(sample, window));
-        sample(own.map(|sample| sample.lag_ms).collect())
-    };
-    // What ends after the idle window is not the idle loop's doing: calls have begun.
-    let (load, rest) = (lags(loaded, LagSample::tells_of), lags(idle, LagSample::woke_in));
+    let loops = loops(samples);
+    let [load, rest] = parts(record, &loops);
+    let (stalled_ms, load_ms, rest_ms) = (load.stalled_ms, load.looked_ms, rest.looked_ms);
+    let (load, rest) = (sample(load.lags), sample(rest.lags));
     let percentile = |lags: &Option<Sample>, p| lags.as_ref().map(|lags| lags.percentile(p));
     let figures = |lags: &Option<Sample>| {
         [
@@ -76,10 +164,9 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
     };
     let [p50, p99, max, mean] = figures(&load);
     let [idle_p50, idle_p99, idle_max, idle_mean] = figures(&rest);
-    let (stalls, idle_stalls) = (load.as_ref().map(stalls), rest.as_ref().map(stalls));
-    let expected = idle_stalls
-        .zip(ratio(length_ms(loaded), length_ms(idle)))
-        .map(|(stalls, times)| stalls * times);
+    let per_loop = |lags: &Option<Sample>| ratio(stalls(lags.as_ref()?), loops.len() as f64);
+    let (stalls, idle_stalls) = (per_loop(&load), per_loop(&rest));
+    let expected = idle_stalls.zip(ratio(load_ms, rest_ms)).map(|(stalls, times)| stalls * times);
     let above = |loaded: Option<f64>, idle: Option<f64>| Some(loaded? - idle?);
     named([
         ("loop_lag_p50_ms", p50),
@@ -89,9 +176,10 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
         ("loop_lag_stalls", stalls),
         (
             "loop_lag_stalled_percent",
-            load.as_ref().and_then(|lags| ratio(100.0 * stalled_ms(lags), length_ms(loaded))),
+            load.as_ref().and_then(|_| ratio(100.0 * stalled_ms, load_ms)),
         ),
         ("loop_lag_samples", load.as_ref().map(|lags| lags.n() as f64)),
+        ("loop_lag_loops", load.as_ref().map(|_| loops.len() as f64)),
         ("idle_loop_lag_p50_ms", idle_p50),
         ("idle_loop_lag_p99_ms", idle_p99),
         ("idle_loop_lag_max_ms", idle_max),
@@ -102,26 +190,34 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
         ("loop_lag_max_ms_above_idle", above(max, idle_max)),
         ("loop_lag_mean_ms_above_idle", above(mean, idle_mean)),
         ("loop_lag_stalls_above_idle", above(stalls, expected)),
-        ("loop_lag_probe_cost_percent", cost_percent(record, samples)),
+        ("loop_lag_probe_cost_percent", cost_percent(record, &loops)),
+        ("chunk_probe_cost_percent", chunk_cost_percent(record)),
     ])
 }
 
-fn length_ms(window: Option<Window>) -> f64 {
-    window.map_or(0.0, |window| ms_between(window.start_ns, window.end_ns))
+fn length_ms(window: Window) -> f64 {
+    ms_between(window.start_ns, window.end_ns)
 }
 
 fn stalls(lags: &Sample) -> f64 {
     lags.values().iter().filter(|lag| **lag > STALL_MS).count() as f64
 }
 
-fn stalled_ms(lags: &Sample) -> f64 {
-    lags.values().iter().filter(|lag| **lag > STALL_MS).sum()
+/// The cost is that of the probes on all loops, so it is divided by the time of all of them.
+fn cost_percent(record: &AgentRecord, loops: &[LoopSamples<'_>]) -> Option<f64> {
+    let cost = *record.probe_cost_ns.get("loop_lag")?;
+    let sampled_ms = |own: &LoopSamples<'_>| {
+        let (first, last) = (own.samples.first()?, own.samples.last()?);
+        Some(ms_between(first.time_ns, last.time_ns))
+    };
+    ratio(100.0 * ms(cost), loops.iter().filter_map(sampled_ms).sum())
 }
 
-fn cost_percent(record: &AgentRecord, samples: &[LagSample]) -> Option<f64> {
-    let cost = *record.probe_cost_ns.get("loop_lag")?;
-    let (first, last) = (samples.first()?, samples.last()?);
-    ratio(100.0 * ms(cost), ms_between(first.time_ns, last.time_ns))
+fn chunk_cost_percent(record: &AgentRecord) -> Option<f64> {
+    let cost = *record.probe_cost_ns.get("chunks")?;
+    let start_ns = record.calls.iter().map(|call| call.start_ns).min()?;
+    let end_ns = record.calls.iter().map(|call| call.end_ns).max()?;
+    ratio(100.0 * ms(cost), ms_between(start_ns, end_ns))
 }
 
 /// 100 ms of the probe's time, beside what was taken from the streams in it.
@@ -137,24 +233,33 @@ pub struct LagWindow {
     pub lag_p50_ms: Option<f64>,
     pub lag_p99_ms: Option<f64>,
     pub lag_max_ms: Option<f64>,
-    /// Chunks with text that all agents took, warm-up included.
+    /// Chunks with text that the loop's agents took, warm-up included.
     pub chunks: usize,
     pub chunks_per_s: Option<f64>,
+    /// The agent that the loop belongs to, where each has its own.
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    pub loop_name: Option<String>,
 }
 
-/// The samples in windows of 100 ms, from the first sample to the last sample or call, without a gap.
+/// The samples in windows of 100 ms, from the first sample to the last sample or call, without a gap;
+/// loop by loop.
 #[must_use]
 pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
+    loops(samples).iter().flat_map(|own| windows_of(record, own)).collect()
+}
+
+fn windows_of(record: &AgentRecord, own: &LoopSamples<'_>) -> Vec<LagWindow> {
+    let calls = || record.calls.iter().filter(|call| own.serves(&call.agent));
+    let (Some(first), Some(last)) = (own.samples.first(), own.samples.last()) else {
+        return Vec::new();
+    };
     // The last chunks may come after the last wake-up.
-    let calls_end = record.calls.iter().map(|call| call.end_ns).max().unwrap_or_default();
+    let calls_end = calls().map(|call| call.end_ns).max().unwrap_or_default();
     let (start_ns, end_ns) = (first.time_ns, last.time_ns.max(calls_end));
     // Both lists in the order of time, so that one pass gives each window its part.
-    let mut samples = samples.to_vec();
+    let mut samples = own.samples.clone();
     samples.sort_by_key(|sample| sample.time_ns);
-    let mut chunks: Vec<u64> = record
-        .calls
-        .iter()
+    let mut chunks: Vec<u64> = calls()
         .flat_map(|call| {
             call.text_offsets_ns.iter().map(|offset| call.start_ns.saturating_add(*offset))
         })
@@ -183,6 +288,7 @@ pub fn windows(record: &AgentRecord, samples: &[LagSample]) -> Vec<LagWindow> {
             lag_max_ms: lags.as_ref().map(Sample::max),
             chunks,
             chunks_per_s: ratio(chunks as f64, duration_ms / 1e3),
+            loop_name: own.agent.map(str::to_owned),
         });
         if is_last {
             return windows;

@@ -119,7 +119,10 @@ const TOUCHING: [Edit; 8] = [
     ("warm-up", |s| s.defaults = s.defaults.replace("warmup = 1", "warmup = 2")),
     ("max_tokens", |s| s.defaults = s.defaults.replace("= 50", "= 51")),
     ("probe", |s| s.further = format!("probes = {{ chunks = true }}\n{}", s.further)),
-    ("idle control", |s| s.further = format!("controls = [\"idle\"]\n{}", s.further)),
+    ("idle control", |s| {
+        let idle = "probes = { loop_lag = \"1ms\" }\ncontrols = [\"idle\"]";
+        s.further = format!("{idle}\n{}", s.further);
+    }),
     ("read buffer", |s| {
         s.further = format!("fixed = {{ read_buffer = \"64 KiB\" }}\n{}", s.further);
     }),
@@ -560,7 +563,8 @@ fn rate_sets_the_schedule_and_equal_schedules_are_equal_cells() {
 fn a_flamegraph_at_the_usual_rate_has_the_identity_it_always_had() {
     let probes = |flamegraph: &str| {
         let plan = paced(&format!(
-            "matrix = {{ model = [\"m\"] }}\nprobes = {{ flamegraph = {flamegraph} }}"
+            "runtime = \"python\"\nmatrix = {{ model = [\"m\"] }}\n\
+             probes = {{ flamegraph = {flamegraph} }}"
         ));
         assert_eq!(plan.not_built(0), [] as [&str; 0]);
         plan.identity(0)["probes"].clone()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::completeness::fresh;
 use super::data::{Cell, Data, NamedLevel};
 use super::select::{Selection, value};
-use crate::metrics::{self, MetricInfo};
+use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::stats::Sample;
 use crate::store::record::{Calibration, RunRecord};
 
@@ -109,22 +109,25 @@ pub fn rows<'a>(
 
 /// The main metrics that at least one selected run knows.
 pub fn main_metrics<'a>(data: &'a Data, selection: &Selection) -> Vec<MetricInfo<'a>> {
-    let known = |name: &str| {
-        selection.cells.iter().copied().flat_map(fresh).any(|run| value(run, name).is_some())
-    };
-    let several_agents = selection
-        .cells
-        .iter()
-        .copied()
-        .flat_map(fresh)
-        .any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0));
+    let runs: Vec<&RunRecord> = selection.cells.iter().copied().flat_map(fresh).collect();
+    main_metrics_of(&data.declared, &runs)
+}
+
+/// The main metrics that at least one of the runs knows, then the declared ones.
+pub(super) fn main_metrics_of<'a>(
+    declared: &'a [DeclaredMetric],
+    runs: &[&RunRecord],
+) -> Vec<MetricInfo<'a>> {
+    let known = |name: &str| runs.iter().any(|run| value(run, name).is_some());
+    let several_agents =
+        runs.iter().any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0));
     MAIN.iter()
         .filter(|name| several_agents || !OF_SEVERAL_AGENTS.contains(name))
         .filter(|name| known("process_wall_ms") || !OF_COMMANDS.contains(name))
         .copied()
-        .chain(data.declared.iter().map(|own| own.name.as_str()))
+        .chain(declared.iter().map(|own| own.name.as_str()))
         .filter(|name| known(name))
-        .filter_map(|name| metrics::find(&data.declared, name))
+        .filter_map(|name| metrics::find(declared, name))
         .collect()
 }
 
@@ -156,19 +159,31 @@ fn below_error(
     sample: Option<&Sample>,
     reference: Option<&Sample>,
 ) -> bool {
-    let error = fresh(cell)
-        .flat_map(|run| {
-            let calibrated = run.evidence.calibration.as_ref();
-            [calibrated.and_then(|c| error_of(metric, c)), own_error_of(metric, run)]
-        })
-        .flatten()
-        .max_by(f64::total_cmp);
-    match (sample, reference, error) {
+    match (sample, reference, measurement_error(cell, metric)) {
         (Some(sample), Some(reference), Some(error)) => {
             (sample.mean() - reference.mean()).abs() < error
         }
         _ => false,
     }
+}
+
+/// The largest error of a metric that calibration or the runs' own send logs found; `None` where it is
+/// no time of the client.
+pub(super) fn measurement_error(cell: &Cell, metric: &MetricInfo<'_>) -> Option<f64> {
+    measurement_error_of(fresh(cell), metric)
+}
+
+/// As [`measurement_error`], of any runs.
+pub(super) fn measurement_error_of<'a>(
+    runs: impl Iterator<Item = &'a RunRecord>,
+    metric: &MetricInfo<'_>,
+) -> Option<f64> {
+    runs.flat_map(|run| {
+        let calibrated = run.evidence.calibration.as_ref();
+        [calibrated.and_then(|c| error_of(metric, c)), own_error_of(metric, run)]
+    })
+    .flatten()
+    .max_by(f64::total_cmp)
 }
 
 /// What the run's own send log says, where it has one.

@@ -160,18 +160,7 @@ fn experiment(
     index: usize,
     experiment: &study::Experiment,
 ) -> Experiment {
-    let own: Vec<ExperimentCell> = plan
-        .experiment_cells(index)
-        .into_iter()
-        .map(|cell| ExperimentCell {
-            cell: cell as usize,
-            levels: plan
-                .levels(index, cell)
-                .into_iter()
-                .map(|(name, level)| named_level(name, &level))
-                .collect(),
-        })
-        .collect();
+    let own = experiment_cells(plan, index);
     let axes = axes(&own);
     let solos = plan.experiment_controls(index).into_iter().map(|cell| cell as usize);
     Experiment {
@@ -187,6 +176,7 @@ fn experiment(
             .iter()
             .map(|(name, level)| NamedText::new(name, factor::show(name, level)))
             .collect(),
+        interleaved: experiment.settings.order == study::Order::Interleaved,
         controls: experiment
             .controls
             .iter()
@@ -198,6 +188,22 @@ fn experiment(
         probes: probes(&experiment.probes),
         cells: own,
     }
+}
+
+/// In the order of the matrix, each cell once.
+fn experiment_cells(plan: &Plan, experiment: usize) -> Vec<ExperimentCell> {
+    let mut cells: indexmap::IndexMap<u32, ExperimentCell> = indexmap::IndexMap::new();
+    for (cell, levels) in plan.experiment_rows(experiment) {
+        let levels: Vec<NamedLevel> =
+            levels.into_iter().map(|(name, level)| named_level(name.to_owned(), level)).collect();
+        match cells.entry(cell) {
+            indexmap::map::Entry::Occupied(mut first) => first.get_mut().merged.push(levels),
+            indexmap::map::Entry::Vacant(free) => {
+                free.insert(ExperimentCell { cell: cell as usize, levels, merged: Vec::new() });
+            }
+        }
+    }
+    cells.into_values().collect()
 }
 
 fn distinct<'a>(texts: impl Iterator<Item = &'a NamedText>) -> Vec<NamedText> {

@@ -91,6 +91,8 @@ pub struct Experiment {
     pub settings: Vec<NamedText>,
     /// Level of the baseline by axis.
     pub baseline: Vec<NamedText>,
+    /// Its runs are ordered in blocks: every cell once before any cell's next repeat.
+    pub interleaved: bool,
     pub controls: Vec<String>,
     pub probes: Vec<String>,
     /// In the order of the matrix.
@@ -117,6 +119,8 @@ pub struct ExperimentCell {
     pub cell: usize,
     /// In the order of the experiment's axes.
     pub levels: Vec<NamedLevel>,
+    /// Levels of further rows of the matrix that came out as the same cell.
+    pub merged: Vec<Vec<NamedLevel>>,
 }
 
 /// A factor's level, for people and for comparing.

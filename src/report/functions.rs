@@ -14,7 +14,7 @@ use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
-use super::{ceiling, cell_table, escape, format};
+use super::{ceiling, cell_table, comparison, escape, format};
 use crate::metrics::{Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -79,13 +79,13 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     let own = Arc::clone(data);
     env.add_function("n", move |metric: &str, kwargs: Kwargs| -> Result<usize, Error> {
         let metric = select::metric(&own, metric)?;
-        let selection = selection(&own, &kwargs)?;
+        let selection = selection(&own, &kwargs, &[])?;
         let runs = selection.cells.iter().copied().flat_map(fresh);
         Ok(runs.filter(|run| select::value(run, metric.name).is_some()).count())
     });
     let own = Arc::clone(data);
     env.add_function("runs", move |kwargs: Kwargs| -> Result<Value, Error> {
-        let selection = selection(&own, &kwargs)?;
+        let selection = selection(&own, &kwargs, &[])?;
         let runs = match selection.runs() {
             Err(SelectError::NoRuns { .. }) if partial => Vec::new(),
             runs => runs?,
@@ -103,14 +103,14 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     let own = Arc::clone(data);
     env.add_function("by_cell", move |metric: &str, kwargs: Kwargs| -> Result<Value, Error> {
         let metric = select::metric(&own, metric)?;
-        Ok(Value::from(Serde(cell_table::rows(&own, &metric, &selection(&own, &kwargs)?))))
+        Ok(Value::from(Serde(cell_table::rows(&own, &metric, &selection(&own, &kwargs, &[])?))))
     });
     let own = Arc::clone(data);
     env.add_function(
         "ceiling",
         move |metric: &str, limit: f64, factors: Vec<String>, kwargs: Kwargs| {
             let metric = select::metric(&own, metric)?;
-            let selection = selection(&own, &kwargs)?;
+            let selection = selection(&own, &kwargs, &[])?;
             let failed = own.failed.iter().filter_map(|attempt| attempt.cell.as_deref()).collect();
             let found = ceiling::ceiling(&selection, &metric, limit, &factors, &failed);
             let found = found.map_err(|factor| {
@@ -122,7 +122,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     );
     let own = Arc::clone(data);
     env.add_function("main_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
-        let metrics = cell_table::main_metrics(&own, &selection(&own, &kwargs)?);
+        let metrics = cell_table::main_metrics(&own, &selection(&own, &kwargs, &[])?);
         Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
     });
     let own = Arc::clone(data);
@@ -130,6 +130,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
         let info = select::metric(&own, name)?;
         Ok(Value::from(Serde(MetricRow::from(info))))
     });
+    comparison::functions::add(env, data);
     add_filters(env);
 }
 
@@ -183,31 +184,38 @@ fn sample(
     partial: bool,
 ) -> Result<Option<Sample>, Error> {
     let metric = select::metric(data, metric)?;
-    match selection(data, kwargs)?.sample(&metric) {
+    match selection(data, kwargs, &[])?.sample(&metric) {
         Err(SelectError::NoRuns { .. } | SelectError::NoValues { .. }) if partial => Ok(None),
         sample => Ok(Some(sample?)),
     }
 }
 
-fn selection<'a>(data: &'a Data, kwargs: &Kwargs) -> Result<Selection<'a>, Error> {
+/// What the arguments of a function select; `other` arguments are not about that.
+pub fn selection<'a>(
+    data: &'a Data,
+    kwargs: &Kwargs,
+    other: &[&str],
+) -> Result<Selection<'a>, Error> {
     let mut experiment: Option<String> = None;
     let mut levels = Vec::new();
-    for name in kwargs.args() {
+    for name in kwargs.args().filter(|name| !other.contains(name)) {
         let value: Value = kwargs.get(name)?;
         match name {
             EXPERIMENT => experiment = Some(kwargs.get::<&str>(name)?.to_owned()),
-            "where" => {
-                for key in value.try_iter()? {
-                    levels.push((key.to_string(), wanted(&value.get_item(&key)?)?));
-                }
-            }
+            "where" => levels.extend(wanted_levels(&value)?),
             name => levels.push((name.to_owned(), wanted(&value)?)),
         }
     }
     Ok(select::cells(data, experiment.as_deref(), &levels)?)
 }
 
-fn wanted(value: &Value) -> Result<Wanted, Error> {
+/// The levels of a map from names of axes or factors.
+pub fn wanted_levels(map: &Value) -> Result<Vec<(String, Wanted)>, Error> {
+    map.try_iter()?.map(|key| Ok((key.to_string(), wanted(&map.get_item(&key)?)?))).collect()
+}
+
+/// A level as a template writes it.
+pub fn wanted(value: &Value) -> Result<Wanted, Error> {
     match value.kind() {
         ValueKind::Number => Ok(Wanted::Number(f64::try_from(value.clone())?)),
         ValueKind::String | ValueKind::Bool => Ok(Wanted::Text(value.to_string())),

@@ -14,12 +14,13 @@ use super::data::{Cell, Data};
 use super::{escape, functions};
 
 /// Templates in the binary; those with `_` hold macros for the others.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 6] = [
     ("study.md.j2", include_str!("../../templates/study.md.j2")),
     ("tr117.md.j2", include_str!("../../templates/tr117.md.j2")),
     ("python_ceiling.md.j2", include_str!("../../templates/python_ceiling.md.j2")),
     ("cell.md.j2", include_str!("../../templates/cell.md.j2")),
     ("_sections.md.j2", include_str!("../../templates/_sections.md.j2")),
+    ("_comparison.md.j2", include_str!("../../templates/_comparison.md.j2")),
 ];
 /// The template of studies that name none.
 pub const GENERAL: &str = "study.md.j2";

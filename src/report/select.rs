@@ -5,7 +5,7 @@
 
 use super::completeness::fresh;
 use super::data::{Cell, Data, Experiment, NamedLevel};
-use crate::metrics::{self, MetricInfo};
+use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::stats::Sample;
 use crate::store::record::RunRecord;
 
@@ -20,14 +20,14 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn matches(&self, level: &NamedLevel) -> bool {
+    pub(super) fn matches(&self, level: &NamedLevel) -> bool {
         match self {
             Wanted::Text(text) => level.text == *text,
             Wanted::Number(number) => level.number == Some(*number),
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Wanted::Text(text) => format!("\"{text}\""),
             Wanted::Number(number) => number.to_string(),
@@ -63,9 +63,17 @@ pub enum SelectError {
 
 /// The metric of that name.
 pub fn metric<'a>(data: &'a Data, name: &str) -> Result<MetricInfo<'a>, SelectError> {
-    metrics::find(&data.declared, name).ok_or_else(|| SelectError::UnknownMetric {
+    metric_of(&data.declared, name)
+}
+
+/// The metric of that name, of the catalogue or one of these.
+pub fn metric_of<'a>(
+    declared: &'a [DeclaredMetric],
+    name: &str,
+) -> Result<MetricInfo<'a>, SelectError> {
+    metrics::find(declared, name).ok_or_else(|| SelectError::UnknownMetric {
         name: name.to_owned(),
-        hint: nearest(name, data.metrics().map(|info| info.name)),
+        hint: nearest(name, metrics::all(declared).map(|info| info.name)),
     })
 }
 

@@ -48,6 +48,10 @@ impl HedgesG {
             let (mut low, mut high) = (self.t - width, self.t + width);
             for _ in 0..200 {
                 let middle = low + (high - low) / 2.0;
+                // no double lies between them
+                if middle <= low || middle >= high {
+                    break;
+                }
                 if noncentral_t_below(self.t, freedom, middle) > p {
                     low = middle;
                 } else {

@@ -1,7 +1,7 @@
 //! The ratio of two means.
 
 use super::estimate::{Estimate, paired, welch};
-use super::{Interval, Sample, Undefined, checked, student_quantile};
+use super::{Interval, Sample, Undefined, checked};
 
 /// mean(of) ÷ mean(to): the value, and the test of "mean(of) = bound · mean(to)".
 #[derive(Debug, Clone)]
@@ -50,8 +50,7 @@ impl Ratio<'_> {
                 Err(Undefined::NoSpread) => return Ok(false),
                 estimate => estimate?,
             };
-            let t = student_quantile(0.5 + level / 2.0, estimate.freedom);
-            Ok(estimate.t(0.0).abs() <= t.unwrap_or(f64::INFINITY))
+            Ok(estimate.p(0.0) >= 1.0 - level)
         };
         let side = |sign: f64| -> Result<f64, Undefined> {
             let mut step = self.value.abs().max(f64::MIN_POSITIVE) * 1e-3;

@@ -40,7 +40,15 @@ impl Store {
     /// Fails if a record was written by a newer version; a record that cannot be read is listed in
     /// [`Store::damaged`].
     pub fn open(results: &Path, study: &str) -> Result<Self, StoreError> {
-        let layout = Layout::new(results, study)?;
+        Self::read(Layout::new(results, study)?)
+    }
+
+    /// As [`Store::open`], of a study's folder that may lie anywhere.
+    pub fn at(root: &Path) -> Result<Self, StoreError> {
+        Self::read(Layout::at(root))
+    }
+
+    fn read(layout: Layout) -> Result<Self, StoreError> {
         let folders = run_folders(&layout.runs())?;
         let loaded: Vec<(PathBuf, Result<RunRecord, StoreError>)> =
             folders.into_par_iter().map(|folder| (folder.clone(), load(&folder))).collect();

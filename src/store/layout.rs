@@ -19,6 +19,12 @@ impl Layout {
         Ok(Self { root: results.join(study) })
     }
 
+    /// The study's folder itself, wherever it lies.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root

@@ -92,6 +92,11 @@ fn specs_that_cannot_be_carried_out_are_refused_before_the_first_call() {
     let twice = json!([good["agents"][0], good["agents"][0]]);
     let mut late_warm_up = good["agents"][0].clone();
     late_warm_up["calls"] = json!([{ "prompt": "a" }, { "prompt": "b", "warmup": true }]);
+    let mut half_a_job = good["agents"][0].clone();
+    half_a_job["calls"] = json!([{ "prompt": "a", "stage": "analysis" }]);
+    half_a_job["workflow"] = json!({ "scan": {
+        "folder": dir.path(), "extensions": ["csv"], "max_files": 1, "max_bytes": 1
+    } });
     for (text, words) in [
         ("{".to_owned(), "JSON"),
         (String::new(), "JSON"),
@@ -99,12 +104,18 @@ fn specs_that_cannot_be_carried_out_are_refused_before_the_first_call() {
         (changed("/surprise", json!(1)), "surprise"),
         (changed("/artifacts", json!("/nowhere/at/all")), "/nowhere/at/all"),
         (changed("/throttle", json!(0)), "throttle"),
+        (changed("/throttle", json!("fast")), ""),
+        (changed("/throttle", json!(true)), ""),
+        (changed("/timeout_ns", json!(true)), ""),
+        (changed("/agents/0/calls/0/prompt", json!(7)), ""),
+        (changed("/agents/0/calls/0/warmup", json!("no")), ""),
         (changed("/read_buffer", json!(0)), "read_buffer"),
         (changed("/variant", json!({ "colour": "red" })), "colour"),
         (changed("/run", json!("a\nb")), "x-request-id"),
         (changed("/agents", twice), "two agents"),
         (changed("/agents", json!([late_warm_up])), "warm-up"),
         (changed("/agents/0/name", json!("../x")), "letters"),
+        (changed("/agents", json!([half_a_job])), "in turn"),
         (changed("/agents/0/url", json!("localhost:1")), "http://"),
     ] {
         let child = start(command(), &text);
@@ -134,6 +145,27 @@ fn artifacts_that_cannot_be_written_are_an_error() {
     assert!(
         matches!(finished.events.last(), Some(Event::Error { message }) if message.contains("responses"))
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_agent_that_is_terminated_while_idle_ends_at_once() {
+    let server = Scripted::start(|_, reply| answer(reply, &["a"]));
+    let mut spec = spec(vec![agent(&server.url)]);
+    spec.probes.idle_ns = Some(20_000_000_000);
+    let dir = tempfile::tempdir().unwrap();
+    spec.artifacts = dir.path().to_owned();
+    let mut child = start(command(), &serde_json::to_string(&spec).unwrap());
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(events.any(|line| line.unwrap().contains("ready")));
+    let asked = Instant::now();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let record: AgentRecord =
+        serde_json::from_slice(&std::fs::read(dir.path().join("agent.json")).unwrap()).unwrap();
+    assert!(record.calls.is_empty() && record.idle.is_some(), "{record:?}");
 }
 
 #[cfg(unix)]

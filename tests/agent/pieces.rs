@@ -1,10 +1,13 @@
 //! `rechunk` and `batch`: when pieces of an answer reach the decoder. The reads stay as they are.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
 use runner::agent::protocol::{AgentSpec, CHUNK_FILE, CallRecord, Outcome, Spec};
+use runner::manifest::study::{JitterShape, PacedProtocol, Pacing};
+use runner::simulator::Server;
 use serde_json::{Value, json};
 
 use crate::answers::{NDJSON, answer, last, line};
@@ -111,6 +114,55 @@ fn pieces_that_are_held_do_not_hide_a_broken_answer() {
     let finished = run(with(vec![agent(&server.url)], &json!({ "batch": 0.05 })));
     let call = finished.call();
     assert_eq!((call.outcome, call.text_offsets_ns.len()), (Outcome::Truncated, 1));
+}
+
+/// Chunks come one by one, faster than they may be taken.
+#[test]
+fn a_throttle_of_60_on_a_paced_stream_of_100_takes_60_whatever_the_pieces() {
+    let pacing = Pacing {
+        protocol: PacedProtocol::Ollama,
+        ttft: Duration::from_millis(30),
+        rate: 100.0,
+        gaps: Vec::new(),
+        jitter: Duration::ZERO,
+        jitter_shape: JitterShape::Uniform,
+        seed: 1,
+        tokens_per_chunk: 1,
+        tokens: None,
+        load: Duration::ZERO,
+        slots: None,
+        faults: Vec::new(),
+    };
+    let server = Server::start(pacing, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let settings = [json!({}), json!({ "batch": 0.05 }), json!({ "rechunk": 300 })];
+    thread::scope(|scope| {
+        for settings in &settings {
+            let mut agent = agent(&server.base_url());
+            agent.max_tokens = Some(180);
+            let spec = Spec { throttle: Some(60.0), ..with(vec![agent], settings) };
+            scope.spawn(move || {
+                let finished = run(spec);
+                let offsets = &finished.call().text_offsets_ns;
+                let rate = 179.0 / ((offsets[179] - offsets[0]) as f64 / 1e9);
+                assert!((59.4..=60.6).contains(&rate), "{rate} with {settings}");
+            });
+        }
+    });
+}
+
+/// A line whose end is that of the answer.
+#[test]
+fn a_throttle_holds_for_a_last_line_without_its_end() {
+    let server = Scripted::start(|_, reply| {
+        reply.head(200, NDJSON);
+        reply.chunk(line("a"));
+        reply.chunk(last(2).trim_end().replace("\"response\":\"\"", "\"response\":\"b\""));
+        reply.end();
+    });
+    let finished = run(Spec { throttle: Some(5.0), ..spec(vec![agent(&server.url)]) });
+    let offsets = &finished.call().text_offsets_ns;
+    assert_eq!((finished.call().outcome, offsets.len()), (Outcome::Ok, 2));
+    assert!(offsets[1] - offsets[0] > 190_000_000, "{offsets:?}");
 }
 
 #[test]

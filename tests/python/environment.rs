@@ -83,6 +83,33 @@ fn requirements_that_do_not_resolve_leave_nothing_half_made() {
 }
 
 #[test]
+fn pip_says_how_far_it_is_and_does_not_wait_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "here={}\n\
+         case \"$*\" in\n\
+         *' pip '*) echo \"$*\" > \"$here/asked\"; echo 'Collecting httpx==1'; echo 'chatter'\n\
+         echo 'WARNING: Retrying (Retry(total=0)) after connection broken' >&2; exit 1;;\n\
+         *venv*) for last; do :; done; mkdir -p \"$last/bin\"; cp \"$0\" \"$last/bin/python\";;\n\
+         *) echo python 3.12.1 CPython Linux x86_64;;\n\
+         esac",
+        folder.path().display()
+    );
+    let setup = Setup { interpreter: fake(folder.path(), &script), ..fresh(folder.path()) };
+    let mut said = Vec::new();
+    let error = setup.prepare(&mut |message| said.push(message)).unwrap_err();
+    assert!(matches!(error, PythonError::Install { .. }), "{error}");
+    assert!(error.to_string().contains("cannot be reached"), "{error}");
+    let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+    assert!(asked.contains("--retries 1 --timeout 15"), "{asked}");
+    let [setting_up, told @ ..] = said.as_slice() else { panic!("silent") };
+    assert!(setting_up.contains("setting up"), "{setting_up}");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().any(|line| line == "pip: Collecting httpx==1"), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("Retrying")), "{told:?}");
+}
+
+#[test]
 fn no_place_for_caches_is_said() {
     let error = refused(&Setup { cache: None, ..setup() });
     assert!(error.to_string().contains("RUNNER_CACHE"), "{error}");

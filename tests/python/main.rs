@@ -1,7 +1,8 @@
 //! The Python runtime in its real environment: what every runtime must do, by the same tests as the
 //! Rust one, and what only it can do.
 //!
-//! Where the environment cannot be made the tests are skipped, visibly; with `CI=true` they fail.
+//! Where the environment cannot be made, these tests fail with what to do about it; all others of the
+//! project need no more than any Python, or none.
 
 mod accuracy;
 #[path = "../agent/answers.rs"]

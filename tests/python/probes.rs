@@ -58,10 +58,11 @@ fn the_loop_lag_probe_samples_the_idle_control_and_the_calls() {
 /// distorts what is measured.
 #[test]
 fn a_parse_that_blocks_is_found_and_distorts() {
-    // First tokens at the same moment would all be read before the first is parsed.
-    let server = jittered(20.0, Duration::from_millis(15));
+    // First tokens at the same moment would all be read before the first is parsed; four within 30 ms
+    // cannot all be parsed in time.
+    let server = jittered(10.0, Duration::from_millis(15));
     let spec = || {
-        let mut spec = streams(&server, 2, 20);
+        let mut spec = streams(&server, 4, 20);
         spec.probes.loop_lag_ns = Some(1_000_000);
         spec
     };

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use runner::agent::protocol::{AgentRecord, CHUNK_FILE, Event, LOOP_LAG_FILE, Outcome, Spec};
+use runner::metrics;
 use serde_json::{Value, json};
 
 use crate::accuracy::{paced, rate, streams};
@@ -48,6 +49,20 @@ fn every_variant_reads_two_streams_to_their_end() {
         }
         let (name, value) = detail;
         assert!(record.runtime.details[name].starts_with(value), "{:?}", record.runtime);
+    }
+}
+
+#[test]
+fn reads_are_counted_on_every_loop() {
+    let server = Scripted::start(|_, reply| answer(reply, &["a"; 40]));
+    for event_loop in ["asyncio", "uvloop"] {
+        let mut spec = with(spec(vec![agent(&server.url)]), &json!({ "event_loop": event_loop }));
+        spec.read_buffer = Some(100);
+        let record = record(spec);
+        let call = &record.calls[0];
+        assert_eq!(call.largest_read, Some(100), "{event_loop}");
+        let reads = call.reads.unwrap();
+        assert!(reads >= call.bytes.div_ceil(100), "{reads} reads of {} bytes", call.bytes);
     }
 }
 
@@ -119,6 +134,12 @@ fn processes_of_agents_leave_one_record_and_start_together() {
     };
     assert_eq!(rows(CHUNK_FILE), 12);
     assert!(rows(LOOP_LAG_FILE) > 100);
+    let lags = metrics::lag::read(&finished.dir.path().join(LOOP_LAG_FILE)).unwrap().unwrap();
+    assert!(lags.is_sorted_by_key(|sample| sample.time_ns));
+    let loops = metrics::lag::loops(&lags);
+    let names: Vec<_> = loops.iter().map(|own| own.agent).collect();
+    assert_eq!(names, [Some("quick"), Some("slow")]);
+    assert!(loops.iter().all(|own| own.samples.len() > 50), "{loops:?}");
     assert_eq!(finished.response("slow", 1), "ab");
     let names = finished.events.iter().filter(|event| matches!(event, Event::CallFinished { .. }));
     assert_eq!(names.count(), 4);

@@ -2,6 +2,8 @@
 
 mod claims;
 mod command;
+mod compare;
+mod comparison;
 mod controls;
 mod sample;
 mod stored;

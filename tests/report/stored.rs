@@ -122,7 +122,7 @@ impl Stored {
         stored
     }
 
-    fn fill(&self) {
+    pub fn fill(&self) {
         for cell in 0..u32::try_from(self.plan.cells()).unwrap() {
             for repeat in 1..=self.plan.repeats(cell) {
                 self.seal(cell, &self.run(cell, repeat));

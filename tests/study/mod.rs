@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -223,6 +223,33 @@ impl Exec {
         std::io::Read::read_to_string(&mut stderr, &mut errors).unwrap();
         (self.child.wait().unwrap().code(), rest + &errors)
     }
+}
+
+/// Whether tests that need any Python can be made. Where they cannot they are skipped, said past the
+/// harness, which hides what tests print; in CI they fail.
+pub fn python_is_there(test: &str) -> bool {
+    let there = Command::new("python3").arg("--version").output().is_ok();
+    if !there {
+        let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        assert!(!ci, "there is no python3, which {test} needs");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: there is no python3");
+    }
+    there
+}
+
+/// The cache with the Python runtime's environment, made where it is missing. Where it cannot be made a
+/// test is skipped in the same way.
+pub fn python_cache(test: &str) -> Option<PathBuf> {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let mut setup = python::Setup::from_environment(&|name| std::env::var_os(name));
+    setup.cache = Some(cache.clone());
+    if let Err(error) = setup.prepare(&mut |message| eprintln!("{message}")) {
+        let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        assert!(!ci, "{error}");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {error}");
+        return None;
+    }
+    Some(cache)
 }
 
 pub fn send(signal: &str, pid: u32) {

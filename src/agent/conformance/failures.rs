@@ -185,6 +185,11 @@ fn refusals(command: &[String], findings: &mut Findings) -> Result<(), Conforman
     let finished = run(command, unknown)?;
     findings.add("refuses a protocol that it does not know", refused(&finished, &server));
 
+    let mut unknown = one_call(&server.base_url());
+    unknown.variant.insert("runner_conformance_no_such_setting".to_owned(), true.into());
+    let finished = run(command, unknown)?;
+    findings.add("refuses a setting that it does not know", refused(&finished, &server));
+
     let mut keyless = one_call(&server.base_url());
     keyless.agents[0].api_key_env = Some("RUNNER_CONFORMANCE_NO_SUCH_KEY".to_owned());
     let finished = run(command, keyless)?;

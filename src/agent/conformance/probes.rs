@@ -1,10 +1,12 @@
 //! Instruments in the process: the idle control and the loop-lag probe.
 
+use serde::Deserialize;
+
 use super::cases::{agent, pacing, serve, spec};
 use super::process::{Finished, run};
 use super::{ConformanceError, Findings, Verdict, expect};
 use crate::agent::protocol::{
-    AgentRecord, Api, Event, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Spec, Window,
+    AgentRecord, Api, Event, LOOP_LAG_FILE, Spec, Window, are_loop_lag_columns,
 };
 
 /// Length of the idle control.
@@ -47,6 +49,15 @@ fn idle(finished: &Finished) -> Verdict {
     })
 }
 
+/// A row of the probe's file.
+#[derive(Deserialize)]
+struct WakeUp {
+    time_ns: u64,
+    lag_ms: f64,
+    #[serde(rename = "loop", default)]
+    own_loop: Option<String>,
+}
+
 fn loop_lag(finished: &Finished) -> Verdict {
     let error = finished.events.iter().any(|event| matches!(event, Event::Error { .. }));
     if error && finished.code.is_some_and(|code| code != 0) {
@@ -58,19 +69,22 @@ fn loop_lag(finished: &Finished) -> Verdict {
         format!("{error}; a runtime without such a probe says error and does not exit with 0")
     })?;
     let header = reader.headers().map_err(|error| error.to_string())?;
-    expect(header == LOOP_LAG_COLUMNS[..], || format!("its header is {header:?}"))?;
-    let rows = reader.deserialize().collect::<Result<Vec<(u64, f64)>, _>>();
+    expect(are_loop_lag_columns(header), || format!("its header is {header:?}"))?;
+    let rows = reader.deserialize().collect::<Result<Vec<WakeUp>, _>>();
     let rows = rows.map_err(|error| error.to_string())?;
+    let agent = record.calls.first().map(|call| &call.agent);
+    expect(
+        rows.iter().all(|row| row.own_loop.is_none() || row.own_loop.as_ref() == agent),
+        || "its column loop names something else than the agent whose loop it is".to_owned(),
+    )?;
     expect(rows.len() >= LEAST_ROWS, || format!("it has {} rows", rows.len()))?;
-    expect(rows.is_sorted_by_key(|(time_ns, _)| *time_ns), || {
-        "its times are not in order".to_owned()
-    })?;
-    expect(rows.iter().all(|(_, lag_ms)| *lag_ms >= 0.0), || {
+    expect(rows.is_sorted_by_key(|row| row.time_ns), || "its times are not in order".to_owned())?;
+    expect(rows.iter().all(|row| row.lag_ms >= 0.0), || {
         "a lag is negative: it is how much later than asked the task woke".to_owned()
     })?;
     let during = |span: Option<(u64, u64)>| {
         span.is_some_and(|(start_ns, end_ns)| {
-            rows.iter().any(|(time_ns, _)| (start_ns..=end_ns).contains(time_ns))
+            rows.iter().any(|row| (start_ns..=end_ns).contains(&row.time_ns))
         })
     };
     expect(during(record.idle.map(|idle| (idle.start_ns, idle.end_ns))), || {

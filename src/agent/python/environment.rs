@@ -5,8 +5,11 @@
 //! it is made beside and renamed, under a lock. Nothing outside the cache folder is touched.
 
 use std::fs::{self, File, TryLockError};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 
 use sha2::{Digest, Sha256};
 
@@ -23,6 +26,11 @@ const UNREACHABLE: [&str; 6] = [
     "Failed to establish a new connection",
     "Name or service not known",
 ];
+
+/// How lines of pip begin that tell how far it is.
+const NEWS: [&str; 4] = ["Collecting ", "Downloading ", "Installing ", "WARNING: Retrying"];
+/// Longest line of pip that is told, characters.
+const SHOWN: usize = 120;
 
 pub(super) fn prepare(
     setup: &Setup,
@@ -122,7 +130,7 @@ fn make_home(
     let requirements = partial.join("requirements.txt");
     fs::write(&requirements, &setup.requirements)
         .map_err(PythonError::io("write", &requirements))?;
-    install(&partial, &requirements, &home.with_extension("log"))?;
+    install(&partial, &requirements, &home.with_extension("log"), say)?;
     fs::rename(&partial, home).map_err(PythonError::io("make", home))
 }
 
@@ -144,15 +152,22 @@ fn make_venv(interpreter: &Interpreter, path: &Path) -> Result<(), PythonError> 
     Err(PythonError::Venv { interpreter: python.clone(), said: last_words(&output) })
 }
 
-/// Has pip install the packages, from the index that it is configured for.
-fn install(home: &Path, requirements: &Path, log: &Path) -> Result<(), PythonError> {
+/// Has pip install the packages, from the index that it is configured for. It says what it does, and
+/// gives a network that does not answer up after a minute: silence would look like a hang.
+fn install(
+    home: &Path,
+    requirements: &Path,
+    log: &Path,
+    say: &mut dyn FnMut(String),
+) -> Result<(), PythonError> {
     let python: PathBuf =
         home.join(if cfg!(windows) { "venv/Scripts/python.exe" } else { "venv/bin/python" });
     let mut pip = Command::new(&python);
-    pip.args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
+    pip.args(["-I", "-u", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
+        .args(["--retries", "1", "--timeout", "15", "--progress-bar", "off"])
         .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement"])
         .arg(requirements);
-    let output = run(&mut pip, &python)?;
+    let output = follow(&mut pip, &python, say)?;
     if output.status.success() {
         return Ok(());
     }
@@ -200,6 +215,47 @@ fn write_program(program: Program, runtime: &PythonRuntime) -> Result<(), Python
 
 fn run(command: &mut Command, program: &Path) -> Result<Output, PythonError> {
     command.stdin(Stdio::null()).output().map_err(PythonError::io("start", program))
+}
+
+/// As [`run`], telling what pip does while it does it.
+fn follow(
+    pip: &mut Command,
+    program: &Path,
+    say: &mut dyn FnMut(String),
+) -> Result<Output, PythonError> {
+    pip.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = pip.spawn().map_err(PythonError::io("start", program))?;
+    let (sender, lines) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        listen(stdout, sender.clone(), false);
+    }
+    if let Some(stderr) = child.stderr.take() {
+        listen(stderr, sender.clone(), true);
+    }
+    drop(sender);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    for (is_error, mut line) in lines {
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim();
+        if NEWS.iter().any(|news| text.starts_with(news)) {
+            say(format!("pip: {}", text.chars().take(SHOWN).collect::<String>()));
+        }
+        line.push(b'\n');
+        if is_error { &mut stderr } else { &mut stdout }.append(&mut line);
+    }
+    let status = child.wait().map_err(PythonError::io("wait for", program))?;
+    Ok(Output { status, stdout, stderr })
+}
+
+/// Sends the lines of a stream as they come, until its end.
+fn listen(stream: impl Read + Send + 'static, sender: Sender<(bool, Vec<u8>)>, is_error: bool) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            if sender.send((is_error, line)).is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// The last line of its errors, or of what it said at all.

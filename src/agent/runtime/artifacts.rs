@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::call::{CallLog, ChunkRow};
-use super::{Recorded, RuntimeError};
+use super::{Recorded, RuntimeError, cost};
 use crate::agent::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, LOOP_LAG_FILE, PROMPTS_DIR, PROTOCOL,
     RECORD_FILE, RESPONSES_DIR, RuntimeInfo, Spec,
@@ -36,10 +36,12 @@ pub(super) fn write(
         write_file(&responses.join(name), call.text.as_bytes())?;
     }
     prompts(spec, &calls)?;
+    let mut probe_cost_ns = BTreeMap::new();
     if spec.probes.chunks {
+        let rows = calls.iter().map(|call| call.chunks.len()).sum();
+        probe_cost_ns.extend(cost::chunk_rows_ns(rows).map(|cost| ("chunks".to_owned(), cost)));
         write_file(&spec.artifacts.join(CHUNK_FILE), chunk_table(&calls).as_bytes())?;
     }
-    let mut probe_cost_ns = BTreeMap::new();
     if let Some(lag) = lag {
         write_file(&spec.artifacts.join(LOOP_LAG_FILE), lag.table().as_bytes())?;
         probe_cost_ns.extend(lag.cost_ns.map(|cost| ("loop_lag".to_owned(), cost)));

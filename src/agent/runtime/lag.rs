@@ -8,6 +8,7 @@ use std::future::{self, Future as _};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +20,9 @@ use crate::os::timer::FineTimer;
 
 /// Samples that room is made for: more than four minutes at 1 ms. A longer run makes more as it goes.
 const ROOM: usize = 1 << 18;
+
+/// How long the probe runs alone, at least.
+const ALONE: Duration = Duration::from_millis(50);
 
 /// One wake-up.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,21 @@ pub(super) struct Lag {
 }
 
 impl Lag {
+    /// Divides the samples into those of the run and those that the probe made alone after it, while
+    /// the loop's thread used so much CPU time: what a sample costs, its wake-up, the loop's turn and
+    /// the timer included. Beside other work a turn is shared, so it is an upper limit.
+    fn of(mut samples: Vec<Sample>, end_ns: u64, alone_cpu_ns: Option<u64>) -> Self {
+        // A wake-up that was due by the end still counts, however late it came.
+        let own = samples.partition_point(|sample| sample.due_ns <= end_ns);
+        let alone = u64::try_from(samples.len() - own).unwrap_or(u64::MAX);
+        samples.truncate(own);
+        let cost = |used: u64| {
+            let all = u128::from(used) * own as u128 / u128::from(alone.max(1));
+            u64::try_from(all).unwrap_or(u64::MAX)
+        };
+        Self { samples, cost_ns: alone_cpu_ns.map(cost) }
+    }
+
     /// The rows of [`crate::agent::protocol::LOOP_LAG_FILE`]; no field needs quoting.
     pub(super) fn table(&self) -> String {
         let mut table = LOOP_LAG_COLUMNS.join(",");
@@ -52,40 +71,30 @@ impl Lag {
 /// A running probe.
 #[derive(Debug)]
 pub(super) struct Probe {
+    sleep_ns: u64,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<io::Result<Lag>>,
+    task: JoinHandle<io::Result<Vec<Sample>>>,
 }
 
 impl Probe {
     /// Starts on the loop that this is called in.
     pub(super) fn start(sleep_ns: u64) -> Self {
         let (stop, stopped) = oneshot::channel();
-        Self { stop, task: tokio::spawn(metered(sleep_ns, stopped)) }
+        Self { sleep_ns, stop, task: tokio::spawn(sample(sleep_ns, stopped)) }
     }
 
-    /// Ends the probe. A wake-up that is due by now still counts, however late it comes.
+    /// Ends the probe when it has run alone for a while, after the window, to learn what it costs.
     pub(super) async fn stop(self) -> Result<Lag, RuntimeError> {
+        let end_ns = os::monotonic_ns();
+        let before = os::thread_cpu_ns();
+        let alone = ALONE.max(Duration::from_nanos(self.sleep_ns.saturating_mul(5)));
+        tokio::time::sleep(alone).await;
+        let used = os::thread_cpu_ns().zip(before).map(|(now, before)| now.saturating_sub(before));
         // A probe that failed no longer listens; joining it says why.
         let _ = self.stop.send(());
-        let lag = self.task.await.map_err(|_| RuntimeError::TaskLost)?;
-        lag.map_err(RuntimeError::Timer)
+        let samples = self.task.await.map_err(|_| RuntimeError::TaskLost)?;
+        Ok(Lag::of(samples.map_err(RuntimeError::Timer)?, end_ns, used))
     }
-}
-
-/// Adds up what the probe's own steps take: reading and arming the timer, noting the sample. What the
-/// loop does to wake it is not seen here.
-async fn metered(sleep_ns: u64, stopped: oneshot::Receiver<()>) -> io::Result<Lag> {
-    let mut probe = pin!(sample(sleep_ns, stopped));
-    let mut cost_ns: Option<u64> = Some(0);
-    let samples = future::poll_fn(|cx| {
-        let before = os::thread_cpu_ns();
-        let step = probe.as_mut().poll(cx);
-        let own = os::thread_cpu_ns().zip(before).map(|(after, before)| after - before);
-        cost_ns = cost_ns.zip(own).map(|(sum, own)| sum + own);
-        step
-    })
-    .await?;
-    Ok(Lag { samples, cost_ns })
 }
 
 async fn sample(sleep_ns: u64, mut stopped: oneshot::Receiver<()>) -> io::Result<Vec<Sample>> {

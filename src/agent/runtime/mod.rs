@@ -6,6 +6,7 @@
 mod artifacts;
 mod call;
 mod check;
+mod cost;
 mod events;
 mod lag;
 mod pieces;

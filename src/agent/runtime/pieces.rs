@@ -61,7 +61,9 @@ impl<'c> Pieces<'c> {
         };
         loop {
             if let Some((next, times)) = batch.held.pop_front() {
-                return (next, Times { handed_ns: os::monotonic_ns(), waited: true, ..times });
+                // The others of a tick lie ready while the first is worked on.
+                let waited = std::mem::take(&mut batch.waited);
+                return (next, Times { handed_ns: os::monotonic_ns(), waited, ..times });
             }
             batch.until_tick(self.connection, self.body, &mut self.rechunk).await;
         }
@@ -137,23 +139,41 @@ struct Batch {
     interval: Duration,
     tick: Instant,
     held: VecDeque<(Next, Times)>,
+    /// The consumer had to wait for the first of them.
+    waited: bool,
 }
 
 impl Batch {
     fn new(interval: Duration) -> Self {
-        Self { interval, tick: Instant::now(), held: VecDeque::new() }
+        Self { interval, tick: Instant::now(), held: VecDeque::new(), waited: true }
     }
 
-    /// Reads on until the next tick; the end of the body waits for it, too.
+    /// Reads on until the next tick; the end of the body waits for it, too. A tick that the work on
+    /// the last one took is made up for at once, with what lies ready.
     async fn until_tick(
         &mut self,
         connection: &mut Connection,
         body: &mut Incoming,
         rechunk: &mut Option<Rechunk>,
     ) {
-        self.tick = next_tick(self.tick, Instant::now(), self.interval);
-        let mut tick = pin!(tokio::time::sleep_until(self.tick));
+        let now = Instant::now();
+        let missed = now >= self.tick + self.interval;
+        self.tick = next_tick(self.tick, now, self.interval);
+        self.waited = true;
         let mut ended = false;
+        if missed {
+            // Work that never waits leaves the loop no moment to see what has come.
+            tokio::task::yield_now().await;
+            while !ended && let Some(received) = at_once(connection, body, rechunk).await {
+                ended = !matches!(received.0, Next::Piece(_));
+                self.held.push_back(received);
+            }
+            if !self.held.is_empty() {
+                self.waited = false;
+                return;
+            }
+        }
+        let mut tick = pin!(tokio::time::sleep_until(self.tick));
         while !ended {
             let received = {
                 // A read that is dropped at the tick has taken nothing from the body.
@@ -172,6 +192,23 @@ impl Batch {
         }
         tick.await;
     }
+}
+
+/// What can be received without waiting.
+async fn at_once(
+    connection: &mut Connection,
+    body: &mut Incoming,
+    rechunk: &mut Option<Rechunk>,
+) -> Option<(Next, Times)> {
+    // A read that is dropped has taken nothing from the body.
+    let mut next = pin!(received(connection, body, rechunk));
+    future::poll_fn(|cx| {
+        Poll::Ready(match next.as_mut().poll(cx) {
+            Poll::Ready(received) => Some(received),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// The tick after `last`, or the next on the same grid where work has missed some.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::lag::Probe;
 use super::throttle::Throttle;
+use crate::os;
 
 #[test]
 fn a_throttle_spaces_chunks_that_come_together() {
@@ -53,6 +54,24 @@ fn lags_beside(work: impl Future<Output = ()>) -> Vec<f64> {
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some("time_ns,lag_ms"));
     lines.map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect()
+}
+
+/// All that the loop's thread does here it does for the probe.
+#[test]
+fn the_lag_probe_tells_what_it_costs_with_the_turn_of_the_loop() {
+    let event_loop = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (cost, used) = event_loop.block_on(async {
+        let probe = Probe::start(200_000);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let before = os::thread_cpu_ns();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let used = os::thread_cpu_ns().zip(before).map(|(now, before)| now - before);
+        (probe.stop().await.unwrap().cost_ns, used)
+    });
+    let (Some(cost), Some(used)) = (cost, used) else { return };
+    // Wake-ups of 420 ms; a busy machine makes some dearer than others.
+    let share = cost as f64 / used as f64;
+    assert!((0.6..2.0).contains(&share), "{cost} of {used} ns");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::command;
 use super::failure;
 use super::hypothesis::hypothesis;
 use super::paced;
-use super::probes::probes;
+use super::probes::{could_not_work, probes};
 use super::selection::Selections;
 use super::settings::defaults;
 use super::tokenize;
@@ -92,6 +92,7 @@ pub(super) fn experiment(
     let overrides = selections.overrides(&at.key("override"), &written.overrides, problems);
     let baseline = selections.one(&at.key("baseline"), &written.baseline, true, problems);
 
+    let probes = probes(&at.key("probes"), &written.probes, problems);
     if matches!(kind, ExperimentKind::Scenario) {
         let matrix = Matrix {
             fixed: &fixed,
@@ -102,15 +103,9 @@ pub(super) fn experiment(
             overrides: &overrides,
         };
         variants(&at, &matrix, problems);
+        could_not_work(&at, written, &probes, matrix.may_have_rust(), problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
-        for (section, given) in
-            [("matrix", axes.contains_key("rate")), ("fixed", fixed.contains_key("rate"))]
-        {
-            if given {
-                let scenarios = scenarios_of(&axes, &fixed, &include).into_iter();
-                paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
-            }
-        }
+        rates(&at, setting, &matrix, problems);
         cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
@@ -129,7 +124,6 @@ pub(super) fn experiment(
             hypothesis(&at_hypotheses.key(key), key, body, &selections, problems)
         })
         .collect();
-    let probes = probes(&at.key("probes"), &written.probes, problems);
     let line = setting.source.line(setting.source.key_span(&at).start);
     (problems.len() == before).then(|| Experiment {
         name: name.to_owned(),
@@ -149,6 +143,18 @@ pub(super) fn experiment(
         fallback,
         line,
     })
+}
+
+/// The paced endpoints whose rate is a factor.
+fn rates(at: &At<'_>, setting: &Setting<'_>, matrix: &Matrix<'_>, problems: &mut Problems<'_>) {
+    for (section, levels) in
+        [("matrix", matrix.axes.contains_key("rate")), ("fixed", matrix.fixed.contains_key("rate"))]
+    {
+        if levels {
+            let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include).into_iter();
+            paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
+        }
+    }
 }
 
 fn kind(

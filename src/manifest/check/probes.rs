@@ -5,13 +5,15 @@ use std::time::Duration;
 use super::settings::duration;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{FlamegraphProbe, GpuProbe, Probes, SampledProbe};
+use crate::manifest::study::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe};
 use crate::manifest::written::{self, GpuSampled, GpuSettings, Profiled, Sampled, Scalar};
 
 /// Of a sampling probe unless the manifest says otherwise.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The kernel counts CPU time in ticks of 10 ms, and GPUs tell nothing new sooner.
 const LEAST: Duration = Duration::from_millis(10);
+/// A sample costs a loop some 30 µs of a core.
+const LEAST_SLEEP: Duration = Duration::from_micros(100);
 
 pub(super) fn probes(
     at: &At<'_>,
@@ -32,12 +34,37 @@ pub(super) fn probes(
         .as_ref()
         .and_then(|lag| duration(&at.key("loop_lag"), lag, problems))
         .inspect(|lag| {
-            if lag.is_zero() {
-                problems.value(&at.key("loop_lag"), "a sleep of 0 would never yield", None);
+            if *lag < LEAST_SLEEP {
+                let message = "a sleep below 100us would measure the probe itself";
+                problems.value(&at.key("loop_lag"), message, Some("1ms is usual".to_owned()));
             }
         });
     let flamegraph = flamegraph(&at.key("flamegraph"), written.flamegraph.as_ref(), problems);
     Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph }
+}
+
+/// Reports instruments that are asked for where they cannot measure anything. `rust`: cells may have
+/// the Rust runtime.
+pub(super) fn could_not_work(
+    at: &At<'_>,
+    written: &written::Experiment,
+    probes: &Probes,
+    rust: bool,
+    problems: &mut Problems<'_>,
+) {
+    let watched =
+        written.probes.loop_lag.is_some() || probes.gpu.is_some() || probes.host.is_some();
+    if written.controls.contains(&Control::Idle) && !watched {
+        let message = "the control `idle` measures nothing without a probe that watches it";
+        let help = "add `probes = { loop_lag = \"1ms\" }`, or one of `gpu` and `host`";
+        problems.value(&at.key("controls"), message, Some(help.to_owned()));
+    }
+    if rust && probes.flamegraph.as_ref().is_some_and(|flamegraph| flamegraph.required) {
+        let message = "a flamegraph is required, but the runtime `rust` can have none: every run of \
+                       it would fail";
+        let help = "write `required = false`, `runtime = \"python\"`, or an experiment for each";
+        problems.value(&at.key("probes").key("flamegraph"), message, Some(help.to_owned()));
+    }
 }
 
 fn interval(

@@ -110,21 +110,68 @@ impl Matrix<'_> {
         if self.exclude.iter().any(matches) {
             return false;
         }
-        let (mut runtime_now, mut level_now) = (runtime, level);
-        for change in self.overrides.iter().filter(|change| matches(&change.when)) {
-            runtime_now = change.set.get(RUNTIME).unwrap_or(runtime_now);
-            level_now = change.set.get(name).unwrap_or(level_now);
+        // Says nothing else of these two axes, whatever it says of others.
+        let may_match = |selection: &IndexMap<String, Level>| {
+            let fits = |axis: &str, now: &Level| selection.get(axis).is_none_or(|own| own == now);
+            fits(RUNTIME, runtime) && fits(name, level)
+        };
+        let mut ends = vec![(runtime, level)];
+        for change in self.overrides.iter().filter(|change| may_match(&change.when)) {
+            let changed: Vec<_> = ends
+                .iter()
+                .map(|(runtime, level)| {
+                    (
+                        change.set.get(RUNTIME).unwrap_or(runtime),
+                        change.set.get(name).unwrap_or(level),
+                    )
+                })
+                .collect();
+            if matches(&change.when) {
+                ends.clear();
+            }
+            ends.extend(changed.into_iter().filter(|end| !ends.contains(end)).collect::<Vec<_>>());
         }
-        is_rust(Some(runtime_now)) && *level_now != Level::Default
+        ends.into_iter().any(|(runtime, level)| is_rust(Some(runtime)) && *level != Level::Default)
+    }
+
+    /// Whether any cell can have the Rust runtime.
+    pub(super) fn may_have_rust(&self) -> bool {
+        let gone = |selection: &IndexMap<String, Level>| {
+            selection.len() == 1 && is_rust(selection.get(RUNTIME))
+        };
+        let given =
+            |cells: &[IndexMap<String, Level>]| cells.iter().any(|c| is_rust(c.get(RUNTIME)));
+        let product = !self.exclude.iter().any(gone)
+            && self
+                .axes
+                .get(RUNTIME)
+                .into_iter()
+                .flatten()
+                .chain(self.fixed.get(RUNTIME))
+                .any(|runtime| is_rust(Some(runtime)));
+        product
+            || given(self.include)
+            || self.overrides.iter().any(|change| is_rust(change.set.get(RUNTIME)))
     }
 
     /// Whether cells that an override changes can have the Rust runtime.
     fn override_meets_rust(&self, change: &Override) -> bool {
-        if let Some(runtime) = change.set.get(RUNTIME).or_else(|| change.when.get(RUNTIME)) {
+        if let Some(runtime) = change.set.get(RUNTIME) {
             return is_rust(Some(runtime));
         }
-        let runtimes = self.axes.get(RUNTIME).into_iter().flatten();
-        runtimes.chain(self.fixed.get(RUNTIME)).any(|runtime| is_rust(Some(runtime)))
+        // Another override may give the same cells another runtime.
+        let meets = |other: &&Override| {
+            let fits = |(axis, own): (&String, &Level)| {
+                change.when.get(axis).is_none_or(|wanted| wanted == own)
+            };
+            other.when.iter().all(fits)
+        };
+        let set = self.overrides.iter().filter(meets).filter_map(|other| other.set.get(RUNTIME));
+        let wanted = change.when.get(RUNTIME);
+        let any = self.axes.get(RUNTIME).into_iter().flatten().chain(self.fixed.get(RUNTIME));
+        any.filter(|runtime| wanted.is_none_or(|wanted| wanted == *runtime))
+            .chain(set)
+            .any(|runtime| is_rust(Some(runtime)))
     }
 }
 

@@ -347,7 +347,7 @@ proptest! {
 }
 
 fn lag(time_ms: u64, lag_ms: f64) -> LagSample {
-    LagSample { time_ns: time_ms * MS, lag_ms }
+    LagSample { time_ns: time_ms * MS, lag_ms, loop_name: None }
 }
 
 /// Idle from 0 to 100 ms, then a warm-up call and a measured one from 200 to 400 ms.
@@ -392,7 +392,7 @@ fn loop_lag_loaded_and_idle() {
     close(&run, "loop_lag_max_ms", 20.0);
     close(&run, "loop_lag_mean_ms", 9.0);
     close(&run, "loop_lag_stalls", 2.0);
-    close(&run, "loop_lag_stalled_percent", 16.0); // 12 + 20 of 200 ms
+    close(&run, "loop_lag_stalled_percent", 11.0); // 12, and 10 of the 20, of 200 ms
     close(&run, "idle_loop_lag_p50_ms", 0.3);
     close(&run, "idle_loop_lag_max_ms", 20.0);
     close(&run, "idle_loop_lag_stalls", 1.0);
@@ -400,6 +400,57 @@ fn loop_lag_loaded_and_idle() {
     close(&run, "loop_lag_max_ms_above_idle", 0.0);
     close(&run, "loop_lag_stalls_above_idle", 0.0); // 2 in 200 ms, 1 in 100 ms
     close(&run, "loop_lag_probe_cost_percent", 100.0 * 4.0 / 430.0);
+}
+
+#[test]
+fn a_stall_counts_as_far_as_it_lies_in_the_window() {
+    // From 170 to 500 ms; all 200 ms of the window lie in it.
+    let run = lag_metrics(&probed(), &[lag(500, 330.0)]);
+    close(&run, "loop_lag_stalled_percent", 100.0);
+    let samples = [lag(205, 30.0), lag(450, 210.0)]; // 200–205 and 240–400 in it
+    let run = lag_metrics(&probed(), &samples);
+    close(&run, "loop_lag_stalled_percent", 82.5);
+    close(&run, "loop_lag_max_ms", 210.0);
+}
+
+/// Two loops that are held up at the same time are not held up for twice the time.
+#[test]
+fn loops_of_agents_are_measured_each_in_its_own_window() {
+    let mut record = record(vec![call("a", 200, &[50], 400), call("b", 200, &[50], 300)]);
+    record.idle = Some(Window { start_ns: 0, end_ns: 100 * MS });
+    record.probe_cost_ns.insert("loop_lag".into(), 6 * MS);
+    record.probe_cost_ns.insert("chunks".into(), MS);
+    let on = |own: &str, time_ms, lag_ms| LagSample {
+        loop_name: Some(own.to_owned()),
+        ..lag(time_ms, lag_ms)
+    };
+    let samples = [
+        on("a", 50, 1.0),
+        on("b", 50, 20.0),
+        on("a", 250, 50.0),
+        on("b", 250, 50.0),
+        on("a", 310, 5.0),
+        on("a", 350, 40.0),
+        on("b", 350, 45.0), // its agent's call ended at 300
+    ];
+    let run = lag_metrics(&record, &samples);
+    close(&run, "loop_lag_loops", 2.0);
+    close(&run, "loop_lag_samples", 4.0);
+    close(&run, "loop_lag_stalls", 1.5);
+    close(&run, "idle_loop_lag_stalls", 0.5);
+    close(&run, "loop_lag_stalls_above_idle", 1.5 - 0.5 * 150.0 / 100.0);
+    close(&run, "loop_lag_stalled_percent", 100.0 * (50.0 + 40.0 + 50.0) / (200.0 + 100.0));
+    close(&run, "loop_lag_p50_ms", 45.0);
+    close(&run, "loop_lag_probe_cost_percent", 100.0 * 6.0 / (300.0 + 300.0));
+    close(&run, "chunk_probe_cost_percent", 0.5); // 1 of 200 ms
+    let windows = lag::windows(&record, &samples);
+    let of = |own: &str| -> Vec<(usize, usize)> {
+        let own = windows.iter().filter(|window| window.loop_name.as_deref() == Some(own));
+        own.map(|window| (window.samples, window.chunks)).collect()
+    };
+    // text at 250 in both
+    assert_eq!(of("a"), [(1, 0), (0, 0), (2, 1), (1, 0)]);
+    assert_eq!(of("b"), [(1, 0), (0, 0), (2, 1)]);
 }
 
 #[test]
@@ -429,8 +480,7 @@ fn windows_of_100_ms_hold_every_sample_and_chunk_once() {
     assert_eq!((whole.lag_p50_ms, whole.chunks_per_s), (Some(2.0), Some(10.0)));
     assert_eq!((last.duration_ms, last.chunks_per_s), (100.0, Some(20.0)));
     assert_eq!(lag::windows(&record, &[]), []);
-    let senseless =
-        [LagSample { time_ns: 0, lag_ms: 0.0 }, LagSample { time_ns: u64::MAX, lag_ms: 0.0 }];
+    let senseless = [lag(0, 0.0), LagSample { time_ns: u64::MAX, ..lag(0, 0.0) }];
     assert_eq!(lag::windows(&record, &senseless).len(), 1 << 20);
 }
 

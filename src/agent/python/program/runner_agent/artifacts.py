@@ -8,6 +8,8 @@ from runner_agent.spec import PROTOCOL, Spec
 
 CHUNK_COLUMNS = "time_ns,read_ns,agent,call,index,bytes,gap_ms,parse_ms,text\n"
 LOOP_LAG_COLUMNS = "time_ns,lag_ms\n"
+# Where each agent has a loop of its own.
+LOOPS_LAG_COLUMNS = "time_ns,lag_ms,loop\n"
 
 
 def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
@@ -20,9 +22,7 @@ def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
     if spec.chunks:
         write_file(os.path.join(spec.artifacts, "chunk_metrics.csv"), chunk_table(result))
     if spec.loop_lag_ns:
-        rows = (f"{time_ns},{lag_ns / 1e6:.6f}\n" for time_ns, lag_ns in result.loop_lag)
-        table = LOOP_LAG_COLUMNS + "".join(rows)
-        write_file(os.path.join(spec.artifacts, "loop_lag.csv"), table)
+        write_file(os.path.join(spec.artifacts, "loop_lag.csv"), loop_lag_table(spec, result))
     record = {
         "protocol": PROTOCOL,
         "runtime": runtime,
@@ -50,6 +50,20 @@ def prompts(spec: Spec, result: Result) -> None:
 def write_file(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(text)
+
+
+def loop_lag_table(spec: Spec, result: Result) -> str:
+    """The rows of the loop-lag probe, in the order of time; an agent's name needs no quoting."""
+    if spec.variant.processes != "agent":
+        rows = (f"{time_ns},{lag_ns / 1e6:.6f}\n" for time_ns, lag_ns in result.loop_lag)
+        return LOOP_LAG_COLUMNS + "".join(rows)
+    woken = sorted(
+        (time_ns, lag_ns, agent)
+        for agent, samples in result.loops_lag.items()
+        for time_ns, lag_ns in samples
+    )
+    rows = (f"{time_ns},{lag_ns / 1e6:.6f},{agent}\n" for time_ns, lag_ns, agent in woken)
+    return LOOPS_LAG_COLUMNS + "".join(rows)
 
 
 def chunk_table(result: Result) -> str:

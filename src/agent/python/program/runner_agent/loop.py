@@ -24,6 +24,8 @@ class Result:
     stages: list[dict] = field(default_factory=list)
     # Time and lag, nanoseconds.
     loop_lag: list[tuple[int, int]] = field(default_factory=list)
+    # The same by agent, where each has a loop of its own.
+    loops_lag: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     # Start and end of the idle control.
     idle: tuple[int, int] | None = None
     probe_cost_ns: dict[str, int] = field(default_factory=dict)
@@ -85,9 +87,11 @@ class Agents:
         self.spec = spec
         self.callers = [Caller(spec, agent, events) for agent in spec.agents]
         self.result = Result()
+        self.stopped = asyncio.Event()
 
     def cancel(self) -> None:
         self.result.cancelled = True
+        self.stopped.set()
         for caller in self.callers:
             caller.cancel()
 
@@ -102,7 +106,8 @@ class Agents:
             lag.start()
         if spec.idle_ns:
             start_ns = monotonic_ns()
-            await asyncio.sleep(spec.idle_ns / 1e9)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), spec.idle_ns / 1e9)
             result.idle = (start_ns, monotonic_ns())
         agents = [caller.make_calls(gate.warm) for caller in self.callers]
         for calls in await asyncio.gather(*agents):

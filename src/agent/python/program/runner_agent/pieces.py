@@ -45,28 +45,45 @@ async def received(
 
 
 async def batched(pieces: AsyncIterator[Piece], interval_ns: int) -> AsyncIterator[Piece]:
-    """Pieces as they are found every `interval_ns`. While they are worked on nothing is read."""
+    """Pieces as they are found every `interval_ns`. While they are worked on nothing is read.
+
+    A tick that the work on the last one took is made up for at once, with what lies ready.
+    """
     held: deque[Piece] = deque()
-    free = asyncio.Event()
+    free, came = asyncio.Event(), asyncio.Event()
     free.set()
 
     async def hold() -> None:
         async for piece in pieces:
             held.append(piece)
+            came.set()
             await free.wait()
 
+    async def take_ready(until_ns: int) -> None:
+        while monotonic_ns() < until_ns and not holding.done():
+            came.clear()
+            try:
+                await asyncio.wait_for(came.wait(), AT_ONCE_NS / 1e9)
+            except asyncio.TimeoutError:
+                return
+
     holding = asyncio.create_task(hold())
+    holding.add_done_callback(lambda _: came.set())
     async with AsyncExitStack() as stack:
         stack.callback(holding.cancel)
         tick_ns = monotonic_ns()
         while not (holding.done() and not held):
-            tick_ns += interval_ns
-            now_ns = monotonic_ns()
-            if tick_ns < now_ns:  # missed while working: the next one on the same grid
-                tick_ns += (now_ns - tick_ns) // interval_ns * interval_ns + interval_ns
-            await asyncio.sleep((tick_ns - now_ns) / 1e9)
+            passed = (monotonic_ns() - tick_ns) // interval_ns
+            tick_ns += passed * interval_ns  # ticks stay on their grid
+            if passed:
+                await take_ready(tick_ns + interval_ns)
+            waited = not held
+            if waited:
+                tick_ns += interval_ns
+                await asyncio.sleep((tick_ns - monotonic_ns()) / 1e9)
             free.clear()
             while held:
-                yield held.popleft()._replace(time_ns=monotonic_ns(), waited=True)
+                yield held.popleft()._replace(time_ns=monotonic_ns(), waited=waited)
+                waited = False  # the others of a tick lie ready while the first is worked on
             free.set()
         holding.result()  # the error that ended the body, if there was one

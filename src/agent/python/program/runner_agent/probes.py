@@ -47,11 +47,13 @@ class LoopLag:
         its wake-up, the loop's turn, the timer. Beside other work a turn is shared, so it is an
         upper limit.
         """
-        samples = list(zip(self.times[: self.count], self.lags[: self.count], strict=True))
-        before, used_ns = self.count, thread_time_ns()
+        end_ns, before, used_ns = monotonic_ns(), self.count, thread_time_ns()
         await asyncio.sleep(max(ALONE, 5 * self.interval_ns / 1e9))
         used_ns = thread_time_ns() - used_ns
         self.task.cancel()
+        woken = zip(self.times[: self.count], self.lags[: self.count], strict=True)
+        # A wake-up that was due by the end still counts, however late it came.
+        samples = [(time_ns, lag_ns) for time_ns, lag_ns in woken if time_ns - lag_ns <= end_ns]
         alone = max(self.count - before, 1)
         return samples, used_ns * len(samples) // alone
 

@@ -49,7 +49,7 @@ class Workers:
         """Until every process has handed over its records."""
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "cancelled", True))
         signal.signal(signal.SIGINT, lambda *_: setattr(self, "cancelled", True))
-        missing, told, results = set(self.agents), False, []
+        missing, told, results = set(self.agents), False, {}
         counts = {"up": 0, "warm": 0}
         while missing:
             for pipe in wait(list(missing), TICK):
@@ -57,7 +57,7 @@ class Workers:
                 if kind == "events":
                     events.forward(content)
                 elif kind == "result":
-                    results.append(content)
+                    results[self.agents[pipe]] = content
                     missing.remove(pipe)
                 else:
                     counts[kind] += 1
@@ -91,17 +91,16 @@ class Workers:
             process.join()
 
 
-def merged(results: list[Result]) -> Result:
+def merged(results: dict[str, Result]) -> Result:
     whole = Result()
-    for result in results:
+    for agent, result in results.items():
         whole.calls += result.calls
         whole.stages += result.stages
-        whole.loop_lag += result.loop_lag
+        whole.loops_lag[agent] = result.loop_lag
         whole.cancelled |= result.cancelled
         for probe, cost in result.probe_cost_ns.items():
             whole.probe_cost_ns[probe] = whole.probe_cost_ns.get(probe, 0) + cost
-    whole.loop_lag.sort()
-    idle = [result.idle for result in results if result.idle is not None]
+    idle = [result.idle for result in results.values() if result.idle is not None]
     if idle:  # while all of them were idle
         whole.idle = (max(start for start, _ in idle), min(end for _, end in idle))
     return whole

@@ -95,23 +95,21 @@ def read(text: bytes, environment: dict[str, str]) -> Spec:
         probes = given.get("probes") or {}
         known(probes, PROBE_KEYS)
         spec = Spec(
-            run=given["run"],
-            artifacts=given["artifacts"],
+            run=text_of(given, "run"),
+            artifacts=text_of(given, "artifacts"),
             agents=tuple(agent(entry, environment) for entry in given["agents"]),
-            timeout_ns=int(given["timeout_ns"]),
+            timeout_ns=count(given, "timeout_ns"),
             read_buffer=whole(given, "read_buffer") or DEFAULT_READ_BUFFER,
-            throttle=given.get("throttle"),
-            chunks=bool(probes.get("chunks", False)),
+            throttle=positive(given, "throttle", "chunks per second"),
+            chunks=switch(probes, "chunks"),
             loop_lag_ns=whole(probes, "loop_lag_ns"),
             idle_ns=whole(probes, "idle_ns"),
             variant=variant(given.get("variant") or {}),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise Refused(f"the spec is no JSON of this protocol: {error!r}") from error
     if not os.path.isdir(spec.artifacts):
         raise Refused(f"the folder {spec.artifacts} does not exist")
-    if spec.throttle is not None and not (math.isfinite(spec.throttle) and spec.throttle > 0):
-        raise Refused("throttle must be more than 0 chunks per second")
     if not (spec.run.isascii() and spec.run.isprintable()):
         raise Refused("the run's name cannot be sent in the header x-request-id")
     names = [agent.name for agent in spec.agents]
@@ -140,7 +138,7 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
     for call in given["calls"]:
         known(call, CALL_KEYS)
     calls = tuple(
-        Call(call["prompt"], call.get("warmup", False), call.get("stage"))
+        Call(text_of(call, "prompt"), switch(call, "warmup"), call.get("stage"))
         for call in given["calls"]
     )
     warmups = [call.warmup for call in calls]
@@ -164,9 +162,9 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         name=name,
         api=given["api"],
         url=url.rstrip("/"),
-        model=given["model"],
+        model=text_of(given, "model"),
         options=dict(given.get("options") or {}),
-        max_tokens=given.get("max_tokens"),
+        max_tokens=None if given.get("max_tokens") is None else count(given, "max_tokens"),
         calls=calls,
         workflow=asked,
         key=key,
@@ -194,8 +192,8 @@ def workflow(
     return Scan(
         folder=asked["folder"],
         extensions=tuple(asked["extensions"]),
-        max_files=int(asked["max_files"]),
-        max_bytes=int(asked["max_bytes"]),
+        max_files=count(asked, "max_files"),
+        max_bytes=count(asked, "max_bytes"),
     )
 
 
@@ -212,13 +210,46 @@ def variant(given: dict) -> Variant:
                 raise Refused(f"{name} is one of {', '.join(choices[name])}, not {value!r}")
         elif name == "rechunk":
             whole(given, name)
+        elif value is None:
+            raise Refused(f"{name} must have a value")
         elif name == "batch":
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value <= 0:
-                raise Refused("batch must be more than 0 seconds")
+            positive(given, name, "seconds")
         else:
             raise Refused(f'this runtime has no setting "{name}"')
     return Variant(**given)
+
+
+def text_of(given: dict, name: str) -> str:
+    if not isinstance(given[name], str):
+        raise Refused(f"{name} must be a text")
+    return given[name]
+
+
+def switch(given: dict, name: str) -> bool:
+    """Absent is false."""
+    value = given.get(name, False)
+    if not isinstance(value, bool):
+        raise Refused(f"{name} must be true or false")
+    return value
+
+
+def positive(given: dict, name: str, unit: str) -> float | None:
+    """A number above 0; absent is None. True is no number."""
+    value = given.get(name)
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise Refused(f"{name} must be more than 0 {unit}")
+    return value
+
+
+def count(given: dict, name: str) -> int:
+    """A whole number from 0."""
+    value = given[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Refused(f"{name} must be a whole number")
+    return value
 
 
 def whole(given: dict, name: str) -> int | None:

@@ -52,7 +52,7 @@ class Stream:
             body = pieces.batched(body, round(self.variant.batch * 1e9))
         async with aclosing(body):
             try:
-                return await self.read_pieces(body)
+                return await self.read_pieces(body, meter)
             except Malformed as error:
                 return End("malformed", str(error))
             except httpx.RemoteProtocolError as error:
@@ -62,7 +62,7 @@ class Stream:
             except httpx.TransportError as error:
                 return End("truncated", broken(error))
 
-    async def read_pieces(self, body: AsyncIterator[pieces.Piece]) -> End:
+    async def read_pieces(self, body: AsyncIterator[pieces.Piece], meter: Meter) -> End:
         decoder, ending = self.decoder, self.decoder.ending
         async for piece in body:
             await self.work_on(piece)
@@ -73,8 +73,10 @@ class Stream:
                 return self.whole()
         chunk = decoder.last_chunk()
         if chunk is not None:
-            time_ns = monotonic_ns()
-            self.taker.take(chunk, time_ns, time_ns, 0)
+            now_ns = monotonic_ns()
+            read_ns = meter.last_read_ns or now_ns
+            time_ns = read_ns if self.variant.batch is None else now_ns
+            await self.take(chunk, pieces.Piece(b"", read_ns, time_ns, waited=True), 0)
         if ending.error is not None:
             return End("in_band_error", ending.error)
         if decoder.complete_at_close():
@@ -96,10 +98,7 @@ class Stream:
         else:
             chunks, failure = self.decode(piece.data)
         for chunk, parse_ns in chunks:
-            time_ns = piece.time_ns
-            if self.throttle is not None and chunk.text:
-                time_ns = await self.throttle.wait(time_ns, piece.waited)
-            self.taker.take(chunk, time_ns, piece.read_ns, parse_ns)
+            await self.take(chunk, piece, parse_ns)
         if failure is not None:
             raise failure
         log = self.taker.log
@@ -107,6 +106,13 @@ class Stream:
             raise Malformed(
                 f"the answer is longer than {TEXT_LIMIT} characters or {CHUNK_LIMIT} chunks"
             )
+
+    async def take(self, chunk: Chunk, piece: pieces.Piece, parse_ns: int) -> None:
+        """Takes a chunk, after the throttle's wait if it carries text."""
+        time_ns = piece.time_ns
+        if self.throttle is not None and chunk.text:
+            time_ns = await self.throttle.wait(time_ns, piece.waited)
+        self.taker.take(chunk, time_ns, piece.read_ns, parse_ns)
 
     def decode(self, data: bytes) -> tuple[list[tuple[Chunk, int]], Malformed | None]:
         """The whole chunks with the time that each took, and what stopped the decoding."""

@@ -1,0 +1,119 @@
+//! What a template can ask of comparisons.
+
+use std::sync::Arc;
+
+use minijinja::value::{Kwargs, Serde, Value};
+use minijinja::{Environment, Error, ErrorKind};
+
+use super::shares::Sign;
+use super::winners::Axes;
+use super::{ComparisonError, baseline, direction, frontier, normalised, ranking, shares};
+use super::{success, winners};
+use crate::report::data::Data;
+use crate::report::functions::{selection, wanted, wanted_levels};
+use crate::report::select;
+
+impl From<ComparisonError> for Error {
+    fn from(error: ComparisonError) -> Self {
+        Error::new(ErrorKind::InvalidOperation, error.to_string())
+    }
+}
+
+/// Adds the functions to an environment.
+pub fn add(env: &mut Environment, data: &Arc<Data>) {
+    let own = Arc::clone(data);
+    env.add_function(
+        "against_baseline",
+        move |metric: &str, baseline: Option<Value>, kwargs: Kwargs| -> Result<Value, Error> {
+            Ok(Value::from(Serde(rows(&own, metric, baseline.as_ref(), &kwargs)?)))
+        },
+    );
+    let own = Arc::clone(data);
+    env.add_function(
+        "success_rate",
+        move |metric: &str, baseline: Option<Value>, kwargs: Kwargs| -> Result<Value, Error> {
+            let better = direction(&select::metric(&own, metric)?, None)?;
+            let rows = rows(&own, metric, baseline.as_ref(), &kwargs)?;
+            Ok(Value::from(Serde(success::success(&rows, better))))
+        },
+    );
+    let own = Arc::clone(data);
+    env.add_function(
+        "ranking",
+        move |metric: &str, better: Option<String>, kwargs: Kwargs| -> Result<Value, Error> {
+            let metric = select::metric(&own, metric)?;
+            let better = direction(&metric, better.as_deref())?;
+            let selection = selection(&own, &kwargs, &[])?;
+            Ok(Value::from(Serde(ranking::ranking(&own, &metric, better, &selection))))
+        },
+    );
+    let own = Arc::clone(data);
+    env.add_function(
+        "normalised",
+        move |metric: &str,
+              axis: &str,
+              level: Option<Value>,
+              kwargs: Kwargs|
+              -> Result<Value, Error> {
+            let metric = select::metric(&own, metric)?;
+            let level = level.as_ref().map(wanted).transpose()?;
+            let selection = selection(&own, &kwargs, &[])?;
+            let table = normalised::normalised(&own, &metric, axis, level.as_ref(), &selection)?;
+            Ok(Value::from(Serde(table)))
+        },
+    );
+    let own = Arc::clone(data);
+    env.add_function(
+        "winners",
+        move |metric: &str,
+              contestant: &str,
+              boxes: Vec<String>,
+              better: Option<String>,
+              kwargs: Kwargs|
+              -> Result<Value, Error> {
+            let metric = select::metric(&own, metric)?;
+            let better = direction(&metric, better.as_deref())?;
+            let (rows, columns) = match boxes.as_slice() {
+                [rows] => (rows, None),
+                [rows, columns] => (rows, Some(columns.as_str())),
+                _ => return Err(ComparisonError::Boxes { found: boxes.len() }.into()),
+            };
+            let axes = Axes { contestant, rows, columns };
+            let selection = selection(&own, &kwargs, &[])?;
+            Ok(Value::from(Serde(winners::winners(&own, &metric, better, axes, &selection)?)))
+        },
+    );
+    let own = Arc::clone(data);
+    env.add_function("frontier", move |x: &str, y: &str, kwargs: Kwargs| -> Result<Value, Error> {
+        let (x, y) = (select::metric(&own, x)?, select::metric(&own, y)?);
+        let selection = selection(&own, &kwargs, &[])?;
+        Ok(Value::from(Serde(frontier::frontier(&own, &x, &y, &selection)?)))
+    });
+    let own = Arc::clone(data);
+    env.add_function(
+        "shares",
+        move |metric: &str,
+              sign: &str,
+              bound: f64,
+              axes: Option<Vec<String>>,
+              kwargs: Kwargs|
+              -> Result<Value, Error> {
+            let (metric, sign) = (select::metric(&own, metric)?, Sign::parse(sign)?);
+            let selection = selection(&own, &kwargs, &[])?;
+            let axes = axes.unwrap_or_default();
+            let rows = shares::shares(&own, &metric, sign, bound, &axes, &selection)?;
+            Ok(Value::from(Serde(rows)))
+        },
+    );
+}
+
+fn rows(
+    data: &Data,
+    metric: &str,
+    baseline: Option<&Value>,
+    kwargs: &Kwargs,
+) -> Result<Vec<baseline::BaselineRow>, Error> {
+    let metric = select::metric(data, metric)?;
+    let baseline = baseline.map(wanted_levels).transpose()?.unwrap_or_default();
+    Ok(baseline::rows(data, &metric, &baseline, &selection(data, kwargs, &[])?)?)
+}
