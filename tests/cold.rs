@@ -24,7 +24,7 @@ fn ollama() -> Server {
 }
 
 fn study(endpoint: &str, axes: &str, defaults: &str) -> Study {
-    let study = Study::new(&Manifest { axes, defaults, ..Manifest::default() });
+    let study = Study::new(&Manifest { defaults, axes, ..Manifest::default() });
     let text = fs::read_to_string(study.manifest()).unwrap();
     let text: Vec<&str> =
         text.lines().map(|line| if line.starts_with("a = {") { endpoint } else { line }).collect();

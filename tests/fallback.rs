@@ -35,6 +35,8 @@ enum Mood {
     Unauthorized,
     /// After this many calls nobody listens any more.
     DiesAfter(usize),
+    /// It does not have this model.
+    Without(&'static str),
 }
 
 impl Server {
@@ -87,7 +89,9 @@ fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(S
     let (status, text) = match path {
         "/api/version" => (200, json!({ "version": "0.9.0" }).to_string()),
         "/api/tags" => {
-            let models = [model("m"), model("small"), model("huge")];
+            let has = |name: &&str| !matches!(mood, Mood::Without(absent) if absent == *name);
+            let models: Vec<Value> =
+                ["m", "small", "huge"].into_iter().filter(has).map(model).collect();
             (200, json!({ "models": models }).to_string())
         }
         "/api/show" => (200, json!({ "details": {}, "model_info": {} }).to_string()),
@@ -105,7 +109,7 @@ fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(S
                 Mood::Room(most) if layers > most || name == "huge" => {
                     (500, json!({ "error": OUT_OF_MEMORY }).to_string())
                 }
-                Mood::Room(_) | Mood::DiesAfter(_) => (200, answer(&name)),
+                Mood::Room(_) | Mood::DiesAfter(_) | Mood::Without(_) => (200, answer(&name)),
             }
         }
         _ => (404, json!({ "error": "not found" }).to_string()),
@@ -280,4 +284,49 @@ fn an_endpoint_that_dies_after_preflight_stops_the_exec_when_told_so() {
     assert!(events.iter().any(stopped), "{events:?}");
     assert!(study.failures().iter().all(|(_, failure)| failure.cause == "connect"));
     assert_eq!(study.sealed().len(), 1);
+}
+
+#[test]
+fn a_run_that_cannot_be_made_has_no_fallback_and_does_not_count_for_stopping() {
+    let server = Server::start(Mood::Without("huge"));
+    let body = MATRIX.replace("[\"m\"]", "[\"huge\", \"m\"]")
+        + "order = \"sequential\"\nfallback = [{ model = \"small\" }]";
+    let study = study(&server, "on_failure = { stop_after = 1 }", &body);
+    assert!(study.expect(5, &["exec"]).contains("nothing was executed"));
+    study.expect(3, &["exec", "--skip-preflight"]);
+    assert_eq!(server.asked(), [("m".to_owned(), 80)]);
+    let fell = |what: &What| matches!(what, What::FellBack { .. });
+    assert!(!study.journal().iter().any(fell));
+    let failures = study.failures();
+    assert_eq!((failures.len(), failures[0].1.cause.as_str()), (1, "preflight"));
+    assert_eq!(failures[0].1.identity.as_ref().unwrap()["agents"][0]["model"], "huge");
+}
+
+#[test]
+fn a_decided_fallback_needs_only_its_own_and_waits_if_it_cannot_be_made() {
+    let full = Server::start(Mood::Room(60));
+    let body =
+        MATRIX.replace("[\"m\"]", "[\"huge\"]") + "fallback = [{ model = \"small\", num_gpu = 1 }]";
+    let study = study(&full, "", &body);
+    study.expect(0, &["exec"]);
+    // As if it had been killed before the fallback was sealed.
+    let id = study.plan().fallback(0, 1).unwrap().id.hex();
+    let store = Store::open(&study.results, "demo").unwrap();
+    fs::remove_dir_all(store.folder(&id, 1).unwrap()).unwrap();
+    let manifest = fs::read_to_string(study.manifest()).unwrap();
+    let move_to = |server: &Server| {
+        fs::write(study.manifest(), manifest.replace(&full.url, &server.url)).unwrap();
+    };
+    let other = Server::start(Mood::Without("small"));
+    move_to(&other);
+    assert!(study.expect(5, &["exec"]).contains("small"));
+    study.expect(3, &["exec", "--skip-preflight"]);
+    assert_eq!(other.asked(), []);
+    let failures = study.failures();
+    let (_, failure) = failures.iter().find(|(_, failure)| failure.cause == "preflight").unwrap();
+    assert_eq!(failure.cell.as_deref(), Some(id.as_str()));
+    let other = Server::start(Mood::Without("huge"));
+    move_to(&other);
+    study.expect(0, &["exec"]);
+    assert_eq!(other.asked(), [("small".to_owned(), 1)]);
 }

@@ -26,7 +26,7 @@ fn ollama() -> Server {
 fn study(endpoints: &str, scenarios: &[&str], model: &str, experiment: &str) -> Study {
     let study = Study::new(&Manifest { experiment, ..Manifest::default() });
     let text = fs::read_to_string(study.manifest()).unwrap();
-    let agents: String = scenarios
+    let agents: Vec<String> = scenarios
         .iter()
         .map(|name| {
             format!("{name} = [{{ agent = \"{name}\", endpoint = \"{name}\", prompt = \"p\" }}]\n")
@@ -36,7 +36,7 @@ fn study(endpoints: &str, scenarios: &[&str], model: &str, experiment: &str) -> 
         .lines()
         .map(|line| match line {
             line if line.starts_with("a = {") => endpoints.to_owned(),
-            line if line.starts_with("one = [") => agents.clone(),
+            line if line.starts_with("one = [") => agents.concat(),
             line => line
                 .replace(r#"["one"]"#, &format!("{scenarios:?}"))
                 .replace(r#"["m"]"#, &format!("[\"{model}\"]")),
@@ -80,7 +80,7 @@ fn everything_is_found_at_once_in_bounded_time_and_nothing_is_written() {
     // Three that accept and never answer: asked one after the other they would take 6 s.
     let hanging: Vec<TcpListener> =
         (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hang: String = hanging
+    let hang: Vec<String> = hanging
         .iter()
         .enumerate()
         .map(|(i, listener)| {
@@ -88,7 +88,7 @@ fn everything_is_found_at_once_in_bounded_time_and_nothing_is_written() {
         })
         .collect();
     let scenarios = ["good", "page", "ssh", "hang0", "hang1", "hang2"];
-    let study = study(&(endpoints + &hang), &scenarios, "simulated", "");
+    let study = study(&(endpoints + &hang.concat()), &scenarios, "simulated", "");
     let began = Instant::now();
     let found = findings(&study, 5);
     assert!(began.elapsed() < Duration::from_millis(4500), "{:?}", began.elapsed());

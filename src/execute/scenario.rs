@@ -55,11 +55,11 @@ pub(super) fn measure(
         Some(fault) => (ProcessUsage::default(), Err(fault), sampling::Outcome::default()),
         None => watch(task, scenario, &spec, partial, flamegraph.recorder(), means)?,
     };
+    let servers = servers.look();
     if spec.variant.get("processes").is_some_and(|processes| processes == "agent") {
         // The system tells the peak of the largest of several processes, which is nobody's.
         usage.peak_rss_mb = None;
     }
-    let servers = servers.look();
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
     let judged = result.and_then(|()| {
         let record = artifacts::check(partial, &spec)?;

@@ -105,14 +105,7 @@ pub(super) fn experiment(
         variants(&at, &matrix, problems);
         could_not_work(&at, written, &probes, matrix.may_have_rust(), problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
-        for (section, given) in
-            [("matrix", axes.contains_key("rate")), ("fixed", fixed.contains_key("rate"))]
-        {
-            if given {
-                let scenarios = scenarios_of(&axes, &fixed, &include).into_iter();
-                paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
-            }
-        }
+        rates(&at, setting, &matrix, problems);
         cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
     }
@@ -150,6 +143,18 @@ pub(super) fn experiment(
         fallback,
         line,
     })
+}
+
+/// The paced endpoints whose rate is a factor.
+fn rates(at: &At<'_>, setting: &Setting<'_>, matrix: &Matrix<'_>, problems: &mut Problems<'_>) {
+    for (section, levels) in
+        [("matrix", matrix.axes.contains_key("rate")), ("fixed", matrix.fixed.contains_key("rate"))]
+    {
+        if levels {
+            let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include).into_iter();
+            paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
+        }
+    }
 }
 
 fn kind(
