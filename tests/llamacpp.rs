@@ -127,7 +127,8 @@ fn a_study_of_real_models_is_planned_measured_verified_and_reported() {
     let shown = succeed(folder.path(), &["plan", "real.toml", "--preflight"]);
     assert!(shown.contains("everything that is needed is there"), "{shown}");
     let printed = succeed(folder.path(), &["exec", "real.toml", "--report"]);
-    let report = std::fs::read_to_string(folder.path().join(printed.trim())).unwrap();
+    let page = printed.lines().next().unwrap();
+    let report = std::fs::read_to_string(folder.path().join(page)).unwrap();
     assert!(report.contains("complete: 4 of 4 runs"), "{report}");
     assert!(report.contains("llama.cpp"), "{report}");
     succeed(folder.path(), &["verify", "real.toml"]);
