@@ -361,7 +361,8 @@ fn runtimes_that_make_other_ids_are_named_before_any_figure() {
 
     // One runtime alone cannot be compared.
     let alone = race.expect(0, &["report", "--filter", "runtime=rust"]);
-    let report = fs::read_to_string(race.path(alone.trim())).unwrap();
+    let page = alone.lines().next().unwrap();
+    let report = fs::read_to_string(race.path(page)).unwrap();
     assert!(report.contains("same ids in every run of one runtime"), "{report}");
     // And tables for other programs have the figures.
     let table = race.expect(0, &["export", "--table", "runs"]);
