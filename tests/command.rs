@@ -9,7 +9,7 @@ use runner::execute::{ExecEvent, Limits};
 use runner::os::process;
 use runner::store::Store;
 use runner::store::record::RunRecord;
-use study::{Manifest, Study};
+use study::{Manifest, Study, files};
 
 /// Short, so that hanging takes no time.
 fn limits() -> Limits {
@@ -216,6 +216,9 @@ fn a_program_that_writes_gigabytes_is_stopped() {
     fails(&study, "artifacts", &["more than the 1000000 allowed", "`max_output`"]);
     let pid = study.last_agent();
     assert_eq!(process::start_mark(pid), None, "process {pid} still runs");
+    let kept = files(&study.layout().root().join("failed"));
+    let bytes: u64 = kept.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    assert!(bytes < 100_000, "{bytes} bytes are kept of what was too much: {kept:?}");
 }
 
 /// The process that a script named in a file of its own.

@@ -212,6 +212,16 @@ fn an_out_of_memory_answer_takes_the_fallback() {
 }
 
 #[test]
+fn a_fallback_that_changes_nothing_is_said_and_the_next_is_taken() {
+    let server = Server::start(Mood::Room(60));
+    let body = format!("{MATRIX}fallback = [{{ num_gpu = 80 }}, {{ num_gpu = 60 }}]");
+    let study = study(&server, "", &body);
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("fallback 1 of") && said.contains("changes nothing"), "{said}");
+    assert!(said.contains("num_gpu-60 is measured instead"), "{said}");
+}
+
+#[test]
 fn a_fallback_that_the_plan_measures_anyway_is_measured_once() {
     let server = Server::start(Mood::Room(60));
     let body = MATRIX.replace("[80]", "[80, 60]")

@@ -50,7 +50,14 @@ impl Session<'_> {
         let name = self.plan.name(run.cell);
         let First { step: from, mut because, mut journaled } = first;
         for step in from..=self.plan.fallback_steps(run.cell) {
-            let Some(other) = self.plan.fallback(run.cell, step) else { continue };
+            let Some(other) = self.plan.fallback(run.cell, step) else {
+                let message = format!(
+                    "fallback {step} of {name} changes nothing in its cell, so it is left out; an \
+                     option only reaches agents that have `options`"
+                );
+                emit(ExecEvent::Note { message });
+                continue;
+            };
             let to = other.id.hex();
             if !std::mem::take(&mut journaled) {
                 let (cell, to, because) = (cell.clone(), to.clone(), because.clone());

@@ -154,8 +154,8 @@ pub enum CommandFault {
     )]
     TimedOut(Duration),
     #[error(
-        "the command left {bytes} bytes of files below {{out}}, more than the {limit} allowed; it \
-         must write less, or `max_output` must be raised"
+        "the command left {bytes} bytes of files below {{out}}, more than the {limit} allowed; they \
+         were removed. It must write less, or `max_output` must be raised"
     )]
     TooMuch { bytes: u64, limit: u64 },
     #[error("the command did not leave {missing} below {{out}}, which the manifest declares; {}",

@@ -113,6 +113,7 @@ fn judge(
         End::Cancelled => return Err(AttemptFault::Cancelled),
         End::TimedOut => return Err(CommandFault::TimedOut(task.cell.timeout).into()),
         End::TooMuch(bytes) => {
+            output::discard(&partial.join(OUT_DIR));
             return Err(CommandFault::TooMuch { bytes, limit: work.max_output }.into());
         }
         End::Exited(status) if !status.success() => {

@@ -33,6 +33,7 @@ pub fn check(folder: &Path, limit: u64, declared: &[String]) -> Result<(), Comma
     }
     let bytes = size(folder);
     if bytes > limit {
+        discard(folder);
         return Err(CommandFault::TooMuch { bytes, limit });
     }
     let missing: Vec<&str> =
@@ -53,6 +54,12 @@ pub fn check(folder: &Path, limit: u64, declared: &[String]) -> Result<(), Comma
         found.push("…".to_owned());
     }
     Err(CommandFault::Missing { missing: missing.join(", "), found: found.join(", ") })
+}
+
+/// Removes files that are more than may be kept; each attempt would add as many.
+pub fn discard(folder: &Path) {
+    // What cannot be removed stays, as the rest of a failed attempt does.
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 /// Files that a message names.

@@ -172,7 +172,8 @@ impl Watch<'_> {
     /// Ends the group and reaps the command.
     fn end(mut self, end: Result<u64, End>) -> Result<(ProcessUsage, End, u64), Trouble> {
         let pid = self.child.id();
-        if end.is_err() {
+        // What fills the disk is not asked: it could go on for as long as it is waited for.
+        if end.as_ref().is_err_and(|end| !matches!(end, End::TooMuch(_))) {
             process::terminate_group(pid);
             let deadline = Instant::now() + self.supervision.limits.grace;
             while Instant::now() < deadline && !process::has_ended(&mut self.child).unwrap_or(true)

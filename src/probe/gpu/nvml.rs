@@ -134,12 +134,20 @@ struct Watched<'n> {
     unknown: BTreeMap<&'static str, String>,
     /// Not asked for again: this device will never tell.
     dropped: BTreeSet<&'static str>,
+    /// It has told its power of the moment once, so a failure is one of the moment, too.
+    tells_instant: bool,
 }
 
 impl<'n> Watched<'n> {
     fn new(nvml: &'n Nvml, index: u32) -> Option<Self> {
         let device = nvml.device_by_index(index).ok()?;
-        Some(Self { device, index, unknown: BTreeMap::new(), dropped: BTreeSet::new() })
+        Some(Self {
+            device,
+            index,
+            unknown: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            tells_instant: false,
+        })
     }
 
     fn look(&mut self) -> GpuSample {
@@ -183,7 +191,12 @@ impl<'n> Watched<'n> {
                 _ => None,
             };
             match milliwatts {
-                Some(milliwatts) if milliwatts > 0.0 => return Some(milliwatts / 1e3),
+                Some(milliwatts) if milliwatts > 0.0 => {
+                    self.tells_instant = true;
+                    return Some(milliwatts / 1e3);
+                }
+                // A mean among them would be another quantity in the same column.
+                _ if self.tells_instant => return None,
                 _ => self.dropped.insert(INSTANT),
             };
         }
