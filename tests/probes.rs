@@ -223,7 +223,8 @@ fn a_required_gpu_that_is_missing_fails_before_any_call() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_run_tells_cpu_and_memory_of_the_machine_the_agent_and_the_executor() {
-    let study = study("probes = { host = { interval = \"20ms\" } }");
+    // A warm-up, so that rows lie before the measured calls however late the first one comes.
+    let study = study("probes = { host = { interval = \"20ms\" } }\nwarmup = 1");
     let (folder, record) = exec(&study);
     assert_eq!(record.probes["host"], "ok");
     let rows = host_rows(&folder);
