@@ -24,6 +24,7 @@
 //! - [`store`]: layout, sealed records, journal, lock, verification.
 //! - [`provenance`]: what was met: the machine, the servers and models, the code.
 //! - [`metrics`]: raw artifacts → metrics, the one implementation for every runtime.
+//! - [`recompute`]: the metrics of stored runs again, by today's formulas.
 //! - [`stats`]: pure statistics.
 //! - [`verdict`]: hypotheses and published numbers against stored runs that it is given.
 //! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
@@ -47,6 +48,7 @@ pub mod probe;
 pub mod progress;
 pub mod provenance;
 pub mod python;
+pub mod recompute;
 pub mod report;
 pub mod simulator;
 pub mod stats;

@@ -1,6 +1,11 @@
-//! Tidy tables for other programs: one row per run, per call, or per cell and metric.
+//! Tidy tables for other programs: one row per run, per call, per cell and metric, per comparison, per
+//! verdict.
 //!
 //! The columns depend on the plan and the catalogue only, not on what happens to be known.
+
+mod comparisons;
+mod instruments;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,6 +26,49 @@ pub enum Rows {
     Calls,
     /// One per cell and metric that a run of it knows: the statistics that reports show.
     Cells,
+    /// One per cell and metric against its baseline, in a ranking, and in per cent of a level; and one per
+    /// pair of tokenizers.
+    Comparisons,
+    /// One per experiment and metric: in how many configurations it is better than at the baseline.
+    Success,
+    /// One per hypothesis and part of one.
+    Verdicts,
+    /// One per published number.
+    Claims,
+    /// One per run and metric that the manifest's rule flags.
+    Outliers,
+    /// One per figure that an instrument has of itself.
+    Instruments,
+}
+
+impl Rows {
+    pub const ALL: [Self; 9] = [
+        Self::Runs,
+        Self::Calls,
+        Self::Cells,
+        Self::Comparisons,
+        Self::Success,
+        Self::Verdicts,
+        Self::Claims,
+        Self::Outliers,
+        Self::Instruments,
+    ];
+
+    /// One word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Calls => "calls",
+            Self::Cells => "cells",
+            Self::Comparisons => "comparisons",
+            Self::Success => "success",
+            Self::Verdicts => "verdicts",
+            Self::Claims => "claims",
+            Self::Outliers => "outliers",
+            Self::Instruments => "instruments",
+        }
+    }
 }
 
 /// Columns and rows; an unknown value is `null`.
@@ -45,13 +93,25 @@ const LEADING: [&str; 10] = [
     "control",
 ];
 
-/// The table of all stored runs of the plan; a cell in several experiments is listed under each,
-/// and so is a control.
+/// A table of all stored runs of the plan; a cell in several experiments is listed under each, and so is a
+/// control.
 #[must_use]
 pub fn table(data: &Data, which: Rows) -> Table {
-    if which == Rows::Cells {
-        return statistics(data);
+    match which {
+        Rows::Runs => runs(data, false),
+        Rows::Calls => runs(data, true),
+        Rows::Cells => statistics(data),
+        Rows::Comparisons => comparisons::comparisons(data),
+        Rows::Success => comparisons::successes(data),
+        Rows::Verdicts => verdicts::verdicts(data),
+        Rows::Claims => verdicts::claims(data),
+        Rows::Outliers => verdicts::outliers(data),
+        Rows::Instruments => instruments::instruments(data),
     }
+}
+
+/// One row per run, or per call of each.
+fn runs(data: &Data, by_call: bool) -> Table {
     let mut factors: Vec<&str> = Vec::new();
     for factor in data.cells.iter().flat_map(|cell| &cell.factors) {
         if !factors.contains(&factor.name.as_str()) {
@@ -60,7 +120,7 @@ pub fn table(data: &Data, which: Rows) -> Table {
     }
     let metrics: Vec<&str> = data
         .metrics()
-        .filter(|info| which == Rows::Runs || info.scope.of_calls())
+        .filter(|info| !by_call || info.scope.of_calls())
         .map(|info| info.name)
         .collect();
     // the axes of a command are named by its author
@@ -84,9 +144,10 @@ pub fn table(data: &Data, which: Rows) -> Table {
             for run in cell.runs.values() {
                 let experiment = experiment.name.as_str();
                 let shared = Shared { experiment, cell, control, factors: &factors };
-                match which {
-                    Rows::Runs => rows.push(shared.run(run, &metrics)),
-                    Rows::Calls | Rows::Cells => shared.calls(run, &metrics, &mut rows),
+                if by_call {
+                    shared.calls(run, &metrics, &mut rows);
+                } else {
+                    rows.push(shared.run(run, &metrics));
                 }
             }
         }
@@ -193,9 +254,18 @@ fn level(factor: &NamedLevel) -> Value {
     }
 }
 
-/// Whole numbers without a fraction; unknown is null.
+fn words(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn interval(ends: Option<[f64; 2]>) -> [Value; 2] {
+    [number(ends.map(|ends| ends[0])), number(ends.map(|ends| ends[1]))]
+}
+
+/// Whole numbers without a fraction; unknown is null, an interval without an end ends at `inf`.
 fn number(value: Option<f64>) -> Value {
     match value {
+        Some(value) if value.is_infinite() => value.to_string().into(),
         #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
         Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => (value as i64).into(),
         value => value.into(),
