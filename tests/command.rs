@@ -238,6 +238,24 @@ fn a_timeout_ends_a_deaf_program_and_its_children() {
 }
 
 #[test]
+fn after_a_timeout_a_child_gets_its_time_although_its_parent_is_gone_at_once() {
+    // The shell ends by the signal; its child needs a moment to put its things in order.
+    let child = "trap 'sleep 0.3; echo saved > saved; exit' TERM; echo up > up; sleep 60 & wait";
+    let script = format!("sh -c '{}' & echo $! > child; wait", child.replace('\'', "'\\''"));
+    let study = scripted(&script, "timeout = \"500ms\"");
+    let limits = Limits { grace: Duration::from_secs(5), ..limits() };
+    let began = Instant::now();
+    let (summary, events) = study.execute(limits);
+    assert_eq!(summary.unwrap().failed, 1, "{events:?}");
+    // All were gone before the grace was over.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let folder = study.folder.path();
+    assert!(folder.join("up").is_file(), "it had not begun when the time was over");
+    assert_eq!(fs::read_to_string(folder.join("saved")).unwrap_or_default(), "saved\n");
+    assert_eq!(process::start_mark(named(&study)), None);
+}
+
+#[test]
 fn children_do_not_outlive_a_program_that_ended_well() {
     let study = scripted("sleep 60 & echo $! > child", "");
     let started = Instant::now();

@@ -20,6 +20,7 @@ pub mod event;
 mod fallback;
 pub mod fault;
 mod flamegraph;
+mod group;
 mod limits;
 mod memory;
 pub mod paced;

@@ -85,6 +85,22 @@ pub fn kill_group(leader: u32) {
         .status();
 }
 
+/// Whether a process of the group still runs, its ended leader aside.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn group_lives(leader: u32) -> bool {
+    let Ok(processes) = procfs::process::all_processes() else { return false };
+    let mut stats = processes.flatten().filter_map(|process| process.stat().ok());
+    stats.any(|stat| u32::try_from(stat.pgrp) == Ok(leader) && !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// Not asked for on this system: those that outlive their leader get no time of their own. Untested.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn group_lives(_leader: u32) -> bool {
+    false
+}
+
 /// Whether the child has ended. It is not reaped: until [`wait4::Wait4::wait4`] its id stays taken,
 /// so its group can still be signalled without hitting anyone else.
 #[cfg(unix)]
