@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ExecEvent;
-use super::session::{Stale, Summary};
+use super::opening::{Stale, Summary};
 use super::surroundings::Surroundings;
 use crate::metrics::outliers;
 use crate::plan::{CellId, CellSpec, Plan, RunKey};

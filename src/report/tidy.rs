@@ -32,7 +32,9 @@ pub struct Table {
 
 /// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
 /// experiment needs only to interpret its own, else empty.
-const LEADING: [&str; 10] = [
+/// `fallback_of` names the run (`<id8>/<repeat>`) in whose place one was made whose cell is in no
+/// experiment's matrix, else empty.
+const LEADING: [&str; 11] = [
     "experiment",
     "cell",
     "repeat",
@@ -43,6 +45,7 @@ const LEADING: [&str; 10] = [
     "warmup",
     "stale",
     "control",
+    "fallback_of",
 ];
 
 /// The table of all stored runs of the plan; a cell in several experiments is listed under each,
@@ -53,7 +56,8 @@ pub fn table(data: &Data, which: Rows) -> Table {
         return statistics(data);
     }
     let mut factors: Vec<&str> = Vec::new();
-    for factor in data.cells.iter().flat_map(|cell| &cell.factors) {
+    let cells = data.cells.iter().chain(data.stand_ins.iter().map(|own| &own.cell));
+    for factor in cells.flat_map(|cell| &cell.factors) {
         if !factors.contains(&factor.name.as_str()) {
             factors.push(&factor.name);
         }
@@ -80,15 +84,17 @@ pub fn table(data: &Data, which: Rows) -> Table {
         let own = experiment.cells.iter().map(|own| (own.cell, None));
         let solos = experiment.solos.iter().map(|cell| (*cell, Some("solo")));
         for (cell, control) in own.chain(solos) {
-            let cell = &data.cells[cell];
-            for run in cell.runs.values() {
-                let experiment = experiment.name.as_str();
-                let shared = Shared { experiment, cell, control, factors: &factors };
-                match which {
-                    Rows::Runs => rows.push(shared.run(run, &metrics)),
-                    Rows::Calls | Rows::Cells => shared.calls(run, &metrics, &mut rows),
-                }
-            }
+            let (cell, asked) = (&data.cells[cell], None);
+            let experiment = experiment.name.as_str();
+            let shared = Shared { experiment, cell, control, asked, factors: &factors };
+            shared.rows(which, &metrics, &mut rows);
+        }
+        let stand_ins = data.stand_ins.iter();
+        for own in stand_ins.filter(|own| own.experiments.contains(&experiment.name)) {
+            let (cell, asked) = (&own.cell, Some(&own.asked));
+            let experiment = experiment.name.as_str();
+            let shared = Shared { experiment, cell, control: None, asked, factors: &factors };
+            shared.rows(which, &metrics, &mut rows);
         }
     }
     Table { columns, rows }
@@ -140,10 +146,21 @@ struct Shared<'a> {
     experiment: &'a str,
     cell: &'a Cell,
     control: Option<&'a str>,
+    /// By repeat, the run that was asked for.
+    asked: Option<&'a BTreeMap<u32, String>>,
     factors: &'a [&'a str],
 }
 
 impl Shared<'_> {
+    fn rows(&self, which: Rows, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
+        for run in self.cell.runs.values() {
+            match which {
+                Rows::Runs => rows.push(self.run(run, metrics)),
+                Rows::Calls | Rows::Cells => self.calls(run, metrics, rows),
+            }
+        }
+    }
+
     fn run(&self, run: &RunRecord, metrics: &[&str]) -> Vec<Value> {
         let measured = run.calls.iter().filter(|call| !call.warmup);
         // What kept a run from being sealed is no outcome of it: the worst left is `length`.
@@ -173,12 +190,13 @@ impl Shared<'_> {
         metrics: &[&str],
     ) -> Vec<Value> {
         let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
+        let asked = self.asked.and_then(|asked| asked.get(&run.repeat)).map(String::as_str);
         let levels: BTreeMap<&str, Value> =
             self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
         [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
             .into_iter()
             .chain(own)
-            .chain([stale.into(), self.control.into()])
+            .chain([stale.into(), self.control.into(), asked.into()])
             .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
             .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()
