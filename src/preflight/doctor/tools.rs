@@ -74,17 +74,13 @@ fn py_spy(python: &crate::python::Python) -> Line {
 /// Whether py-spy may look into another process.
 fn ptrace() -> Line {
     let name = "ptrace";
-    let advice = "for the flamegraph probe: run as root, give py-spy the capability CAP_SYS_PTRACE, or \
-                  set kernel.yama.ptrace_scope to 0";
-    match (process::ptrace_scope(), process::is_root()) {
-        (_, true) => Line::ok(name, "allowed for root, unless a container forbids it"),
-        (Some(0), _) => Line::ok(name, "allowed for one's own processes"),
-        (Some(scope), _) => {
-            let found = format!("kernel.yama.ptrace_scope is {scope}: only for one's own children");
-            let line = Line::unavailable(name, found, advice);
+    match process::tracing() {
+        Ok(Some(found)) => Line::ok(name, found),
+        Ok(None) => Line::unavailable(name, "the system does not tell who may", ""),
+        Err(found) => {
+            let line = Line::unavailable(name, found, "only the flamegraph probe needs it");
             Line { state: State::Warning, ..line }
         }
-        (None, _) => Line::unavailable(name, "the system does not tell who may", ""),
     }
 }
 
