@@ -56,6 +56,7 @@ fn exec_with(study: &Study, smi: &std::path::Path) -> (Option<i32>, String) {
 fn exec(study: &Study) -> (PathBuf, RunRecord) {
     let (code, said) = exec_with(study, &smi(study));
     assert_eq!(code, Some(0), "{said} {:?}", study.failures());
+    study.expect(0, &["recompute", "--check"]);
     run(study)
 }
 
