@@ -1,5 +1,5 @@
-//! Reporting 100, 1 000 and 10 000 runs with the files of their probes: time and peak memory of each
-//! step. Target: under 5 s in all at 10 000.
+//! Reporting 100, 1 000 and 10 000 runs with the files of their probes, every cell compared with a baseline
+//! and hypotheses judged over all of them: time and peak memory of each step. Target: under 5 s in all at 10 000.
 //!
 //! `cargo bench --bench report`. Each case runs in a process of its own, so that peaks do not mix; the
 //! runs are sealed by the store in a temporary folder first, which takes longer than reporting them.
@@ -12,15 +12,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use runner::agent::protocol::{
-    AgentRecord, CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts,
-};
+use runner::agent::protocol::AgentRecord;
 use runner::manifest;
 use runner::metrics::{self, Conditions};
 use runner::plan::{Filters, Plan};
 use runner::report::{self, Template};
 use runner::store::record::{Evidence, ProcessUsage, RUN_FORMAT, RunRecord};
 use runner::store::{Store, partial_folder, seal};
+
+#[path = "../tests/report/calls.rs"]
+mod calls;
 
 const MS: u64 = 1_000_000;
 const TOKENS: u64 = 128;
@@ -56,7 +57,10 @@ fn case(runs: usize) {
     let collected = start.elapsed();
     let template = Template::builtin("tr117.md.j2").expect("it is built in");
     let report = report::study(&data, &template, false).expect("a complete study");
-    assert!(report.markdown().len() > runs * 20 && report.figures().len() >= 2);
+    let markdown = report.markdown();
+    assert!(markdown.len() > runs * 20 && report.figures().len() >= 2);
+    // it stands for what a study renders: pairs are compared and hypotheses judged
+    assert!(markdown.contains("Test: paired t") && !markdown.contains("**no data**"));
     let rendered = start.elapsed();
     let html = report.html();
     assert!(html.len() > runs * 20);
@@ -104,6 +108,19 @@ model = "m"
 scenario = "pair"
 probes = {{ chunks = true, loop_lag = "1ms" }}
 matrix = {{ num_ctx = [{}], throttle = ["off", "60 tok/s"] }}
+baseline = {{ throttle = "off" }}
+[experiment.all.hypothesis.slower_is_faster]
+claim = "Slower is faster"
+greater = {{ metric = "efficiency_percent", at = {{ throttle = "60 tok/s" }}, than = {{ throttle = "off" }} }}
+[experiment.all.hypothesis.half_as_fast]
+claim = "Throttled, it is less than half as fast"
+ratio = {{ metric = "aggregate_tokens_per_s", of = {{ throttle = "60 tok/s" }}, to = {{ throttle = "off" }}, below = 0.5 }}
+[experiment.all.hypothesis.together]
+claim = "The time to the first token goes with the gaps"
+correlation = {{ x = "ttft_ms", y = "itl_p99_ms", at_least = 0.8 }}
+[experiment.all.hypothesis.steady]
+claim = "The gaps are short"
+threshold = {{ metric = "itl_p99_ms", stat = "p95", below = 20 }}
 "#,
         contexts.join(", ")
     );
@@ -124,7 +141,8 @@ fn make(plan: &Plan, results: &Path) {
             let process = ProcessUsage::default();
             let (recorded, conditions) = (metrics::Recorded::default(), Conditions::default());
             let computed = metrics::compute(&agents, &recorded, &process, conditions);
-            let time = u64::from(cell) * 5 + u64::from(repeat);
+            // block by block, so that the runs are pairs
+            let time = u64::from(repeat) * 100_000 + u64::from(cell);
             let mut record = RunRecord {
                 format: RUN_FORMAT,
                 cell: id.clone(),
@@ -156,47 +174,18 @@ fn make(plan: &Plan, results: &Path) {
 /// Two agents whose gaps depend on the cell and the repeat.
 fn agents(number: u64, repeat: u64) -> AgentRecord {
     let call = |agent: &str, call: u32, more: u64| {
-        let gap = 8 * MS + (number * 31 + repeat * 7 + more) % 1000 * 1000;
+        // not the same step between the cells in every repeat, which would leave nothing to test by
+        let noise = (number * 31 + repeat * repeat * 7 + number % 13 * repeat + more) % 1000 * 1000;
+        let gap = (8 + number % 2) * MS + noise;
         let texts: Vec<u64> = (0..TOKENS).map(|i| 50 * MS + i * gap + i % 5 * 100_000).collect();
-        let start_ns = (1 + u64::from(call) * 4) * 1000 * MS;
-        CallRecord {
-            agent: agent.into(),
-            call,
-            warmup: call == 0,
-            start_ns,
-            headers_ns: None,
-            end_ns: start_ns + texts[texts.len() - 1] + MS,
-            text_offsets_ns: texts,
-            http_status: Some(200),
-            outcome: Outcome::Length,
-            error: None,
-            chunks: TOKENS,
-            bytes: 100 * TOKENS,
-            reads: None,
-            largest_read: None,
-            finish_reason: Some("length".into()),
-            server: ServerCounts { tokens: Some(TOKENS), ..ServerCounts::default() },
-        }
+        calls::call(agent, call, (1 + u64::from(call) * 4) * 1000 * MS, texts)
     };
-    AgentRecord {
-        protocol: PROTOCOL,
-        runtime: RuntimeInfo {
-            name: "rust".into(),
-            version: "0.1.0".into(),
-            details: BTreeMap::default(),
-        },
-        clock: ClockPair { monotonic_ns: 0, utc: "2026-01-01T00:00:00.000Z".into() },
-        calls: vec![
-            call("collector", 0, 0),
-            call("insight", 0, 3),
-            call("collector", 1, 0),
-            call("insight", 1, 3),
-        ],
-        idle: None,
-        probe_cost_ns: BTreeMap::new(),
-        stages: Vec::new(),
-        tokenize: None,
-    }
+    calls::record(vec![
+        call("collector", 0, 0),
+        call("insight", 0, 3),
+        call("collector", 1, 0),
+        call("insight", 1, 3),
+    ])
 }
 
 fn files(record: &AgentRecord, folder: &Path) {

@@ -4,6 +4,7 @@
 use indexmap::IndexMap;
 
 use super::study::Level;
+use super::written::{self, Scalar};
 
 /// Level of significance of hypotheses that name none.
 pub const ALPHA: f64 = 0.05;
@@ -57,6 +58,10 @@ pub enum Bound {
 }
 
 impl Bound {
+    fn of(above: Option<f64>, below: Option<f64>) -> Option<Self> {
+        above.map(Self::Above).or(below.map(Self::Below))
+    }
+
     #[must_use]
     pub fn value(self) -> f64 {
         match self {
@@ -70,6 +75,13 @@ impl Bound {
 pub struct Cells(pub IndexMap<String, Level>);
 
 impl Cells {
+    /// Levels as texts, for words only.
+    fn written(levels: &IndexMap<String, Scalar>) -> Self {
+        let text =
+            |(axis, level): (&String, &Scalar)| (axis.clone(), Level::Text(level.to_string()));
+        Self(levels.iter().map(text).collect())
+    }
+
     /// Whether a cell with these levels is selected.
     #[must_use]
     pub fn select(&self, levels: &[(String, Level)]) -> bool {
@@ -92,6 +104,66 @@ impl Criterion {
             Self::All(parts) | Self::Any(parts) => {
                 parts.iter().flat_map(Self::selections).collect()
             }
+        }
+    }
+
+    /// The criterion and its level of significance from the document that a plan keeps of it. `None` where
+    /// this version cannot read it.
+    #[must_use]
+    pub fn stored(document: &serde_json::Value) -> Option<(Self, f64)> {
+        let written: written::Hypothesis = serde_json::from_value(document.clone()).ok()?;
+        Some((Self::written(&written)?, written.alpha.unwrap_or(ALPHA)))
+    }
+
+    /// Without checks: it was checked before it was stored.
+    fn written(body: &written::Hypothesis) -> Option<Self> {
+        let difference = |body: &written::Difference, bound| Self::Difference {
+            metric: body.metric.clone(),
+            at: Cells::written(&body.at),
+            than: Cells::written(&body.than),
+            bound,
+        };
+        let parts =
+            |parts: &[written::Hypothesis]| parts.iter().map(Self::written).collect::<Option<_>>();
+        if let Some(body) = &body.correlation {
+            let bound = Bound::of(body.at_least, body.at_most)?;
+            let (x, y) = (body.x.clone(), body.y.clone());
+            return Some(Self::Correlation { x, y, cells: Cells::written(&body.cells), bound });
+        }
+        if let Some(body) = &body.greater {
+            return Some(difference(body, Bound::Above(body.by.unwrap_or(0.0))));
+        }
+        if let Some(body) = &body.less {
+            return Some(difference(body, Bound::Below(-body.by.unwrap_or(0.0))));
+        }
+        if let Some(body) = &body.ratio {
+            return Some(Self::Ratio {
+                metric: body.metric.clone(),
+                of: Cells::written(&body.of),
+                to: Cells::written(&body.to),
+                bound: Bound::of(body.above, body.below)?,
+            });
+        }
+        if let Some(body) = &body.equivalent {
+            return Some(Self::Equivalent {
+                metric: body.metric.clone(),
+                at: Cells::written(&body.at),
+                to: Cells::written(&body.to),
+                margin: body.margin,
+            });
+        }
+        if let Some(body) = &body.threshold {
+            return Some(Self::Threshold {
+                metric: body.metric.clone(),
+                cells: Cells::written(&body.cells),
+                statistic: body.stat.as_deref().map_or(Some(Statistic::Mean), Statistic::named)?,
+                bound: Bound::of(body.above, body.below)?,
+            });
+        }
+        match (&body.all, &body.any) {
+            (Some(all), _) => parts(all).map(Self::All),
+            (_, Some(any)) => parts(any).map(Self::Any),
+            _ => None,
         }
     }
 

@@ -80,6 +80,22 @@ const MAIN: [&str; 34] = [
     "redline_percent",
     "usd_per_million_tokens",
 ];
+/// Of these, what a reader sees first. Load balance never stands without what became of the agents.
+const FIRST: [&str; 10] = [
+    "efficiency_percent",
+    "slowdown",
+    AGGREGATE,
+    "process_wall_ms",
+    "ttft_ms",
+    "loop_lag_p99_ms",
+    "tokenizer_tokens_per_s",
+    "tokenizer_mb_per_s",
+    "redline_percent",
+    "joules_per_token",
+];
+const AGGREGATE: &str = "aggregate_tokens_per_s";
+/// The same of one agent.
+const ONE_AGENT: [&str; 2] = ["client_tokens_per_s", "itl_ms"];
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
 /// Of agents the cost per token tells more.
@@ -141,10 +157,37 @@ pub fn tables(data: &Data) -> Vec<Table> {
     tables
 }
 
-/// The main metrics that at least one selected run knows.
-pub fn main_metrics<'a>(data: &'a Data, selection: &Selection) -> Vec<MetricInfo<'a>> {
+/// What the selected runs know of the metrics worth a table: first those that a reader needs to judge the
+/// experiment, which are one or two of each aspect, those of its hypotheses and the declared ones; then the
+/// others.
+pub fn main_metrics<'a>(
+    data: &'a Data,
+    selection: &Selection,
+) -> (Vec<MetricInfo<'a>>, Vec<MetricInfo<'a>>) {
     let runs: Vec<&RunRecord> = selection.cells.iter().copied().flat_map(fresh).collect();
-    main_metrics_of(&data.declared, &runs)
+    let experiment = selection.experiment.map(|own| own.name.as_str());
+    let asked = |name: &str| {
+        let own = data.hypotheses.iter().filter(|one| Some(one.experiment.as_str()) == experiment);
+        own.flat_map(|one| &one.metrics).any(|metric| metric == name)
+    };
+    let several_agents = several_agents(&runs);
+    let heads = |name: &str| {
+        FIRST.contains(&name) && (several_agents || name != AGGREGATE)
+            || ONE_AGENT.contains(&name) && !several_agents
+            || data.declared.iter().any(|own| own.name == name)
+            || asked(name)
+    };
+    let mut known = main_metrics_of(&data.declared, &runs);
+    let others = data.metrics().filter(|metric| asked(metric.name));
+    let others = others.filter(|metric| runs.iter().any(|run| value(run, metric.name).is_some()));
+    let others: Vec<MetricInfo<'a>> =
+        others.filter(|metric| known.iter().all(|other| other.name != metric.name)).collect();
+    known.extend(others);
+    known.into_iter().partition(|metric| heads(metric.name))
+}
+
+fn several_agents(runs: &[&RunRecord]) -> bool {
+    runs.iter().any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0))
 }
 
 /// The main metrics that at least one of the runs knows, then the declared ones.
@@ -153,8 +196,7 @@ pub(super) fn main_metrics_of<'a>(
     runs: &[&RunRecord],
 ) -> Vec<MetricInfo<'a>> {
     let known = |name: &str| runs.iter().any(|run| value(run, name).is_some());
-    let several_agents =
-        runs.iter().any(|run| value(run, "agents").is_some_and(|agents| agents > 1.0));
+    let several_agents = several_agents(runs);
     MAIN.iter()
         .filter(|name| several_agents || !OF_SEVERAL_AGENTS.contains(name))
         .filter(|name| known("process_wall_ms") || !OF_COMMANDS.contains(name))

@@ -7,11 +7,9 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, RunFolder,
     StudyFacts,
 };
-use super::{controls, fallbacks, flamegraphs, format, outliers, verdicts};
-use crate::corpus;
-use crate::manifest::command::Command;
-use crate::manifest::study::{self, Endpoint, ExperimentKind, Level, Probes};
-use crate::manifest::{factor, units};
+use super::{controls, fallbacks, flamegraphs, outliers, setup, verdicts};
+use crate::manifest::factor;
+use crate::manifest::study::{self, Endpoint, Level};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::failed::GpuMemory;
@@ -65,7 +63,7 @@ pub fn collect(
             endpoints: study
                 .endpoints
                 .iter()
-                .map(|(name, endpoint)| NamedText::new(name, endpoint_text(endpoint)))
+                .map(|(name, endpoint)| NamedText::new(name, setup::endpoint(endpoint)))
                 .collect(),
         },
         experiments,
@@ -127,7 +125,7 @@ pub(super) fn assemble(
         repeats: u32::try_from(runs.len()).unwrap_or(u32::MAX),
         control: false,
         factors,
-        scenario: scenario(spec),
+        scenario: setup::scenario(spec),
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         not_built: spec.not_built.clone(),
@@ -167,23 +165,6 @@ fn pick(plan: &Plan, store: &Store, index: u32, runs: &mut BTreeMap<u32, RunReco
     }
 }
 
-/// More agents than these are only counted.
-const LISTED_AGENTS: usize = 4;
-
-fn scenario(spec: &CellSpec) -> Option<NamedText> {
-    let scenario = spec.scenario()?;
-    let mut agents: Vec<String> = scenario
-        .agents
-        .iter()
-        .take(LISTED_AGENTS)
-        .map(|agent| format!("{} on {}", agent.name, agent.endpoint_name))
-        .collect();
-    if scenario.agents.len() > LISTED_AGENTS {
-        agents.push(format!("… {} agents in all", scenario.agents.len()));
-    }
-    (!agents.is_empty()).then(|| NamedText::new(&scenario.name, agents.join(", ")))
-}
-
 fn experiment(
     plan: &Plan,
     cells: &[Cell],
@@ -200,7 +181,7 @@ fn experiment(
         repeats: experiment.settings.repeats,
         axes,
         scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
-        settings: settings(experiment),
+        settings: setup::settings(experiment),
         baseline: experiment
             .baseline
             .iter()
@@ -215,7 +196,7 @@ fn experiment(
                 study::Control::Solo => "solo".to_owned(),
             })
             .collect(),
-        probes: probes(&experiment.probes),
+        probes: setup::probes(&experiment.probes),
         cells: own,
     }
 }
@@ -270,144 +251,6 @@ pub(super) fn number(name: &str, level: &Level) -> Option<f64> {
         Level::Number(number) => Some(*number),
         Level::Default => factor::lookup(name)?.default?.parse().ok(),
         Level::Text(_) | Level::Bool(_) => None,
-    }
-}
-
-fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
-    let settings = &experiment.settings;
-    let order = match settings.order {
-        study::Order::Interleaved => "interleaved blocks: every cell once per block, shuffled",
-        study::Order::Shuffled => "all runs shuffled together",
-        study::Order::Sequential => "sequential: all repeats of a cell before the next",
-    };
-    let on =
-        settings.retry.on.iter().map(|cause| retry_name(*cause)).collect::<Vec<_>>().join(", ");
-    let retry = match settings.retry.max {
-        0 => "none".to_owned(),
-        max => format!("up to {max} further attempt(s) after {on}"),
-    };
-    let yes = |value: bool| if value { "yes" } else { "no" };
-    let repeats = NamedText::new("repeats", settings.repeats.to_string());
-    let order = NamedText::new("order", format!("{order}; seed {}", settings.order_seed));
-    if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
-        return vec![
-            NamedText::new("text", text(&tokenize.corpus)),
-            NamedText::new("measured passes per run", tokenize.iterations.to_string()),
-            repeats,
-            order,
-            NamedText::new("timeout per pass", format::duration(settings.timeout)),
-            NamedText::new("retry", retry),
-        ];
-    }
-    if let ExperimentKind::Command(command) = &experiment.kind {
-        let mut all = of_command(command);
-        let timeout = NamedText::new("timeout", format::duration(settings.timeout));
-        all.extend([repeats, order, timeout, NamedText::new("retry", retry)]);
-        return all;
-    }
-    vec![
-        repeats,
-        order,
-        NamedText::new("warm-up calls per agent", settings.warmup.to_string()),
-        NamedText::new("timeout per call", format::duration(settings.timeout)),
-        NamedText::new("retry", retry),
-        NamedText::new(
-            "max_tokens",
-            settings.max_tokens.map_or("the server's default".into(), |n| n.to_string()),
-        ),
-        NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
-        NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
-    ]
-}
-
-fn text(corpus: &corpus::Source) -> String {
-    match corpus {
-        corpus::Source::Generated { bytes, seed } => {
-            let (bytes, version) = (units::show_bytes(*bytes), corpus::VERSION);
-            format!("{bytes}, generated by recipe {version} from seed {seed}")
-        }
-        corpus::Source::File { sha256, .. } => format!("a file with the SHA-256 {sha256}"),
-    }
-}
-
-/// What was run, with the axes in their places.
-fn of_command(command: &Command) -> Vec<NamedText> {
-    let words = command.words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let list = |names: Vec<&str>| {
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-    };
-    let inputs = command.inputs.iter().map(|input| input.path.as_str()).collect();
-    vec![
-        NamedText::new("command", words),
-        NamedText::new(
-            "started in",
-            command.cwd.as_ref().map_or("the manifest's folder".to_owned(), ToString::to_string),
-        ),
-        NamedText::new(
-            "environment variables",
-            list(command.env.iter().map(String::as_str).collect()),
-        ),
-        NamedText::new("inputs", list(inputs)),
-        NamedText::new("outputs", list(command.outputs.iter().map(String::as_str).collect())),
-    ]
-}
-
-fn retry_name(cause: study::RetryOn) -> &'static str {
-    match cause {
-        study::RetryOn::Timeout => "timeout",
-        study::RetryOn::Connect => "connect",
-        study::RetryOn::HttpError => "http_error",
-        study::RetryOn::InBandError => "in_band_error",
-        study::RetryOn::Truncated => "truncated",
-        study::RetryOn::Malformed => "malformed",
-        study::RetryOn::Agent => "agent",
-    }
-}
-
-fn probes(probes: &Probes) -> Vec<String> {
-    let gpu = |probe: &study::GpuProbe| {
-        let devices = match probe.devices.as_slice() {
-            [] => String::new(),
-            devices => format!(" of {}", devices.join(", ")),
-        };
-        format!("gpu every {}{devices}", format::duration(probe.interval))
-    };
-    [
-        probes.loop_lag.map(|sleep| format!("loop_lag at {}", format::duration(sleep))),
-        probes.chunks.then(|| "chunks".to_owned()),
-        probes.gpu.as_ref().map(gpu),
-        probes.host.map(|probe| format!("host every {}", format::duration(probe.interval))),
-        probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn endpoint_text(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Ollama { url } => format!("Ollama at {url}"),
-        Endpoint::OpenAi { url, .. } => format!("OpenAI-compatible at {url}"),
-        Endpoint::Simulated(pacing) => {
-            let pace = if pacing.gaps.is_empty() {
-                format!("{} tok/s", pacing.rate)
-            } else {
-                format!("a trace of {} gaps", pacing.gaps.len())
-            };
-            let jitter = if pacing.jitter.is_zero() {
-                "no jitter".to_owned()
-            } else {
-                format!("jitter {}", format::duration(pacing.jitter))
-            };
-            let faults = match pacing.faults.len() {
-                0 => String::new(),
-                count => format!(", {count} fault(s) played"),
-            };
-            format!(
-                "simulated: paced endpoint, first token after {}, {pace}, {jitter}{faults}",
-                format::duration(pacing.ttft),
-            )
-        }
     }
 }
 

@@ -7,8 +7,27 @@ use super::mark;
 /// As running text or a table's cell: shown as it is, on one line, without any markup.
 #[must_use]
 pub fn text(raw: &str) -> String {
+    within(raw.trim(), true)
+}
+
+/// As running text in which what stands between backticks is code.
+#[must_use]
+pub fn prose(raw: &str) -> String {
+    let parts: Vec<&str> = raw.trim().split('`').collect();
+    if parts.len() % 2 == 0 {
+        return text(raw);
+    }
+    let part = |(place, part): (usize, &&str)| match place {
+        place if place % 2 == 1 => code(part),
+        place => within(part, place == 0),
+    };
+    parts.iter().enumerate().map(part).collect()
+}
+
+/// Text that may begin a line.
+fn within(raw: &str, first: bool) -> String {
     let mut escaped = String::with_capacity(raw.len());
-    for (position, c) in raw.trim().chars().enumerate() {
+    for (position, c) in raw.chars().enumerate() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
@@ -18,7 +37,7 @@ pub fn text(raw: &str) -> String {
                 escaped.push(c);
             }
             // would begin a list or underline a heading
-            '-' | '+' | '=' if position == 0 => {
+            '-' | '+' | '=' if first && position == 0 => {
                 escaped.push('\\');
                 escaped.push(c);
             }

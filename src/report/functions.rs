@@ -122,8 +122,13 @@ pub fn add(env: &mut Environment, data: &Arc<Data>, partial: bool) {
     );
     let own = Arc::clone(data);
     env.add_function("main_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
-        let metrics = cell_table::main_metrics(&own, &selection(&own, &kwargs, &[])?);
-        Ok(Value::from(Serde(metrics.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
+        let (first, _) = cell_table::main_metrics(&own, &selection(&own, &kwargs, &[])?);
+        Ok(Value::from(Serde(first.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
+    });
+    let own = Arc::clone(data);
+    env.add_function("further_metrics", move |kwargs: Kwargs| -> Result<Value, Error> {
+        let (_, others) = cell_table::main_metrics(&own, &selection(&own, &kwargs, &[])?);
+        Ok(Value::from(Serde(others.into_iter().map(MetricRow::from).collect::<Vec<_>>())))
     });
     let own = Arc::clone(data);
     env.add_function("metric", move |name: &str| -> Result<Value, Error> {
@@ -173,6 +178,7 @@ fn add_filters(env: &mut Environment) {
         }
         cut
     });
+    env.add_filter("prose", |text: &str| Value::from_safe_string(escape::prose(text)));
     env.add_filter("link", |path: &str| Value::from_safe_string(escape::link(path)));
     env.add_filter("shell", |word: &str| Value::from_safe_string(escape::shell(word)));
 }

@@ -28,6 +28,7 @@ mod probes;
 mod render;
 mod select;
 pub mod sets;
+mod setup;
 pub mod tidy;
 mod tokenizers;
 mod verdicts;

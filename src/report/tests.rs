@@ -34,4 +34,10 @@ fn nothing_from_outside_is_markup() {
     assert_eq!(escape::code("gemma3:latest"), "`gemma3:latest`");
     assert_eq!(escape::code("a|`b`"), "<code>a&#124;&#96;b&#96;</code>");
     assert_eq!(escape::code("<script>"), "<code>&#60;script&#62;</code>");
+    // code within our own sentences, and never more than that
+    assert_eq!(
+        escape::prose("- `a_b` is unknown * in `x|y`"),
+        "\\- `a_b` is unknown \\* in <code>x&#124;y</code>"
+    );
+    assert_eq!(escape::prose("one ` alone <b>"), "one \\` alone &lt;b&gt;");
 }

@@ -22,6 +22,8 @@ pub struct Judged {
     pub claim: String,
     /// The criterion in words.
     pub criterion: String,
+    /// The metrics that it names.
+    pub metrics: Vec<String>,
     /// `supported`, `refuted`, `inconclusive`, `no data`.
     pub verdict: &'static str,
     pub decided: bool,
@@ -43,12 +45,14 @@ pub struct Judged {
     pub n: String,
     /// In words: `12 pairs`.
     pub needed: Option<String>,
+    /// Of a claim about load balance: what became of the work done.
+    pub work: Option<String>,
     pub notes: Vec<String>,
     /// When the criterion was declared, where that was before its runs.
     pub declared: Option<String>,
     /// Why the label "post hoc" stands here.
     pub post_hoc: Option<String>,
-    /// The criterion that it replaced, as JSON.
+    /// The criterion that it replaced, in words.
     pub replaced: Option<String>,
     pub parts: Vec<Part>,
 }
@@ -188,6 +192,7 @@ fn judged(
         name: hypothesis.name.clone(),
         claim: hypothesis.claim.clone(),
         criterion: verdict::in_words(&hypothesis.criterion),
+        metrics: hypothesis.criterion.metrics().into_iter().map(str::to_owned).collect(),
         verdict: finding.verdict.name(),
         decided: finding.verdict.is_decided(),
         reason: finding.reason.clone(),
@@ -206,6 +211,7 @@ fn judged(
             Needed::Runs(runs) => format!("{runs} {}", finding.needed_unit),
             Needed::TooMany => format!("over {} {}", Needed::LARGEST, finding.needed_unit),
         }),
+        work: finding.work.clone(),
         notes: finding.notes.clone(),
         declared,
         post_hoc,

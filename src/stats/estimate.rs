@@ -92,6 +92,18 @@ pub fn paired_difference(x: &Sample, y: &Sample) -> Result<Estimate, Undefined> 
     paired(x, y, 1.0)
 }
 
+/// mean(x) − mean(y), of pairs or of independent samples.
+pub fn compare(x: &Sample, y: &Sample, pairs: bool) -> Result<Estimate, Undefined> {
+    if pairs { paired_difference(x, y) } else { difference(x, y) }
+}
+
+/// Whether the differences of pairs are what to test by. Pairs that all differ by the same leave nothing
+/// to test by; the values themselves may.
+#[must_use]
+pub fn pairs_tell(x: &Sample, y: &Sample) -> bool {
+    paired_difference(x, y).is_ok() || difference(x, y).is_err()
+}
+
 /// The mean of x − factor · y over pairs.
 pub(super) fn paired(x: &Sample, y: &Sample, factor: f64) -> Result<Estimate, Undefined> {
     if x.n() != y.n() {

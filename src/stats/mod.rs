@@ -27,7 +27,7 @@ mod tests;
 pub use bootstrap::{Bootstrap, REPLICATES};
 pub use correlation::{Correlation, pearson, spearman};
 pub use effect::{HedgesG, cliffs_delta, hedges_g};
-pub use estimate::{Estimate, difference, mean, paired_difference};
+pub use estimate::{Estimate, compare, difference, mean, paired_difference, pairs_tell};
 pub use multiple::holm;
 pub use order::QuantileTest;
 pub use outliers::{OutlierRule, outliers};

@@ -52,6 +52,16 @@ impl<'s> QuantileTest<'s> {
         })
     }
 
+    /// The fewest values that bound the percentile on one side at this level.
+    pub fn fewest(&self, level: f64) -> Result<usize, Undefined> {
+        let tail = (1.0 - checked(level)?) / 2.0;
+        let beyond = self.share.min(1.0 - self.share);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // a small positive number
+        let enough = (tail.ln() / beyond.ln()).floor() as usize;
+        Ok(enough + 1)
+    }
+
     /// The sample's percentile.
     #[must_use]
     pub fn value(&self) -> f64 {

@@ -4,6 +4,7 @@
 //! Nothing here deletes a run; what is set aside is moved. Knows nothing of manifests; reports and
 //! plans read what lies here.
 
+pub mod blocks;
 pub mod digest;
 mod error;
 pub mod executed;

@@ -7,11 +7,14 @@ use super::record::{EndpointEvidence, Evidence, RunRecord};
 /// How today's evidence differs from the stored, one sentence fragment each; empty: not stale.
 ///
 /// Only what changes what is measured counts: the agent's code, the servers, the models, the
-/// machine. What is unknown on either side is no difference.
+/// machine. What is unknown on either side is no difference, nor is what differs because other things
+/// were asked for: two runtimes have their own code, two tokenizers their own files.
 #[must_use]
 pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
     let mut differences = Vec::new();
-    if differs(stored.agent.digest.as_ref(), today.agent.digest.as_ref()) {
+    if stored.agent.runtime == today.agent.runtime
+        && differs(stored.agent.digest.as_ref(), today.agent.digest.as_ref())
+    {
         differences.push(format!("the code of the runtime `{}` changed", stored.agent.runtime));
     }
     for (name, then) in &stored.endpoints {
@@ -19,7 +22,9 @@ pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
             endpoint(name, then, now, &mut differences);
         }
     }
-    if let (Some(then), Some(now)) = (&stored.tokenizer, &today.tokenizer) {
+    if let (Some(then), Some(now)) = (&stored.tokenizer, &today.tokenizer)
+        && then.name == now.name
+    {
         let what = format!("the digest of the tokenizer `{}`", then.name);
         let (then, now) = (then.sha256.as_deref(), now.sha256.as_deref());
         changed(&what, then.map(short), now.map(short), &mut differences);

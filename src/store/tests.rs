@@ -290,6 +290,21 @@ fn staleness_counts_known_differences_only() {
             "the hostname was lab, is laptop",
         ]
     );
+
+    // what was asked for is no circumstance
+    let tokenizer = |name: &str, sha256: &str| TokenizerEvidence {
+        name: name.to_owned(),
+        bytes: None,
+        sha256: Some(sha256.to_owned()),
+    };
+    let mut other = stored.clone();
+    (other.agent.runtime, other.agent.digest) = ("python".to_owned(), Some("bb".to_owned()));
+    stored.tokenizer = Some(tokenizer("gemma3", "11"));
+    other.tokenizer = Some(tokenizer("qwen2.5", "22"));
+    assert!(staleness(&stored, &other).is_empty());
+    other.tokenizer = Some(tokenizer("gemma3", "22"));
+    let changed = ["the digest of the tokenizer `gemma3` was 11, is 22"];
+    assert_eq!(staleness(&stored, &other), changed);
 }
 
 #[test]
@@ -336,4 +351,24 @@ fn what_is_set_aside_never_replaces_what_was_set_aside_before() {
     let read =
         |name: &str| fs::read_to_string(folder.path().join("to").join(name).join("n")).unwrap();
     assert_eq!([read("1-1"), read("1-1.2"), read("1-1.3")], ["1", "2", "3"]);
+}
+
+#[test]
+fn repeats_are_pairs_only_where_each_began_before_the_next() {
+    use super::blocks::{self, Began, OutOfTurn};
+    use std::collections::BTreeMap;
+    let side = |runs: &[(u32, &'static str)]| runs.iter().copied().collect::<BTreeMap<u32, &str>>();
+    let pairs = |one: &[(u32, &'static str)], other: &[(u32, &'static str)]| {
+        blocks::pairs(&side(one), &side(other), Began::one)
+    };
+    let one = [(1, "10:00"), (2, "10:02"), (3, "10:04")];
+    assert_eq!(
+        pairs(&one, &[(1, "10:01"), (2, "10:03")]),
+        Ok(vec![("10:00", "10:01"), ("10:02", "10:03")])
+    );
+    // of two that began at the same moment nobody knows which was first
+    let same = pairs(&one, &[(1, "10:02"), (2, "10:03")]);
+    assert_eq!(same, Err(OutOfTurn { repeat: 1, next: 2 }));
+    assert_eq!(pairs(&one, &[(2, "10:30"), (3, "10:05")]), Err(OutOfTurn { repeat: 2, next: 3 }));
+    assert_eq!(pairs(&one, &[]), Ok(Vec::new()));
 }

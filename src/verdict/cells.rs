@@ -3,8 +3,9 @@
 use crate::manifest::criterion::Cells;
 use crate::manifest::study::Level;
 use crate::metrics::{self, DeclaredMetric};
-use crate::stats::{OutlierRule, Sample, outliers};
+use crate::stats::{OutlierRule, Sample, SampleError, outliers};
 use crate::store::record::RunRecord;
+use crate::store::staleness;
 
 /// A cell of an experiment with the runs that may be judged by.
 #[derive(Debug, Clone)]
@@ -32,6 +33,12 @@ pub(super) struct Datum<'a> {
     pub cell: &'a Cell<'a>,
     pub run: &'a RunRecord,
     pub value: f64,
+}
+
+impl Cell<'_> {
+    fn newest(&self) -> Option<&RunRecord> {
+        self.runs.iter().copied().max_by_key(|run| (&run.finished, run.repeat))
+    }
 }
 
 impl Datum<'_> {
@@ -66,6 +73,36 @@ pub(super) fn select<'a>(
     Err(format!("cell {} ({}) has 0 of {} runs{why}{more}", first.name, first.id, first.planned))
 }
 
+/// Fails unless the cells were measured under the circumstances of the newest run among them, as far as
+/// those are known and the cells do not ask for different ones: a difference between two machines is none
+/// between their cells.
+pub(super) fn same_circumstances(cells: &[&Cell]) -> Result<(), String> {
+    let finished = |cell: &Cell| cell.newest().map(|run| (run.finished.clone(), run.repeat));
+    let Some(last) = cells.iter().max_by_key(|cell| finished(cell)) else { return Ok(()) };
+    let Some(now) = last.newest() else { return Ok(()) };
+    for cell in cells {
+        let differences =
+            cell.newest().map_or_else(Vec::new, |run| staleness(&run.evidence, &now.evidence));
+        if !differences.is_empty() {
+            return Err(format!(
+                "cells {} ({}) and {} ({}) were measured under different circumstances: {}",
+                cell.name,
+                cell.id,
+                last.name,
+                last.id,
+                differences.join("; ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What to know where the runs of several cells are taken together.
+pub(super) fn pooled(cells: &[&Cell]) -> Option<String> {
+    (cells.len() > 1)
+        .then(|| format!("over the runs of {} cells together, each run alike", cells.len()))
+}
+
 /// The values of a metric that are known; none is a reason.
 pub(super) fn values<'a>(
     cells: &[&'a Cell<'a>],
@@ -94,7 +131,17 @@ pub(super) fn values<'a>(
 
 /// Values as a sample; what is too large for arithmetic is a reason.
 pub(super) fn sample(values: &[Datum]) -> Result<Sample, String> {
-    Sample::new(values.iter().map(|value| value.value).collect()).map_err(|error| error.to_string())
+    Sample::new(values.iter().map(|value| value.value).collect()).map_err(|error| match error {
+        SampleError::TooLarge { index } | SampleError::NotFinite { index } => {
+            let value = values[index];
+            format!(
+                "run {} has {}, which is too large to compute with",
+                value.run_id(),
+                value.value
+            )
+        }
+        SampleError::Empty => error.to_string(),
+    })
 }
 
 /// What is not there although the judgement goes on, and values far from the others.
@@ -118,11 +165,14 @@ pub(super) fn notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<Stri
     notes
 }
 
-/// With six digits: what a person compares.
-pub(super) fn short(value: f64) -> String {
-    format!("{value:.5e}").parse::<f64>().unwrap_or(value).to_string()
+/// With so many digits: what a person compares.
+pub(super) fn short(value: f64, digits: usize) -> String {
+    let decimals = digits.saturating_sub(1);
+    format!("{value:.decimals$e}").parse::<f64>().unwrap_or(value).to_string()
 }
 
+/// Of values in words.
+pub(super) const DIGITS: usize = 6;
 /// Fewer values than these have no others to be far from.
 const FEWEST: usize = 4;
 
@@ -146,8 +196,8 @@ fn outlier_notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<String>
                     "outlier, kept: run {} has {metric} {}, more than 3.5 scaled MAD from the median \
                      of its cell, {}",
                     own[index].run_id(),
-                    short(value),
-                    short(median)
+                    short(value, DIGITS),
+                    short(median, DIGITS)
                 ));
             }
         }

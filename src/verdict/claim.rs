@@ -133,6 +133,7 @@ fn recompute(
     let sample = cells::sample(&values)?;
     (checked.runs, checked.cells) = (values.len(), selected.len());
     checked.notes = cells::notes(&selected, &claim.metric, &values);
+    checked.notes.extend(cells::same_circumstances(&selected).err());
     let factor = unit::factor(of_metric, &checked.unit)
         .ok_or_else(|| format!("`{}` cannot be turned into {}", of_metric, checked.unit))?;
     let value = threshold::value(&sample, claim.statistic)

@@ -1,5 +1,7 @@
 //! Whether a criterion was chosen before there were data to choose it by.
 
+use super::words;
+use crate::manifest::criterion::Criterion;
 use crate::manifest::study::Hypothesis;
 use crate::store::executed::{self, Declared, ExecutedPlan};
 
@@ -11,7 +13,7 @@ pub enum Standing {
     /// After it.
     PostHoc {
         why: String,
-        /// The criterion that was declared first under its name, as JSON, where it was another one.
+        /// The criterion that was declared first under its name, in words, where it was another one.
         replaced: Option<String>,
     },
     /// There are no data yet, and no exec has seen it.
@@ -67,7 +69,7 @@ pub fn standing(
         },
         Some(first) => Standing::PostHoc {
             why: format!("it was changed after {}", first.since),
-            replaced: Some(first.criterion.to_string()),
+            replaced: Some(in_words(first)),
         },
     }
 }
@@ -86,6 +88,14 @@ fn of(declared: &Declared, first: &Declared, known: Known) -> Standing {
     let runs = declared.runs_before.map_or_else(String::new, |runs| format!("{runs} of "));
     Standing::PostHoc {
         why: format!("it was declared on {since}, after {runs}its runs were made"),
-        replaced: (first.digest != declared.digest).then(|| first.criterion.to_string()),
+        replaced: (first.digest != declared.digest).then(|| in_words(first)),
+    }
+}
+
+/// As it would be read in a manifest; as it is stored where this version cannot read it.
+fn in_words(declared: &Declared) -> String {
+    match Criterion::stored(&declared.criterion) {
+        Some((criterion, alpha)) => format!("{}, at alpha {alpha}", words::criterion(&criterion)),
+        None => declared.criterion.to_string(),
     }
 }

@@ -1,8 +1,8 @@
 //! One criterion against runs.
 
-use super::cells::{self, Cell};
+use super::cells::Cell;
 use super::sides::{Sides, sides};
-use super::{Finding, Verdict, compound, threshold};
+use super::{Finding, Verdict, beside, compound, correlation, threshold};
 use crate::manifest::criterion::{Bound, Cells, Criterion};
 use crate::metrics::{self, DeclaredMetric};
 use crate::stats::{self, Estimate, Interval, Sample, Undefined};
@@ -27,7 +27,7 @@ pub fn judge(question: &Question) -> Finding {
     let beside = |one: &Cells, other: &Cells, metric: &str| sides(question, one, other, metric);
     let found = match question.criterion {
         Criterion::Correlation { x, y, cells: wanted, bound } => {
-            correlation(question, x, y, wanted, *bound)
+            correlation::judge(question, x, y, wanted, *bound)
         }
         Criterion::Difference { metric, at, than, bound } => {
             beside(at, than, metric).map(|sides| difference(&sides, *bound, alpha))
@@ -44,7 +44,8 @@ pub fn judge(question: &Question) -> Finding {
         Criterion::All(parts) => return compound::all(question, parts),
         Criterion::Any(parts) => return compound::any(question, parts),
     };
-    found.unwrap_or_else(Finding::no_data)
+    let finding = found.unwrap_or_else(Finding::no_data);
+    Finding { work: beside::work(question), ..finding }
 }
 
 /// Which side of the bound an interval lies on.
@@ -90,12 +91,8 @@ pub(super) fn unit_of(metric: &str, declared: &[DeclaredMetric]) -> String {
     metrics::find(declared, metric).map_or_else(String::new, |info| info.unit.to_owned())
 }
 
-fn estimate(sides: &Sides) -> Result<Estimate, Undefined> {
-    if sides.paired {
-        stats::paired_difference(&sides.one, &sides.other)
-    } else {
-        stats::difference(&sides.one, &sides.other)
-    }
+pub(super) fn estimate(sides: &Sides) -> Result<Estimate, Undefined> {
+    stats::compare(&sides.one, &sides.other, sides.paired)
 }
 
 fn about(sides: &Sides, test: &str) -> Finding {
@@ -118,19 +115,7 @@ fn difference(sides: &Sides, bound: Bound, alpha: f64) -> Finding {
     let judged = estimate(sides).and_then(|found| Ok((found, found.interval(level)?)));
     let (found, interval) = match judged {
         Ok(judged) => judged,
-        Err(error) => {
-            let effect = sides.one.mean() - sides.other.mean();
-            let finding = undefined(&error, sides.unit(), what);
-            return with(
-                sides,
-                Finding {
-                    effect: Some(effect),
-                    quantity: "difference of means".into(),
-                    unit: unit_of_difference(sides),
-                    ..finding
-                },
-            );
-        }
+        Err(error) => return without_interval(sides, &error, what),
     };
     let distance = found.value - bound.value();
     Finding {
@@ -145,6 +130,20 @@ fn difference(sides: &Sides, bound: Bound, alpha: f64) -> Finding {
         needed: runs_needed(sides, &found, distance, alpha),
         ..about(sides, if sides.paired { "paired t" } else { "Welch's t" })
     }
+}
+
+/// A difference that was seen and cannot be judged.
+fn without_interval(sides: &Sides, error: &Undefined, what: &str) -> Finding {
+    let finding = undefined(error, sides.unit(), what);
+    with(
+        sides,
+        Finding {
+            effect: Some(sides.one.mean() - sides.other.mean()),
+            quantity: "difference of means".into(),
+            unit: unit_of_difference(sides),
+            ..finding
+        },
+    )
 }
 
 fn runs_needed(
@@ -220,7 +219,7 @@ fn equivalent(sides: &Sides, margin: f64, alpha: f64) -> Finding {
     let judged = estimate(sides).and_then(|found| Ok((found, found.interval(level)?)));
     let (found, interval) = match judged {
         Ok(judged) => judged,
-        Err(error) => return with(sides, undefined(&error, sides.unit(), what)),
+        Err(error) => return without_interval(sides, &error, what),
     };
     let verdict = if interval.low > -margin && interval.high < margin {
         Verdict::Supported
@@ -257,75 +256,4 @@ fn equivalent(sides: &Sides, margin: f64, alpha: f64) -> Finding {
             ),
         )
     }
-}
-
-fn correlation(
-    question: &Question,
-    x: &str,
-    y: &str,
-    wanted: &Cells,
-    bound: Bound,
-) -> Result<Finding, String> {
-    let selected = cells::select(question.cells, wanted)?;
-    let xs = cells::values(&selected, x, question.declared)?;
-    let ys = cells::values(&selected, y, question.declared)?;
-    let same =
-        |a: &cells::Datum, b: &cells::Datum| a.cell.id == b.cell.id && a.run.repeat == b.run.repeat;
-    let (xs, ys): (Vec<_>, Vec<_>) = xs
-        .iter()
-        .filter_map(|one| Some((*one, *ys.iter().find(|other| same(one, other))?)))
-        .unzip();
-    if xs.is_empty() {
-        return Err(format!("no run knows both `{x}` and `{y}`"));
-    }
-    let mut notes = cells::notes(&selected, x, &xs);
-    for note in cells::notes(&selected, y, &ys) {
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
-    }
-    if selected.len() > 1 {
-        notes.push(format!(
-            "over the runs of {} cells: a difference between cells counts as going together",
-            selected.len()
-        ));
-    }
-    let (of_x, of_y) = (cells::sample(&xs)?, cells::sample(&ys)?);
-    let level = 1.0 - question.alpha;
-    let n = format!("{} runs", of_x.n());
-    let judged = stats::pearson(&of_x, &of_y)
-        .and_then(|found| Ok((found, found.interval(level)?, found.p(bound.value())?)));
-    let (found, interval, p) = match judged {
-        Ok(judged) => judged,
-        Err(error) => {
-            let flat = [(x, &of_x), (y, &of_y)].into_iter().find(|(_, sample)| !sample.varies());
-            let finding = match (&error, flat) {
-                (Undefined::NoSpread, Some((name, sample))) => Finding::open(
-                    Verdict::Inconclusive,
-                    format!(
-                        "`{name}` is {} in all {}: without variation there is no correlation",
-                        cells::short(sample.mean()),
-                        n
-                    ),
-                ),
-                _ => undefined(&error, "runs", "a correlation"),
-            };
-            return Ok(Finding { n, notes, ..finding });
-        }
-    };
-    Ok(Finding {
-        verdict: side(interval, bound),
-        leaning: lean(found.value, bound),
-        test: "Pearson's r, Fisher's interval".to_owned(),
-        quantity: "correlation".into(),
-        effect: Some(found.value),
-        interval: Some(interval),
-        level,
-        p: Some(p),
-        n,
-        needed: stats::correlation_runs(found.value, bound.value(), question.alpha).ok(),
-        needed_unit: "runs",
-        notes,
-        ..Finding::new(Verdict::NoData)
-    })
 }

@@ -4,10 +4,12 @@
 //! controls) and gives verdicts; reads no store and writes no text beyond reasons. The run is the unit
 //! of replication. How a verdict is reached is explained in `docs/verdicts.md`.
 
+mod beside;
 mod catalogue;
 mod cells;
 mod claim;
 mod compound;
+mod correlation;
 mod declared;
 mod family;
 mod judge;
@@ -88,6 +90,8 @@ pub struct Finding {
     /// How many of `needed_unit` the test would have needed.
     pub needed: Option<Needed>,
     pub needed_unit: &'static str,
+    /// Of a claim about load balance: what became of the work done.
+    pub work: Option<String>,
     /// What a reader should know besides.
     pub notes: Vec<String>,
     /// Findings of the parts of a compound hypothesis, with their criteria in words.
@@ -110,6 +114,7 @@ impl Finding {
             n: String::new(),
             needed: None,
             needed_unit: "",
+            work: None,
             notes: Vec::new(),
             parts: Vec::new(),
         }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::cells::{self, Cell, Datum};
 use super::judge::{Question, unit_of};
 use crate::manifest::criterion::Cells;
-use crate::stats::Sample;
+use crate::stats::{self, Sample};
+use crate::store::blocks::{self, Began, OutOfTurn};
 
 /// Two samples of one metric.
 pub(super) struct Sides {
@@ -44,118 +45,95 @@ pub(super) fn sides(
 ) -> Result<Sides, String> {
     let Question { cells, interleaved, declared, .. } = *question;
     let (ones, others) = (cells::select(cells, one)?, cells::select(cells, other)?);
+    let both: Vec<&Cell> = ones.iter().chain(&others).copied().collect();
+    cells::same_circumstances(&both)?;
     let left = cells::values(&ones, metric, declared)?;
     let right = cells::values(&others, metric, declared)?;
-    let both: Vec<&Cell> = ones.iter().chain(&others).copied().collect();
     let all: Vec<Datum> = left.iter().chain(&right).copied().collect();
     let mut notes = cells::notes(&both, metric, &all);
-    let matched = pairs(&ones, &others, one, other, &left, &right);
-    let matched = matched.and_then(|pairs| blocks(pairs, interleaved));
+    let matched = if interleaved {
+        partners(&ones, &others, one, other).and_then(|partners| pairs(&partners, &left, &right))
+    } else {
+        Err("repeats are not interleaved".to_owned())
+    };
+    let sides = |one, other, paired, why, notes| Sides {
+        one,
+        other,
+        unit_of_metric: unit_of(metric, declared),
+        paired,
+        why,
+        notes,
+    };
     let apart = match matched {
         Err(why) => why,
-        Ok(pairs) => {
-            let alone = all.len() - 2 * pairs.len();
-            if alone > 0 {
-                notes.push(format!("{alone} run(s) have no partner and are left out"));
+        Ok((left, right)) => {
+            let alone = all.len() - left.len() - right.len();
+            let (of, to) = (cells::sample(&left)?, cells::sample(&right)?);
+            if stats::pairs_tell(&of, &to) {
+                if alone > 0 {
+                    notes.push(format!("{alone} run(s) have no partner and are left out"));
+                }
+                let why = "repeats are interleaved: a pair is one repeat of both".to_owned();
+                return Ok(sides(of, to, true, why, notes));
             }
-            let (left, right): (Vec<Datum>, Vec<Datum>) = pairs.into_iter().unzip();
-            return Ok(Sides {
-                one: cells::sample(&left)?,
-                other: cells::sample(&right)?,
-                unit_of_metric: unit_of(metric, declared),
-                paired: true,
-                why: "repeats are interleaved: a pair is one repeat of both".to_owned(),
-                notes,
-            });
+            "the differences of the pairs do not vary".to_owned()
         }
     };
-    Ok(Sides {
-        one: cells::sample(&left)?,
-        other: cells::sample(&right)?,
-        unit_of_metric: unit_of(metric, declared),
-        paired: false,
-        why: apart,
-        notes,
-    })
+    if ones.len() + others.len() > 2 {
+        notes.push(format!(
+            "the two sides hold {} and {} cells, whose runs count alike",
+            ones.len(),
+            others.len()
+        ));
+    }
+    Ok(sides(cells::sample(&left)?, cells::sample(&right)?, false, apart, notes))
 }
 
-type Pair<'a> = (Datum<'a>, Datum<'a>);
-
-/// Same repeat, same levels on the axes that neither side names.
-fn pairs<'a>(
-    ones: &[&Cell],
-    others: &[&Cell],
+/// The cells of both sides that have the same levels on the axes that neither side names.
+fn partners<'a>(
+    ones: &[&'a Cell<'a>],
+    others: &[&'a Cell<'a>],
     one: &Cells,
     other: &Cells,
-    left: &[Datum<'a>],
-    right: &[Datum<'a>],
-) -> Result<Vec<Pair<'a>>, String> {
+) -> Result<Vec<(&'a str, &'a str)>, String> {
     let rest = |cell: &Cell| -> Vec<String> {
         let named = |axis: &String| one.0.contains_key(axis) || other.0.contains_key(axis);
         let rest = cell.levels.iter().filter(|(axis, _)| !named(axis));
         rest.map(|(axis, level)| format!("{axis} {}", level.json())).collect()
     };
-    let mut partners: BTreeMap<Vec<String>, &str> = BTreeMap::new();
+    let unlike = || "cells of the two sides do not match one to one".to_owned();
+    let mut free: BTreeMap<Vec<String>, &str> = BTreeMap::new();
     for cell in others {
-        if partners.insert(rest(cell), cell.id).is_some() {
-            return Err("cells of the two sides do not match one to one".to_owned());
+        if free.insert(rest(cell), cell.id).is_some() {
+            return Err(unlike());
         }
     }
-    let mut matched = std::collections::BTreeSet::new();
-    for cell in ones {
-        match partners.get(&rest(cell)) {
-            Some(id) if matched.insert(*id) => {}
-            _ => return Err("cells of the two sides do not match one to one".to_owned()),
-        }
+    let partner = |cell: &&'a Cell| Some((cell.id, free.remove(&rest(cell))?));
+    let partners: Option<Vec<_>> = ones.iter().map(partner).collect();
+    partners.filter(|_| free.is_empty()).ok_or_else(unlike)
+}
+
+/// The values of each repeat that both partners have, if they were measured block by block.
+fn pairs<'a>(
+    partners: &[(&str, &str)],
+    left: &[Datum<'a>],
+    right: &[Datum<'a>],
+) -> Result<(Vec<Datum<'a>>, Vec<Datum<'a>>), String> {
+    let of_cell = |values: &[Datum<'a>], id: &str| -> BTreeMap<u32, Datum<'a>> {
+        let own = values.iter().filter(|value| value.cell.id == id);
+        own.map(|value| (value.run.repeat, *value)).collect()
+    };
+    let mut pairs = Vec::new();
+    for (one, other) in partners {
+        let (ones, others) = (of_cell(left, one), of_cell(right, other));
+        let began = |value: Datum<'a>| Began::one(&value.run.started);
+        let found = blocks::pairs(&ones, &others, began);
+        pairs.extend(found.map_err(|OutOfTurn { repeat, next }| {
+            format!("repeats {repeat} and {next} were not measured one after the other")
+        })?);
     }
-    if matched.len() != partners.len() {
-        return Err("cells of the two sides do not match one to one".to_owned());
-    }
-    let found: BTreeMap<(&str, u32), Datum> =
-        right.iter().map(|value| ((value.cell.id, value.run.repeat), *value)).collect();
-    let pairs: Vec<Pair> = left
-        .iter()
-        .filter_map(|value| {
-            let partner = partners.get(&rest(value.cell))?;
-            Some((*value, *found.get(&(*partner, value.run.repeat))?))
-        })
-        .collect();
     if pairs.len() < 2 && left.len() >= 2 && right.len() >= 2 {
         return Err("fewer than two repeats were measured on both sides".to_owned());
     }
-    Ok(pairs)
-}
-
-/// The pairs, if each was measured in one block of time.
-fn blocks(pairs: Vec<Pair>, interleaved: bool) -> Result<Vec<Pair>, String> {
-    if !interleaved {
-        return Err("repeats are not interleaved".to_owned());
-    }
-    match out_of_turn(&pairs) {
-        Some((one, next)) => {
-            Err(format!("repeats {one} and {next} were not measured one after the other"))
-        }
-        None => Ok(pairs),
-    }
-}
-
-/// Two repeats of a pair of cells of which the later began before both runs of the earlier had begun:
-/// between such partners lies more than the difference of their cells.
-fn out_of_turn(pairs: &[Pair]) -> Option<(u32, u32)> {
-    let mut by_cell: BTreeMap<&str, Vec<&Pair>> = BTreeMap::new();
-    for pair in pairs {
-        by_cell.entry(pair.0.cell.id).or_default().push(pair);
-    }
-    for pairs in by_cell.values_mut() {
-        pairs.sort_by_key(|(one, _)| one.run.repeat);
-        for next in pairs.windows(2) {
-            let (before, after) = (next[0], next[1]);
-            let last = before.0.run.started.as_str().max(&before.1.run.started);
-            let first = after.0.run.started.as_str().min(&after.1.run.started);
-            if first < last {
-                return Some((before.0.run.repeat, after.0.run.repeat));
-            }
-        }
-    }
-    None
+    Ok(pairs.into_iter().unzip())
 }

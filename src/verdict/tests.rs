@@ -190,6 +190,150 @@ fn p_is_below_alpha_exactly_where_there_is_a_decision() {
 }
 
 #[test]
+fn what_was_measured_elsewhere_is_not_compared() {
+    let mut runs = runs(&[&LOW, &HIGH]);
+    let judged = |runs: &[Vec<RunRecord>], criterion: &Criterion| {
+        let cells = cells(runs);
+        judge(&Question { criterion, alpha: 0.05, cells: &cells, interleaved: true, declared: &[] })
+    };
+    let correlation = Criterion::Correlation {
+        x: "ttft_ms".to_owned(),
+        y: wall(),
+        cells: Cells::default(),
+        bound: Bound::Below(0.99),
+    };
+    let both = Criterion::Threshold {
+        metric: wall(),
+        cells: Cells::default(),
+        statistic: Statistic::Mean,
+        bound: Bound::Above(1.0),
+    };
+    let over_both = [difference(Bound::Above(0.0)), correlation, both];
+    for criterion in &over_both {
+        assert_eq!(judged(&runs, criterion).verdict, Verdict::Supported);
+    }
+    for (cell, hostname) in ["bench", "laptop"].into_iter().enumerate() {
+        for run in &mut runs[cell] {
+            run.evidence.machine.hostname = Some(hostname.to_owned());
+        }
+    }
+    for criterion in &over_both {
+        let found = judged(&runs, criterion);
+        assert_eq!((found.verdict, found.p), (Verdict::NoData, None));
+        let reason = found.reason.unwrap();
+        assert!(reason.contains("different circumstances: the hostname was"), "{reason}");
+    }
+    // one cell alone says what it says
+    let alone = judged(&runs, &threshold(Statistic::Mean, Bound::Above(1.0)));
+    assert_eq!(alone.verdict, Verdict::Supported);
+}
+
+#[test]
+fn pairs_that_all_differ_by_the_same_leave_the_runs_to_compare() {
+    let (low, high) = ([1.0, 2.0, 3.0], [11.0, 12.0, 13.0]);
+    let found = judged(&[&low, &high], &difference(Bound::Above(0.0)), 0.05, true);
+    assert_eq!((found.verdict, found.n.as_str()), (Verdict::Supported, "3 and 3 runs"));
+    assert!(found.test.contains("the differences of the pairs do not vary"), "{}", found.test);
+    // nothing varies: what was seen is said, and that it cannot be judged
+    let (low, high) = ([1.0; 3], [3.0; 3]);
+    for criterion in [
+        difference(Bound::Above(0.0)),
+        Criterion::Equivalent { metric: wall(), at: at(1.0), to: at(0.0), margin: 1.0 },
+    ] {
+        let found = judged(&[&low, &high], &criterion, 0.05, true);
+        assert_eq!((found.verdict, found.effect), (Verdict::Inconclusive, Some(2.0)));
+    }
+}
+
+#[test]
+fn nothing_is_inferred_from_the_largest_run() {
+    let found = judged(&[&LOW], &threshold(Statistic::Max, Bound::Below(20.0)), 0.05, true);
+    assert_eq!((found.verdict, found.effect), (Verdict::Supported, Some(12.0)));
+    assert_eq!((found.interval, found.p), (None, None));
+}
+
+#[test]
+fn a_percentile_that_no_interval_bounds_is_no_data() {
+    let median = |values: &[f64]| {
+        judged(&[values], &threshold(Statistic::Median, Bound::Above(1.0)), 0.05, true)
+    };
+    let five = median(&LOW);
+    assert_eq!((five.verdict, five.interval), (Verdict::NoData, None));
+    assert!(five.reason.unwrap().contains("needs at least 6 runs, there are 5"));
+    assert_eq!(median(&[10.0, 11.0, 12.0, 10.5, 11.5, 9.0]).verdict, Verdict::Supported);
+}
+
+#[test]
+fn a_value_that_is_too_large_is_named() {
+    let found =
+        judged(&[&[1.0, 1e200]], &threshold(Statistic::Mean, Bound::Above(1.0)), 0.05, true);
+    assert_eq!(found.verdict, Verdict::NoData);
+    assert!(found.reason.unwrap().starts_with("run aaaaaaaa/2 has 1000"));
+}
+
+#[test]
+fn load_balance_never_stands_without_the_work_done() {
+    let mut runs = runs(&[&LOW, &HIGH]);
+    for (cell, runs) in runs.iter_mut().enumerate() {
+        for run in runs {
+            let wall = run.metrics["wall_ms"].unwrap();
+            run.metrics.insert("efficiency_percent".into(), Some(70.0 + wall));
+            let (slow, shaken) = (cell as f64, f64::from(run.repeat * 7 % 5));
+            run.metrics.insert("aggregate_tokens_per_s".into(), Some(50.0 - 20.0 * slow + shaken));
+        }
+    }
+    let judged = |metric: &str| {
+        let criterion = Criterion::Difference {
+            metric: metric.to_owned(),
+            at: at(1.0),
+            than: at(0.0),
+            bound: Bound::Above(0.0),
+        };
+        let cells = cells(&runs);
+        let interleaved = false;
+        judge(&Question {
+            criterion: &criterion,
+            alpha: 0.05,
+            cells: &cells,
+            interleaved,
+            declared: &[],
+        })
+    };
+    let found = judged("efficiency_percent");
+    assert_eq!(found.verdict, Verdict::Supported);
+    let work = found.work.unwrap();
+    assert!(
+        work.contains("aggregate_tokens_per_s, falls: difference of means -20 tok/s"),
+        "{work}"
+    );
+    assert_eq!(judged("wall_ms").work, None);
+}
+
+#[test]
+fn a_stored_criterion_reads_as_words() {
+    let words = |document: serde_json::Value| {
+        let (criterion, alpha) = Criterion::stored(&document).unwrap();
+        (in_words(&criterion), alpha)
+    };
+    let found = words(serde_json::json!({
+        "alpha": 0.01,
+        "greater": { "metric": "wall_ms", "at": { "throttle": "60 tok/s" }, "than": { "throttle": "off" }, "by": 10.0 },
+    }));
+    let expected = "wall_ms at throttle 60 tok/s is greater than at throttle off by more than 10";
+    assert_eq!(found, (expected.to_owned(), 0.01));
+    let (found, alpha) = words(serde_json::json!({ "any": [
+        { "threshold": { "metric": "ttft_ms", "stat": "p95", "below": 5.0 } },
+        { "correlation": { "x": "ttft_ms", "y": "wall_ms", "at_most": 0.2 } },
+    ]}));
+    assert_eq!(
+        found,
+        "(p95 ttft_ms is below 5) or (correlation of ttft_ms with wall_ms is at most 0.2)"
+    );
+    assert!((alpha - 0.05).abs() < 1e-12);
+    assert_eq!(Criterion::stored(&serde_json::json!({ "later": {} })), None);
+}
+
+#[test]
 fn all_and_any() {
     let (yes, no, open) = (
         difference(Bound::Above(0.0)),

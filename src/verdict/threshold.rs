@@ -12,7 +12,8 @@ const FEWEST_TO_RESAMPLE: usize = 10;
 const SEED: u64 = 0;
 
 struct Judged {
-    interval: Interval,
+    /// `None` where nothing is inferred beyond the runs at hand.
+    interval: Option<Interval>,
     p: Option<f64>,
     test: &'static str,
     needed: Option<Needed>,
@@ -26,16 +27,19 @@ pub(super) fn judge(
     bound: Bound,
 ) -> Result<Finding, String> {
     let selected = cells::select(question.cells, wanted)?;
+    cells::same_circumstances(&selected)?;
     let values = cells::values(&selected, metric, question.declared)?;
     let sample = cells::sample(&values)?;
     let level = 1.0 - question.alpha;
+    let mut notes = cells::notes(&selected, metric, &values);
+    notes.extend(cells::pooled(&selected));
     let finding = match test(&sample, statistic, bound.value(), question.alpha) {
         Err(error) => undefined(&error, "runs", &format!("the {}", statistic.name())),
         Ok(judged) => Finding {
-            verdict: verdict(&judged, bound),
+            verdict: verdict(&judged, value(&sample, statistic), bound),
             leaning: value(&sample, statistic).and_then(|value| lean(value, bound)),
             test: judged.test.to_owned(),
-            interval: Some(judged.interval),
+            interval: judged.interval,
             level,
             p: judged.p,
             needed: judged.needed,
@@ -52,7 +56,7 @@ pub(super) fn judge(
         effect: value(&sample, statistic),
         unit,
         n: format!("{} runs", sample.n()),
-        notes: cells::notes(&selected, metric, &values),
+        notes,
         ..finding
     })
 }
@@ -72,10 +76,10 @@ pub(super) fn value(sample: &Sample, statistic: Statistic) -> Option<f64> {
 }
 
 /// Where nothing is inferred, what the runs at hand do not show they refute.
-fn verdict(judged: &Judged, bound: Bound) -> Verdict {
-    match side(judged.interval, bound) {
-        Verdict::Inconclusive if judged.p.is_none() => Verdict::Refuted,
-        side => side,
+fn verdict(judged: &Judged, value: Option<f64>, bound: Bound) -> Verdict {
+    match judged.interval {
+        Some(interval) => side(interval, bound),
+        None => value.and_then(|value| lean(value, bound)).unwrap_or(Verdict::Refuted),
     }
 }
 
@@ -88,16 +92,20 @@ fn test(
     let level = 1.0 - alpha;
     let percentile = |percent: f64| -> Result<Judged, Undefined> {
         let found = QuantileTest::new(sample, percent)?;
+        let interval = found.interval(level)?;
+        if interval.low.is_infinite() && interval.high.is_infinite() {
+            return Err(Undefined::TooFew { needed: found.fewest(level)?, found: sample.n() });
+        }
         let p = Some(found.p(bound));
         let test = "binomial test of a percentile, interval by order statistics";
-        Ok(Judged { interval: found.interval(level)?, p, test, needed: None })
+        Ok(Judged { interval: Some(interval), p, test, needed: None })
     };
     match statistic {
         Statistic::Mean => {
             let found = stats::mean(sample)?;
             let sd = found.standard_error * (sample.n() as f64).sqrt();
             Ok(Judged {
-                interval: found.interval(level)?,
+                interval: Some(found.interval(level)?),
                 p: Some(found.p(bound)),
                 test: "one-sample t",
                 needed: stats::paired_runs(found.value - bound, sd, alpha).ok(),
@@ -116,7 +124,7 @@ fn test(
             }
             let found = Bootstrap::one(sample, SEED, |sample| value(sample, statistic))?;
             Ok(Judged {
-                interval: found.interval(level)?,
+                interval: Some(found.interval(level)?),
                 p: Some(found.p(bound)),
                 test: "bootstrap (BCa)",
                 needed: None,
@@ -124,9 +132,8 @@ fn test(
         }
         // runs that will be made may lie farther out: the runs at hand are all that can be spoken of
         Statistic::Min | Statistic::Max => {
-            let own = if statistic == Statistic::Min { sample.min() } else { sample.max() };
             let test = "the runs that were made; nothing is inferred beyond them";
-            Ok(Judged { interval: Interval { low: own, high: own }, p: None, test, needed: None })
+            Ok(Judged { interval: None, p: None, test, needed: None })
         }
     }
 }

@@ -227,6 +227,18 @@ json.dump(
             for t in (-1.5, 0.0, 0.7, 2.3, 6.0)
             for freedom in (2, 4.5, 28, 300)
             for delta in (-1.0, 0.0, 0.8, 3.0, 7.5)
+        ]
+        # large effects of few runs: where the series gives out
+        + [
+            [t, freedom, delta, stats.nct.cdf(t, freedom, delta)]
+            for t, freedom, delta in (
+                (800.0, 4, 400.0),
+                (800.0, 4, 1000.0),
+                (60.0, 28, 50.0),
+                (45.0, 8, 40.0),
+                (120.0, 2, 100.0),
+                (50.0, 300, 45.0),
+            )
         ],
         "normal_quantile": [[p, stats.norm.ppf(p)] for p in (1e-9, 0.001, 0.025, 0.3, 0.5, 0.8, 0.975, 0.9999)],
         "sample_sizes": sample_sizes(),

@@ -1,6 +1,7 @@
 //! Reports and tables from a store that was filled by hand.
 
 mod browser;
+mod calls;
 mod claims;
 mod command;
 mod compare;

@@ -28,6 +28,19 @@ fn nothing_in_the_page_reaches_out() {
 }
 
 #[test]
+fn a_part_that_can_be_closed_is_the_only_html_of_a_template() {
+    let source = "# A\n\n<details>\n<summary>More & <i>more</i></summary>\n\n| a |\n|---|\n| 1 |\n\n</details>\n\n\
+                  <details open onclick=\"x()\">\n\n</details><script>\n";
+    let html = render(&Stored::complete(), source).html();
+    let opened =
+        "<details>\n<summary>More &amp; &lt;i&gt;more&lt;/i&gt;</summary>\n<div class=\"table\">";
+    assert!(html.contains(opened), "{html}");
+    assert!(html.contains("</table></div>\n</details>\n"), "{html}");
+    assert!(html.contains("&lt;details open onclick="), "{html}");
+    assert_eq!((html.matches("<details").count(), html.matches("<script").count()), (1, 1));
+}
+
+#[test]
 fn markdown_of_a_template_becomes_elements_and_html_stays_text() {
     let stored = Stored::complete();
     let source = "# {{ study.name }}\n\n## Same\n\n## Same\n\n*a* **b** `c` ~~d~~ <b>e</b>\nf  \ng\n\n\

@@ -5,9 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use runner::agent::protocol::{
-    AgentRecord, CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts,
-};
+use runner::agent::protocol::{AgentRecord, CallRecord};
 use runner::plan::{Filters, Plan};
 use runner::report::{self, Data};
 use runner::store::record::{
@@ -16,6 +14,8 @@ use runner::store::record::{
 };
 use runner::store::{Store, executed, failed, seal};
 use runner::{execute, manifest, metrics};
+
+use crate::calls;
 
 pub const MANIFEST: &str = r#"
 schema = 1
@@ -282,44 +282,14 @@ pub fn record(cell: u64, repeat: u64) -> AgentRecord {
     let made = |agent: &str, call: u32, ttft: u64, tokens: u64| {
         let texts: Vec<u64> = (0..tokens).map(|i| (ttft + repeat + i * gap) * MS).collect();
         let start_ns = (1000 + u64::from(call) * 1000) * MS;
-        CallRecord {
-            agent: agent.into(),
-            call,
-            warmup: call == 0,
-            start_ns,
-            headers_ns: None,
-            end_ns: start_ns + texts[texts.len() - 1] + MS,
-            text_offsets_ns: texts,
-            http_status: Some(200),
-            outcome: Outcome::Length,
-            error: None,
-            chunks: tokens + 1,
-            bytes: 1000,
-            reads: None,
-            largest_read: None,
-            finish_reason: Some("length".into()),
-            server: ServerCounts { tokens: Some(tokens), ..ServerCounts::default() },
-        }
+        CallRecord { bytes: 1000, ..calls::call(agent, call, start_ns, texts) }
     };
-    AgentRecord {
-        protocol: PROTOCOL,
-        runtime: RuntimeInfo {
-            name: "rust".into(),
-            version: "0.1.0".into(),
-            details: BTreeMap::default(),
-        },
-        clock: ClockPair { monotonic_ns: 0, utc: "2025-06-01T10:00:00.000Z".into() },
-        calls: vec![
-            made("collector", 0, 60, 5),
-            made("insight", 0, 60, 5),
-            made("collector", 1, 50, 11),
-            made("insight", 1, 52, 6),
-        ],
-        idle: None,
-        probe_cost_ns: BTreeMap::new(),
-        stages: Vec::new(),
-        tokenize: None,
-    }
+    calls::record(vec![
+        made("collector", 0, 60, 5),
+        made("insight", 0, 60, 5),
+        made("collector", 1, 50, 11),
+        made("insight", 1, 52, 6),
+    ])
 }
 
 fn evidence() -> Evidence {

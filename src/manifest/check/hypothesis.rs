@@ -76,7 +76,9 @@ impl Reader<'_, '_, '_> {
             ("any", written.any.is_some()),
         ];
         let given = kinds.iter().filter(|(_, given)| *given).count();
-        if given != 1 {
+        // one that is written and cannot be read is a problem of its own
+        let unread = kinds.iter().any(|(name, given)| !given && self.is_written(&at.key(name)));
+        if given > 1 || given == 0 && !unread {
             let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
             let message = format!("`{at}` needs exactly one criterion, it has {given}");
             self.problems.key(at, message, Some(format!("one of {}", names.join(", "))));
@@ -226,6 +228,9 @@ impl Reader<'_, '_, '_> {
         let (key, value, bound) = match (low, high) {
             (Some(value), None) => (above, value, Bound::Above(value)),
             (None, Some(value)) => (below, value, Bound::Below(value)),
+            (None, None) if [above, below].iter().any(|key| self.is_written(&at.key(key))) => {
+                return None;
+            }
             _ => {
                 let message = format!("`{kind}` needs exactly one of `{above}` and `{below}`");
                 self.problems.key(at, message, None);
@@ -234,6 +239,11 @@ impl Reader<'_, '_, '_> {
         };
         self.finite(&at.key(key), value);
         Some(bound)
+    }
+
+    /// Whether the manifest has this key, be its value right or wrong.
+    fn is_written(&self, at: &At<'_>) -> bool {
+        self.problems.source().line_of(at).is_some()
     }
 
     fn finite(&mut self, at: &At<'_>, value: f64) {

@@ -95,7 +95,7 @@ fn row(
         baseline: found.map(|other| other.short().to_owned()),
         n: own.n(),
         runs: fresh(cell).count(),
-        planned: cell.repeats,
+        planned: cell.planned(),
         mean: sample.map(|sample| sample.mean()),
         baseline_n: other.as_ref().map_or(0, Measured::n),
         baseline_mean,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::metrics::Better;
-use crate::stats::{self, Estimate, Interval, Sample, Undefined};
+use crate::stats::{self, Interval, Sample, Undefined};
 
 /// Confidence of all intervals.
 pub const LEVEL: f64 = 0.95;
@@ -121,7 +121,7 @@ impl Contrast {
     /// `of` against `to`; with `paired`, the values belong together one by one. Not judged yet.
     #[must_use]
     pub fn new(of: &Sample, to: &Sample, paired: bool) -> Self {
-        let estimate = estimate(of, to, paired);
+        let estimate = stats::compare(of, to, paired);
         let ratio = stats::ratio(of, to, paired);
         let g = stats::hedges_g(of, to);
         let mut contrast = Self {
@@ -160,11 +160,6 @@ impl Contrast {
     pub fn is_comparison(&self) -> bool {
         self.difference.is_some() && self.circumstances.is_none()
     }
-}
-
-/// The test that stands behind a contrast.
-pub fn estimate(of: &Sample, to: &Sample, paired: bool) -> Result<Estimate, Undefined> {
-    if paired { stats::paired_difference(of, to) } else { stats::difference(of, to) }
 }
 
 fn bounds(interval: Result<Interval, Undefined>) -> Option<[f64; 2]> {

@@ -48,13 +48,7 @@ pub fn frontier<'a>(
         .collect();
     let means: Vec<Option<[f64; 2]>> =
         cells.iter().map(|[x, y]| Some([x.sample()?.mean(), y.sample()?.mean()])).collect();
-    let best: Vec<bool> = means
-        .iter()
-        .map(|own| {
-            let own = own.as_ref();
-            own.is_some_and(|own| !means.iter().flatten().any(|other| beats(better, other, own)))
-        })
-        .collect();
+    let best = unbeaten(better, &means);
     // which cell on the frontier beats which cell off it
     let pairs: Vec<(usize, usize)> = (0..cells.len())
         .filter(|winner| best[*winner])
@@ -95,6 +89,13 @@ pub fn frontier<'a>(
         }
     });
     Ok(rows.collect())
+}
+
+/// Which of the known means no other beats.
+#[must_use]
+pub fn unbeaten(better: [Better; 2], means: &[Option<[f64; 2]>]) -> Vec<bool> {
+    let beaten = |own| means.iter().flatten().any(|other| beats(better, other, own));
+    means.iter().map(|own| own.as_ref().is_some_and(|own| !beaten(own))).collect()
 }
 
 /// At least as good in both, and better in one.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::contrast::{self, Contrast};
+use super::contrast::Contrast;
 use crate::metrics::MetricInfo;
 use crate::report::cell_table::measurement_error;
 use crate::report::completeness::fresh;
 use crate::report::data::{Cell, Data, Experiment, NamedLevel};
 use crate::report::select::{Selection, value};
-use crate::stats::{Estimate, Sample, Undefined};
+use crate::stats::{self, Estimate, Sample, Undefined};
+use crate::store::blocks::{self, Began};
 use crate::store::record::{Evidence, RunRecord};
 use crate::store::staleness;
 
@@ -26,16 +27,14 @@ pub struct Measured<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Run<'a> {
     value: f64,
-    first_started: &'a str,
-    last_started: &'a str,
+    began: Began<'a>,
 }
 
 impl<'a> Measured<'a> {
     pub fn new(cell: &'a Cell, levels: &'a [NamedLevel], metric: &MetricInfo<'_>) -> Self {
         let run = |run: &'a RunRecord| {
             let value = value(run, metric.name)?;
-            let (first_started, last_started) = (run.started.as_str(), run.started.as_str());
-            Some((run.repeat, Run { value, first_started, last_started }))
+            Some((run.repeat, Run { value, began: Began::one(&run.started) }))
         };
         Self {
             cells: vec![cell],
@@ -58,12 +57,11 @@ impl<'a> Measured<'a> {
                     parts.iter().map(|part| part.runs.get(repeat)).collect();
                 let runs = runs?;
                 let sum: f64 = runs.iter().map(|run| run.value).sum();
-                let run = Run {
-                    value: sum / runs.len() as f64,
-                    first_started: runs.iter().map(|run| run.first_started).min()?,
-                    last_started: runs.iter().map(|run| run.last_started).max()?,
+                let began = Began {
+                    first: runs.iter().map(|run| run.began.first).min()?,
+                    last: runs.iter().map(|run| run.began.last).max()?,
                 };
-                Some((*repeat, run))
+                Some((*repeat, Run { value: sum / runs.len() as f64, began }))
             })
             .collect();
         whole.error = parts.iter().filter_map(|part| part.error).max_by(f64::total_cmp);
@@ -146,8 +144,8 @@ impl<'a> Comparer<'a> {
             return None;
         }
         Some(match self.pairs(of, to) {
-            Some((of, to)) => contrast::estimate(&of, &to, true),
-            None => contrast::estimate(&of.sample()?, &to.sample()?, false),
+            Some((of, to)) => stats::compare(&of, &to, true),
+            None => stats::compare(&of.sample()?, &to.sample()?, false),
         })
     }
 
@@ -163,37 +161,19 @@ impl<'a> Comparer<'a> {
             of.cells.iter().chain(&to.cells).all(in_block)
         };
         first.iter().find(together)?;
-        let pairs: Vec<(&Run, &Run)> =
-            of.runs.iter().filter_map(|(repeat, run)| Some((run, to.runs.get(repeat)?))).collect();
-        let in_blocks = pairs.windows(2).all(|pair| {
-            let [(a, b), (next_a, next_b)] = pair else { return false };
-            a.last_started.max(b.last_started) < next_a.first_started.min(next_b.first_started)
-        });
-        if pairs.len() < 2 || !in_blocks {
+        let pairs = blocks::pairs(&of.runs, &to.runs, |run| run.began).ok()?;
+        if pairs.len() < 2 {
             return None;
         }
         let of = Sample::new(pairs.iter().map(|(of, _)| of.value).collect()).ok()?;
         let to = Sample::new(pairs.iter().map(|(_, to)| to.value).collect()).ok()?;
-        // pairs that all differ by the same leave nothing to test by; the runs themselves may
-        let testable = contrast::estimate(&of, &to, true).is_ok();
-        (testable || contrast::estimate(&of, &to, false).is_err()).then_some((of, to))
+        stats::pairs_tell(&of, &to).then_some((of, to))
     }
 }
 
 /// How the circumstances of the newest runs differ beyond what the cells ask for.
 fn other_circumstances(of: &Measured<'_>, to: &Measured<'_>) -> Option<String> {
-    let (of, to) = (of.newest()?, to.newest()?);
-    if std::ptr::eq(of, to) {
-        return None;
-    }
-    let differences = if of.agent.runtime == to.agent.runtime {
-        staleness(to, of)
-    } else {
-        // two runtimes have their own code
-        let mut other = to.clone();
-        other.agent.digest = None;
-        staleness(&other, of)
-    };
+    let differences = staleness(to.newest()?, of.newest()?);
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 

@@ -18,6 +18,8 @@ pub(super) mod success;
 mod tests;
 mod winners;
 
+pub use frontier::unbeaten;
+
 use super::data::{Experiment, NamedLevel};
 use super::select::Selection;
 use crate::metrics::{Better, MetricInfo};

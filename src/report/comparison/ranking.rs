@@ -92,7 +92,7 @@ pub fn ranking<'a>(
             levels: cell.levels.to_vec(),
             n: cell.n(),
             runs: fresh(own).count(),
-            planned: own.repeats,
+            planned: own.planned(),
             mean,
             sd: sample.as_ref().and_then(Sample::sd),
             mean_ci: sample.as_ref().and_then(|s| s.mean_ci(LEVEL)).map(|ci| [ci.low, ci.high]),

@@ -6,6 +6,7 @@ use super::scale::Scale;
 use super::svg::{Anchor, Svg};
 use super::{Drawn, FigureError, Request};
 use crate::metrics::{Better, MetricInfo};
+use crate::report::comparison::unbeaten;
 
 pub const NAME: &str = "frontier";
 const HEIGHT: f64 = 340.0;
@@ -75,22 +76,15 @@ fn points<'a>(
     x: &MetricInfo,
     y: &MetricInfo,
 ) -> Vec<Point<'a>> {
-    let means: Vec<Option<(f64, f64)>> =
-        xs.iter().zip(ys).map(|(x, y)| Some((x.mean()?, y.mean()?))).collect();
-    // larger is better after this
-    let good = |(own_x, own_y): (f64, f64)| (sign(x) * own_x, sign(y) * own_y);
-    let beaten = |own: (f64, f64)| {
-        let own = good(own);
-        means.iter().flatten().map(|other| good(*other)).any(|other| {
-            other.0 >= own.0 && other.1 >= own.1 && (other.0 > own.0 || other.1 > own.1)
-        })
-    };
+    let means: Vec<Option<[f64; 2]>> =
+        xs.iter().zip(ys).map(|(x, y)| Some([x.mean()?, y.mean()?])).collect();
+    let unbeaten = unbeaten([better(x), better(y)], &means);
     xs.iter()
         .zip(ys)
-        .zip(&means)
-        .filter_map(|((x, y), mean)| {
-            let mean = (*mean)?;
-            Some(Point { x, y, mean, unbeaten: !beaten(mean) })
+        .zip(means.iter().zip(unbeaten))
+        .filter_map(|((x, y), (mean, unbeaten))| {
+            let [own_x, own_y] = (*mean)?;
+            Some(Point { x, y, mean: (own_x, own_y), unbeaten })
         })
         .collect()
 }
@@ -135,11 +129,10 @@ fn draw_point(
     }
 }
 
-fn sign(metric: &MetricInfo) -> f64 {
-    if metric.better == Some(Better::Lower) { -1.0 } else { 1.0 }
+fn better(metric: &MetricInfo) -> Better {
+    metric.better.unwrap_or(Better::Higher)
 }
 
 fn direction(metric: &MetricInfo) -> String {
-    let better = if sign(metric) < 0.0 { "lower" } else { "higher" };
-    format!("{better} {}", metric.name)
+    format!("{} {}", better(metric).name(), metric.name)
 }

@@ -1,6 +1,6 @@
 //! Markdown → the elements of the page.
 //!
-//! Of HTML in the Markdown only the `<code>` that our own escaping writes is kept.
+//! Of HTML in the Markdown only what the templates write is kept: `<code>`, and a part that can be closed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -45,6 +45,8 @@ struct Writer<'a> {
     /// The paragraph that just began may turn out to be a figure.
     paragraph_starts: bool,
     in_figure: bool,
+    /// A block of HTML that is open.
+    block: Option<String>,
 }
 
 impl Body {
@@ -77,6 +79,9 @@ impl Writer<'_> {
             Event::InlineHtml(html) if matches!(&*html, "<code>" | "</code>") => {
                 self.begin_text();
                 self.put(&html);
+            }
+            Event::Html(html) if self.block.is_some() => {
+                self.block.get_or_insert_default().push_str(&html);
             }
             Event::Html(html) | Event::InlineHtml(html) => self.text(&html),
             Event::SoftBreak if self.in_figure && self.html.ends_with("<figcaption>") => {}
@@ -146,7 +151,7 @@ impl Writer<'_> {
                 };
                 self.inline(&opened);
             }
-            Tag::HtmlBlock => self.put("<p>"),
+            Tag::HtmlBlock => self.block = Some(String::new()),
             Tag::Image { dest_url, .. } => self.image = Some((String::new(), dest_url.to_string())),
             _ => {}
         }
@@ -162,7 +167,7 @@ impl Writer<'_> {
                 self.begin_text();
                 self.put("</p>\n");
             }
-            TagEnd::HtmlBlock => self.put("</p>\n"),
+            TagEnd::HtmlBlock => self.end_block(),
             TagEnd::Heading(_) => self.end_heading(),
             TagEnd::BlockQuote(_) => self.put("</blockquote>\n"),
             TagEnd::CodeBlock => self.put("</code></pre>\n"),
@@ -210,6 +215,25 @@ impl Writer<'_> {
                 self.inline(&link);
             }
             None => self.inline(&escape(&alt)),
+        }
+    }
+
+    /// A part that can be closed begins or ends; any other HTML is text.
+    fn end_block(&mut self) {
+        let block = self.block.take().unwrap_or_default();
+        let part = |line: &str| match line.trim() {
+            tag @ ("<details>" | "</details>" | "") => Some(format!("{tag}\n")),
+            line => {
+                let title = line.strip_prefix("<summary>")?.strip_suffix("</summary>")?;
+                Some(format!("<summary>{}</summary>\n", escape(title)))
+            }
+        };
+        if let Some(part) = block.lines().map(part).collect::<Option<String>>() {
+            self.put(&part);
+        } else {
+            self.put("<p>");
+            self.text(&block);
+            self.put("</p>\n");
         }
     }
 

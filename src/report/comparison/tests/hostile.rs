@@ -100,6 +100,17 @@ fn stale_runs_are_left_out() {
 }
 
 #[test]
+fn runs_beyond_the_plan_are_counted_as_asked_for() {
+    // repeats 1 to 5 are planned; the sixth was made because of an outlier
+    let data = two(&[5.0, 6.0, 5.5, 9.0, 5.4, 5.6], &[5.0, 6.5, 7.0]).data();
+    let row = &rows(&data)[1];
+    assert_eq!((row.runs, row.planned), (6, 6));
+    let info = metrics::info(METRIC).unwrap();
+    let found = ranking::ranking(&data, info, Better::Higher, &whole(&data));
+    assert_eq!(found.rows.iter().map(|row| row.planned).collect::<Vec<_>>(), [5, 6]);
+}
+
+#[test]
 fn cells_of_two_machines_are_not_compared() {
     let mut data = two(&[9.0, 9.1, 9.2], &[5.0, 5.1, 5.3]).data();
     for run in data.cells[1].runs.values_mut() {
