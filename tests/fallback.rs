@@ -375,7 +375,7 @@ fn a_step_that_cannot_be_made_is_a_warning_before_and_is_passed_over_when_its_tu
     let study = study(&server, "", &body);
     let said = study.expect(0, &["plan", "--preflight"]);
     let warning =
-        "model `small` on `a`: fallback 1 of experiment `t` cannot be made: the server at";
+        "fallback 1 of experiment `t` cannot be made: model `small` on `a`: the server at";
     assert!(said.contains(warning) && !said.contains("fallback 2"), "{said}");
     let said = study.expect(0, &["exec"]);
     assert!(said.contains(warning), "{said}");
