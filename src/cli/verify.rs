@@ -91,6 +91,17 @@ fn list(result: &Result) -> String {
             Wrong::Changed { file } => writeln!(text, "changed: {run}/{file}"),
             Wrong::Missing { file } => writeln!(text, "missing: {run}/{file}"),
             Wrong::Added { file } => writeln!(text, "added: {run}/{file}"),
+            Wrong::Accepted { file, on } => {
+                writeln!(
+                    text,
+                    "accepted: {run}/{file} is not as measured; metrics of {on} stand on it"
+                )
+            }
+            Wrong::Restored { file } => writeln!(
+                text,
+                "restored: {run}/{file} is as measured, the metrics stand on another content; \
+                 `runner recompute` computes them from it"
+            ),
             Wrong::Record { reason } => writeln!(text, "unreadable: {run}: {reason}"),
             Wrong::Gone => writeln!(text, "gone: {run} was sealed by the journal's word"),
         };

@@ -216,6 +216,7 @@ fn finish(
         tokens: measured.tokens,
         command: measured.command,
         sampling: measured.sampling,
+        recomputed: Vec::new(),
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());

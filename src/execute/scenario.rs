@@ -16,7 +16,7 @@ use super::request::{IDLE, Request};
 use super::sampling::{self, Samplers};
 use super::{ExecError, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::{AgentRecord, Spec, Window};
-use crate::metrics::{self, Conditions};
+use crate::metrics::{Conditions, Work};
 use crate::plan::{CellSpec, ScenarioWork};
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
@@ -66,7 +66,7 @@ pub(super) fn measure(
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
         let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
-        let metrics = metrics::from_folder(partial, &usage, conditions)?;
+        let metrics = Work::Scenario(conditions).metrics(partial, &usage)?;
         Ok((record, metrics, flamegraph.finish()?))
     });
     let (agent, computed, mut probes) = match judged {

@@ -289,7 +289,9 @@ impl Session<'_> {
             self.driver.get_or_init(Driver::find);
         }
         if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
-            let found = py_spy::find(&mut |message| emit(ExecEvent::Note { message }));
+            let found = py_spy::find(&self.settings.python.python, &mut |message| {
+                emit(ExecEvent::Note { message });
+            });
             self.py_spy = Some(found.map_err(|error| error.to_string()));
         }
         let paced = PacedServers::start(cell)?;

@@ -24,6 +24,7 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use crate::manifest::command::Pick;
 use crate::manifest::factor::{self, Place};
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
@@ -209,7 +210,20 @@ impl Plan {
     pub fn spec(&self, cell: u32) -> CellSpec {
         let (experiment, resolved) = self.resolved(cell);
         let identity = self.identity(cell);
-        spec::spec(&self.study, experiment, &resolved, identity)
+        let mut spec = spec::spec(&self.study, experiment, &resolved, identity);
+        if let CellWork::Command(work) = &mut spec.work {
+            work.metrics = self.picks(cell);
+        }
+        spec
+    }
+
+    /// The metrics that its experiments pick from a cell's files, one of each name.
+    #[must_use]
+    pub fn picks(&self, cell: u32) -> Vec<Pick> {
+        let experiments = self.experiments_of(cell).into_iter();
+        let all = experiments.flat_map(|index| self.study.experiments[index].picks());
+        let named = all.map(|pick| (pick.name.as_str(), pick));
+        named.collect::<indexmap::IndexMap<_, _>>().into_values().cloned().collect()
     }
 
     /// Whether this version can execute the cell.

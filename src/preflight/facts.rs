@@ -106,7 +106,7 @@ impl Facts {
                 .collect();
             let wants_gpus = needs.gpu.is_wanted() || needs.servers().next().is_some();
             let gpus = wants_gpus.then(|| scope.spawn(gpus));
-            let py_spy = needs.flamegraph.is_wanted().then(py_spy);
+            let py_spy = needs.flamegraph.is_wanted().then(|| py_spy(&place.python.python));
             let no_tracing = py_spy.as_ref().and_then(no_tracing);
             let programs = programs::faults(needs, place.study_folder);
             let programs_missing = programs_missing(needs, place.study_folder);
@@ -171,8 +171,8 @@ pub(super) fn python(setup: &python::Setup) -> Python {
     }
 }
 
-pub(super) fn py_spy() -> PySpy {
-    match py_spy::look() {
+pub(super) fn py_spy(python: &crate::python::Python) -> PySpy {
+    match py_spy::look(python) {
         Ok(Some(program)) => PySpy::Found(program),
         Ok(None) => PySpy::ToBeInstalled,
         Err(error) => PySpy::Unavailable(error.to_string()),

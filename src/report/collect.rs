@@ -156,22 +156,14 @@ fn with_slashes(path: &Path) -> String {
 /// declared or corrected later is known of earlier runs, and no figure stands under a definition that
 /// it was not made by.
 fn pick(plan: &Plan, store: &Store, index: u32, runs: &mut BTreeMap<u32, RunRecord>) {
-    let study = plan.study();
-    let picks: Vec<_> = plan
-        .experiments_of(index)
-        .into_iter()
-        .flat_map(|experiment| study.experiments[experiment].picks())
-        .collect();
+    let picks = plan.picks(index);
     if picks.is_empty() {
         return;
     }
     let id = plan.id(index).hex();
     for (repeat, run) in runs {
         let Some(folder) = store.folder(&id, *repeat) else { continue };
-        for pick in &picks {
-            let value = metrics::picked::pick(folder, pick).ok().flatten();
-            run.metrics.insert(pick.name.clone(), value);
-        }
+        run.metrics.extend(metrics::picked::known(folder, &picks));
     }
 }
 

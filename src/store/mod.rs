@@ -14,6 +14,7 @@ pub mod journal;
 mod layout;
 mod lock;
 pub mod record;
+pub mod reseal;
 pub mod seal;
 mod staleness;
 pub mod verify;

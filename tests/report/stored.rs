@@ -213,6 +213,7 @@ impl Stored {
             tokens: None,
             command: None,
             sampling: BTreeMap::new(),
+            recomputed: Vec::new(),
             files: BTreeMap::new(),
         }
     }

@@ -11,7 +11,7 @@ use crate::preflight::{Facts, Needs};
 pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
     let mut lines = vec![free(results)];
     lines.extend(python_lines(setup));
-    lines.push(py_spy());
+    lines.push(py_spy(&setup.python));
     lines.push(ptrace());
     lines.push(gpu());
     lines
@@ -30,7 +30,7 @@ fn free(results: &Path) -> Line {
 }
 
 fn python_lines(setup: &python::Setup) -> Vec<Line> {
-    let cache = if let Some(folder) = &setup.cache {
+    let cache = if let Some(folder) = &setup.python.cache {
         Line::ok("cache", folder.display().to_string())
     } else {
         let advice = "set RUNNER_CACHE, XDG_CACHE_HOME or HOME";
@@ -38,7 +38,7 @@ fn python_lines(setup: &python::Setup) -> Vec<Line> {
     };
     let (name, environment) = ("python", "python runtime");
     let here = |version: &str| {
-        Line::ok(name, format!("Python {version} ({})", setup.interpreter.display()))
+        Line::ok(name, format!("Python {version} ({})", setup.python.interpreter.display()))
     };
     match facts::python(setup) {
         Python::Ready { version, folder } => {
@@ -57,9 +57,9 @@ fn python_lines(setup: &python::Setup) -> Vec<Line> {
     }
 }
 
-fn py_spy() -> Line {
+fn py_spy(python: &crate::python::Python) -> Line {
     let name = "py-spy";
-    match facts::py_spy() {
+    match facts::py_spy(python) {
         PySpy::Found(program) => Line::ok(name, program.display().to_string()),
         PySpy::ToBeInstalled => {
             let advice = "the first run with the flamegraph probe installs it";
