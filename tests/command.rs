@@ -179,10 +179,10 @@ fn a_program_that_cannot_be_started_is_found_before_the_start() {
     ] {
         let study = with_command(command);
         for arguments in [["plan", "--preflight"], ["exec", "--json"]] {
-            let said = study.expect(5, &arguments).replace(" ", "");
-            let expected = "cannot start it (line 7 of the manifest)".replace(" ", "");
+            let said = study.expect(5, &arguments).replace(' ', "");
+            let expected = "cannot start it (line 7 of the manifest)".replace(' ', "");
             assert!(said.contains(&expected), "{said}");
-            assert!(said.contains(&reason.replace(" ", "")), "{reason}: {said}");
+            assert!(said.contains(&reason.replace(' ', "")), "{reason}: {said}");
         }
         assert!(study.failures().is_empty());
         study.expect(3, &["exec", "--skip-preflight"]);

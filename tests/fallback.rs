@@ -101,8 +101,8 @@ fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(S
         }
         "/api/show" => (200, json!({ "details": {}, "model_info": {} }).to_string()),
         "/api/ps" => {
-            let held = json!({ "name": "m", "digest": "d-m", "size": 9_000, "size_vram": 8_000 });
-            (200, json!({ "models": [held] }).to_string())
+            let loaded = json!({ "name": "m", "digest": "d-m", "size": 9_000, "size_vram": 8_000 });
+            (200, json!({ "models": [loaded] }).to_string())
         }
         "/api/generate" if body["prompt"].as_str().is_none_or(str::is_empty) => {
             (200, json!({ "model": body["model"], "response": "", "done": true }).to_string())
@@ -375,7 +375,7 @@ fn a_step_that_cannot_be_made_is_a_warning_before_and_is_passed_over_when_its_tu
     let study = study(&server, "", &body);
     let said = study.expect(0, &["plan", "--preflight"]);
     let warning =
-        "model `small` on `a`: fallback 1 of experiment `t` cannot be made: the server at";
+        "fallback 1 of experiment `t` cannot be made: model `small` on `a`: the server at";
     assert!(said.contains(warning) && !said.contains("fallback 2"), "{said}");
     let said = study.expect(0, &["exec"]);
     assert!(said.contains(warning), "{said}");
@@ -416,7 +416,8 @@ fn what_needs_an_endpoint_that_is_gone_is_not_tried_until_it_is_back() {
     let gone = |event: &&ExecEvent| matches!(event, ExecEvent::EndpointGone { endpoint, .. } if endpoint == "a");
     assert_eq!(events.iter().filter(gone).count(), 1, "{events:?}");
     assert_eq!(study.failures().len(), 2);
-    assert!(study.expect(0, &["status"]).contains("2"), "they are missing");
+    let status: Value = serde_json::from_str(&study.expect(0, &["status", "--json"])).unwrap();
+    assert_eq!((&status["total"]["failed"], &status["total"]["missing"]), (&json!(2), &json!(2)));
 }
 
 #[test]

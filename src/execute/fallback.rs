@@ -119,6 +119,10 @@ impl Session<'_> {
                 self.refuse(index, &target, &reason, emit)?;
                 return Ok(Made::Failed(FailedRun { because: reason, cause: None }));
             }
+            if let Some(untried) = self.untried(&other.spec, emit) {
+                // The decision stands here, too.
+                return Ok(untried);
+            }
             self.surroundings.meet_runtime(&other.spec, self.plan.study());
             self.surroundings.meet_models(other.id, &other.spec);
             match self.make(index, &target, None, emit)? {

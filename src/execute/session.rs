@@ -137,11 +137,7 @@ impl Session<'_> {
             if self.stops(emit) {
                 return Ok(());
             }
-            let stale = stale.get(run);
-            if let (Some(because), Some(decision)) = (stale, agenda.settled(*run)) {
-                self.supersede_fallback(decision, because)?;
-            }
-            let outcome = self.settle(index, *run, agenda, stale, emit)?;
+            let outcome = self.settle(index, *run, agenda, stale.get(run), emit)?;
             match outcome {
                 Made::Sealed => {}
                 Made::FellBack => self.summary.fell_back += 1,
@@ -176,6 +172,12 @@ impl Session<'_> {
             return self.fall_back(index, run, decision.into(), emit);
         }
         let Some(cell) = agenda.spec(run.cell) else { return Ok(Made::Cancelled) };
+        if let Some(untried) = self.untried(cell, emit) {
+            return Ok(untried);
+        }
+        if let (Some(because), Some(decision)) = (stale, agenda.settled(run)) {
+            self.supersede_fallback(decision, because)?;
+        }
         let rerun_of = agenda.rerun_of(run);
         let asked = Target { rerun_of, ..Target::asked(self.plan, run, cell) };
         match self.make(index, &asked, stale, emit)? {
@@ -183,6 +185,19 @@ impl Session<'_> {
                 self.fall_back(index, run, failed.into(), emit)
             }
             made => Ok(made),
+        }
+    }
+
+    /// Why a run of this cell need not be tried now.
+    pub(super) fn untried(
+        &mut self,
+        cell: &CellSpec,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Option<Made> {
+        match self.reach.check(cell, &self.settings.limits, self.cancel, emit) {
+            Reached::Yes => None,
+            Reached::No => Some(Made::NotTried),
+            Reached::Cancelled => Some(Made::Cancelled),
         }
     }
 
@@ -264,11 +279,6 @@ impl Session<'_> {
     ) -> Result<Made, ExecError> {
         let (cell, repeat) = (target.cell, target.repeat);
         let (id, name) = (target.id.hex(), target.name.clone());
-        match self.reach.check(cell, &self.settings.limits, self.cancel, emit) {
-            Reached::Yes => {}
-            Reached::No => return Ok(Made::NotTried),
-            Reached::Cancelled => return Ok(Made::Cancelled),
-        }
         let folder = self.store.cell_folder(&id, &name)?;
         let layout = self.store.layout();
         if let Some(because) = stale {

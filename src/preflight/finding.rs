@@ -23,6 +23,9 @@ pub struct Finding {
     /// Cells of fallbacks that it dooms.
     #[serde(serialize_with = "short_ids", skip_serializing_if = "Vec::is_empty")]
     pub fallbacks: Vec<CellId>,
+    /// Where it dooms nothing but fallbacks, which: step and experiment, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<String>,
 }
 
 /// How bad a finding is; the worst first.
@@ -84,7 +87,8 @@ impl Serialize for Subject {
 impl Finding {
     pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
         let (severity, advice) = (Severity::Blocking, advice.into());
-        Self { severity, subject, message, advice, cells: Vec::new(), fallbacks: Vec::new() }
+        let (cells, fallbacks, steps) = (Vec::new(), Vec::new(), Vec::new());
+        Self { severity, subject, message, advice, cells, fallbacks, steps }
     }
 
     pub(super) fn warning(subject: Subject, message: String, advice: impl Into<String>) -> Self {
@@ -116,13 +120,10 @@ impl Finding {
         }
         let steps: BTreeSet<&FallbackStep> =
             self.fallbacks.iter().filter_map(|cell| needs.fallbacks.get(cell)).flatten().collect();
-        let steps: Vec<String> = steps
-            .iter()
-            .map(|FallbackStep { step, experiment }| {
-                format!("fallback {step} of experiment `{experiment}`")
-            })
-            .collect();
-        self.message = format!("{} cannot be made: {}", steps.join(", "), self.message);
+        let named = |FallbackStep { step, experiment }: &FallbackStep| {
+            format!("fallback {step} of experiment `{experiment}`")
+        };
+        self.steps = steps.into_iter().map(named).collect();
         self.severity = Severity::Warning;
         self
     }
@@ -137,6 +138,14 @@ impl Finding {
     /// Without the cells.
     #[must_use]
     pub fn sentence(&self) -> String {
+        if self.steps.is_empty() {
+            return self.reason();
+        }
+        format!("{} cannot be made: {}", self.steps.join(", "), self.reason())
+    }
+
+    /// What stands against each of the cells, whichever.
+    pub(super) fn reason(&self) -> String {
         let Self { subject, message, advice, .. } = self;
         if advice.is_empty() {
             format!("{subject}: {message}")

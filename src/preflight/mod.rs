@@ -61,7 +61,7 @@ pub fn doomed(findings: &[Finding]) -> HashMap<CellId, String> {
             if !reasons.is_empty() {
                 reasons.push_str("; ");
             }
-            reasons.push_str(&finding.sentence());
+            reasons.push_str(&finding.reason());
         }
     }
     doomed
