@@ -47,12 +47,14 @@ pub enum AttemptFault {
     #[error("the probe `{probe}` is required and unavailable: {reason}")]
     Probe { probe: &'static str, reason: String },
     #[error(
-        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows there is none for \
-         {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
+        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows{of} there is none \
+         for {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
     )]
     ProbeGap {
         probe: &'static str,
         file: &'static str,
+        /// Empty, or whose rows they are.
+        of: String,
         rows: usize,
         hole_ms: f64,
         allowed_ms: f64,

@@ -33,6 +33,7 @@ mod scenario;
 mod session;
 mod surroundings;
 pub mod tokenize;
+mod watched;
 mod workflow;
 
 pub use agenda::StaleRuns;

@@ -15,7 +15,7 @@ use super::attempt::{LOG_FILE, Means, Measured, SPEC_FILE, Task};
 use super::fault::AttemptFault;
 use super::process::{Supervision, supervise};
 use super::request::nanoseconds;
-use super::scenario::write_spec;
+use super::watched::write_spec;
 use super::{ExecError, Limits};
 use crate::agent::protocol::{
     ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec,
