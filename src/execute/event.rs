@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::agent::protocol::Outcome;
+use crate::agent::protocol::{Outcome, TokenizeMode};
 
 /// One thing that happened. As JSON: an object with the field `event`, durations in seconds.
 #[derive(Debug, Clone, Serialize)]
@@ -62,6 +62,14 @@ pub enum ExecEvent {
         call: u32,
         outcome: Outcome,
         tokens: Option<u64>,
+    },
+    /// A tokenizer's run goes on with this pass over a mode, counted from 0 and warm-up included, of so
+    /// many. Not every pass is told of.
+    PassStarted {
+        mode: TokenizeMode,
+        pass: u32,
+        passes: u32,
+        warmup: bool,
     },
     /// The run is sealed.
     RunFinished {

@@ -270,16 +270,6 @@ fn api(endpoint: &Endpoint) -> Api {
 
 /// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
 /// be written before the instrument exists.
-pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
-    let probes = &experiment.probes;
-    match experiment.kind {
-        ExperimentKind::Tokenize(_) => {
-            [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())]
-                .into_iter()
-                .filter(|(_, on)| *on)
-                .map(|(name, _)| format!("the {name} probe around a tokenizer"))
-                .collect()
-        }
-        ExperimentKind::Scenario | ExperimentKind::Command(_) => Vec::new(),
-    }
+pub(super) fn not_built(_: &Experiment) -> Vec<String> {
+    Vec::new()
 }

@@ -77,6 +77,9 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             if let Some(ttft) = figure("ttft_ms") {
                 let _ = write!(line, ", TTFT {ttft:.1} ms");
             }
+            if let Some(rate) = figure("tokenizer_mb_per_s") {
+                let _ = write!(line, ", {rate:.2} MB/s");
+            }
             line
         }
         ExecEvent::AttemptFailed { name, repeat, attempt, reason, kept, retry } => {
@@ -121,7 +124,8 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
         | ExecEvent::CallStarted { .. }
         | ExecEvent::FirstToken { .. }
         | ExecEvent::Progress { .. }
-        | ExecEvent::CallFinished { .. } => return None,
+        | ExecEvent::CallFinished { .. }
+        | ExecEvent::PassStarted { .. } => return None,
     })
 }
 

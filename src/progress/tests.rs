@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::sentence::short;
 use super::tally::Tally;
 use super::*;
+use crate::agent::protocol::TokenizeMode;
 use crate::execute::ExecEvent;
 use crate::store::record::Metrics;
 
@@ -56,6 +57,23 @@ fn the_current_run_shows_tokens_of_all_its_streams_and_their_rate() {
     }
     assert_eq!(tally.run_line(start + Duration::from_secs(2)), "100 tok, 50.0 tok/s");
     assert_eq!(tally.run.as_ref().unwrap().label, "cell repeat 1, attempt 2");
+}
+
+#[test]
+fn a_tokenizer_s_run_shows_the_pass_that_it_is_at() {
+    let mut tally = Tally::default();
+    let start = Instant::now();
+    tally.hear(&run_started(1), start);
+    let at = |pass, warmup| ExecEvent::PassStarted {
+        mode: TokenizeMode::Lines,
+        pass,
+        passes: 6,
+        warmup,
+    };
+    tally.hear(&at(0, true), start);
+    assert_eq!(tally.run_line(start), "pass 1 of 6: lines, warming up");
+    tally.hear(&at(5, false), start);
+    assert_eq!(tally.run_line(start), "pass 6 of 6: lines");
 }
 
 #[test]
