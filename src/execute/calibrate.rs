@@ -182,7 +182,6 @@ fn cell(like: &CellSpec, scenario: ScenarioWork) -> CellSpec {
         probes: Probes::default(),
         timeout: Duration::from_secs(3),
         retry: Retry { max: 0, on: Vec::new() },
-        not_built: Vec::new(),
         ..like.clone()
     }
 }

@@ -103,19 +103,12 @@ pub enum ExecEvent {
     TooManyFailures {
         failed: usize,
     },
-    /// Runs of a cell that cannot be made by this version.
-    NotBuilt {
-        name: String,
-        runs: usize,
-        reason: String,
-    },
     /// First ctrl-C: the current run is finished, then execution stops.
     Stopping,
     /// `failed` runs have no sealed record; `interrupted` after ctrl-C.
     Finished {
         made: usize,
         failed: usize,
-        not_built: usize,
         interrupted: bool,
     },
 }

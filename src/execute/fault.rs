@@ -61,8 +61,6 @@ pub enum AttemptFault {
         /// Empty, or a colon and why.
         because: String,
     },
-    #[error("this version cannot execute it")]
-    NotBuilt,
     #[error(
         "the server of endpoint `{endpoint}` was to unload its models for a cold run: {source}"
     )]
@@ -85,7 +83,6 @@ impl AttemptFault {
             Self::Unload { .. } => "unload",
             Self::CorpusChanged(_) | Self::Tokenize(TokenizeFault::Corpus(_)) => "corpus",
             Self::Tokenize(TokenizeFault::File(_)) => "tokenizer",
-            Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -119,8 +116,7 @@ impl AttemptFault {
             | Self::CorpusChanged(_)
             | Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_))
             | Self::Probe { .. }
-            | Self::ProbeGap { .. }
-            | Self::NotBuilt => None,
+            | Self::ProbeGap { .. } => None,
             Self::Unload { .. } => Some(RetryOn::Connect),
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,

@@ -61,7 +61,6 @@ pub struct Summary {
     pub made: usize,
     /// Runs without a sealed record after all their attempts.
     pub failed: usize,
-    pub not_built: usize,
     /// Runs that failed and in whose place a fallback was made.
     pub fell_back: usize,
     /// Finished runs that were measured under other circumstances and stay.
@@ -73,7 +72,7 @@ impl Summary {
     /// Whether every planned run is there now.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.failed == 0 && self.not_built == 0 && !self.interrupted
+        self.failed == 0 && !self.interrupted
     }
 }
 
@@ -126,8 +125,8 @@ pub fn execute(
         done: agenda.done,
         todo: agenda.todo.len(),
     });
-    agenda.tell(settings.stale, &stale, &store, emit);
-    let mut summary = agenda.summary();
+    Agenda::tell(settings.stale, &stale, &store, emit);
+    let mut summary = Summary::default();
     if settings.stale != Stale::Rerun {
         summary.stale = stale.len();
     }
@@ -195,8 +194,8 @@ pub fn execute(
 }
 
 fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
-    let Summary { made, failed, not_built, interrupted, .. } = summary;
-    emit(ExecEvent::Finished { made, failed, not_built, interrupted });
+    let Summary { made, failed, interrupted, .. } = summary;
+    emit(ExecEvent::Finished { made, failed, interrupted });
     summary
 }
 

@@ -31,8 +31,6 @@ pub struct CellSpec {
     /// Of one call, or of the whole work where there are no calls.
     pub timeout: Duration,
     pub retry: Retry,
-    /// What this version cannot execute, in words; empty: it can.
-    pub not_built: Vec<String>,
 }
 
 /// What stands for a runtime where a cell runs a command.
@@ -155,7 +153,6 @@ pub(super) fn spec(
         probes: experiment.probes.clone(),
         timeout: settings.timeout,
         retry: settings.retry.clone(),
-        not_built: not_built(experiment),
     }
 }
 
@@ -266,10 +263,4 @@ fn api(endpoint: &Endpoint) -> Api {
             PacedProtocol::OpenaiCompletions => Api::OpenaiCompletions,
         },
     }
-}
-
-/// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
-/// be written before the instrument exists.
-pub(super) fn not_built(_: &Experiment) -> Vec<String> {
-    Vec::new()
 }

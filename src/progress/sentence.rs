@@ -97,23 +97,17 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             "stopped: {failed} {} failed, which is what `on_failure` allows; run exec again to go on",
             count(*failed)
         ),
-        ExecEvent::NotBuilt { name, runs, reason } => {
-            format!("not yet built: {name} ({runs} {}): {reason}", count(*runs))
-        }
         ExecEvent::Stopping => {
             "stopping after the current run; press ctrl-C again to abandon it".to_owned()
         }
         // Said at the start already.
-        ExecEvent::Finished { made: 0, failed: 0, not_built: 0, interrupted: false } => {
+        ExecEvent::Finished { made: 0, failed: 0, interrupted: false } => {
             return None;
         }
-        ExecEvent::Finished { made, failed, not_built, interrupted } => {
+        ExecEvent::Finished { made, failed, interrupted } => {
             let mut line = format!("{made} {} made", count(*made));
             if *failed > 0 {
                 let _ = write!(line, ", {failed} failed");
-            }
-            if *not_built > 0 {
-                let _ = write!(line, ", {not_built} not yet built");
             }
             if *interrupted {
                 line += ", interrupted: run exec again to go on";

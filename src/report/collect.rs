@@ -108,7 +108,6 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         scenario: scenario(&spec),
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
-        not_built: spec.not_built,
         stale: against_newest(&runs),
         folders: runs
             .keys()

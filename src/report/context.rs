@@ -94,7 +94,6 @@ pub struct CellView<'a> {
     pub done: usize,
     pub planned: u32,
     pub simulated: bool,
-    pub not_built: &'a [String],
 }
 
 impl<'a> CellView<'a> {
@@ -108,7 +107,6 @@ impl<'a> CellView<'a> {
             done: cell.runs.len(),
             planned: cell.planned(),
             simulated: cell.simulated,
-            not_built: &cell.not_built,
         }
     }
 }
