@@ -260,8 +260,11 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn rows(of: &str, times_ms: &[u64]) -> Rows {
-        let times_ns = times_ms.iter().map(|time| time * MS).collect();
-        Rows { of: of.to_owned(), times_ns, lost: Some("it ended".to_owned()) }
+        Rows {
+            of: of.to_owned(),
+            times_ns: times_ms.iter().map(|time| time * MS).collect(),
+            lost: Some("it ended".to_owned()),
+        }
     }
 
     fn check(seen: Vec<Rows>, interval_ms: u64) -> Result<(), AttemptFault> {

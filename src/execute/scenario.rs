@@ -46,12 +46,11 @@ pub(super) fn measure(
         return Ok(Err(fault));
     }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
-    let Watched { mut usage, result, sampled } = match flamegraph.refusal() {
-        Some(fault) => Watched::refused(fault),
-        None => {
-            let overall = overall_limit(task.cell, scenario, means.limits);
-            watch(task, &spec, overall, partial, flamegraph.recorder(), means)?
-        }
+    let Watched { mut usage, result, sampled } = if let Some(fault) = flamegraph.refusal() {
+        Watched::refused(fault)
+    } else {
+        let overall = overall_limit(task.cell, scenario, means.limits);
+        watch(task, &spec, overall, partial, flamegraph.recorder(), means)?
     };
     let servers = servers.look();
     if spec.variant.get("processes").is_some_and(|processes| processes == "agent") {

@@ -22,12 +22,15 @@ use crate::probe::schedule::{self, Schedule};
 /// Least interval between two looks at what is slow, for each GPU that is watched.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// Values of the slow counters that no row has yet, by GPU: received and sent, MB/s.
+/// By GPU, MB/s received and sent.
+type Pcie = BTreeMap<u32, (Option<f64>, Option<f64>)>;
+
+/// Values of the slow counters that no row has yet.
 #[derive(Debug, Clone, Default)]
-struct Fresh(Arc<Mutex<BTreeMap<u32, (Option<f64>, Option<f64>)>>>);
+struct Fresh(Arc<Mutex<Pcie>>);
 
 impl Fresh {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, (Option<f64>, Option<f64>)>> {
+    fn lock(&self) -> MutexGuard<'_, Pcie> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
