@@ -194,7 +194,8 @@ fn at_10_ms_every_field_has_its_unit_and_what_a_gpu_hides_is_said_and_never_0() 
     assert_eq!(unavailable["processes"], "GPU 1: the driver hides their memory");
     assert_eq!(unavailable.len(), 4);
     let notes = &record.sampling["gpu"].notes;
-    assert!(notes.iter().any(|note| note.contains("driver's mean")), "of GPU 1: {notes:?}");
+    let mean = "power of GPU 1 is the driver's mean";
+    assert!(notes.iter().any(|note| note.contains(mean)), "{notes:?}");
     let processes: Vec<GpuProcess> = table(&folder.join(gpu::PROCESSES_FILE));
     assert!(processes.iter().all(|own| own.gpu == 0 && own.pid == 4242));
     near(processes[0].memory_used_mb, 20_000.0, 1e-6, "MB of a process");
@@ -245,6 +246,11 @@ fn a_gpu_that_may_not_be_asked_does_not_hide_the_others() {
     let notes = &record.sampling["gpu"].notes;
     let expected = "not watched: GPU 0: this user may not ask for it".to_owned();
     assert!(notes.contains(&expected), "{notes:?}");
+    let mut doctor = Command::new(study::RUNNER);
+    doctor.arg("doctor").env("RUNNER_NVML_LIBRARY", driver()).env_remove("RUNNER_NVIDIA_SMI");
+    let said = study::text(&doctor.envs(closed).output().unwrap());
+    let expected = "145.5 of 150.0 GB free, driver 570.86.15; GPU 0: this user may not ask for it";
+    assert!(said.contains(expected), "{said}");
     let named = self::study(10, "probes = { gpu = { devices = [0], required = true } }");
     let (code, said) = exec_with(&named, &driver(), &closed);
     assert_eq!(code, Some(3), "{said}");

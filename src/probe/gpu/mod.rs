@@ -52,6 +52,16 @@ pub fn devices() -> Result<Vec<Device>, Unavailable> {
     Driver::find()?.devices()
 }
 
+/// GPUs that the driver counts and that cannot be asked, each with the reason; empty without a driver.
+#[must_use]
+pub fn unreachable() -> Vec<String> {
+    match Driver::find() {
+        Ok(Driver::Nvml(library)) => library.unreachable(),
+        // Its program names none, or nothing at all.
+        Ok(Driver::Smi(_)) | Err(_) => Vec::new(),
+    }
+}
+
 /// Which GPUs are watched: all, or those named by index or UUID.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {

@@ -29,8 +29,8 @@ pub(super) struct Recorded {
     /// GPUs that told nothing when they were last looked at, with the reason.
     pub silent: BTreeMap<u32, String>,
     pub notes: Vec<String>,
-    /// The power is the driver's mean over about a second, not that of the moment.
-    pub averaged_power: bool,
+    /// GPUs whose power is the driver's mean over about a second, not that of the moment.
+    pub averaged_power: Vec<u32>,
     /// CPU time of its threads and programs; absent where the system does not tell.
     pub cpu_ns: Option<u64>,
     /// Why it ended before it was asked to.
@@ -62,9 +62,15 @@ impl Recorded {
     pub fn close(mut self, interval: Duration, began_ns: u64, asked_ns: u64) -> Recording {
         self.samples.sort_by_key(|sample| (sample.time_ns, sample.gpu));
         set_intervals(&mut self.samples);
-        if self.averaged_power {
-            let note = "power is the driver's mean, on many GPUs over the last second";
-            self.notes.push(note.to_owned());
+        if !self.averaged_power.is_empty() {
+            let of = if self.averaged_power.len() == self.watched.len() {
+                String::new()
+            } else {
+                let gpus = self.averaged_power.iter().map(|gpu| format!("GPU {gpu}"));
+                format!(" of {}", gpus.collect::<Vec<_>>().join(", "))
+            };
+            let note = "is the driver's mean, on many GPUs over the last second";
+            self.notes.push(format!("power{of} {note}"));
         }
         let driver = self.watched.first().and_then(|device| device.driver.as_deref());
         let mut sampling = Sampling {

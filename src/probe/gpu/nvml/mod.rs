@@ -50,6 +50,11 @@ impl Library {
         Ok(self.look()?.devices)
     }
 
+    /// GPUs that are counted and cannot be asked, each with the reason.
+    pub fn unreachable(&self) -> Vec<String> {
+        self.look().map(|look| look.unreachable).unwrap_or_default()
+    }
+
     fn look(&self) -> Result<Look, Unavailable> {
         let driver = self.nvml.sys_driver_version().ok();
         let count = self.nvml.device_count().map_err(|error| self.failed(&error))?;
@@ -127,6 +132,7 @@ fn unavailable(path: Option<&OsStr>, error: &NvmlError) -> Unavailable {
         NvmlError::LibloadingError(_) if path.is_none() => {
             "there is no NVIDIA driver library".to_owned()
         }
+        NvmlError::LibloadingError(error) => error.to_string(),
         NvmlError::FailedToLoadSymbol(_) => "the library is not NVIDIA's".to_owned(),
         error => words(error),
     };

@@ -112,7 +112,7 @@ struct Fast {
     schedule: Schedule,
     unknown: Unknown,
     silent: BTreeMap<u32, String>,
-    averaged_power: bool,
+    averaged_power: Vec<u32>,
     cpu_ns: Option<u64>,
 }
 
@@ -142,7 +142,8 @@ fn look_fast(
         true
     });
     silent.extend(devices.iter().filter_map(|device| Some((device.index, device.silent.clone()?))));
-    let averaged_power = devices.iter().any(Watched::averages_power);
+    let averaged = devices.iter().filter(|device| device.averages_power());
+    let averaged_power = averaged.map(|device| device.index).collect();
     let unknown = devices.into_iter().flat_map(Watched::unknown).collect();
     Fast { samples, schedule, unknown, silent, averaged_power, cpu_ns: cpu.used_ns() }
 }

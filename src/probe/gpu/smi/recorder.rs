@@ -121,7 +121,8 @@ impl Recorder {
         if let Some(first) = &rows.first_garbage {
             notes.push(format!("{} lines were no rows, the first `{first}`", rows.garbage));
         }
-        let averaged_power = self.query.averages_power();
+        let averaged = self.watched.iter().filter(|_| self.query.averages_power());
+        let averaged_power = averaged.map(|device| device.index).collect();
         let mut not_offered = self.query.refused;
         not_offered.insert("processes".to_owned(), "nvidia-smi is not asked for them".to_owned());
         Recorded {
