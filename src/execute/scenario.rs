@@ -6,15 +6,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::attempt::{Means, Measured, Task};
-use super::fault::AttemptFault;
+use super::attempt::{Failed, Means, Measured, Task};
 use super::flamegraph::Flamegraph;
 use super::memory::Servers;
 use super::request::{IDLE, Request};
 use super::watched::{Watched, watch};
 use super::{ExecError, Limits, artifacts, derived, workflow};
 use crate::agent::protocol::{AgentRecord, Window};
-use crate::metrics::{self, Conditions};
+use crate::metrics::{Conditions, Work};
 use crate::plan::{CellSpec, ScenarioWork};
 
 /// Makes the calls and computes what they tell. The inner error is the attempt's, the outer one means
@@ -25,7 +24,7 @@ pub(super) fn measure(
     run: &str,
     partial: &Path,
     means: &mut Means<'_>,
-) -> Result<Result<Measured, AttemptFault>, ExecError> {
+) -> Result<Result<Measured, Failed>, ExecError> {
     let paced = means.paced.urls();
     let spec = Request {
         cell: task.cell,
@@ -43,7 +42,7 @@ pub(super) fn measure(
     if scenario.cold
         && let Err(fault) = servers.unload(means.limits.unload)
     {
-        return Ok(Err(fault));
+        return Ok(Err(Failed { fault, servers: servers.look() }));
     }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let Watched { mut usage, result, sampled } = if let Some(fault) = flamegraph.refusal() {
@@ -63,15 +62,15 @@ pub(super) fn measure(
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
         let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
-        let metrics = metrics::from_folder(partial, &usage, conditions)?;
+        let metrics = Work::Scenario(conditions).metrics(partial, &usage)?;
         Ok((record, metrics, flamegraph.finish()?))
     });
     let (agent, computed, mut probes) = match judged {
         Ok(judged) => judged,
-        Err(fault) => return Ok(Err(fault)),
+        Err(fault) => return Ok(Err(Failed { fault, servers })),
     };
     if let Err(fault) = derived::write(partial, &agent)? {
-        return Ok(Err(fault));
+        return Ok(Err(Failed { fault, servers }));
     }
     probes.extend(sampled.probes);
     Ok(Ok(Measured {

@@ -42,7 +42,7 @@ pub(super) fn watch(
     recorder: Option<&mut Recorder>,
     means: &mut Means<'_>,
 ) -> Result<Watched, ExecError> {
-    let samplers = Samplers::start(task.cell, means.driver);
+    let samplers = Samplers::start(task.cell, means.driver.get());
     let driven = match samplers.refusal() {
         Some(fault) => Ok((ProcessUsage::default(), Err(fault))),
         None => drive(task, spec, overall, partial, recorder, &samplers, means),

@@ -97,22 +97,27 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             "stopped: {failed} {} failed, which is what `on_failure` allows; run exec again to go on",
             count(*failed)
         ),
+        ExecEvent::EndpointGone { endpoint, url } => format!(
+            "gone: endpoint `{endpoint}` takes no connections at {url}; runs that need it are not tried \
+             until it does, and stay missing"
+        ),
+        ExecEvent::EndpointBack { endpoint } => format!("endpoint `{endpoint}` is there again"),
         ExecEvent::Stopping => {
             "stopping after the current run; press ctrl-C again to abandon it".to_owned()
         }
         // Said at the start already.
-        ExecEvent::Finished { made: 0, failed: 0, interrupted: false } => {
+        ExecEvent::Finished { made: 0, failed: 0, not_tried: 0, interrupted: false } => {
             return None;
         }
-        ExecEvent::Finished { made, failed, interrupted } => {
-            let mut line = format!("{made} {} made", count(*made));
-            if *failed > 0 {
-                let _ = write!(line, ", {failed} failed");
-            }
-            if *interrupted {
-                line += ", interrupted: run exec again to go on";
-            }
-            line
+        ExecEvent::Finished { made, failed, not_tried, interrupted } => {
+            let made = format!("{made} {} made", count(*made));
+            let failed = (*failed > 0).then(|| format!("{failed} failed"));
+            let not_tried = (*not_tried > 0).then(|| {
+                format!("{not_tried} not tried: run exec again once the endpoint is back")
+            });
+            let stopped = interrupted.then(|| "interrupted: run exec again to go on".to_owned());
+            let parts = [Some(made), failed, not_tried, stopped];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
         ExecEvent::RunStarted { .. }
         | ExecEvent::CallStarted { .. }

@@ -41,7 +41,10 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// As a file of its own, with its style.
+    /// How each file of a figure begins, and no other file does.
+    pub const START: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"fig\" viewBox=\"";
+
+    /// As a file of its own, with its style; begins with [`Figure::START`].
     #[must_use]
     pub fn standalone(&self) -> String {
         format!(
