@@ -3,7 +3,7 @@
 //! The house follows the data, from left to right:
 //!
 //! ```text
-//! manifest → plan → agent, endpoint, simulator → preflight → execute → verdict → report
+//! manifest → plan → agent, endpoint, probe, simulator → preflight → execute → verdict → report
 //!                   store ← metrics ← stats
 //! ```
 //!
@@ -15,7 +15,8 @@
 //! - [`plan`]: factors, matrix algebra, cells, identity, run order. Pure: touches no server and no store.
 //! - [`agent`]: the agent protocol and the Rust runtime. Agents only record.
 //! - [`python`]: a Python of the user's and private environments of pinned packages on it.
-//! - [`probe`]: instruments that watch the agent's process from outside.
+//! - [`probe`]: instruments that watch the agent's process from outside. Their files' rows and what they say
+//!   of themselves are read and stored by the others as they are.
 //! - [`endpoint`]: the wire formats of inference servers: requests, stream decoders, server facts.
 //! - [`simulator`]: the paced endpoint. Shares no code with [`endpoint`], so errors cannot cancel out.
 //! - [`preflight`]: what cells need against what there is: findings before the first call; `doctor`.

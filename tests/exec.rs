@@ -371,15 +371,3 @@ fn study_endpoint() -> runner::manifest::study::Endpoint {
     let study = Study::new(&Manifest { pacing, ..Manifest::default() });
     study.plan().study().endpoints["a"].clone()
 }
-
-#[test]
-fn cells_that_cannot_be_made_yet_are_said_and_the_others_are_made() {
-    let experiment = r#"[experiment.later]
-        tokenize = { corpus = { generate = "1 kB" } }
-        matrix = { tokenizer = ["t"] }
-        probes = { host = true }"#;
-    let study = Study::new(&Manifest { experiment, ..Manifest::default() });
-    let said = study.expect(3, &["exec"]);
-    assert!(said.contains("not yet built") && said.contains("1 run made"), "{said}");
-    study.expect(0, &["verify"]);
-}

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::agent::protocol::{AgentRecord, TokenizeMode};
+use runner::probe::host::{self, HostSample};
 use runner::store::record::RunRecord;
 use tempfile::TempDir;
 
@@ -44,17 +45,24 @@ impl Race {
     /// Runs a command in the study's folder; fails unless it ends with this code.
     #[track_caller]
     fn expect(&self, code: i32, arguments: &[&str]) -> String {
+        let text = self.said(code, arguments);
+        // Messages are folded to the width of a page.
+        text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+    }
+
+    #[track_caller]
+    fn said(&self, code: i32, arguments: &[&str]) -> String {
         let output = std::process::Command::new(RUNNER)
             .args(&arguments[..1])
             .arg("race.toml")
             .args(&arguments[1..])
+            .env("RUNNER_NVIDIA_SMI", self.path("nvidia-smi"))
             .current_dir(self.folder.path())
             .output()
             .unwrap();
         let text = text(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{text}");
-        // Messages are folded to the width of a page.
-        text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+        text
     }
 
     fn runs(&self) -> Vec<(PathBuf, RunRecord)> {
@@ -237,6 +245,73 @@ fn a_corpus_that_is_not_what_was_meant_is_refused_at_once() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn probes_watch_the_process_and_its_measured_passes_count() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let probes = "probes = { host = { interval = \"20ms\" }, gpu = { required = true } }";
+    let corpus = r#"corpus = { generate = "100 kB" }, iterations = 2"#;
+    let race = Race::new(&manifest(corpus, RUST, probes));
+    race.write("nvidia-smi", include_str!("fixtures/nvidia-smi/stand-in.sh"));
+    fs::set_permissions(race.path("nvidia-smi"), fs::Permissions::from_mode(0o755)).unwrap();
+    race.expect(0, &["check"]);
+    race.expect(0, &["exec", "--report"]);
+    race.expect(0, &["verify"]);
+    let (folder, run) = race.runs().pop().unwrap();
+    let metric = |name: &str| run.metrics[name].unwrap_or_else(|| panic!("{name} is unknown"));
+    assert_eq!((run.probes["host"].as_str(), run.probes["gpu"].as_str()), ("ok", "ok"));
+
+    let record = fs::read_to_string(folder.join("agent.json")).unwrap();
+    let done = serde_json::from_str::<AgentRecord>(&record).unwrap().tokenize.unwrap();
+    let measured: Vec<_> = done.passes.iter().filter(|pass| !pass.warmup).collect();
+    let active_ns: u64 = measured.iter().map(|pass| pass.end_ns - pass.start_ns).sum();
+    let tokens: u64 = measured.iter().map(|pass| pass.tokens).sum();
+    let close = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-6, "{a} {b}");
+    close(metric("active_s"), active_ns as f64 / 1e9);
+    // 100 W all the time.
+    close(metric("gpu_energy_j"), 100.0 * active_ns as f64 / 1e9);
+    close(metric("joules_per_token"), metric("gpu_energy_j") / tokens as f64);
+
+    let rows: Vec<HostSample> = csv::Reader::from_path(folder.join(host::METRICS_FILE))
+        .unwrap()
+        .deserialize()
+        .map(Result::unwrap)
+        .collect();
+    let times = || rows.iter().map(|row| row.time_ns);
+    assert!(times().min() < Some(done.load.start_ns));
+    assert!(times().max() > done.passes.iter().map(|pass| pass.end_ns).max());
+    assert!(rows.iter().any(|row| row.agent_processes == Some(1)));
+    // It encodes on one thread and does little else: of its time on the clock at most one core.
+    assert!(metric("agent_cpu_percent") > 1.0 && metric("agent_cpu_percent") < 110.0);
+    assert!(metric("agent_rss_peak_mb") > 1.0 && metric("cpu_s") > 0.0);
+    assert!(run.sampling["host"].unavailable["server"].contains("nothing in this run calls one"));
+    let report = fs::read_to_string(race.path("results/race/report/race.md")).unwrap();
+    assert!(report.contains("## Hardware") && report.contains("agent: CPU of a core"), "{report}");
+}
+
+#[test]
+fn a_run_says_which_pass_it_is_at() {
+    let mut runtimes = vec!["rust"];
+    runtimes.extend(python().then_some("python"));
+    for runtime in runtimes {
+        let matrix = format!(r#"tokenizer = ["byte_level"], runtime = ["{runtime}"]"#);
+        let corpus = r#"corpus = { generate = "300 kB" }, iterations = 2"#;
+        let race = Race::new(&manifest(corpus, &matrix, ""));
+        let said = race.said(0, &["exec", "--json"]);
+        let events = said.lines().filter(|line| line.starts_with('{'));
+        let events: Vec<serde_json::Value> =
+            events.map(|line| serde_json::from_str(line).unwrap()).collect();
+        let passes: Vec<_> =
+            events.iter().filter(|event| event["event"] == "pass_started").collect();
+        let first = serde_json::json!({
+            "event": "pass_started", "mode": "whole", "pass": 0, "passes": 3, "warmup": true
+        });
+        assert_eq!(*passes[0], first, "{runtime}");
+        assert!(passes.len() <= 9 && passes.iter().all(|at| at["passes"] == 3), "{passes:?}");
+    }
+}
+
+#[test]
 fn what_means_nothing_is_refused_with_its_place() {
     let bad = |tokenize: &str, matrix: &str, more: &str| {
         Race::new(&manifest(tokenize, matrix, more)).expect(4, &["check"])
@@ -247,6 +322,8 @@ fn what_means_nothing_is_refused_with_its_place() {
         (bad(SMALL, r#"runtime = ["rust"]"#, ""), "the experiment has no tokenizer"),
         (bad(SMALL, r#"tokenizer = ["../x"]"#, ""), "cannot be the name of a tokenizer"),
         (bad(SMALL, RUST, "probes = { loop_lag = \"1ms\" }"), "has nothing to watch here"),
+        (bad(SMALL, RUST, "probes = { chunks = true, host = true }"), "probe `chunks` has nothing"),
+        (bad(SMALL, RUST, "probes = { flamegraph = true }"), "probe `flamegraph` has nothing"),
         (bad(SMALL, RUST, "controls = [\"solo\"]"), "the control `solo` means nothing"),
         (bad(r#"corpus = { generate = "0 B" }"#, RUST, ""), "must be from 1 B to"),
         (bad(r#"corpus = { generate = "1 kB", file = "x" }"#, RUST, ""), "exactly one of"),

@@ -316,6 +316,16 @@ pub enum Event {
         outcome: Outcome,
         tokens: Option<u64>,
     },
+    /// Of tokenizer work, between two passes and at most ten times a second: the pass that comes next.
+    PassStarted {
+        t_ns: u64,
+        mode: TokenizeMode,
+        /// As in [`PassRecord`].
+        pass: u32,
+        /// Over this mode, warm-up included.
+        passes: u32,
+        warmup: bool,
+    },
     /// Everything asked for is written.
     Done {
         t_ns: u64,

@@ -50,8 +50,6 @@ struct Overview {
     stale: usize,
     /// Cells that are only there to interpret others; among [`Overview::cells`].
     controls: usize,
-    /// Runs that are left and that this version cannot make.
-    not_built: u64,
     experiments: Vec<ExperimentView>,
     /// How often a server will load another model, in the order of the runs that are left.
     reloads: usize,
@@ -101,8 +99,6 @@ struct CellView {
     /// Repeat → what differs from today's circumstances.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     stale: BTreeMap<u32, Vec<String>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_built: Vec<String>,
 }
 
 pub fn run(args: &Args) -> CommandResult {
@@ -140,7 +136,6 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     let is_done = |run: &RunKey| store.runs(&ids[run.cell as usize]).contains_key(&run.repeat);
     let order = plan.order();
     let left: Vec<RunKey> = order.iter().copied().filter(|run| !is_done(run)).collect();
-    let mut not_built = 0;
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
         let view = |cell: u32, levels: Vec<String>| {
             let repeats = plan.repeats(cell);
@@ -153,7 +148,6 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
                 done: u32::try_from(done).unwrap_or(u32::MAX),
                 repeats,
                 stale: stale.map(|(run, why)| (run.repeat, why.clone())).collect(),
-                not_built: plan.not_built(cell),
             }
         };
         let cells = plan.experiment_rows(index).take(listed).map(|(cell, levels)| {
@@ -189,9 +183,6 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         }
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
-    for run in &left {
-        not_built += u64::from(!plan.is_built(run.cell));
-    }
     let loads = plan.loads(&left);
     let asked = preflight.then(|| ahead::preflight(plan, store, &python()));
     let (servers, preflight) =
@@ -203,11 +194,10 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         runs: plan.runs(),
         done: (order.len() - left.len()) as u64,
         stale: stale.len(),
-        not_built,
         experiments,
         reloads: loads.changes,
         cold_loads: loads.cold,
-        estimate_s: estimate(plan, store, &ids, &left).map(|time| time.as_secs_f64()),
+        estimate_s: estimate(store, &ids, &left).map(|time| time.as_secs_f64()),
         warnings: study.warnings.clone(),
         servers,
         preflight,
@@ -216,16 +206,13 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
 
 /// Time for the runs that are left: each takes as long as its cell's stored runs took on average, or
 /// where the cell has none, as all stored runs of the plan.
-fn estimate(plan: &Plan, store: &Store, ids: &[String], left: &[RunKey]) -> Option<Duration> {
+fn estimate(store: &Store, ids: &[String], left: &[RunKey]) -> Option<Duration> {
     let mean =
         |times: &[f64]| (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64);
     let times: Vec<Vec<f64>> = ids.iter().map(|id| seconds(store, id)).collect();
     let overall = mean(&times.concat())?;
-    let seconds: f64 = left
-        .iter()
-        .filter(|run| plan.is_built(run.cell))
-        .map(|run| mean(&times[run.cell as usize]).unwrap_or(overall))
-        .sum();
+    let seconds: f64 =
+        left.iter().map(|run| mean(&times[run.cell as usize]).unwrap_or(overall)).sum();
     Duration::try_from_secs_f64(seconds).ok()
 }
 

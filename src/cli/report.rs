@@ -168,9 +168,6 @@ fn incomplete(missing: &[Missing], stale: &[Stale], args: &StudyArgs) -> Failure
     for cell in missing.iter().take(LISTED) {
         let repeats: Vec<String> = cell.repeats.iter().map(u32::to_string).collect();
         let _ = write!(message, "\n  {}-{}: repeat {}", cell.name, cell.cell, repeats.join(", "));
-        if !cell.not_built.is_empty() {
-            let _ = write!(message, " (this version cannot make: {})", cell.not_built.join("; "));
-        }
     }
     more(&mut message, missing.len());
     if !stale.is_empty() {

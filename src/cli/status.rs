@@ -80,8 +80,6 @@ struct Row {
     missing: u32,
     /// Not done, and a fallback stands in its place.
     fell_back: u32,
-    /// Of those not done: this version cannot make them.
-    not_built: u32,
 }
 
 pub fn run(args: &Args) -> CommandResult {
@@ -154,9 +152,6 @@ fn count(
     if absent.is_empty() {
         return;
     }
-    if !plan.spec(cell).not_built.is_empty() {
-        row.not_built += absences;
-    }
     for repeat in absent {
         if settled.get(&cell).is_some_and(|repeats| repeats.contains_key(&repeat)) {
             row.fell_back += 1;
@@ -175,13 +170,10 @@ fn table(status: &Status) -> String {
     let _ =
         writeln!(text, "{:width$}  {:>6}  {:>6}  {:>7}", "experiment", "done", "failed", "missing");
     for row in rows {
-        let Row { name, done, failed, missing, fell_back, not_built } = row;
+        let Row { name, done, failed, missing, fell_back } = row;
         let _ = write!(text, "{name:width$}  {done:>6}  {failed:>6}  {missing:>7}");
         if *fell_back > 0 {
             let _ = write!(text, "  ({fell_back} fell back)");
-        }
-        if *not_built > 0 {
-            let _ = write!(text, "  ({not_built} not yet built)");
         }
         text.push('\n');
     }

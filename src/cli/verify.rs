@@ -34,8 +34,6 @@ struct Absent {
     cell: String,
     name: String,
     repeats: Vec<u32>,
-    /// This version cannot make them, which is no fault of the results.
-    not_built: bool,
 }
 
 pub fn run(args: &Args) -> CommandResult {
@@ -57,7 +55,7 @@ pub fn run(args: &Args) -> CommandResult {
         .write_all(text.as_bytes())
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     let sound = result.verification.findings.is_empty();
-    let complete = result.absent.iter().all(|cell| cell.not_built);
+    let complete = result.absent.is_empty();
     Ok(if sound && complete { exit::DONE } else { exit::VERIFICATION_FAILED })
 }
 
@@ -74,12 +72,7 @@ fn absent(plan: &Plan, store: &Store) -> Vec<Absent> {
             let repeats: Vec<u32> = (1..=plan.repeats(cell))
                 .filter(|repeat| !runs.contains_key(repeat) && !fell_back(repeat))
                 .collect();
-            (!repeats.is_empty()).then(|| Absent {
-                cell: id.hex(),
-                name: plan.name(cell),
-                repeats,
-                not_built: !plan.spec(cell).not_built.is_empty(),
-            })
+            (!repeats.is_empty()).then(|| Absent { cell: id.hex(), name: plan.name(cell), repeats })
         })
         .collect()
 }
@@ -106,11 +99,10 @@ fn list(result: &Result) -> String {
             Wrong::Gone => writeln!(text, "gone: {run} was sealed by the journal's word"),
         };
     }
-    for Absent { cell, name, repeats, not_built } in &result.absent {
+    for Absent { cell, name, repeats } in &result.absent {
         let repeats: Vec<String> = repeats.iter().map(u32::to_string).collect();
-        let why = if *not_built { " (not yet built)" } else { "" };
         let short = cell.get(..8).unwrap_or(cell);
-        let _ = writeln!(text, "absent{why}: {name} {short}, repeats {}", repeats.join(", "));
+        let _ = writeln!(text, "absent: {name} {short}, repeats {}", repeats.join(", "));
     }
     let Verification { runs, files, bytes, findings } = &result.verification;
     let megabytes = *bytes as f64 / 1e6;

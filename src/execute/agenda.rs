@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ExecEvent;
-use super::opening::{Stale, Summary};
+use super::opening::Stale;
 use super::surroundings::Surroundings;
 use crate::metrics::outliers;
 use crate::plan::{CellId, CellSpec, Plan, RunKey};
@@ -26,17 +26,8 @@ pub struct Agenda {
     reruns: HashMap<RunKey, u32>,
     /// Cells with runs to do, in full.
     specs: HashMap<u32, CellSpec>,
-    /// Cells with runs that this version cannot make.
-    not_built: Vec<NotBuilt>,
     /// Of the study's runs.
     stored: Option<StoredSize>,
-}
-
-#[derive(Debug)]
-struct NotBuilt {
-    name: String,
-    runs: usize,
-    reason: String,
 }
 
 /// Finished runs whose evidence differs from today's, with the differences.
@@ -67,31 +58,18 @@ impl Agenda {
             reruns: HashMap::new(),
             todo: Vec::new(),
             specs: HashMap::new(),
-            not_built: Vec::new(),
             stored: store.run_size(),
         };
         agenda.add(plan, missing);
         agenda
     }
 
-    /// Adds runs to do, apart from those that cannot be made.
+    /// Adds runs to do.
     fn add(&mut self, plan: &Plan, runs: Vec<RunKey>) {
-        let mut not_built: BTreeMap<u32, NotBuilt> = BTreeMap::new();
-        for run in runs {
-            let spec = self.specs.entry(run.cell).or_insert_with(|| plan.spec(run.cell));
-            if spec.not_built.is_empty() {
-                self.todo.push(run);
-            } else {
-                let entry = not_built.entry(run.cell).or_insert_with(|| NotBuilt {
-                    name: plan.name(run.cell),
-                    runs: 0,
-                    reason: spec.not_built.join("; "),
-                });
-                entry.runs += 1;
-            }
+        for run in &runs {
+            self.specs.entry(run.cell).or_insert_with(|| plan.spec(run.cell));
         }
-        self.specs.retain(|cell, _| !not_built.contains_key(cell));
-        self.not_built.extend(not_built.into_values());
+        self.todo.extend(runs);
     }
 
     /// Moves stale runs from the done ones to those to do, and puts all into the plan's order.
@@ -182,33 +160,14 @@ impl Agenda {
         self.specs.get(&cell)
     }
 
-    #[must_use]
-    pub fn summary(&self) -> Summary {
-        let not_built = self.not_built.iter().map(|cell| cell.runs).sum();
-        Summary { not_built, ..Summary::default() }
-    }
-
-    /// Says what will not be done, and what should be known before.
-    pub fn tell(
-        &self,
-        policy: Stale,
-        stale: &StaleRuns,
-        store: &Store,
-        emit: &mut dyn FnMut(ExecEvent),
-    ) {
+    /// Says what should be known before.
+    pub fn tell(policy: Stale, stale: &StaleRuns, store: &Store, emit: &mut dyn FnMut(ExecEvent)) {
         for damaged in store.damaged() {
             let folder = store.layout().relative(&damaged.folder);
             emit(ExecEvent::Note { message: format!("{folder} is damaged: {}", damaged.reason) });
         }
         if policy == Stale::List && !stale.is_empty() {
             emit(ExecEvent::Note { message: stale_note(stale) });
-        }
-        for cell in &self.not_built {
-            emit(ExecEvent::NotBuilt {
-                name: cell.name.clone(),
-                runs: cell.runs,
-                reason: cell.reason.clone(),
-            });
         }
     }
 }
@@ -286,12 +245,11 @@ pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> Sta
     stale
 }
 
-/// What all cells of the plan need that this version can make, and the steps after their failures.
+/// What all cells of the plan need, and the steps after their failures.
 #[must_use]
 pub fn all_needs(plan: &Plan) -> Needs {
-    let built = || cells(plan).filter(|cell| plan.is_built(*cell));
-    let specs = built().map(|cell| (plan.id(cell), plan.spec(cell))).collect();
-    needs(plan, &specs, built().map(|cell| (cell, 0)))
+    let specs = cells(plan).map(|cell| (plan.id(cell), plan.spec(cell))).collect();
+    needs(plan, &specs, cells(plan).map(|cell| (cell, 0)))
 }
 
 /// What these cells need, and with them the steps of fallbacks beyond those that are behind a cell.

@@ -15,7 +15,8 @@ use super::paced::PacedServers;
 use super::process::{Supervision, supervise};
 use super::request::Request;
 use super::runtimes::Runtimes;
-use super::scenario::{overall_limit, write_spec};
+use super::scenario::overall_limit;
+use super::watched::write_spec;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::agent::protocol::Api;
 use crate::manifest::study::{
@@ -181,7 +182,6 @@ fn cell(like: &CellSpec, scenario: ScenarioWork) -> CellSpec {
         probes: Probes::default(),
         timeout: Duration::from_secs(3),
         retry: Retry { max: 0, on: Vec::new() },
-        not_built: Vec::new(),
         ..like.clone()
     }
 }

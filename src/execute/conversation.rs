@@ -80,6 +80,10 @@ impl<'a> Conversation<'a> {
                 self.milestones += 1;
                 emit(ExecEvent::CallFinished { agent, call, outcome, tokens });
             }
+            Event::PassStarted { mode, pass, passes, warmup, .. } => {
+                self.milestones += 1;
+                emit(ExecEvent::PassStarted { mode, pass, passes, warmup });
+            }
             Event::Done { .. } => {
                 self.done = true;
                 self.enter(Phase::Ending);
@@ -98,7 +102,7 @@ impl<'a> Conversation<'a> {
         self.since = Instant::now();
     }
 
-    /// Grows with every phase and with every call that ended.
+    /// Grows with every phase, with every call that ended, and with passes that begin.
     pub fn milestones(&self) -> usize {
         self.milestones
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::agent::protocol::Outcome;
+use crate::agent::protocol::{Outcome, TokenizeMode};
 
 /// One thing that happened. As JSON: an object with the field `event`, durations in seconds.
 #[derive(Debug, Clone, Serialize)]
@@ -63,6 +63,14 @@ pub enum ExecEvent {
         outcome: Outcome,
         tokens: Option<u64>,
     },
+    /// A tokenizer's run goes on with this pass over a mode, counted from 0 and warm-up included, of so
+    /// many. Not every pass is told of.
+    PassStarted {
+        mode: TokenizeMode,
+        pass: u32,
+        passes: u32,
+        warmup: bool,
+    },
     /// The run is sealed.
     RunFinished {
         name: String,
@@ -104,12 +112,6 @@ pub enum ExecEvent {
     EndpointBack {
         endpoint: String,
     },
-    /// Runs of a cell that cannot be made by this version.
-    NotBuilt {
-        name: String,
-        runs: usize,
-        reason: String,
-    },
     /// First ctrl-C: the current run is finished, then execution stops.
     Stopping,
     /// `failed` runs have no sealed record, `not_tried` ones neither, since their endpoint was gone;
@@ -118,7 +120,6 @@ pub enum ExecEvent {
         made: usize,
         failed: usize,
         not_tried: usize,
-        not_built: usize,
         interrupted: bool,
     },
 }

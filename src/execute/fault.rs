@@ -48,20 +48,20 @@ pub enum AttemptFault {
     #[error("the probe `{probe}` is required and unavailable: {reason}")]
     Probe { probe: &'static str, reason: String },
     #[error(
-        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows there is none for \
-         {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
+        "{file} of the probe `{probe}` does not cover the run: with its {rows} rows{of} there is none \
+         for {hole_ms:.0} ms, {allowed_ms:.0} ms are allowed{because}"
     )]
     ProbeGap {
         probe: &'static str,
         file: &'static str,
+        /// Empty, or whose rows they are.
+        of: String,
         rows: usize,
         hole_ms: f64,
         allowed_ms: f64,
         /// Empty, or a colon and why.
         because: String,
     },
-    #[error("this version cannot execute it")]
-    NotBuilt,
     #[error(
         "the server of endpoint `{endpoint}` was to unload its models for a cold run: {source}"
     )]
@@ -84,7 +84,6 @@ impl AttemptFault {
             Self::Unload { .. } => "unload",
             Self::CorpusChanged(_) | Self::Tokenize(TokenizeFault::Corpus(_)) => "corpus",
             Self::Tokenize(TokenizeFault::File(_)) => "tokenizer",
-            Self::NotBuilt => "not_built",
             Self::Cancelled => CANCELLED,
             Self::Call { outcome, .. } => match outcome {
                 Outcome::Timeout => "timeout",
@@ -131,8 +130,7 @@ impl AttemptFault {
             | Self::CorpusChanged(_)
             | Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_))
             | Self::Probe { .. }
-            | Self::ProbeGap { .. }
-            | Self::NotBuilt => None,
+            | Self::ProbeGap { .. } => None,
             Self::Unload { .. } => Some(RetryOn::Connect),
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,

@@ -36,6 +36,7 @@ mod scenario;
 mod session;
 mod surroundings;
 pub mod tokenize;
+mod watched;
 mod workflow;
 
 pub use agenda::StaleRuns;

@@ -55,7 +55,6 @@ pub struct Summary {
     pub failed: usize,
     /// Runs whose endpoint was gone; they stay missing.
     pub not_tried: usize,
-    pub not_built: usize,
     /// Runs that failed and in whose place a fallback was made.
     pub fell_back: usize,
     /// Finished runs that were measured under other circumstances and stay.
@@ -67,7 +66,7 @@ impl Summary {
     /// Whether every planned run is there now.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.failed == 0 && self.not_tried == 0 && self.not_built == 0 && !self.interrupted
+        self.failed == 0 && self.not_tried == 0 && !self.interrupted
     }
 }
 
@@ -120,8 +119,8 @@ pub fn execute(
         done: agenda.done,
         todo: agenda.todo.len(),
     });
-    agenda.tell(settings.stale, &stale, &store, emit);
-    let mut summary = agenda.summary();
+    Agenda::tell(settings.stale, &stale, &store, emit);
+    let mut summary = Summary::default();
     if settings.stale != Stale::Rerun {
         summary.stale = stale.len();
     }
@@ -186,8 +185,8 @@ pub fn execute(
 }
 
 fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
-    let Summary { made, failed, not_tried, not_built, interrupted, .. } = summary;
-    emit(ExecEvent::Finished { made, failed, not_tried, not_built, interrupted });
+    let Summary { made, failed, not_tried, interrupted, .. } = summary;
+    emit(ExecEvent::Finished { made, failed, not_tried, interrupted });
     summary
 }
 

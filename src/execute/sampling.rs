@@ -6,22 +6,19 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ExecError;
+use super::attempt::Task;
 use super::fault::AttemptFault;
+use super::{ExecError, ExecEvent};
 use crate::agent::protocol::Window;
 use crate::endpoint::Target;
 use crate::manifest::study::Endpoint;
 use crate::plan::CellSpec;
 use crate::probe::gpu::{self, Driver, Selection};
 use crate::probe::host::{self, Server};
-use crate::probe::sampling::{Sampling, Unavailable};
+use crate::probe::sampling::{Sampling, Unavailable, longest_gap};
 
 const GPU: &str = "gpu";
 const HOST: &str = "host";
-/// Looks that a probe may lose in a row, if that makes more than [`HOLE`].
-const LOST: u32 = 10;
-/// What a busy machine may keep a probe from looking.
-const HOLE: Duration = Duration::from_secs(1);
 
 /// The probes at work; without them in the manifest, nothing.
 #[derive(Debug)]
@@ -104,7 +101,8 @@ impl Samplers {
                 host.interval,
                 recording.map(|recording| {
                     let times = recording.samples.iter().map(|sample| sample.time_ns).collect();
-                    (times, recording.sampling, None)
+                    let seen = vec![Rows { of: String::new(), times_ns: times, lost: None }];
+                    (seen, recording.sampling)
                 }),
             );
         }
@@ -119,8 +117,13 @@ impl Samplers {
                 gpu::METRICS_FILE,
                 gpu.interval,
                 recording.map(|recording| {
-                    let times = recording.samples.iter().map(|sample| sample.time_ns).collect();
-                    (times, recording.sampling, recording.broken)
+                    let seen = recording.sampling.gpus.iter().map(|seen| {
+                        let own = recording.samples.iter().filter(|row| row.gpu == seen.gpu);
+                        let times_ns = own.map(|row| row.time_ns).collect();
+                        let lost = seen.lost.clone().or_else(|| recording.broken.clone());
+                        Rows { of: format!(" of {}", seen.name), times_ns, lost }
+                    });
+                    (seen.collect(), recording.sampling)
                 }),
             );
         }
@@ -164,17 +167,26 @@ pub struct Outcome {
     looked: Vec<Looked>,
 }
 
-/// When a probe looked.
+/// When a probe saw what it watches.
 #[derive(Debug)]
 struct Looked {
     probe: &'static str,
     file: &'static str,
-    times_ns: Vec<u64>,
     interval: Duration,
-    broken: Option<String>,
+    /// Each GPU, or all that the probe watches where it sees all at once.
+    seen: Vec<Rows>,
 }
 
-type Recorded = (Vec<u64>, Sampling, Option<String>);
+#[derive(Debug)]
+struct Rows {
+    /// Empty, or whose rows they are.
+    of: String,
+    times_ns: Vec<u64>,
+    /// Why there are no more.
+    lost: Option<String>,
+}
+
+type Recorded = (Vec<Rows>, Sampling);
 
 impl Outcome {
     fn add(
@@ -188,35 +200,46 @@ impl Outcome {
             Err(reason) => {
                 self.probes.insert(probe.to_owned(), format!("unavailable: {reason}"));
             }
-            Ok((times_ns, sampling, broken)) => {
+            Ok((seen, sampling)) => {
                 self.probes.insert(probe.to_owned(), "ok".to_owned());
                 self.sampling.insert(probe.to_owned(), sampling);
-                self.looked.push(Looked { probe, file, times_ns, interval, broken });
+                self.looked.push(Looked { probe, file, interval, seen });
             }
         }
     }
 
-    /// Whether every probe that looked did so all through what was measured.
+    /// Whether every probe that looked saw all that it watches, all through what was measured.
     pub fn check(&self, measured: Option<Window>) -> Result<(), AttemptFault> {
         let Some(window) = measured else { return Ok(()) };
         self.looked.iter().try_for_each(|looked| looked.check(window))
+    }
+
+    /// Says which GPUs were not seen to the end.
+    pub fn tell_losses(&self, task: &Task<'_>, emit: &mut dyn FnMut(ExecEvent)) {
+        for loss in self.sampling.values().flat_map(Sampling::losses) {
+            let message = format!("{} repeat {}: {loss}", task.name, task.repeat);
+            emit(ExecEvent::Note { message });
+        }
     }
 }
 
 impl Looked {
     fn check(&self, window: Window) -> Result<(), AttemptFault> {
-        let hole_ns = longest_hole(&self.times_ns, window);
-        let allowed = self.interval.saturating_mul(LOST).max(HOLE);
-        if !self.times_ns.is_empty() && u128::from(hole_ns) <= allowed.as_nanos() {
-            return Ok(());
-        }
-        Err(AttemptFault::ProbeGap {
-            probe: self.probe,
-            file: self.file,
-            rows: self.times_ns.len(),
-            hole_ms: hole_ns as f64 / 1e6,
-            allowed_ms: allowed.as_secs_f64() * 1e3,
-            because: self.broken.as_ref().map_or_else(String::new, |why| format!(": {why}")),
+        let allowed = longest_gap(self.interval);
+        self.seen.iter().try_for_each(|rows| {
+            let hole_ns = longest_hole(&rows.times_ns, window);
+            if !rows.times_ns.is_empty() && u128::from(hole_ns) <= allowed.as_nanos() {
+                return Ok(());
+            }
+            Err(AttemptFault::ProbeGap {
+                probe: self.probe,
+                file: self.file,
+                of: rows.of.clone(),
+                rows: rows.times_ns.len(),
+                hole_ms: hole_ns as f64 / 1e6,
+                allowed_ms: allowed.as_secs_f64() * 1e3,
+                because: rows.lost.as_ref().map_or_else(String::new, |why| format!(": {why}")),
+            })
         })
     }
 }
@@ -236,24 +259,39 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    fn check(times_ms: &[u64], interval_ms: u64) -> Result<(), AttemptFault> {
-        Looked {
-            probe: GPU,
-            file: gpu::METRICS_FILE,
+    fn rows(of: &str, times_ms: &[u64]) -> Rows {
+        Rows {
+            of: of.to_owned(),
             times_ns: times_ms.iter().map(|time| time * MS).collect(),
-            interval: Duration::from_millis(interval_ms),
-            broken: Some("it ended".to_owned()),
+            lost: Some("it ended".to_owned()),
         }
-        .check(Window { start_ns: 1000 * MS, end_ns: 5000 * MS })
+    }
+
+    fn check(seen: Vec<Rows>, interval_ms: u64) -> Result<(), AttemptFault> {
+        let interval = Duration::from_millis(interval_ms);
+        let looked = Looked { probe: GPU, file: gpu::METRICS_FILE, interval, seen };
+        looked.check(Window { start_ns: 1000 * MS, end_ns: 5000 * MS })
     }
 
     #[test]
     fn rows_must_reach_all_through_the_calls() {
+        let check = |times_ms: &[u64], interval| check(vec![rows("", times_ms)], interval);
         assert!(check(&[900, 1900, 2800, 3800, 4700, 5100], 100).is_ok());
         assert!(check(&[900, 3000, 5100], 300).is_ok(), "ten intervals may be lost");
         for times in [&[][..], &[900], &[900, 1500, 2000], &[4500, 5100], &[900, 5100]] {
             let said = check(times, 100).unwrap_err().to_string();
             assert!(said.contains("gpu_metrics.csv") && said.contains(": it ended"), "{said}");
+        }
+    }
+
+    #[test]
+    fn one_gpu_s_rows_do_not_stand_for_another_s() {
+        let whole = [900, 1900, 2800, 3800, 4700, 5100];
+        let both = |second: &[u64]| vec![rows(" of GPU 0", &whole), rows(" of GPU 1", second)];
+        assert!(check(both(&whole), 100).is_ok());
+        for second in [&[][..], &whole[..3]] {
+            let said = check(both(second), 100).unwrap_err().to_string();
+            assert!(said.contains("of GPU 1") && !said.contains("of GPU 0"), "{said}");
         }
     }
 }

@@ -3,24 +3,18 @@
 //! From the spec that the process gets to the metrics of what it left; sealing or keeping it is left
 //! to [`super::attempt`].
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::attempt::{Failed, LOG_FILE, Means, Measured, SPEC_FILE, Task};
-use super::fault::AttemptFault;
+use super::attempt::{Failed, Means, Measured, Task};
 use super::flamegraph::Flamegraph;
 use super::memory::Servers;
-use super::process::{Supervision, supervise};
 use super::request::{IDLE, Request};
-use super::sampling::{self, Samplers};
+use super::watched::{Watched, watch};
 use super::{ExecError, Limits, artifacts, derived, workflow};
-use crate::agent::protocol::{AgentRecord, Spec, Window};
+use crate::agent::protocol::{AgentRecord, Window};
 use crate::metrics::{Conditions, Work};
 use crate::plan::{CellSpec, ScenarioWork};
-use crate::probe::flamegraph::Recorder;
-use crate::store::StoreError;
-use crate::store::record::ProcessUsage;
 
 /// Makes the calls and computes what they tell. The inner error is the attempt's, the outer one means
 /// that nothing more can be stored.
@@ -51,9 +45,11 @@ pub(super) fn measure(
         return Ok(Err(Failed { fault, servers: servers.look() }));
     }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
-    let (mut usage, result, sampled) = match flamegraph.refusal() {
-        Some(fault) => (ProcessUsage::default(), Err(fault), sampling::Outcome::default()),
-        None => watch(task, scenario, &spec, partial, flamegraph.recorder(), means)?,
+    let Watched { mut usage, result, sampled } = if let Some(fault) = flamegraph.refusal() {
+        Watched::refused(fault)
+    } else {
+        let overall = overall_limit(task.cell, scenario, means.limits);
+        watch(task, &spec, overall, partial, flamegraph.recorder(), means)?
     };
     let servers = servers.look();
     if spec.variant.get("processes").is_some_and(|processes| processes == "agent") {
@@ -94,83 +90,6 @@ fn all_calls(record: &AgentRecord) -> Option<Window> {
     let start_ns = record.calls.iter().map(|call| call.start_ns).min()?;
     let end_ns = record.calls.iter().map(|call| call.end_ns).max()?;
     Some(Window { start_ns, end_ns })
-}
-
-/// What became of the agent's process and of the sampling probes around it.
-type Watched = (ProcessUsage, Result<(), AttemptFault>, sampling::Outcome);
-
-/// Runs the agent's process with the sampling probes around it. What they saw is written also when
-/// the agent fails.
-fn watch(
-    task: &Task<'_>,
-    scenario: &ScenarioWork,
-    spec: &Spec,
-    partial: &Path,
-    recorder: Option<&mut Recorder>,
-    means: &mut Means<'_>,
-) -> Result<Watched, ExecError> {
-    let samplers = Samplers::start(task.cell, means.driver.get());
-    let driven = match samplers.refusal() {
-        Some(fault) => Ok((ProcessUsage::default(), Err(fault))),
-        None => drive(task, scenario, spec, partial, recorder, &samplers, means),
-    };
-    // Whatever became of it, no probe goes on.
-    let sampled = samplers.finish(partial)?;
-    let (usage, result) = driven?;
-    Ok((usage, result, sampled))
-}
-
-/// Runs the agent's process.
-fn drive(
-    task: &Task<'_>,
-    scenario: &ScenarioWork,
-    spec: &Spec,
-    partial: &Path,
-    recorder: Option<&mut Recorder>,
-    samplers: &Samplers,
-    means: &mut Means<'_>,
-) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
-    let text = write_spec(&partial.join(SPEC_FILE), spec)?;
-    let mut journaled = Ok(());
-    let journal = &mut *means.journal;
-    let mut on_start = |pid| {
-        samplers.watch_agent(pid);
-        journaled = journal.write(task.started(pid));
-    };
-    let supervision = Supervision {
-        limits: means.limits,
-        overall: overall_limit(task.cell, scenario, means.limits),
-        cancel: means.cancel,
-        recorder,
-        on_start: &mut on_start,
-        on_milestone: &|| samplers.note_milestone(),
-        emit: &mut *means.emit,
-    };
-    let command = means.runtimes.command(task.cell, means.study_folder);
-    let ended = supervise(command, text, &partial.join(LOG_FILE), supervision);
-    journaled?;
-    Ok(ended)
-}
-
-/// Writes the spec into the run, and returns it as the agent gets it.
-pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError> {
-    let malformed = |error: serde_json::Error| StoreError::Malformed {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let text = serde_json::to_vec_pretty(spec).map_err(malformed)?;
-    // Kept without the folder that it was made in: a run may be moved, and a folder's path says
-    // something of the machine and nothing of the measurement.
-    let mut kept = Spec { artifacts: ".".into(), ..spec.clone() };
-    if let Some(asked) = &mut kept.tokenize {
-        let parts = asked.modes.iter_mut().filter_map(|mode| mode.parts.as_mut());
-        for file in parts.chain([&mut asked.tokenizer, &mut asked.corpus]) {
-            *file = file.file_name().map(Into::into).unwrap_or_default();
-        }
-    }
-    let kept = serde_json::to_vec_pretty(&kept).map_err(malformed)?;
-    fs::write(path, kept).map_err(StoreError::io("write", path))?;
-    Ok(text)
 }
 
 /// The idle control, all calls of the longest stream one after the other at their limit, and the

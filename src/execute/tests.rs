@@ -43,7 +43,6 @@ fn cell() -> CellSpec {
         probes: Probes::default(),
         timeout: Duration::from_secs(1),
         retry: Retry { max: 0, on: Vec::new() },
-        not_built: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::lag::measured_window;
 use super::seconds;
-use crate::agent::protocol::{AgentRecord, Window};
+use crate::agent::protocol::{AgentRecord, TokenizeRecord, Window};
 
 /// A curve says nothing of a time in which it has no point for longer than ten of its usual steps, or
 /// for this long, whichever is longer.
@@ -27,6 +27,18 @@ impl WorkTimes {
         Self { active, measured, idle: record.idle }
     }
 
+    /// Of a tokenizer: its measured passes.
+    pub fn of_passes(record: &TokenizeRecord) -> Self {
+        let measured = record.passes.iter().filter(|pass| !pass.warmup);
+        let spans = measured.map(|pass| Window { start_ns: pass.start_ns, end_ns: pass.end_ns });
+        let active = union(spans.collect());
+        let measured = active
+            .first()
+            .zip(active.last())
+            .map(|(first, last)| Window { start_ns: first.start_ns, end_ns: last.end_ns });
+        Self { active, measured, idle: None }
+    }
+
     /// Of a process of which nothing is known but when it ran.
     pub fn of_process(window: Window) -> Self {
         Self { active: vec![window], measured: Some(window), idle: None }
@@ -37,13 +49,16 @@ impl WorkTimes {
 /// server tells of, which comes first. In the order of time, without overlaps.
 pub fn active(record: &AgentRecord) -> Vec<Window> {
     let measured = record.calls.iter().filter(|call| !call.warmup);
-    let mut spans: Vec<Window> = measured
-        .map(|call| Window {
-            start_ns: call.start_ns.saturating_add(call.server.load_ns.unwrap_or(0)),
-            end_ns: call.end_ns,
-        })
-        .filter(|span| span.start_ns < span.end_ns)
-        .collect();
+    let spans = measured.map(|call| Window {
+        start_ns: call.start_ns.saturating_add(call.server.load_ns.unwrap_or(0)),
+        end_ns: call.end_ns,
+    });
+    union(spans.collect())
+}
+
+/// In the order of time, without overlaps and without what has no length.
+fn union(mut spans: Vec<Window>) -> Vec<Window> {
+    spans.retain(|span| span.start_ns < span.end_ns);
     spans.sort_by_key(|span| span.start_ns);
     let mut union: Vec<Window> = Vec::new();
     for span in spans {

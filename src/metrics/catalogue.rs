@@ -160,7 +160,8 @@ A tokenizer run encodes a text in passes: all of it at once, up to 10 000 of its
 10 000 pieces of 1 to 200 characters, lines and pieces evenly spaced through the text. The first pass \
 fills caches and does not count. A time is that of the call that encodes one part, read before and \
 after it; loading is apart. Special tokens are not added. Such a run has `startup_ms`, `peak_rss_mb` \
-and `cpu_s`, too.
+and `cpu_s`, too; with the probes of GPU or host also theirs, for which its measured passes are what \
+measured calls are elsewhere, and `tokens` those of these passes.
 
 A run of a command has `process_wall_ms`, `cpu_s` and `peak_rss_mb` of its process (the CPU time with \
 the children that it waited for), and the metrics that its manifest picks from its files, under the \

@@ -92,13 +92,21 @@ pub fn from_folder(
 /// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
 /// window and of which nothing else is known. Empty without probes.
 fn of_process(folder: &Path, window: Window) -> Result<Metrics, MetricsError> {
-    let work = active::WorkTimes::of_process(window);
+    sampled(folder, &active::WorkTimes::of_process(window), None)
+}
+
+/// What the GPU and host probes saw of work, by their files in a run's folder; empty without them.
+fn sampled(
+    folder: &Path,
+    work: &active::WorkTimes,
+    tokens: Option<f64>,
+) -> Result<Metrics, MetricsError> {
     let mut metrics = Metrics::new();
     if let Some(samples) = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))? {
-        metrics.extend(gpu::metrics(&work, &samples, None));
+        metrics.extend(gpu::metrics(work, &samples, tokens));
     }
     if let Some(samples) = host::read(&folder.join(crate::probe::host::METRICS_FILE))? {
-        metrics.extend(host::metrics(&work, &samples, None));
+        metrics.extend(host::metrics(work, &samples, tokens));
     }
     Ok(metrics)
 }

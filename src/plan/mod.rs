@@ -88,8 +88,6 @@ struct Cell {
     repeats: u32,
     /// What servers must hold in memory for it.
     load: u64,
-    /// This version can execute it.
-    built: bool,
     /// Only this agent of the row's scenario, once: its place in the order of their names.
     solo: Option<u32>,
 }
@@ -125,26 +123,25 @@ impl Plan {
             let roles: Vec<Role<'_>> =
                 matrix.axes.iter().map(|(name, _)| Role::of(name, &experiment.kind)).collect();
             let fixed = fixed_roles(experiment);
-            let ids: Vec<(CellId, u64, bool)> = (0..matrix.rows())
+            let ids: Vec<(CellId, u64)> = (0..matrix.rows())
                 .into_par_iter()
                 .map(|row| {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
                     let document = identity::document(&study, &resolved, experiment, &contents);
-                    let built = spec::not_built(experiment).is_empty();
-                    (identity::id(&document), loading::key(&resolved), built)
+                    (identity::id(&document), loading::key(&resolved))
                 })
                 .collect();
             known.reserve(ids.len());
             let mut members = Vec::with_capacity(ids.len());
-            for (row, (id, load, built)) in ids.into_iter().enumerate() {
+            for (row, (id, load)) in ids.into_iter().enumerate() {
                 let next = cells.len();
                 let cell = *known.entry(id).or_insert_with(|| small(next));
                 let repeats = experiment.settings.repeats;
                 if cell == small(next) {
                     let (experiment, row) = (small(index), small(row));
-                    cells.push(Cell { id, experiment, row, repeats, load, built, solo: None });
+                    cells.push(Cell { id, experiment, row, repeats, load, solo: None });
                 }
                 let merged = &mut cells[cell as usize];
                 merged.repeats = merged.repeats.max(repeats);
@@ -224,19 +221,6 @@ impl Plan {
         let all = experiments.flat_map(|index| self.study.experiments[index].picks());
         let named = all.map(|pick| (pick.name.as_str(), pick));
         named.collect::<indexmap::IndexMap<_, _>>().into_values().cloned().collect()
-    }
-
-    /// Whether this version can execute the cell.
-    #[must_use]
-    pub fn is_built(&self, cell: u32) -> bool {
-        self.cells[cell as usize].built
-    }
-
-    /// What of the cell this version cannot execute, in words; empty: it can.
-    #[must_use]
-    pub fn not_built(&self, cell: u32) -> Vec<String> {
-        let (experiment, _) = self.resolved(cell);
-        spec::not_built(experiment)
     }
 
     /// Cells of an experiment (index into the study's experiments), in the order of its matrix.

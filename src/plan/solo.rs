@@ -35,16 +35,8 @@ impl Plan {
                         let control = *known.entry(id).or_insert_with(|| small(next));
                         if control == small(next) {
                             let (experiment, row) = (small(index), small(row));
-                            let (solo, built) = (Some(place), self.cells[cell as usize].built);
-                            self.cells.push(Cell {
-                                id,
-                                experiment,
-                                row,
-                                repeats,
-                                load,
-                                built,
-                                solo,
-                            });
+                            let solo = Some(place);
+                            self.cells.push(Cell { id, experiment, row, repeats, load, solo });
                         }
                         let merged = &mut self.cells[control as usize];
                         merged.repeats = merged.repeats.max(repeats);

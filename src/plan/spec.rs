@@ -31,8 +31,6 @@ pub struct CellSpec {
     /// Of one call, or of the whole work where there are no calls.
     pub timeout: Duration,
     pub retry: Retry,
-    /// What this version cannot execute, in words; empty: it can.
-    pub not_built: Vec<String>,
 }
 
 /// What stands for a runtime where a cell runs a command.
@@ -155,7 +153,6 @@ pub(super) fn spec(
         probes: experiment.probes.clone(),
         timeout: settings.timeout,
         retry: settings.retry.clone(),
-        not_built: not_built(experiment),
     }
 }
 
@@ -265,21 +262,5 @@ fn api(endpoint: &Endpoint) -> Api {
             PacedProtocol::OpenaiChat => Api::OpenaiChat,
             PacedProtocol::OpenaiCompletions => Api::OpenaiCompletions,
         },
-    }
-}
-
-/// What of the cell this version cannot execute. It is planned all the same, so that a manifest can
-/// be written before the instrument exists.
-pub(super) fn not_built(experiment: &Experiment) -> Vec<String> {
-    let probes = &experiment.probes;
-    match experiment.kind {
-        ExperimentKind::Tokenize(_) => {
-            [("gpu", probes.gpu.is_some()), ("host", probes.host.is_some())]
-                .into_iter()
-                .filter(|(_, on)| *on)
-                .map(|(name, _)| format!("the {name} probe around a tokenizer"))
-                .collect()
-        }
-        ExperimentKind::Scenario | ExperimentKind::Command(_) => Vec::new(),
     }
 }

@@ -77,6 +77,9 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             if let Some(ttft) = figure("ttft_ms") {
                 let _ = write!(line, ", TTFT {ttft:.1} ms");
             }
+            if let Some(rate) = figure("tokenizer_mb_per_s") {
+                let _ = write!(line, ", {rate:.2} MB/s");
+            }
             line
         }
         ExecEvent::AttemptFailed { name, repeat, attempt, reason, kept, retry } => {
@@ -99,38 +102,29 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
              until it does, and stay missing"
         ),
         ExecEvent::EndpointBack { endpoint } => format!("endpoint `{endpoint}` is there again"),
-        ExecEvent::NotBuilt { name, runs, reason } => {
-            format!("not yet built: {name} ({runs} {}): {reason}", count(*runs))
-        }
         ExecEvent::Stopping => {
             "stopping after the current run; press ctrl-C again to abandon it".to_owned()
         }
         // Said at the start already.
-        ExecEvent::Finished {
-            made: 0,
-            failed: 0,
-            not_tried: 0,
-            not_built: 0,
-            interrupted: false,
-        } => {
+        ExecEvent::Finished { made: 0, failed: 0, not_tried: 0, interrupted: false } => {
             return None;
         }
-        ExecEvent::Finished { made, failed, not_tried, not_built, interrupted } => {
+        ExecEvent::Finished { made, failed, not_tried, interrupted } => {
             let made = format!("{made} {} made", count(*made));
             let failed = (*failed > 0).then(|| format!("{failed} failed"));
             let not_tried = (*not_tried > 0).then(|| {
                 format!("{not_tried} not tried: run exec again once the endpoint is back")
             });
-            let not_built = (*not_built > 0).then(|| format!("{not_built} not yet built"));
             let stopped = interrupted.then(|| "interrupted: run exec again to go on".to_owned());
-            let parts = [Some(made), failed, not_tried, not_built, stopped];
+            let parts = [Some(made), failed, not_tried, stopped];
             parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
         ExecEvent::RunStarted { .. }
         | ExecEvent::CallStarted { .. }
         | ExecEvent::FirstToken { .. }
         | ExecEvent::Progress { .. }
-        | ExecEvent::CallFinished { .. } => return None,
+        | ExecEvent::CallFinished { .. }
+        | ExecEvent::PassStarted { .. } => return None,
     })
 }
 

@@ -30,6 +30,8 @@ pub struct Run {
     first: Option<Instant>,
     /// Chunks of the measured calls so far, by agent and call.
     chunks: HashMap<(String, u32), u64>,
+    /// The pass that a tokenizer is at, in words.
+    pass: Option<String>,
 }
 
 impl Tally {
@@ -45,7 +47,15 @@ impl Tally {
                     measuring: false,
                     first: None,
                     chunks: HashMap::new(),
+                    pass: None,
                 });
+            }
+            ExecEvent::PassStarted { mode, pass, passes, warmup } => {
+                if let Some(run) = &mut self.run {
+                    let warmup = if *warmup { ", warming up" } else { "" };
+                    let mode = mode.name();
+                    run.pass = Some(format!("pass {} of {passes}: {mode}{warmup}", pass + 1));
+                }
             }
             ExecEvent::CallStarted { warmup: false, .. } => {
                 if let Some(run) = &mut self.run {
@@ -102,12 +112,15 @@ impl Tally {
         self.mean().map(|mean| mean.saturating_sub(now - run.started))
     }
 
-    /// The current run's progress: `120 tok, 99.8 tok/s, about 3s left`.
+    /// The current run's progress: `120 tok, 99.8 tok/s, about 3s left`, `pass 2 of 6: lines`.
     pub fn run_line(&self, now: Instant) -> String {
         let Some(run) = &self.run else { return String::new() };
         let tokens: u64 = run.chunks.values().sum();
-        let mut line =
-            if run.measuring { format!("{tokens} tok") } else { "warming up".to_owned() };
+        let mut line = match &run.pass {
+            Some(pass) => pass.clone(),
+            None if run.measuring => format!("{tokens} tok"),
+            None => "warming up".to_owned(),
+        };
         let passed = run.first.map_or(0.0, |first| (now - first).as_secs_f64());
         if passed > 0.2 {
             let _ = write!(line, ", {:.1} tok/s", tokens as f64 / passed);

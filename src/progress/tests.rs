@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::sentence::short;
 use super::tally::Tally;
 use super::*;
+use crate::agent::protocol::TokenizeMode;
 use crate::execute::ExecEvent;
 use crate::store::record::Metrics;
 
@@ -59,6 +60,23 @@ fn the_current_run_shows_tokens_of_all_its_streams_and_their_rate() {
 }
 
 #[test]
+fn a_tokenizer_s_run_shows_the_pass_that_it_is_at() {
+    let mut tally = Tally::default();
+    let start = Instant::now();
+    tally.hear(&run_started(1), start);
+    let at = |pass, warmup| ExecEvent::PassStarted {
+        mode: TokenizeMode::Lines,
+        pass,
+        passes: 6,
+        warmup,
+    };
+    tally.hear(&at(0, true), start);
+    assert_eq!(tally.run_line(start), "pass 1 of 6: lines, warming up");
+    tally.hear(&at(5, false), start);
+    assert_eq!(tally.run_line(start), "pass 6 of 6: lines");
+}
+
+#[test]
 fn lines_are_plain_text_and_one_per_run() {
     let mut text = Vec::new();
     let mut progress = Progress::lines(&mut text);
@@ -66,7 +84,7 @@ fn lines_are_plain_text_and_one_per_run() {
         ExecEvent::Started { study: "demo".into(), done: 1, todo: 2 },
         run_started(1),
         finished(2),
-        ExecEvent::Finished { made: 1, failed: 1, not_tried: 0, not_built: 0, interrupted: false },
+        ExecEvent::Finished { made: 1, failed: 1, not_tried: 0, interrupted: false },
     ] {
         progress.hear(&event);
     }

@@ -115,7 +115,6 @@ mod tests {
             scenario: None,
             simulated: true,
             throttled: false,
-            not_built: Vec::new(),
             runs: runs.collect(),
             folders: BTreeMap::new(),
             fell_back: std::collections::BTreeSet::new(),

@@ -128,7 +128,6 @@ pub(super) fn assemble(
         scenario: setup::scenario(spec),
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
-        not_built: spec.not_built.clone(),
         stale: against_newest(&runs),
         folders: runs
             .keys()

@@ -13,8 +13,6 @@ pub struct Missing {
     pub name: String,
     /// Repeats without a run, from 1.
     pub repeats: Vec<u32>,
-    /// Why this version cannot make them; empty: it can.
-    pub not_built: Vec<String>,
     /// Attempts at these repeats that failed, those that the user abandoned not counted.
     pub failed_attempts: usize,
     /// Cause of the last of them.
@@ -55,7 +53,6 @@ pub fn missing(data: &Data) -> Vec<Missing> {
                 failed_attempts: failed.clone().count(),
                 last_cause: failed.next_back().map(|attempt| attempt.cause.clone()),
                 repeats,
-                not_built: cell.not_built.clone(),
             })
         })
         .collect()

@@ -96,7 +96,6 @@ pub struct CellView<'a> {
     pub done: usize,
     pub planned: u32,
     pub simulated: bool,
-    pub not_built: &'a [String],
 }
 
 impl<'a> CellView<'a> {
@@ -110,7 +109,6 @@ impl<'a> CellView<'a> {
             done: cell.runs.len(),
             planned: cell.planned(),
             simulated: cell.simulated,
-            not_built: &cell.not_built,
         }
     }
 }

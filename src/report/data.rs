@@ -156,8 +156,6 @@ pub struct Cell {
     /// An endpoint of it is the paced one.
     pub simulated: bool,
     pub throttled: bool,
-    /// What this version cannot execute, in words.
-    pub not_built: Vec<String>,
     /// Stored runs by repeat, the planned ones only; with the metrics against their solo runs.
     pub runs: BTreeMap<u32, RunRecord>,
     /// Their folders.

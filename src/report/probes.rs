@@ -20,6 +20,8 @@ pub struct Probes {
     pub schedules: Vec<Kept>,
     /// What was watched.
     pub watched: Vec<Said>,
+    /// GPUs that were not seen to the end of a run.
+    pub lost: Vec<Said>,
     /// Columns that were never known, with the reason.
     pub hidden: Vec<Said>,
     pub notes: Vec<Said>,
@@ -68,6 +70,9 @@ pub(super) fn probes(data: &Data) -> Probes {
             for watched in &sampling.watched {
                 count(&mut probes.watched, probe, watched);
             }
+            for loss in sampling.losses() {
+                count(&mut probes.lost, probe, &loss);
+            }
             for (column, reason) in &sampling.unavailable {
                 count(&mut probes.hidden, probe, &format!("{column}: {reason}"));
             }
@@ -78,7 +83,13 @@ pub(super) fn probes(data: &Data) -> Probes {
     }
     probes.schedules =
         groups.into_iter().map(|((probe, source, _), of)| kept(probe, source, &of)).collect();
-    for list in [&mut probes.outcomes, &mut probes.watched, &mut probes.hidden, &mut probes.notes] {
+    for list in [
+        &mut probes.outcomes,
+        &mut probes.watched,
+        &mut probes.lost,
+        &mut probes.hidden,
+        &mut probes.notes,
+    ] {
         list.sort_by(|a, b| a.probe.cmp(&b.probe));
         shorten(list);
     }

@@ -151,7 +151,6 @@ fn of_cell<'a>(
         runs: fresh(cell).collect(),
         stale: cell.stale.len(),
         failed: failed.iter().filter(own).count(),
-        not_built: &cell.not_built,
     }
 }
 

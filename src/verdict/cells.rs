@@ -23,8 +23,6 @@ pub struct Cell<'a> {
     pub stale: usize,
     /// Attempts that failed.
     pub failed: usize,
-    /// Why this version cannot make the runs; empty: it can.
-    pub not_built: &'a [String],
 }
 
 /// One run's value.
@@ -59,9 +57,7 @@ pub(super) fn select<'a>(
     }
     let without: Vec<&&Cell> = selected.iter().filter(|cell| cell.runs.is_empty()).collect();
     let Some(first) = without.first() else { return Ok(selected) };
-    let why = if !first.not_built.is_empty() {
-        format!("; this version cannot make them: {}", first.not_built.join("; "))
-    } else if first.failed > 0 {
+    let why = if first.failed > 0 {
         format!("; {} attempt(s) failed", first.failed)
     } else {
         String::new()

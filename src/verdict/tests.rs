@@ -54,7 +54,6 @@ fn cells(runs: &[Vec<RunRecord>]) -> Vec<Cell<'_>> {
             runs: runs.iter().collect(),
             stale: 0,
             failed: 0,
-            not_built: &[],
         })
         .collect()
 }

@@ -1,7 +1,8 @@
 //! Tokenizer work in the Rust runtime: the `tokenizers` crate, called part by part on one thread.
 //!
 //! It links the same regular-expression engine as the Python package (Oniguruma), so that the race is
-//! one of languages and not of engines. Nothing is written before the last pass has ended.
+//! one of languages and not of engines. No file is written before the last pass has ended, and events
+//! are few and sent between passes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,9 @@ use crate::os;
 
 /// Version of the crate, as it is locked.
 const LIBRARY: &str = env!("RUNNER_TOKENIZERS_VERSION");
+
+/// Least time between two events that tell of passes.
+const PROGRESS_NS: u64 = 100_000_000;
 
 /// A mode with its parts cut.
 struct Mode<'t> {
@@ -74,8 +78,15 @@ pub(super) fn work(
 
     let mut rows = Vec::new();
     let mut passes = Vec::new();
+    let mut told_ns = 0;
     for pass in 0..rounds {
         for mode in &modes {
+            let t_ns = os::monotonic_ns();
+            if t_ns.saturating_sub(told_ns) >= PROGRESS_NS {
+                told_ns = t_ns;
+                let (mode, passes, warmup) = (mode.mode, rounds, pass < asked.warmup);
+                events.send(Event::PassStarted { t_ns, mode, pass, passes, warmup });
+            }
             match encode(&tokenizer, mode, pass, &mut rows, cancelled)? {
                 Some(made) => passes.push(PassRecord { warmup: pass < asked.warmup, ..made }),
                 None => return Ok(Finish::Cancelled),

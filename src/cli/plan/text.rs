@@ -13,7 +13,7 @@ pub(super) fn overview(plan: &Overview) -> String {
     let left = plan.runs - plan.done;
     let _ = writeln!(
         text,
-        "{}: {}{}, {}: {} done, {left} to do{}{}",
+        "{}: {}{}, {}: {} done, {left} to do{}",
         plan.study,
         count(plan.cells as u64, "cell"),
         match plan.controls {
@@ -23,11 +23,6 @@ pub(super) fn overview(plan: &Overview) -> String {
         count(plan.runs, "run"),
         plan.done,
         if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
-        if plan.not_built > 0 {
-            format!(" ({} of them not yet built)", plan.not_built)
-        } else {
-            String::new()
-        },
     );
     // A filter may leave nothing of an experiment.
     for experiment in plan.experiments.iter().filter(|experiment| experiment.cell_count > 0) {
@@ -165,9 +160,6 @@ fn remarks(cell: &CellView) -> String {
     let mut remarks = String::new();
     if let Some((_, reasons)) = cell.stale.first_key_value() {
         let _ = write!(remarks, "  {} stale: {}", cell.stale.len(), reasons.join("; "));
-    }
-    if !cell.not_built.is_empty() {
-        let _ = write!(remarks, "  not yet built: {}", cell.not_built.join(", "));
     }
     remarks
 }

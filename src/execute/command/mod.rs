@@ -68,6 +68,7 @@ pub(super) fn measure(
     // Whatever became of it, no probe goes on.
     let sampled = samplers.finish(partial)?;
     journaled?;
+    sampled.tell_losses(task, &mut *means.emit);
     let ended = match ended {
         Ok(ended) => ended,
         Err(Trouble::Keep(path, source)) => {

@@ -11,13 +11,14 @@ mod texts;
 use std::path::Path;
 use std::time::Duration;
 
-use super::attempt::{LOG_FILE, Means, Measured, SPEC_FILE, Task};
+use super::attempt::{Means, Measured, Task};
 use super::fault::AttemptFault;
-use super::process::{Supervision, supervise};
 use super::request::nanoseconds;
-use super::scenario::write_spec;
+use super::watched::{Watched, watch};
 use super::{ExecError, Limits};
-use crate::agent::protocol::{ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeSpec};
+use crate::agent::protocol::{
+    ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec, Window,
+};
 use crate::metrics::Work;
 use crate::metrics::tokenize::summary;
 use crate::plan::{CellSpec, TokenizeWork};
@@ -64,28 +65,14 @@ pub(super) fn measure(
         Err(error) => return Ok(Err(TokenizeFault::Corpus(error).into())),
     };
     let asked = asked(work, text);
+    let text = text.clone();
     let spec = spec(task.cell, run, partial, asked.clone());
-    let bytes = write_spec(&partial.join(SPEC_FILE), &spec)?;
-    let mut journaled = Ok(());
-    let journal = &mut *means.journal;
-    let mut on_start = |pid| {
-        journaled = journal.write(task.started(pid));
-    };
-    let supervision = Supervision {
-        limits: means.limits,
-        overall: overall_limit(task.cell, &asked, means.limits),
-        cancel: means.cancel,
-        recorder: None,
-        on_start: &mut on_start,
-        on_milestone: &|| {},
-        emit: &mut *means.emit,
-    };
-    let command = means.runtimes.command(task.cell, means.study_folder);
-    let (usage, result) = supervise(command, bytes, &partial.join(LOG_FILE), supervision);
-    journaled?;
+    let overall = overall_limit(task.cell, &asked, means.limits);
+    let Watched { usage, result, sampled } = watch(task, &spec, overall, partial, None, means)?;
 
     let judged = result.and_then(|()| {
-        let (record, done) = artifacts::check(partial, &asked, text)?;
+        let (record, done) = artifacts::check(partial, &asked, &text)?;
+        sampled.check(work_window(&done))?;
         let metrics = Work::Tokenize.metrics(partial, &usage)?.run;
         Ok((record, done, metrics))
     });
@@ -98,9 +85,17 @@ pub(super) fn measure(
         info: Some(record.runtime),
         usage,
         metrics,
-        tokens: Some(summary(text.sha256.clone(), text.bytes, &done)),
+        probes: sampled.probes,
+        sampling: sampled.sampling,
+        tokens: Some(summary(text.sha256, text.bytes, &done)),
         ..Measured::default()
     }))
+}
+
+/// From the start of loading to the end of the last pass.
+fn work_window(done: &TokenizeRecord) -> Option<Window> {
+    let end_ns = done.passes.iter().map(|pass| pass.end_ns).max()?;
+    Some(Window { start_ns: done.load.start_ns, end_ns })
 }
 
 fn asked(work: &TokenizeWork, text: &Text) -> TokenizeSpec {

@@ -10,9 +10,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::active::WorkTimes;
 use super::call::sample;
 use super::run::{named, process as usage};
-use super::{MetricsError, ms, ratio, read_rows, seconds};
+use super::{MetricsError, ms, ratio, read_rows, sampled, seconds};
 use crate::agent::protocol::{TOKENIZE_FILE, TokenizeMode, TokenizeRecord};
 use crate::store::record::{Metrics, ProcessUsage, TokenCount, TokenSummary};
 
@@ -27,18 +28,22 @@ pub struct PartRow {
     pub encode_ns: u64,
 }
 
-/// Computes everything from the record and the table in a run's folder, and what the executor saw of
-/// the process.
+/// Computes everything from the record, the table and the files of the probes in a run's folder, and
+/// what the executor saw of the process.
 pub fn from_folder(
     folder: &Path,
     record: &TokenizeRecord,
     process: &ProcessUsage,
 ) -> Result<Metrics, MetricsError> {
     let rows: Vec<PartRow> = read_rows(&folder.join(TOKENIZE_FILE))?.unwrap_or_default();
-    Ok(compute(record, &rows, process))
+    let mut metrics = compute(record, &rows, process);
+    let measured = record.passes.iter().filter(|pass| !pass.warmup);
+    let tokens = measured.map(|pass| pass.tokens).sum::<u64>() as f64;
+    metrics.extend(sampled(folder, &WorkTimes::of_passes(record), Some(tokens))?);
+    Ok(metrics)
 }
 
-/// As [`from_folder`], from what was read.
+/// What the record and the rows of its table tell.
 #[must_use]
 pub fn compute(record: &TokenizeRecord, rows: &[PartRow], process: &ProcessUsage) -> Metrics {
     let load = &record.load;

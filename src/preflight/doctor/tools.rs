@@ -7,6 +7,7 @@ use crate::agent::python;
 use crate::os::{disk, process};
 use crate::preflight::facts::{self, PySpy, Python};
 use crate::preflight::{Facts, Needs};
+use crate::probe::gpu;
 
 pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
     let mut lines = vec![free(results)];
@@ -88,8 +89,8 @@ fn gpu() -> Line {
     let gpus = match facts::gpus() {
         Ok(gpus) => gpus,
         Err(reason) => {
-            let advice =
-                "the gpu probe and the check of models against memory need NVIDIA's driver";
+            let advice = "the gpu probe and the check of models against memory need NVIDIA's driver; where its \
+                 library is not found, RUNNER_NVML_LIBRARY names it";
             return Line::unavailable("gpu", reason, advice);
         }
     };
@@ -100,5 +101,15 @@ fn gpu() -> Line {
         let driver = gpu.driver.as_deref().map(|driver| format!(", driver {driver}"));
         format!("{}{}{}", gpu.name, memory.unwrap_or_default(), driver.unwrap_or_default())
     });
-    Line::ok("gpu", described.collect::<Vec<_>>().join("; "))
+    let described = described.collect::<Vec<_>>().join("; ");
+    let unreachable = gpu::unreachable();
+    if unreachable.is_empty() {
+        return Line::ok("gpu", described);
+    }
+    let advice = "the gpu probe watches the others; one that is lost needs a reset or a reboot";
+    Line {
+        state: State::Warning,
+        advice: Some(advice.to_owned()),
+        ..Line::ok("gpu", format!("{described}; {}", unreachable.join("; ")))
+    }
 }

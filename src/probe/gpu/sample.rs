@@ -52,6 +52,24 @@ impl GpuSample {
                 ..Self::default()
             }
     }
+
+    /// Whether a column of [`MEASURED`] was known.
+    #[must_use]
+    pub fn knows(&self, column: &str) -> bool {
+        match column {
+            "power_w" => self.power_w.is_some(),
+            "energy_j" => self.energy_j.is_some(),
+            "sm_percent" => self.sm_percent.is_some(),
+            "memory_percent" => self.memory_percent.is_some(),
+            "memory_used_mb" => self.memory_used_mb.is_some(),
+            "pcie_rx_mb_per_s" => self.pcie_rx_mb_per_s.is_some(),
+            "pcie_tx_mb_per_s" => self.pcie_tx_mb_per_s.is_some(),
+            "temperature_c" => self.temperature_c.is_some(),
+            "sm_clock_mhz" => self.sm_clock_mhz.is_some(),
+            "memory_clock_mhz" => self.memory_clock_mhz.is_some(),
+            _ => self.throttle_reasons.is_some(),
+        }
+    }
 }
 
 /// The columns that a source fills, by their names in the header.
@@ -68,6 +86,9 @@ pub const MEASURED: [&str; 11] = [
     "memory_clock_mhz",
     "throttle_reasons",
 ];
+
+/// Stands for [`PROCESSES_FILE`] where columns are named that nothing is known of.
+pub const PROCESSES: &str = "processes";
 
 /// Memory of one process on one GPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

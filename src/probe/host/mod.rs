@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use self::sample::{HostSample, METRICS_FILE};
-use super::sampling::{Sampling, Unavailable};
+use super::sampling::{CpuTime, Sampling, Unavailable};
 use super::schedule::{self, Schedule};
 use crate::os;
 use crate::os::host::{MachineUse, ProcessTree, TreeUse, frequency_mhz, listeners, machine_use};
@@ -91,6 +91,10 @@ fn server_trees(
     watched: &mut Vec<String>,
     unavailable: &mut BTreeMap<String, String>,
 ) -> Vec<ProcessTree> {
+    if servers.is_empty() {
+        unavailable.insert("server".to_owned(), "nothing in this run calls one".to_owned());
+        return Vec::new();
+    }
     let mut trees = Vec::new();
     let mut known = Vec::new();
     let mut reasons = Vec::new();
@@ -204,7 +208,7 @@ impl Looks {
         looked: &Sender<()>,
     ) -> Recorded {
         os::wake_on_time();
-        let began_ns = os::thread_cpu_ns();
+        let cpu = CpuTime::start();
         let mut samples = Vec::new();
         let is_stop = |message: &Message| matches!(message, Message::Stop);
         let schedule = schedule::sample(interval, messages, is_stop, &mut |now_ns| {
@@ -212,9 +216,7 @@ impl Looks {
             let _ = looked.send(());
             true
         });
-        let cpu_ns =
-            os::thread_cpu_ns().zip(began_ns).map(|(now, began)| now.saturating_sub(began));
-        Recorded { samples, schedule, cpu_ns }
+        Recorded { samples, schedule, cpu_ns: cpu.used_ns() }
     }
 
     /// The agent first: it may be about to end.

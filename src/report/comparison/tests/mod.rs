@@ -94,7 +94,6 @@ impl Built {
                 scenario: None,
                 simulated: false,
                 throttled: false,
-                not_built: Vec::new(),
                 runs,
                 folders: BTreeMap::new(),
                 stale: BTreeMap::new(),

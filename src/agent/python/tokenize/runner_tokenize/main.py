@@ -40,7 +40,7 @@ def carry_out(asked: Spec, modes: list[work.Mode]) -> None:
     now_ns, now = monotonic_ns(), datetime.now(timezone.utc)
     utc = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     send("ready", now_ns, protocol=PROTOCOL, runtime=runtime)
-    result = work.encode(asked, modes)
+    result = work.encode(asked, modes, send)
     artifacts.write(asked, runtime, {"monotonic_ns": now_ns, "utc": utc}, result)
     send("done", monotonic_ns())
 
@@ -55,7 +55,7 @@ def info() -> dict:
 
 
 def send(event: str, t_ns: int, **fields: object) -> None:
-    """Few events are sent, and none while something is measured."""
+    """Few events are sent, and none between the clock readings of a pass."""
     line = json.dumps({"event": event, "t_ns": t_ns, **fields}).encode() + b"\n"
     view = memoryview(line)
     while view:

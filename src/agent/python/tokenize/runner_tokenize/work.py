@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic_ns
 
@@ -11,6 +12,8 @@ from tokenizers import Tokenizer
 from runner_tokenize.spec import Refused, Spec
 
 PART_COLUMNS = "start,bytes"
+# Least time between two events that tell of passes.
+PROGRESS_NS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def mode(name: str, path: str | None, text: bytes) -> Mode:
     return Mode(name, parts, [size for _, size in spans])
 
 
-def encode(asked: Spec, modes: list[Mode]) -> Result:
+def encode(asked: Spec, modes: list[Mode], send: Callable[..., None]) -> Result:
     start_ns = monotonic_ns()
     try:
         tokenizer = Tokenizer.from_file(asked.tokenizer)
@@ -65,10 +68,18 @@ def encode(asked: Spec, modes: list[Mode]) -> Result:
     # The whole text is encoded, whatever a model takes at a time.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    for number in range(asked.warmup + asked.passes):
+    told_ns = 0
+    passes = asked.warmup + asked.passes
+    for number in range(passes):
+        warmup = number < asked.warmup
         for mode in modes:
+            now_ns = monotonic_ns()
+            if now_ns - told_ns >= PROGRESS_NS:
+                told_ns = now_ns
+                at = {"mode": mode.name, "pass": number, "passes": passes, "warmup": warmup}
+                send("pass_started", now_ns, **at)
             record, tokens, times = one_pass(tokenizer, mode)
-            record.update({"mode": mode.name, "pass": number, "warmup": number < asked.warmup})
+            record.update({"mode": mode.name, "pass": number, "warmup": warmup})
             result.passes.append(record)
             result.rows.append((mode, number, tokens, times))
     return result
