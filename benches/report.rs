@@ -163,6 +163,7 @@ fn make(plan: &Plan, results: &Path) {
                 fallback_of: None,
                 rerun_of: None,
                 tokens: None,
+                recomputed: Vec::new(),
                 files: BTreeMap::new(),
             };
             seal::seal(&partial, &folder.join(repeat.to_string()), &mut record).expect("sealed");

@@ -2,6 +2,7 @@
 
 mod study;
 
+use std::fs;
 use std::path::Path;
 
 use study::{Manifest, Study};
@@ -32,6 +33,18 @@ fn rates_and_streams_become_tables_and_a_ceiling() {
         assert!(!line.contains("unknown") && !line.contains("no data"), "{line}");
     }
     assert!(report.contains("Gap error p99 under 5 ms"), "{report}");
+    // Both experiments in one picture of each metric, every run a dot.
+    for name in ["gap_error_p99_ms", "loop_lag_p99_ms"] {
+        assert!(report.contains(&format!("(figures/study-by_load-{name}.svg)")), "{report}");
+    }
+    study.expect(0, &["recompute", "--check"]);
+    study.expect(0, &["report", "--template", template.to_str().unwrap()]);
+    let figures = study.layout().root().join("report/figures");
+    let picture = fs::read_to_string(figures.join("study-by_load-gap_error_p99_ms.svg")).unwrap();
+    for told in ["rate × concurrency", ">few<", ">t<", ": median ", " at 2000.0</title>"] {
+        assert!(picture.contains(told), "{told}: {picture}");
+    }
+    assert_eq!(picture.matches(", run ").count(), 6);
     // The client took the answers at the rates of the axis, not at the endpoint's own.
     let (_, shares) = report.split_once("### Rate of the client against the schedule").unwrap();
     let first = shares.lines().find(|line| line.starts_with("| 200 tok/s | 1 |")).unwrap();

@@ -75,6 +75,7 @@ fn a_cold_run_finds_its_server_empty_and_a_warm_one_does_not() {
     }
     let unloaded = records.iter().filter_map(|record| record.servers["a"].unloaded.as_ref());
     assert!(unloaded.filter(|done| done.models == ["simulated"]).count() >= 2);
+    study.expect(0, &["recompute", "--check"]);
     let table = study.expect(0, &["export", "--table", "runs", "--format", "csv"]);
     let header = table.lines().next().unwrap();
     for column in ["cold", "cold_ttft_ms", "warm_ttft_ms", "cold_load_ms"] {

@@ -92,6 +92,7 @@ fn the_report_is_asked_for_with_the_analysis() {
     let plain = spec["agents"][1]["calls"][0]["prompt"].as_str().unwrap();
     assert_eq!(plain[11..], *"Say {hello}.", "a plain prompt is never touched");
     study.expect(0, &["verify"]);
+    study.expect(0, &["recompute", "--check"]);
 }
 
 #[test]

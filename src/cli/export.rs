@@ -1,6 +1,6 @@
-//! `runner export`: stored runs, calls or statistics by cell as one tidy table.
+//! `runner export`: stored runs, calls, statistics, comparisons and verdicts as tidy tables.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
@@ -12,7 +12,9 @@ use crate::store::seal;
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
-    /// One row per run, per call (warm-up included), or per cell and metric (statistics over runs)
+    /// One row per run, per call (warm-up included), per cell and metric (statistics over runs), per
+    /// comparison of cells, per metric (success against the baseline), per hypothesis, per published
+    /// number, per outlier, or per figure of an instrument
     #[arg(long, value_enum, default_value = "runs")]
     pub table: What,
     #[arg(long, value_enum, default_value = "csv")]
@@ -20,6 +22,9 @@ pub struct Args {
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Write every table into this folder, as `<table>.csv` or `<table>.json`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["table", "output"])]
+    pub all: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -27,6 +32,28 @@ pub enum What {
     Runs,
     Calls,
     Cells,
+    Comparisons,
+    Success,
+    Verdicts,
+    Claims,
+    Outliers,
+    Instruments,
+}
+
+impl What {
+    fn rows(self) -> Rows {
+        match self {
+            What::Runs => Rows::Runs,
+            What::Calls => Rows::Calls,
+            What::Cells => Rows::Cells,
+            What::Comparisons => Rows::Comparisons,
+            What::Success => Rows::Success,
+            What::Verdicts => Rows::Verdicts,
+            What::Claims => Rows::Claims,
+            What::Outliers => Rows::Outliers,
+            What::Instruments => Rows::Instruments,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -38,22 +65,32 @@ pub enum Format {
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
     let (data, _) = report::load(&args.study, &plan)?;
-    let rows = match args.table {
-        What::Runs => Rows::Runs,
-        What::Calls => Rows::Calls,
-        What::Cells => Rows::Cells,
-    };
-    let text = text(&tidy::table(&data, rows), args.format)?;
-    match &args.output {
-        Some(path) => {
-            let path =
-                std::path::absolute(path).map_err(|error| Failure::error(exit::USAGE, error))?;
-            seal::write_whole(&path, &text)
-                .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    if let Some(folder) = &args.all {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let message = format!("cannot create {}: {error}", folder.display());
+            Failure::new(exit::USAGE, message, None)
+        })?;
+        for rows in Rows::ALL {
+            let extension = match args.format {
+                Format::Csv => "csv",
+                Format::Json => "json",
+            };
+            let path = folder.join(rows.name()).with_extension(extension);
+            write(&path, &text(&tidy::table(&data, rows), args.format)?)?;
         }
+        return Ok(exit::DONE);
+    }
+    let text = text(&tidy::table(&data, args.table.rows()), args.format)?;
+    match &args.output {
+        Some(path) => write(path, &text)?,
         None => report::print(&text)?,
     }
     Ok(exit::DONE)
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let path = std::path::absolute(path).map_err(|error| Failure::error(exit::USAGE, error))?;
+    seal::write_whole(&path, text).map_err(|error| Failure::error(exit::INTERNAL, error))
 }
 
 fn text(table: &Table, format: Format) -> Result<Vec<u8>, Failure> {

@@ -14,6 +14,7 @@ mod failure;
 mod finding;
 mod init;
 mod plan;
+mod recompute;
 mod report;
 mod schema;
 mod simulate;
@@ -80,6 +81,8 @@ enum Command {
     Export(export::Args),
     /// Hash every stored file again and name what is changed, missing or added
     Verify(verify::Args),
+    /// Compute the metrics of stored runs again from their raw artifacts, by this version's formulas
+    Recompute(recompute::Args),
     /// Recompute the published numbers of a manifest from stored runs; a contradiction exits with 6
     CheckClaims(check_claims::Args),
     /// Serve the paced endpoint by hand
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Recompute(args) => recompute::run(args),
         Command::CheckClaims(args) => check_claims::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -68,8 +68,9 @@ fn absent(plan: &Plan, store: &Store) -> Vec<Absent> {
         .filter_map(|cell| {
             let id = plan.id(cell);
             let runs = store.runs(&id.hex());
-            let fell_back =
-                |repeat: &u32| settled.get(&cell).is_some_and(|repeats| repeats.contains(repeat));
+            let fell_back = |repeat: &u32| {
+                settled.get(&cell).is_some_and(|repeats| repeats.contains_key(repeat))
+            };
             let repeats: Vec<u32> = (1..=plan.repeats(cell))
                 .filter(|repeat| !runs.contains_key(repeat) && !fell_back(repeat))
                 .collect();
@@ -90,6 +91,17 @@ fn list(result: &Result) -> String {
             Wrong::Changed { file } => writeln!(text, "changed: {run}/{file}"),
             Wrong::Missing { file } => writeln!(text, "missing: {run}/{file}"),
             Wrong::Added { file } => writeln!(text, "added: {run}/{file}"),
+            Wrong::Accepted { file, on } => {
+                writeln!(
+                    text,
+                    "accepted: {run}/{file} is not as measured; metrics of {on} stand on it"
+                )
+            }
+            Wrong::Restored { file } => writeln!(
+                text,
+                "restored: {run}/{file} is as measured, the metrics stand on another content; \
+                 `runner recompute` computes them from it"
+            ),
             Wrong::Record { reason } => writeln!(text, "unreadable: {run}: {reason}"),
             Wrong::Gone => writeln!(text, "gone: {run} was sealed by the journal's word"),
         };

@@ -18,6 +18,7 @@ pub mod price;
 mod run;
 pub mod tokenize;
 mod warmth;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markd
 pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
 pub use errors::calibration;
 pub use lag::LagSample;
+pub use work::{UnknownWork, Work};
 
 /// Metrics of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +91,7 @@ pub fn from_folder(
 
 /// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
 /// window and of which nothing else is known. Empty without probes.
-pub fn of_process(folder: &Path, window: Window) -> Result<Metrics, MetricsError> {
+fn of_process(folder: &Path, window: Window) -> Result<Metrics, MetricsError> {
     let work = active::WorkTimes::of_process(window);
     let mut metrics = Metrics::new();
     if let Some(samples) = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))? {

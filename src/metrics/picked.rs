@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::manifest::command::{Pick, PickFrom, STDOUT, Stat};
 use crate::stats::Sample;
+use crate::store::record::Metrics;
 
 /// The folder for a command's own files, in the run's folder.
 pub const OUT_DIR: &str = "out";
@@ -40,6 +41,13 @@ pub fn pick(run: &Path, pick: &Pick) -> Result<Option<f64>, PickError> {
         metric: pick.name.clone(),
         reason: format!("{}: {reason}", pick.file),
     })
+}
+
+/// Declared metrics of a run; one that cannot be picked is unknown.
+#[must_use]
+pub fn known(run: &Path, picks: &[Pick]) -> Metrics {
+    let value = |own: &Pick| (own.name.clone(), pick(run, own).ok().flatten());
+    picks.iter().map(value).collect()
 }
 
 fn json(path: &Path, pointer: &str) -> Result<Option<f64>, String> {

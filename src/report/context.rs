@@ -15,7 +15,9 @@ use super::probes::{self, Probes};
 use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
-use crate::store::record::{Calibration, MachineEvidence, Metrics, ModelEvidence, RunRecord};
+use crate::store::record::{
+    Calibration, MachineEvidence, Metrics, ModelEvidence, RUN_FILE, RunRecord,
+};
 use crate::verdict::Checked;
 
 /// The names of a template.
@@ -164,6 +166,27 @@ pub struct EvidenceTable<'a> {
     pub gits: Vec<Git<'a>>,
     pub servers: Vec<Server<'a>>,
     pub models: Vec<Model<'a>>,
+    /// Runs whose metrics were computed again after they were measured, by what computed them last.
+    pub recomputed: Vec<Recomputed<'a>>,
+    /// Runs whose metrics stand on files that are not as they were measured.
+    pub accepted: Vec<Accepted<'a>>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Recomputed<'a> {
+    /// Of `runner`.
+    pub version: &'a str,
+    pub digest: Option<&'a str>,
+    pub runs: usize,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Accepted<'a> {
+    /// `<id8>/<repeat>`.
+    pub run: String,
+    pub cell_name: &'a str,
+    /// Within the run's folder.
+    pub files: BTreeSet<&'a str>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -281,7 +304,7 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
     }
 }
 
-fn calibrations(data: &Data) -> Vec<CalibrationRow<'_>> {
+pub(super) fn calibrations(data: &Data) -> Vec<CalibrationRow<'_>> {
     let mut rows: Vec<CalibrationRow> = Vec::new();
     for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
         let Some(calibration) = &run.evidence.calibration else { continue };
@@ -301,6 +324,8 @@ fn evidence(data: &Data) -> EvidenceTable<'_> {
         gits: Vec::new(),
         servers: Vec::new(),
         models: Vec::new(),
+        recomputed: recomputed(data),
+        accepted: accepted(data),
     };
     for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
         let evidence = &run.evidence;
@@ -342,6 +367,37 @@ fn evidence(data: &Data) -> EvidenceTable<'_> {
         }
     }
     table
+}
+
+fn recomputed(data: &Data) -> Vec<Recomputed<'_>> {
+    let mut found: Vec<Recomputed> = Vec::new();
+    for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
+        let Some(by) = run.recomputed.last() else { continue };
+        let (version, digest) = (by.runner.version.as_str(), by.runner.digest.as_deref());
+        match found.iter_mut().find(|known| (known.version, known.digest) == (version, digest)) {
+            Some(known) => known.runs += 1,
+            None => found.push(Recomputed { version, digest, runs: 1 }),
+        }
+    }
+    found
+}
+
+fn accepted(data: &Data) -> Vec<Accepted<'_>> {
+    let mut found = Vec::new();
+    for cell in &data.cells {
+        for run in cell.runs.values() {
+            // What was edited in a record stays in those that followed from it.
+            let edited = run.recomputed.iter().flat_map(|by| by.accepted.keys());
+            let edited = edited.filter(|file| *file == RUN_FILE);
+            let files = run.recomputed.last().into_iter().flat_map(|by| by.accepted.keys());
+            let files: BTreeSet<&str> = files.chain(edited).map(String::as_str).collect();
+            if !files.is_empty() {
+                let run = format!("{}/{}", cell.short(), run.repeat);
+                found.push(Accepted { run, cell_name: &cell.name, files });
+            }
+        }
+    }
+    found
 }
 
 fn once<T: PartialEq>(list: &mut Vec<T>, item: T) {

@@ -1,6 +1,11 @@
-//! Tidy tables for other programs: one row per run, per call, or per cell and metric.
+//! Tidy tables for other programs: one row per run, per call, per cell and metric, per comparison, per
+//! verdict.
 //!
 //! The columns depend on the plan and the catalogue only, not on what happens to be known.
+
+mod comparisons;
+mod instruments;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,6 +26,49 @@ pub enum Rows {
     Calls,
     /// One per cell and metric that a run of it knows: the statistics that reports show.
     Cells,
+    /// One per cell and metric against its baseline, in a ranking, and in per cent of a level; and one per
+    /// pair of tokenizers.
+    Comparisons,
+    /// One per experiment and metric: in how many configurations it is better than at the baseline.
+    Success,
+    /// One per hypothesis and part of one.
+    Verdicts,
+    /// One per published number.
+    Claims,
+    /// One per run and metric that the manifest's rule flags.
+    Outliers,
+    /// One per figure that an instrument has of itself.
+    Instruments,
+}
+
+impl Rows {
+    pub const ALL: [Self; 9] = [
+        Self::Runs,
+        Self::Calls,
+        Self::Cells,
+        Self::Comparisons,
+        Self::Success,
+        Self::Verdicts,
+        Self::Claims,
+        Self::Outliers,
+        Self::Instruments,
+    ];
+
+    /// One word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Calls => "calls",
+            Self::Cells => "cells",
+            Self::Comparisons => "comparisons",
+            Self::Success => "success",
+            Self::Verdicts => "verdicts",
+            Self::Claims => "claims",
+            Self::Outliers => "outliers",
+            Self::Instruments => "instruments",
+        }
+    }
 }
 
 /// Columns and rows; an unknown value is `null`.
@@ -32,7 +80,9 @@ pub struct Table {
 
 /// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
 /// experiment needs only to interpret its own, else empty.
-const LEADING: [&str; 10] = [
+/// `fallback_of` names the run (`<id8>/<repeat>`) in whose place one was made whose cell is in no
+/// experiment's matrix, else empty.
+const LEADING: [&str; 11] = [
     "experiment",
     "cell",
     "repeat",
@@ -43,24 +93,38 @@ const LEADING: [&str; 10] = [
     "warmup",
     "stale",
     "control",
+    "fallback_of",
 ];
 
-/// The table of all stored runs of the plan; a cell in several experiments is listed under each,
-/// and so is a control.
+/// A table of all stored runs of the plan; a cell in several experiments is listed under each, and so is a
+/// control.
 #[must_use]
 pub fn table(data: &Data, which: Rows) -> Table {
-    if which == Rows::Cells {
-        return statistics(data);
+    match which {
+        Rows::Runs => runs(data, false),
+        Rows::Calls => runs(data, true),
+        Rows::Cells => statistics(data),
+        Rows::Comparisons => comparisons::comparisons(data),
+        Rows::Success => comparisons::successes(data),
+        Rows::Verdicts => verdicts::verdicts(data),
+        Rows::Claims => verdicts::claims(data),
+        Rows::Outliers => verdicts::outliers(data),
+        Rows::Instruments => instruments::instruments(data),
     }
+}
+
+/// One row per run, or per call of each.
+fn runs(data: &Data, by_call: bool) -> Table {
     let mut factors: Vec<&str> = Vec::new();
-    for factor in data.cells.iter().flat_map(|cell| &cell.factors) {
+    let cells = data.cells.iter().chain(data.stand_ins.iter().map(|own| &own.cell));
+    for factor in cells.flat_map(|cell| &cell.factors) {
         if !factors.contains(&factor.name.as_str()) {
             factors.push(&factor.name);
         }
     }
     let metrics: Vec<&str> = data
         .metrics()
-        .filter(|info| which == Rows::Runs || info.scope.of_calls())
+        .filter(|info| !by_call || info.scope.of_calls())
         .map(|info| info.name)
         .collect();
     // the axes of a command are named by its author
@@ -80,15 +144,17 @@ pub fn table(data: &Data, which: Rows) -> Table {
         let own = experiment.cells.iter().map(|own| (own.cell, None));
         let solos = experiment.solos.iter().map(|cell| (*cell, Some("solo")));
         for (cell, control) in own.chain(solos) {
-            let cell = &data.cells[cell];
-            for run in cell.runs.values() {
-                let experiment = experiment.name.as_str();
-                let shared = Shared { experiment, cell, control, factors: &factors };
-                match which {
-                    Rows::Runs => rows.push(shared.run(run, &metrics)),
-                    Rows::Calls | Rows::Cells => shared.calls(run, &metrics, &mut rows),
-                }
-            }
+            let (cell, asked) = (&data.cells[cell], None);
+            let experiment = experiment.name.as_str();
+            let shared = Shared { experiment, cell, control, asked, factors: &factors };
+            shared.rows(by_call, &metrics, &mut rows);
+        }
+        let stand_ins = data.stand_ins.iter();
+        for own in stand_ins.filter(|own| own.experiments.contains(&experiment.name)) {
+            let (cell, asked) = (&own.cell, Some(&own.asked));
+            let experiment = experiment.name.as_str();
+            let shared = Shared { experiment, cell, control: None, asked, factors: &factors };
+            shared.rows(by_call, &metrics, &mut rows);
         }
     }
     Table { columns, rows }
@@ -140,10 +206,22 @@ struct Shared<'a> {
     experiment: &'a str,
     cell: &'a Cell,
     control: Option<&'a str>,
+    /// By repeat, the run that was asked for.
+    asked: Option<&'a BTreeMap<u32, String>>,
     factors: &'a [&'a str],
 }
 
 impl Shared<'_> {
+    fn rows(&self, by_call: bool, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
+        for run in self.cell.runs.values() {
+            if by_call {
+                self.calls(run, metrics, rows);
+            } else {
+                rows.push(self.run(run, metrics));
+            }
+        }
+    }
+
     fn run(&self, run: &RunRecord, metrics: &[&str]) -> Vec<Value> {
         let measured = run.calls.iter().filter(|call| !call.warmup);
         // What kept a run from being sealed is no outcome of it: the worst left is `length`.
@@ -173,12 +251,13 @@ impl Shared<'_> {
         metrics: &[&str],
     ) -> Vec<Value> {
         let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
+        let asked = self.asked.and_then(|asked| asked.get(&run.repeat)).map(String::as_str);
         let levels: BTreeMap<&str, Value> =
             self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
         [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
             .into_iter()
             .chain(own)
-            .chain([stale.into(), self.control.into()])
+            .chain([stale.into(), self.control.into(), asked.into()])
             .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
             .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()
@@ -193,9 +272,18 @@ fn level(factor: &NamedLevel) -> Value {
     }
 }
 
-/// Whole numbers without a fraction; unknown is null.
+fn words(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn interval(ends: Option<[f64; 2]>) -> [Value; 2] {
+    [number(ends.map(|ends| ends[0])), number(ends.map(|ends| ends[1]))]
+}
+
+/// Whole numbers without a fraction; unknown is null, an interval without an end ends at `inf`.
 fn number(value: Option<f64>) -> Value {
     match value {
+        Some(value) if value.is_infinite() => value.to_string().into(),
         #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
         Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => (value as i64).into(),
         value => value.into(),

@@ -42,6 +42,9 @@ pub enum What {
     Abandoned { repeat: u32, kept: String },
     /// A stale run was moved to `kept`, to be measured again.
     Superseded { cell: String, repeat: u32, kept: String, because: Vec<String> },
+    /// The metrics of a sealed run were computed again. `sha256` is that of its new `run.json`; the one
+    /// that it replaces is kept in `kept`. Written before it is replaced, so either may be there.
+    Recomputed { cell: String, repeat: u32, before: String, sha256: String, kept: String },
     /// The exec ended; `interrupted` by the user.
     Ended { made: usize, failed: usize, interrupted: bool },
 }

@@ -46,6 +46,15 @@ impl Layout {
         self.root.join("superseded")
     }
 
+    /// Where the record of a sealed run is kept when another replaces it: a file beside those of stale
+    /// runs, named by its digest, so that keeping it twice makes no second.
+    #[must_use]
+    pub fn superseded_record(&self, run_folder: &Path, sha256: &str) -> PathBuf {
+        let repeat = run_folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{repeat}-run-{}.json", sha256.get(..16).unwrap_or(sha256));
+        self.superseded().join(self.cell_part(run_folder)).join(name)
+    }
+
     /// `calibration/<runtime>-<time>`: what was recorded to measure the instrument.
     pub fn calibration_of(&self, runtime: &str, time: &str) -> Result<PathBuf, StoreError> {
         let name = format!("{runtime}-{time}");
@@ -86,6 +95,14 @@ impl Layout {
     #[must_use]
     pub fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// The same with `/` on every system.
+    #[must_use]
+    pub fn below(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        let parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+        parts.collect::<Vec<_>>().join("/")
     }
 
     /// What an exec that was killed left unfinished: every `.<repeat>.partial` below `runs`, with its

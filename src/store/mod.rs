@@ -15,12 +15,13 @@ pub mod journal;
 mod layout;
 mod lock;
 pub mod record;
+pub mod reseal;
 pub mod seal;
 mod staleness;
 pub mod verify;
 
 pub use error::StoreError;
-pub use index::{Damaged, Store};
+pub use index::{Damaged, Store, StoredSize};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
 pub use staleness::{against_newest, counting, staleness};

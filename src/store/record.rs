@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::protocol::{Outcome, RuntimeInfo, Stage};
+use crate::agent::protocol::{Outcome, RuntimeInfo, Stage, Window};
 use crate::probe::sampling::Sampling;
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
@@ -61,8 +61,28 @@ pub struct RunRecord {
     /// What a tokenizer made of its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenSummary>,
-    /// Every other file of the run's folder, by its path with `/`.
+    /// Each time that the metrics were computed again; the last one's stand in this record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recomputed: Vec<Recomputation>,
+    /// Every other file of the run's folder as it was measured, by its path with `/`.
     pub files: BTreeMap<String, FileDigest>,
+}
+
+/// Metrics that were computed again from the artifacts of a sealed run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recomputation {
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// What computed them.
+    pub runner: CodeEvidence,
+    /// SHA-256 of the record that this one replaced.
+    pub before: String,
+    /// Where that record is kept, relative to the study's folder, with `/`.
+    pub kept: String,
+    /// Files that were not as they had been sealed and were accepted all the same, as they were then;
+    /// `None`: missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted: BTreeMap<String, Option<FileDigest>>,
 }
 
 /// What a server held in memory around a run, asked outside of the measured window.
@@ -157,6 +177,9 @@ pub struct CommandRecord {
     pub env: Vec<String>,
     pub stdout: StreamRecord,
     pub stderr: StreamRecord,
+    /// From right before its start to its end; absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
 }
 
 /// What a command printed on one stream.

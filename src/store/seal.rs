@@ -51,9 +51,7 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     }
     record.files = digests(partial)?;
     let path = partial.join(RUN_FILE);
-    let mut text = serde_json::to_vec_pretty(record)
-        .map_err(|error| StoreError::Malformed { path: path.clone(), reason: error.to_string() })?;
-    text.push(b'\n');
+    let text = text(record, &path)?;
     fs::write(&path, &text).map_err(StoreError::io("write", &path))?;
 
     let mut files: Vec<PathBuf> = record.files.keys().map(|name| partial.join(name)).collect();
@@ -72,6 +70,16 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     Ok(crate::digest::of_bytes(&text))
 }
 
+/// A record as it stands in its file at `path`.
+pub(super) fn text(record: &RunRecord, path: &Path) -> Result<Vec<u8>, StoreError> {
+    let mut text = serde_json::to_vec_pretty(record).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
 fn folders(root: &Path) -> Vec<PathBuf> {
     walkdir::WalkDir::new(root)
         .contents_first(true)
@@ -86,10 +94,14 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 pub fn write_whole(path: &Path, text: &[u8]) -> Result<(), StoreError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
-    let partial = path.with_file_name(name);
-    fs::write(&partial, text).map_err(StoreError::io("write", &partial))?;
-    disk::sync_file(&partial).map_err(StoreError::io("sync", &partial))?;
-    fs::rename(&partial, path).map_err(StoreError::io("write", path))?;
+    write_through(&path.with_file_name(name), path, text)
+}
+
+/// As [`write_whole`], by way of this file on the same disk.
+pub(super) fn write_through(partial: &Path, path: &Path, text: &[u8]) -> Result<(), StoreError> {
+    fs::write(partial, text).map_err(StoreError::io("write", partial))?;
+    disk::sync_file(partial).map_err(StoreError::io("sync", partial))?;
+    fs::rename(partial, path).map_err(StoreError::io("write", path))?;
     if let Some(parent) = path.parent() {
         disk::sync_folder(parent).map_err(StoreError::io("sync", parent))?;
     }

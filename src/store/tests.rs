@@ -31,6 +31,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         servers: std::collections::BTreeMap::new(),
         tokens: None,
         sampling: std::collections::BTreeMap::new(),
+        recomputed: Vec::new(),
         files: std::collections::BTreeMap::new(),
     }
 }
@@ -143,6 +144,54 @@ fn a_run_in_a_folder_of_another_repeat_is_damage() {
     let store = Store::open(results.path(), "study").unwrap();
     assert!(store.runs(CELL).is_empty());
     assert!(store.damaged()[0].reason.contains("repeat 1"), "{:?}", store.damaged());
+}
+
+#[test]
+fn a_number_is_read_back_to_the_last_digit() {
+    // The steps of a linear congruence reach all bits of a fraction.
+    let step = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let values = std::iter::successors(Some(1_u64), step).take(20_000);
+    let values = values.map(|bits| f64::from_bits(bits >> 12 | 0x3ff0 << 48) * 123.4);
+    let mut written = record(CELL, 1);
+    written.metrics = values.enumerate().map(|(i, value)| (i.to_string(), Some(value))).collect();
+    let text = serde_json::to_vec(&written).unwrap();
+    let read: RunRecord = serde_json::from_slice(&text).unwrap();
+    assert!(read.metrics == written.metrics);
+}
+
+#[test]
+fn a_record_that_is_replaced_is_kept_and_either_is_known() {
+    let results = tempfile::tempdir().unwrap();
+    let place = seal_run(results.path(), CELL, "cell", 1);
+    let layout = Layout::new(results.path(), "study").unwrap();
+    let old = fs::read(place.join(RUN_FILE)).unwrap();
+    let mut journal = journal::Journal::open(&layout).unwrap();
+    let by = || Recomputation {
+        before: crate::digest::of_bytes(&fs::read(place.join(RUN_FILE)).unwrap()),
+        ..Recomputation::default()
+    };
+    let mut again = index::load(&place).unwrap();
+    again.metrics.insert("m".to_owned(), Some(1.0));
+    let again = reseal::reseal(&layout, &mut journal, &place, again, by()).unwrap();
+    assert_eq!(verify::verify(&layout).unwrap().findings, []);
+    assert_eq!(index::load(&place).unwrap(), again);
+    assert_eq!(fs::read(layout.root().join(&again.recomputed[0].kept)).unwrap(), old);
+    assert!(again.recomputed[0].kept.starts_with("superseded/cell-01234567/1-run-"));
+    // Killed after the journal's line and before the record was replaced.
+    let new = fs::read(place.join(RUN_FILE)).unwrap();
+    fs::write(place.join(RUN_FILE), &old).unwrap();
+    fs::write(place.with_file_name(".1.record"), &new).unwrap();
+    assert_eq!(verify::verify(&layout).unwrap().findings, []);
+    assert_eq!(Store::open(results.path(), "study").unwrap().runs(CELL).len(), 1);
+    reseal::reseal(&layout, &mut journal, &place, again, by()).unwrap();
+    assert_eq!(verify::verify(&layout).unwrap().findings, []);
+    // A record that nobody sealed is no known one, and one that changed meanwhile is not replaced.
+    let stale = by();
+    let edited = String::from_utf8(new).unwrap().replace("\"attempt\": 1", "\"attempt\": 2");
+    fs::write(place.join(RUN_FILE), edited).unwrap();
+    let error = reseal::reseal(&layout, &mut journal, &place, record(CELL, 1), stale).unwrap_err();
+    assert!(error.to_string().contains("replaced by somebody else"), "{error}");
+    assert_eq!(verify::verify(&layout).unwrap().findings.len(), 1);
 }
 
 #[test]

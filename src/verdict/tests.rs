@@ -28,6 +28,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         command: None,
         sampling: BTreeMap::new(),
         metrics: values.iter().map(|(name, value)| ((*name).to_owned(), Some(*value))).collect(),
+        recomputed: Vec::new(),
         files: BTreeMap::new(),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use runner::report::tidy::Rows;
+
 use crate::stored::{Stored, files};
 
 pub fn runner(stored: &Stored, args: &[&str]) -> Output {
@@ -42,6 +44,51 @@ fn report_writes_pages_and_prints_the_path() {
     assert_eq!(again.as_bytes(), report);
     stdout(&runner(&stored, &["report", "small.toml"]));
     assert_eq!(files(&stored.results()), written);
+}
+
+#[test]
+fn figures_of_an_earlier_report_go_and_nothing_else_does() {
+    let stored = Stored::complete();
+    stdout(&runner(&stored, &["report", "small.toml"]));
+    let folder = stored.results().join("small/report/figures");
+    let before = files(&folder);
+    assert!(before.len() >= 3);
+    std::fs::write(folder.join("mine.svg"), "<svg xmlns=\"http://www.w3.org/2000/svg\"/>").unwrap();
+    std::fs::write(folder.join("notes.txt"), "").unwrap();
+
+    let one = "{{ figure(\"by_cell\", metric=\"ttft_ms\", experiment=\"again\") }}";
+    std::fs::write(stored.dir.path().join("one.md.j2"), one).unwrap();
+    stdout(&runner(&stored, &["report", "small.toml", "--template", "one.md.j2"]));
+    let left: Vec<String> = files(&folder)
+        .keys()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(left, ["again-by_cell-ttft_ms.svg", "mine.svg", "notes.txt"]);
+
+    // printing writes nothing, and so removes nothing
+    std::fs::write(stored.dir.path().join("none.md.j2"), "none").unwrap();
+    stdout(&runner(&stored, &["report", "small.toml", "--template", "none.md.j2", "--stdout"]));
+    assert_eq!(files(&folder).len(), 3);
+    stdout(&runner(&stored, &["report", "small.toml"]));
+    assert!(before.iter().all(|(path, bytes)| files(&folder)[path] == *bytes));
+}
+
+#[test]
+fn every_table_is_exported_into_a_folder() {
+    let stored = Stored::complete();
+    stdout(&runner(&stored, &["export", "small.toml", "--all", "tables"]));
+    let folder = stored.dir.path().join("tables");
+    for rows in Rows::ALL {
+        let name = rows.name();
+        let alone = stdout(&runner(&stored, &["export", "small.toml", "--table", name]));
+        assert_eq!(std::fs::read_to_string(folder.join(format!("{name}.csv"))).unwrap(), alone);
+        assert!(alone.lines().next().unwrap().contains(','));
+    }
+    stdout(&runner(&stored, &["export", "small.toml", "--all", "tables", "--format", "json"]));
+    let text = std::fs::read(folder.join("comparisons.json")).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
+    let own = rows.iter().find(|row| row["metric"] == "wall_ms" && row["judgement"] == "worse");
+    assert!(own.is_some_and(|row| row["difference"].as_f64() > Some(0.0)), "{own:?}");
 }
 
 #[test]

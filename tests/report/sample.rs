@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -43,6 +45,31 @@ fn real_runs_are_judged() {
     assert!(text.contains("- **supported**: Reading at 30 tok/s raises the efficiency"), "{text}");
     assert!(text.contains("- **refuted**: Reading at 30 tok/s raises the throughput"), "{text}");
     assert!(text.contains("before its first run") && !text.contains("Post hoc"), "{text}");
+}
+
+#[test]
+fn what_an_earlier_version_stored_follows_from_the_artifacts_and_later_metrics_are_added() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("results/sample"), &folder.path().join("sample"));
+    let checked = runner(&["recompute", "--check", "--json"], folder.path());
+    let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    for result in checked["results"].as_array().unwrap() {
+        assert_eq!(result["touched"], serde_json::json!([]));
+        for change in result["changes"].as_array().unwrap() {
+            assert!(change.get("before").is_none(), "another figure: {change}");
+        }
+    }
+    let before = said(&runner(&["export"], folder.path()), 0);
+    said(&runner(&["recompute"], folder.path()), 0);
+    let again = said(&runner(&["recompute", "--check"], folder.path()), 0);
+    assert!(again.ends_with(" as stored\n") && again.lines().count() == 1, "{again}");
+    said(&runner(&["verify"], folder.path()), 0);
+    // every cell of the table that had a figure has the same one
+    let after = said(&runner(&["export"], folder.path()), 0);
+    for (before, after) in before.lines().zip(after.lines()) {
+        let cells = before.split(',').zip(after.split(','));
+        cells.for_each(|(before, after)| assert!(before.is_empty() || before == after));
+    }
 }
 
 #[test]

@@ -18,11 +18,11 @@ use super::flamegraph::Flamegraph;
 use super::sampling::Samplers;
 use crate::manifest::command::{self as declared};
 use crate::manifest::template::{Place, Template};
-use crate::metrics;
+use crate::metrics::Work;
 use crate::metrics::picked::{self, OUT_DIR, PickError};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
-use crate::store::record::{CommandRecord, Metrics, StreamRecord};
+use crate::store::record::{CommandRecord, StreamRecord};
 use process::{End, Ended, Supervision, Trouble};
 
 /// Runs the command and picks its metrics. The inner error is the attempt's, the outer one means that
@@ -43,7 +43,7 @@ pub(super) fn measure(
         return Ok(Err(fault));
     }
     let filled = Filled::new(task, work, &out, means.study_folder);
-    let samplers = Samplers::start(task.cell, means.driver);
+    let samplers = Samplers::start(task.cell, means.driver.get());
     if let Some(fault) = samplers.refusal() {
         samplers.finish(partial)?;
         return Ok(Err(fault));
@@ -84,6 +84,7 @@ pub(super) fn measure(
         env: work.env.iter().filter(|name| std::env::var_os(name).is_some()).cloned().collect(),
         stdout: ended.stdout.record.clone(),
         stderr: ended.stderr.record.clone(),
+        window: Some(ended.window),
     };
     for (name, stream) in [("output", &record.stdout), ("error", &record.stderr)] {
         if let Some(message) = cut(name, stream) {
@@ -93,7 +94,6 @@ pub(super) fn measure(
     let window = ended.window;
     Ok(judge(ended, work, task, partial).and_then(|mut measured| {
         sampled.check(Some(window))?;
-        measured.metrics.extend(metrics::of_process(partial, window)?);
         measured.command = Some(record);
         measured.probes = flamegraph.finish()?;
         measured.probes.extend(sampled.probes);
@@ -122,14 +122,6 @@ fn judge(
         End::Exited(_) => {}
     }
     output::check(&partial.join(OUT_DIR), work.max_output, &work.outputs)?;
-    let mut metrics = Metrics::from([
-        (
-            "process_wall_ms".to_owned(),
-            Some(ended.window.end_ns.saturating_sub(ended.window.start_ns) as f64 / 1e6),
-        ),
-        ("cpu_s".to_owned(), ended.usage.cpu_s),
-        ("peak_rss_mb".to_owned(), ended.usage.peak_rss_mb),
-    ]);
     for pick in &work.metrics {
         if let (declared::STDOUT, Some(reason)) =
             (pick.file.as_str(), cut("output", &ended.stdout.record))
@@ -137,9 +129,10 @@ fn judge(
             let metric = pick.name.clone();
             return Err(CommandFault::Pick(PickError { metric, reason }).into());
         }
-        let value = picked::pick(partial, pick).map_err(CommandFault::Pick)?;
-        metrics.insert(pick.name.clone(), value);
+        picked::pick(partial, pick).map_err(CommandFault::Pick)?;
     }
+    let done = Work::Command { window: Some(ended.window), picks: &work.metrics };
+    let metrics = done.metrics(partial, &ended.usage)?.run;
     Ok(Measured { usage: ended.usage, metrics, ..Measured::default() })
 }
 

@@ -17,13 +17,12 @@ use super::process::{Supervision, supervise};
 use super::request::nanoseconds;
 use super::scenario::write_spec;
 use super::{ExecError, Limits};
-use crate::agent::protocol::{
-    ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec,
-};
-use crate::metrics;
+use crate::agent::protocol::{ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeSpec};
+use crate::metrics::Work;
+use crate::metrics::tokenize::summary;
 use crate::plan::{CellSpec, TokenizeWork};
 use crate::preflight::FileFault;
-use crate::store::record::{TokenCount, TokenSummary, TokenizerEvidence};
+use crate::store::record::TokenizerEvidence;
 
 pub use texts::{Text, Texts};
 
@@ -87,7 +86,7 @@ pub(super) fn measure(
 
     let judged = result.and_then(|()| {
         let (record, done) = artifacts::check(partial, &asked, text)?;
-        let metrics = metrics::tokenize::from_folder(partial, &done, &usage)?;
+        let metrics = Work::Tokenize.metrics(partial, &usage)?.run;
         Ok((record, done, metrics))
     });
     let (record, done, metrics) = match judged {
@@ -99,7 +98,7 @@ pub(super) fn measure(
         info: Some(record.runtime),
         usage,
         metrics,
-        tokens: Some(summary(text, &done)),
+        tokens: Some(summary(text.sha256.clone(), text.bytes, &done)),
         ..Measured::default()
     }))
 }
@@ -136,23 +135,4 @@ fn overall_limit(cell: &CellSpec, asked: &TokenizeSpec, limits: &Limits) -> Dura
     let modes = u32::try_from(asked.modes.len()).unwrap_or(u32::MAX);
     let passes = asked.warmup.saturating_add(asked.passes).saturating_mul(modes);
     cell.timeout.saturating_mul(passes.saturating_add(1)).saturating_add(limits.slack)
-}
-
-/// What must be the same for every runtime. All passes of a mode agree, so the last stands for all.
-fn summary(text: &Text, done: &TokenizeRecord) -> TokenSummary {
-    let modes = done.passes.iter().map(|pass| {
-        let count = TokenCount {
-            parts: pass.parts,
-            bytes: pass.bytes,
-            tokens: pass.tokens,
-            ids_sha256: pass.ids_sha256.clone(),
-        };
-        (pass.mode.name().to_owned(), count)
-    });
-    TokenSummary {
-        corpus_sha256: text.sha256.clone(),
-        corpus_bytes: text.bytes,
-        vocabulary: done.vocabulary,
-        modes: modes.collect(),
-    }
 }

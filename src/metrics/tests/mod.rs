@@ -506,6 +506,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         tokens: None,
         command: None,
         sampling: BTreeMap::new(),
+        recomputed: Vec::new(),
         files: BTreeMap::new(),
     }
 }

@@ -14,7 +14,7 @@ use super::call::sample;
 use super::run::{named, process as usage};
 use super::{MetricsError, ms, ratio, read_rows, seconds};
 use crate::agent::protocol::{TOKENIZE_FILE, TokenizeMode, TokenizeRecord};
-use crate::store::record::{Metrics, ProcessUsage};
+use crate::store::record::{Metrics, ProcessUsage, TokenCount, TokenSummary};
 
 /// One row of [`TOKENIZE_FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -57,6 +57,22 @@ pub fn compute(record: &TokenizeRecord, rows: &[PartRow], process: &ProcessUsage
         metrics.extend(mode_metrics(mode, &own));
     }
     metrics
+}
+
+/// What must be the same for every runtime. All passes of a mode agree, so the last stands for all.
+#[must_use]
+pub fn summary(corpus_sha256: String, corpus_bytes: u64, record: &TokenizeRecord) -> TokenSummary {
+    let modes = record.passes.iter().map(|pass| {
+        let count = TokenCount {
+            parts: pass.parts,
+            bytes: pass.bytes,
+            tokens: pass.tokens,
+            ids_sha256: pass.ids_sha256.clone(),
+        };
+        (pass.mode.name().to_owned(), count)
+    });
+    let vocabulary = record.vocabulary;
+    TokenSummary { corpus_sha256, corpus_bytes, vocabulary, modes: modes.collect() }
 }
 
 fn mode_metrics(mode: TokenizeMode, rows: &[&PartRow]) -> Metrics {

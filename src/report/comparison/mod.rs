@@ -5,15 +5,15 @@
 //! alone. What cannot be tested says why. Statistics are [`crate::stats`]'; how a table looks is left
 //! to the templates.
 
-mod baseline;
+pub(super) mod baseline;
 pub mod contrast;
 mod frontier;
 pub mod functions;
 mod measured;
-mod normalised;
-mod ranking;
+pub(super) mod normalised;
+pub(super) mod ranking;
 mod shares;
-mod success;
+pub(super) mod success;
 #[cfg(test)]
 mod tests;
 mod winners;
@@ -84,7 +84,10 @@ fn text_of<'a>(levels: &'a [NamedLevel], axis: &str) -> Option<&'a str> {
 }
 
 /// The direction in which a metric is better: as asked for, or as the catalogue has it.
-fn direction(metric: &MetricInfo<'_>, word: Option<&str>) -> Result<Better, ComparisonError> {
+pub(super) fn direction(
+    metric: &MetricInfo<'_>,
+    word: Option<&str>,
+) -> Result<Better, ComparisonError> {
     match word {
         Some("higher") => Ok(Better::Higher),
         Some("lower") => Ok(Better::Lower),

@@ -7,6 +7,7 @@
 mod artifacts;
 mod by_cell;
 mod by_factor;
+mod by_load;
 mod distribution;
 mod drift;
 mod frontier;
@@ -41,7 +42,10 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// As a file of its own, with its style.
+    /// How each file of a figure begins, and no other file does.
+    pub const START: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"fig\" viewBox=\"";
+
+    /// As a file of its own, with its style; begins with [`Figure::START`].
     #[must_use]
     pub fn standalone(&self) -> String {
         format!(
@@ -102,13 +106,18 @@ pub struct Kind {
 }
 
 /// Every figure that a template can ask for.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 9] = [
     Kind {
         name: by_cell::NAME,
         arguments: &["metric", "bars", "log", "reference"],
         draw: by_cell::draw,
     },
     Kind { name: by_factor::NAME, arguments: &["metric", "factor"], draw: by_factor::draw },
+    Kind {
+        name: by_load::NAME,
+        arguments: &["metric", "load", "series", "log", "reference"],
+        draw: by_load::draw,
+    },
     Kind { name: drift::NAME, arguments: &["metric"], draw: drift::draw },
     Kind { name: frontier::NAME, arguments: &["x", "y"], draw: frontier::draw },
     Kind { name: over_time::LAG, arguments: &["run"], draw: over_time::draw_lag },

@@ -1,0 +1,88 @@
+//! What the instruments are worth, one row per figure: the client's error by calibration, the noise floor
+//! of the loop-lag probe, how the probes outside the agent kept their schedules.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Table, number, words};
+use crate::report::context::calibrations;
+use crate::report::controls::idle_floors;
+use crate::report::data::Data;
+use crate::report::probes::probes;
+
+/// `of` is a runtime or a probe; `under` is what it was measured under, in words.
+const COLUMNS: [&str; 7] = ["instrument", "of", "under", "quantity", "unit", "value", "runs"];
+
+pub fn instruments(data: &Data) -> Table {
+    let mut rows = Vec::new();
+    let mut add = |who: [&str; 3], runs: usize, figures: &[(&str, &str, Option<f64>)]| {
+        for (quantity, unit, value) in figures {
+            let words = who.into_iter().chain([*quantity, *unit]).map(Value::from);
+            rows.push(words.chain([number(*value), runs.into()]).collect());
+        }
+    };
+    for row in calibrations(data) {
+        let own = row.calibration;
+        let under = settings(&own.settings);
+        let (ttft, gap) = (own.ttft_error_ms, own.gap_error_ms);
+        let under = format!("{under}; {} streams", own.streams);
+        add(
+            ["calibration", &own.runtime, &under],
+            row.runs,
+            &[
+                ("rate", "tok/s", Some(own.rate_tok_s)),
+                ("gaps", "", Some(own.samples as f64)),
+                ("ttft_error_p50", "ms", Some(ttft.p50)),
+                ("ttft_error_p99", "ms", Some(ttft.p99)),
+                ("ttft_error_max", "ms", Some(ttft.max)),
+                ("gap_error_p50", "ms", Some(gap.p50)),
+                ("gap_error_p99", "ms", Some(gap.p99)),
+                ("gap_error_max", "ms", Some(gap.max)),
+            ],
+        );
+    }
+    for own in idle_floors(data) {
+        let under = format!("{}; sleep {}", settings(&own.settings), own.sleep);
+        add(
+            ["idle loop lag", own.runtime, &under],
+            own.runs,
+            &[
+                ("p50", "ms", own.p50_ms),
+                ("p99", "ms", own.p99_ms),
+                ("max", "ms", own.max_ms),
+                ("stalls", "", own.stalls),
+                ("probe_cost", "%", own.probe_cost_percent),
+            ],
+        );
+    }
+    for own in probes(data).schedules {
+        let under = format!("{}; every {} ms", own.source, own.asked_ms);
+        add(
+            ["probe", &own.probe, &under],
+            own.runs,
+            &[
+                ("asked", "ms", Some(own.asked_ms)),
+                ("rows", "", Some(own.rows as f64)),
+                ("missed", "", Some(own.missed as f64)),
+                ("interval_mean", "ms", own.interval_mean_ms),
+                ("interval_p99", "ms", own.interval_p99_ms),
+                ("interval_max", "ms", own.interval_max_ms),
+                ("late_p99", "ms", own.late_p99_ms),
+                ("late_max", "ms", own.late_max_ms),
+                ("own_cost", "%", own.cpu_percent),
+            ],
+        );
+    }
+    Table { columns: words(&COLUMNS), rows }
+}
+
+/// Those that are not at their defaults.
+fn settings<K: std::fmt::Display, V: std::fmt::Display>(settings: &BTreeMap<K, V>) -> String {
+    if settings.is_empty() {
+        return "defaults".to_owned();
+    }
+    let parts: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    parts.join(", ")
+}

@@ -1,0 +1,149 @@
+//! Hypotheses with their verdicts, published numbers with what was recomputed, and outliers, as rows.
+
+use serde_json::Value;
+
+use super::{Table, interval, number, words};
+use crate::report::data::Data;
+
+/// `part` counts from 1 within a compound hypothesis, and is empty for a hypothesis itself. `survives` is 0
+/// or 1; empty where there is no decision or no p.
+const VERDICTS: [&str; 22] = [
+    "experiment",
+    "hypothesis",
+    "part",
+    "claim",
+    "criterion",
+    "verdict",
+    "survives",
+    "reason",
+    "test",
+    "quantity",
+    "unit",
+    "effect",
+    "ci_low",
+    "ci_high",
+    "confidence_percent",
+    "alpha",
+    "p",
+    "p_adjusted",
+    "n",
+    "needed",
+    "declared",
+    "post_hoc",
+];
+
+pub fn verdicts(data: &Data) -> Table {
+    let percent = |text: &str| number(text.parse().ok());
+    let mut rows = Vec::new();
+    for own in &data.hypotheses {
+        let [low, high] = interval(own.interval);
+        rows.push(vec![
+            own.experiment.as_str().into(),
+            own.name.as_str().into(),
+            Value::Null,
+            own.claim.as_str().into(),
+            own.criterion.as_str().into(),
+            own.verdict.into(),
+            own.survives.map(u8::from).into(),
+            own.reason.as_deref().into(),
+            own.test.as_str().into(),
+            own.quantity.as_str().into(),
+            own.unit.as_str().into(),
+            number(own.effect),
+            low,
+            high,
+            percent(&own.confidence),
+            number(Some(own.alpha)),
+            number(own.p),
+            number(own.adjusted_p),
+            own.n.as_str().into(),
+            own.needed.as_deref().into(),
+            own.declared.as_deref().into(),
+            own.post_hoc.as_deref().into(),
+        ]);
+        for (place, part) in (1..).zip(&own.parts) {
+            let [low, high] = interval(part.interval);
+            let mut row = vec![Value::Null; VERDICTS.len()];
+            let place: u32 = place;
+            let known: [(&str, Value); 15] = [
+                ("experiment", own.experiment.as_str().into()),
+                ("hypothesis", own.name.as_str().into()),
+                ("part", place.into()),
+                ("claim", own.claim.as_str().into()),
+                ("criterion", part.criterion.as_str().into()),
+                ("verdict", part.verdict.into()),
+                ("reason", part.reason.as_deref().into()),
+                ("quantity", part.quantity.as_str().into()),
+                ("unit", part.unit.as_str().into()),
+                ("effect", number(part.effect)),
+                ("ci_low", low),
+                ("ci_high", high),
+                ("confidence_percent", percent(&part.confidence)),
+                ("p", number(part.p)),
+                ("n", part.n.as_str().into()),
+            ];
+            for (name, value) in known {
+                if let Some(place) = VERDICTS.iter().position(|column| *column == name) {
+                    row[place] = value;
+                }
+            }
+            rows.push(row);
+        }
+    }
+    Table { columns: words(&VERDICTS), rows }
+}
+
+const CLAIMS: [&str; 12] = [
+    "claim",
+    "result",
+    "quantity",
+    "unit",
+    "published",
+    "recomputed",
+    "allowed",
+    "runs",
+    "cells",
+    "source",
+    "reason",
+    "notes",
+];
+
+pub fn claims(data: &Data) -> Table {
+    let row = |own: &crate::verdict::Checked| {
+        vec![
+            own.name.as_str().into(),
+            own.result.name().into(),
+            own.quantity.as_str().into(),
+            own.unit.as_str().into(),
+            number(Some(own.published)),
+            number(own.recomputed),
+            number(Some(own.allowed)),
+            own.runs.into(),
+            own.cells.into(),
+            own.source.as_str().into(),
+            own.reason.as_deref().into(),
+            own.notes.join("; ").into(),
+        ]
+    };
+    Table { columns: words(&CLAIMS), rows: data.claims.iter().map(row).collect() }
+}
+
+/// `run` and `rerun` are `<id8>/<repeat>`.
+const OUTLIERS: [&str; 8] =
+    ["run", "name", "metric", "value", "median", "mad", "distance_mads", "rerun"];
+
+pub fn outliers(data: &Data) -> Table {
+    let rows = data.outliers.runs.iter().map(|own| {
+        vec![
+            own.run.as_str().into(),
+            own.cell_name.as_str().into(),
+            own.outlier.metric.as_str().into(),
+            number(Some(own.outlier.value)),
+            number(Some(own.outlier.median)),
+            number(Some(own.outlier.mad)),
+            number(own.outlier.distance),
+            own.rerun.as_deref().into(),
+        ]
+    });
+    Table { columns: words(&OUTLIERS), rows: rows.collect() }
+}
