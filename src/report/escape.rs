@@ -14,7 +14,7 @@ pub fn text(raw: &str) -> String {
 #[must_use]
 pub fn prose(raw: &str) -> String {
     let parts: Vec<&str> = raw.trim().split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return text(raw);
     }
     let part = |(place, part): (usize, &&str)| match place {

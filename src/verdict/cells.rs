@@ -157,7 +157,7 @@ pub(super) fn notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<Stri
         notes
             .push(format!("`{metric}` is unknown in {unknown} of {runs} runs, which are left out"));
     }
-    notes.extend(outlier_notes(cells, metric, values));
+    notes.extend(outlier_notes(metric, values));
     notes
 }
 
@@ -172,10 +172,10 @@ pub(super) const DIGITS: usize = 6;
 /// Fewer values than these have no others to be far from.
 const FEWEST: usize = 4;
 
-fn outlier_notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<String> {
+fn outlier_notes(metric: &str, values: &[Datum]) -> Vec<String> {
     let mut notes = Vec::new();
-    for cell in cells {
-        let own: Vec<&Datum> = values.iter().filter(|value| value.cell.id == cell.id).collect();
+    // the values of a cell stand together
+    for own in values.chunk_by(|a, b| a.cell.id == b.cell.id) {
         let Ok(sample) = Sample::new(own.iter().map(|value| value.value).collect()) else {
             continue;
         };

@@ -1,5 +1,7 @@
 //! Whether two metrics go together over runs.
 
+use std::collections::HashMap;
+
 use super::cells;
 use super::judge::{Question, lean, side, undefined};
 use super::{Finding, Verdict};
@@ -17,12 +19,10 @@ pub(super) fn judge(
     cells::same_circumstances(&selected)?;
     let xs = cells::values(&selected, x, question.declared)?;
     let ys = cells::values(&selected, y, question.declared)?;
-    let same =
-        |a: &cells::Datum, b: &cells::Datum| a.cell.id == b.cell.id && a.run.repeat == b.run.repeat;
-    let (xs, ys): (Vec<_>, Vec<_>) = xs
-        .iter()
-        .filter_map(|one| Some((*one, *ys.iter().find(|other| same(one, other))?)))
-        .unzip();
+    let run = |value: &cells::Datum<'_>| std::ptr::from_ref(value.run);
+    let others: HashMap<_, _> = ys.iter().map(|value| (run(value), *value)).collect();
+    let (xs, ys): (Vec<_>, Vec<_>) =
+        xs.iter().filter_map(|one| Some((*one, *others.get(&run(one))?))).unzip();
     if xs.is_empty() {
         return Err(format!("no run knows both `{x}` and `{y}`"));
     }

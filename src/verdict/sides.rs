@@ -1,7 +1,7 @@
 //! Two selections of cells side by side: as pairs where repeats were interleaved, else as independent
 //! samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::cells::{self, Cell, Datum};
 use super::judge::{Question, unit_of};
@@ -119,15 +119,19 @@ fn pairs<'a>(
     left: &[Datum<'a>],
     right: &[Datum<'a>],
 ) -> Result<(Vec<Datum<'a>>, Vec<Datum<'a>>), String> {
-    let of_cell = |values: &[Datum<'a>], id: &str| -> BTreeMap<u32, Datum<'a>> {
-        let own = values.iter().filter(|value| value.cell.id == id);
-        own.map(|value| (value.run.repeat, *value)).collect()
+    let by_cell = |values: &[Datum<'a>]| -> HashMap<&'a str, BTreeMap<u32, Datum<'a>>> {
+        let mut cells: HashMap<&str, BTreeMap<u32, Datum<'a>>> = HashMap::new();
+        for value in values {
+            cells.entry(value.cell.id).or_default().insert(value.run.repeat, *value);
+        }
+        cells
     };
+    let (lefts, rights) = (by_cell(left), by_cell(right));
     let mut pairs = Vec::new();
     for (one, other) in partners {
-        let (ones, others) = (of_cell(left, one), of_cell(right, other));
+        let (Some(ones), Some(others)) = (lefts.get(one), rights.get(other)) else { continue };
         let began = |value: Datum<'a>| Began::one(&value.run.started);
-        let found = blocks::pairs(&ones, &others, began);
+        let found = blocks::pairs(ones, others, began);
         pairs.extend(found.map_err(|OutOfTurn { repeat, next }| {
             format!("repeats {repeat} and {next} were not measured one after the other")
         })?);

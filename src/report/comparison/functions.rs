@@ -1,6 +1,7 @@
 //! What a template can ask of comparisons.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
@@ -21,11 +22,13 @@ impl From<ComparisonError> for Error {
 
 /// Adds the functions to an environment.
 pub fn add(env: &mut Environment, data: &Arc<Data>) {
-    let own = Arc::clone(data);
+    let known = Arc::new(Known::default());
+    let (own, tables) = (Arc::clone(data), Arc::clone(&known));
     env.add_function(
         "against_baseline",
         move |metric: &str, baseline: Option<Value>, kwargs: Kwargs| -> Result<Value, Error> {
-            Ok(Value::from(Serde(rows(&own, metric, baseline.as_ref(), &kwargs)?)))
+            let rows = tables.rows(&own, metric, baseline.as_ref(), &kwargs)?;
+            Ok(Value::from(Serde(rows.as_slice())))
         },
     );
     let own = Arc::clone(data);
@@ -33,7 +36,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
         "success_rate",
         move |metric: &str, baseline: Option<Value>, kwargs: Kwargs| -> Result<Value, Error> {
             let better = direction(&select::metric(&own, metric)?, None)?;
-            let rows = rows(&own, metric, baseline.as_ref(), &kwargs)?;
+            let rows = known.rows(&own, metric, baseline.as_ref(), &kwargs)?;
             Ok(Value::from(Serde(success::success(&rows, better))))
         },
     );
@@ -107,13 +110,33 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
     );
 }
 
-fn rows(
-    data: &Data,
-    metric: &str,
-    baseline: Option<&Value>,
-    kwargs: &Kwargs,
-) -> Result<Vec<baseline::BaselineRow>, Error> {
-    let metric = select::metric(data, metric)?;
-    let baseline = baseline.map(wanted_levels).transpose()?.unwrap_or_default();
-    Ok(baseline::rows(data, &metric, &baseline, &selection(data, kwargs, &[])?)?)
+/// Tables against the baseline, which several parts of a report ask for.
+#[derive(Debug, Default)]
+struct Known(Mutex<HashMap<Asked, Rows>>);
+
+/// Metric, baseline and selection, in words.
+type Asked = (String, String, String);
+type Rows = Arc<Vec<baseline::BaselineRow>>;
+
+impl Known {
+    fn rows(
+        &self,
+        data: &Data,
+        metric: &str,
+        baseline: Option<&Value>,
+        kwargs: &Kwargs,
+    ) -> Result<Rows, Error> {
+        let metric = select::metric(data, metric)?;
+        let baseline = baseline.map(wanted_levels).transpose()?.unwrap_or_default();
+        let selection = selection(data, kwargs, &[])?;
+        let asked = (metric.name.to_owned(), format!("{baseline:?}"), selection.said.clone());
+        // tables are only ever added whole
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = known().get(&asked) {
+            return Ok(Arc::clone(rows));
+        }
+        let rows = Arc::new(baseline::rows(data, &metric, &baseline, &selection)?);
+        known().insert(asked, Arc::clone(&rows));
+        Ok(rows)
+    }
 }
