@@ -14,6 +14,7 @@
 //! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
 //! - [`plan`]: factors, matrix algebra, cells, identity, run order. Pure: touches no server and no store.
 //! - [`agent`]: the agent protocol and the Rust runtime. Agents only record.
+//! - [`python`]: a Python of the user's and private environments of pinned packages on it.
 //! - [`probe`]: instruments that watch the agent's process from outside.
 //! - [`endpoint`]: the wire formats of inference servers: requests, stream decoders, server facts.
 //! - [`simulator`]: the paced endpoint. Shares no code with [`endpoint`], so errors cannot cancel out.
@@ -28,6 +29,7 @@
 //! - [`verdict`]: hypotheses and published numbers against stored runs that it is given.
 //! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
 //! - [`cli`]: ties them together. The only part that prints or chooses exit codes.
+//! - [`corpus`]: the texts of tokenizer experiments, generated from a seed.
 //! - [`digest`]: SHA-256 in hex.
 //! - [`os`]: everything that depends on the operating system.
 
@@ -45,6 +47,7 @@ pub mod preflight;
 pub mod probe;
 pub mod progress;
 pub mod provenance;
+pub mod python;
 pub mod recompute;
 pub mod report;
 pub mod simulator;

@@ -159,18 +159,55 @@ fn what_is_asked_for_is_the_identity_and_nothing_else() {
     assert_ne!(study.plan().id(0).hex(), declared);
 }
 
-#[test]
-fn a_program_that_cannot_be_started() {
+/// The study of another command line.
+fn with_command(command: &str) -> Study {
     let study = scripted("", "");
     let text = fs::read_to_string(study.manifest()).unwrap();
-    for (program, reason) in [("no-such-program", "No such file"), ("./work.sh", "ermission")] {
-        let words = format!("command = [\"{program}\"]");
-        let old = text.lines().find(|line| line.starts_with("command")).unwrap();
-        fs::write(study.manifest(), text.replace(old, &words)).unwrap();
-        let said = study.expect(3, &["exec"]);
-        let expected = format!("cannot start `{program}` (line 7 of the manifest)");
-        assert!(said.contains(&expected) && said.contains(reason), "{said}");
+    let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+    fs::write(study.manifest(), text.replace(old, command)).unwrap();
+    study
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_found_before_the_start() {
+    for (command, reason) in [
+        ("command = [\"no-such-program\"]", "no folder on PATH has it"),
+        ("command = [\"./no-such-program\"]", "No such file: "),
+        ("command = [\"{study}/work.sh\"]", "work.sh is not executable"),
+        ("command = [\"sh\"]\ncwd = \"nowhere\"", "there is no folder"),
+        ("command = [\"no-such-program\"]\nenv = []", "it does not see PATH"),
+    ] {
+        let study = with_command(command);
+        for arguments in [["plan", "--preflight"], ["exec", "--json"]] {
+            let said = study.expect(5, &arguments).replace(" ", "");
+            let expected = "cannot start it (line 7 of the manifest)".replace(" ", "");
+            assert!(said.contains(&expected), "{said}");
+            assert!(said.contains(&reason.replace(" ", "")), "{reason}: {said}");
+        }
+        assert!(study.failures().is_empty());
+        study.expect(3, &["exec", "--skip-preflight"]);
+        assert_eq!(study.failures()[0].1.cause, "preflight");
     }
+    // What the child finds without PATH is found here too, and what is known in the run only is left to it.
+    for command in [
+        "command = [\"sh\", \"-c\", \":\"]\nenv = []",
+        "command = [\"sh\", \"-c\", \":\"]\ncwd = \"{out}\"",
+    ] {
+        with_command(command).expect(0, &["exec"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_shows_only_when_it_is_started_that_it_cannot_be() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let study = with_command("command = [\"./work.sh\"]");
+    let script = study.folder.path().join("work.sh");
+    fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = study.expect(3, &["exec"]);
+    assert!(said.contains("cannot start `./work.sh` (line 7 of the manifest)"), "{said}");
+    assert_eq!(study.failures()[0].1.cause, "command");
 }
 
 #[test]
@@ -235,6 +272,24 @@ fn a_timeout_ends_a_deaf_program_and_its_children() {
     for pid in [study.last_agent(), named(&study)] {
         assert_eq!(process::start_mark(pid), None, "process {pid} still runs");
     }
+}
+
+#[test]
+fn after_a_timeout_a_child_gets_its_time_although_its_parent_is_gone_at_once() {
+    // The shell ends by the signal; its child needs a moment to put its things in order.
+    let child = "trap 'sleep 0.3; echo saved > saved; exit' TERM; echo up > up; sleep 60 & wait";
+    let script = format!("sh -c '{}' & echo $! > child; wait", child.replace('\'', "'\\''"));
+    let study = scripted(&script, "timeout = \"500ms\"");
+    let limits = Limits { grace: Duration::from_secs(5), ..limits() };
+    let began = Instant::now();
+    let (summary, events) = study.execute(limits);
+    assert_eq!(summary.unwrap().failed, 1, "{events:?}");
+    // All were gone before the grace was over.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let folder = study.folder.path();
+    assert!(folder.join("up").is_file(), "it had not begun when the time was over");
+    assert_eq!(fs::read_to_string(folder.join("saved")).unwrap_or_default(), "saved\n");
+    assert_eq!(process::start_mark(named(&study)), None);
 }
 
 #[test]

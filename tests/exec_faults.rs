@@ -29,6 +29,7 @@ fn limits() -> Limits {
         log_bytes: 100_000,
         unload: Duration::from_millis(300),
         connect_backoff: Duration::from_millis(1),
+        absence: Duration::ZERO,
     }
 }
 

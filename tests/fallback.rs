@@ -37,6 +37,8 @@ enum Mood {
     DiesAfter(usize),
     /// It does not have this model.
     Without(&'static str),
+    /// It is of this version, and has room for this many layers.
+    Version(&'static str, i64),
 }
 
 impl Server {
@@ -87,7 +89,10 @@ fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(S
     let path = head.split_whitespace().nth(1).unwrap_or_default();
     let model = |name: &str| json!({ "name": name, "model": name, "digest": format!("d-{name}") });
     let (status, text) = match path {
-        "/api/version" => (200, json!({ "version": "0.9.0" }).to_string()),
+        "/api/version" => {
+            let version = if let Mood::Version(version, _) = mood { version } else { "0.9.0" };
+            (200, json!({ "version": version }).to_string())
+        }
         "/api/tags" => {
             let has = |name: &&str| !matches!(mood, Mood::Without(absent) if absent == *name);
             let models: Vec<Value> =
@@ -95,7 +100,10 @@ fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(S
             (200, json!({ "models": models }).to_string())
         }
         "/api/show" => (200, json!({ "details": {}, "model_info": {} }).to_string()),
-        "/api/ps" => (200, json!({ "models": [] }).to_string()),
+        "/api/ps" => {
+            let held = json!({ "name": "m", "digest": "d-m", "size": 9_000, "size_vram": 8_000 });
+            (200, json!({ "models": [held] }).to_string())
+        }
         "/api/generate" if body["prompt"].as_str().is_none_or(str::is_empty) => {
             (200, json!({ "model": body["model"], "response": "", "done": true }).to_string())
         }
@@ -106,10 +114,13 @@ fn serve(stream: TcpStream, mood: Mood, calls: &AtomicUsize, seen: &Mutex<Vec<(S
             seen.lock().unwrap().push((name.clone(), layers));
             match mood {
                 Mood::Unauthorized => (401, json!({ "error": "unauthorized" }).to_string()),
-                Mood::Room(most) if layers > most || name == "huge" => {
+                Mood::Room(most) | Mood::Version(_, most) if layers > most || name == "huge" => {
                     (500, json!({ "error": OUT_OF_MEMORY }).to_string())
                 }
-                Mood::Room(_) | Mood::DiesAfter(_) | Mood::Without(_) => (200, answer(&name)),
+                Mood::Without(_) if name == "huge" => {
+                    (500, json!({ "error": OUT_OF_MEMORY }).to_string())
+                }
+                _ => (200, answer(&name)),
             }
         }
         _ => (404, json!({ "error": "not found" }).to_string()),
@@ -196,6 +207,9 @@ fn an_out_of_memory_answer_takes_the_fallback() {
         (Some(OUT_OF_MEMORY), Some(500))
     );
     assert_eq!(failure.identity.as_ref().unwrap()["agents"][0]["options"]["num_gpu"], 80);
+    // And what was in memory then, as the server tells.
+    let held = failure.servers["a"].loaded.as_ref().unwrap();
+    assert_eq!((held[0].name.as_str(), held[0].vram_bytes), ("m", Some(8_000)));
 
     // It is done, and says so everywhere.
     let calls = server.asked().len();
@@ -206,9 +220,21 @@ fn an_out_of_memory_answer_takes_the_fallback() {
     study.expect(0, &["report"]);
     let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
     let row = report.lines().find(|line| line.contains("`num_gpu` 60")).unwrap();
+    assert!(report.contains("a holds m (0.0 GB VRAM)"), "{report}");
     assert!(row.contains(OUT_OF_MEMORY) && row.contains(&other.id.short()), "{row}");
     assert!(report.contains("left: m, num_gpu 80, temperature 0"), "{report}");
-    assert!(!study.expect(0, &["export"]).contains(",60,"), "no figure under the asked-for level");
+    // It is exported under its own level, never under that asked for, with the run that it stands for.
+    let rows: Vec<Value> =
+        serde_json::from_str(&study.expect(0, &["export", "--format", "json"])).unwrap();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    for (row, repeat) in rows.iter().zip(1..) {
+        assert_eq!((&row["num_gpu"], &row["experiment"]), (&json!(60), &json!("t")));
+        assert_eq!(row["cell"], other.id.hex());
+        assert_eq!(row["fallback_of"], format!("{}/{repeat}", plan.id(0).short()));
+        assert!(row["ttft_ms"].is_number(), "{row}");
+    }
+    let calls = study.expect(0, &["export", "--table", "calls"]);
+    assert_eq!(calls.lines().count(), 3, "{calls}");
 }
 
 #[test]
@@ -339,4 +365,91 @@ fn a_decided_fallback_needs_only_its_own_and_waits_if_it_cannot_be_made() {
     move_to(&other);
     study.expect(0, &["exec"]);
     assert_eq!(other.asked(), [("small".to_owned(), 1)]);
+}
+
+#[test]
+fn a_step_that_cannot_be_made_is_a_warning_before_and_is_passed_over_when_its_turn_comes() {
+    let server = Server::start(Mood::Without("small"));
+    let steps = "fallback = [{ model = \"small\" }, { model = \"m\", num_gpu = 1 }]\n";
+    let body = MATRIX.replace("[\"m\"]", "[\"huge\"]") + steps;
+    let study = study(&server, "", &body);
+    let said = study.expect(0, &["plan", "--preflight"]);
+    let warning =
+        "model `small` on `a`: fallback 1 of experiment `t` cannot be made: the server at";
+    assert!(said.contains(warning) && !said.contains("fallback 2"), "{said}");
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains(warning), "{said}");
+    assert!(said.contains("cannot be made, so it is passed over"), "{said}");
+    assert_eq!(server.asked(), [("huge".to_owned(), 80), ("m".to_owned(), 1)]);
+    let decided = |what: &What| match what {
+        What::FellBack { step, because, .. } => Some((*step, because.clone())),
+        _ => None,
+    };
+    let decided: Vec<(usize, String)> = study.journal().iter().filter_map(decided).collect();
+    assert_eq!(decided.iter().map(|decided| decided.0).collect::<Vec<_>>(), [1, 2]);
+    let because = &decided[1].1;
+    assert!(because.contains("out of memory") && because.contains("fallback 1"), "{because}");
+    assert_eq!(study.failures().len(), 1, "what was not tried has not failed");
+    assert!(study.expect(0, &["exec"]).contains("nothing to do"));
+    study.expect(0, &["report"]);
+}
+
+#[test]
+fn what_needs_an_endpoint_that_is_gone_is_not_tried_until_it_is_back() {
+    let (mortal, other) = (Server::start(Mood::DiesAfter(1)), Server::start(Mood::Room(9)));
+    let study = study(
+        &mortal,
+        "order = \"sequential\"",
+        "matrix = { model = [\"m\"], scenario = [\"one\", \"two\"] }\nrepeats = 5",
+    );
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let endpoint = format!("[endpoint]\nb = {{ ollama = \"{}\" }}", other.url);
+    let two = "[scenario]\ntwo = [{ agent = \"right\", endpoint = \"b\", prompt = \"p\" }]";
+    let text = text.replace("[endpoint]", &endpoint).replace("[scenario]", two);
+    fs::write(study.manifest(), text).unwrap();
+    let limits = Limits { absence: std::time::Duration::ZERO, ..Limits::default() };
+    let (summary, events) = study.execute(limits.clone());
+    let summary = summary.unwrap();
+    // One was made, two found out, two were left; those of the other server are not touched by it.
+    assert_eq!((summary.made, summary.failed, summary.not_tried), (6, 2, 2), "{events:?}");
+    assert!(!summary.is_complete());
+    let gone = |event: &&ExecEvent| matches!(event, ExecEvent::EndpointGone { endpoint, .. } if endpoint == "a");
+    assert_eq!(events.iter().filter(gone).count(), 1, "{events:?}");
+    assert_eq!(study.failures().len(), 2);
+    assert!(study.expect(0, &["status"]).contains("2"), "they are missing");
+}
+
+#[test]
+fn a_stale_fallback_is_told_and_measured_again_from_the_run_that_was_asked_for() {
+    let server = Server::start(Mood::Room(60));
+    let body = format!("{MATRIX}fallback = [{{ num_gpu = 60 }}]");
+    let study = study(&server, "", &body);
+    study.expect(0, &["exec"]);
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let move_to = |server: &Server, matrix: &str| {
+        let text = text.replace(&study_url(&text), &server.url).replace("[80]", matrix);
+        fs::write(study.manifest(), text).unwrap();
+    };
+    // Another version of the server. It is asked because there is something to do.
+    let newer = Server::start(Mood::Version("0.10.0", 60));
+    move_to(&newer, "[80, 1]");
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("the server version of `a` was 0.9.0, is 0.10.0 (1 runs)"), "{said}");
+    assert_eq!(newer.asked(), [("m".to_owned(), 1)]);
+    let said = study.expect(0, &["exec", "--rerun-stale"]);
+    assert_eq!(newer.asked()[1..], [("m".to_owned(), 80), ("m".to_owned(), 60)], "{said}");
+    assert!(study.journal().iter().any(|what| matches!(what, What::Superseded { .. })));
+    assert!(study.expect(0, &["exec"]).contains("nothing to do"));
+    // One that has the room makes the run that was asked for.
+    let roomy = Server::start(Mood::Version("0.11.0", 99));
+    move_to(&roomy, "[80, 1]");
+    study.expect(0, &["exec", "--rerun-stale"]);
+    assert!(roomy.asked().iter().all(|(_, layers)| *layers != 60), "{:?}", roomy.asked());
+    assert!(study.expect(0, &["export"]).contains(",80,"));
+    study.expect(0, &["verify"]);
+}
+
+/// The address of the endpoint in a manifest.
+fn study_url(text: &str) -> String {
+    text.split("ollama = \"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }

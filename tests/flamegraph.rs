@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use runner::os::process;
 use runner::probe::flamegraph::{SVG_FILE, TOP_FILE};
+use runner::python::Python;
 use runner::store::Store;
 use runner::store::record::RunRecord;
 use study::{Manifest, Study};
@@ -111,7 +112,8 @@ fn skip(reason: &str) {
 
 #[test]
 fn the_hot_function_of_a_busy_runtime_is_at_the_top() {
-    let py_spy = match runner::probe::py_spy::find(&mut |message| eprintln!("{message}")) {
+    let python = Python::from_environment(&|name| std::env::var_os(name));
+    let py_spy = match runner::probe::py_spy::find(&python, &mut |message| eprintln!("{message}")) {
         Ok(py_spy) => py_spy,
         Err(error) => {
             return skip(&error.to_string());
@@ -208,7 +210,10 @@ fn without_python_and_a_network_there_is_advice() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", study::text(&output));
     let outcome = &run(&study).1.probes["flamegraph"];
-    assert!(outcome.contains("put py-spy or python3 on the search path"), "{outcome}");
+    assert!(
+        outcome.contains("install Python") && outcome.contains("put py-spy on the search path"),
+        "{outcome}"
+    );
 }
 
 #[test]

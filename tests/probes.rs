@@ -210,6 +210,31 @@ fn without_a_driver_the_run_counts_and_says_so() {
 }
 
 #[test]
+fn a_failure_keeps_what_the_gpus_held_then_without_the_probe_too() {
+    let study = study("");
+    let pacing = r#"ttft = "5ms", rate = "1000 tok/s", faults = [{ status = 500 }]"#;
+    study.edit(&Manifest { pacing, ..Manifest::default() });
+    let failure = |smi: &std::path::Path| {
+        let (code, said) = exec_with(&study, smi);
+        assert_eq!(code, Some(3), "{said}");
+        study.failures().pop().unwrap()
+    };
+    let (_, seen) = failure(&smi(&study));
+    let [gpu] = seen.gpus.as_deref().unwrap() else { panic!("{seen:?}") };
+    // 143771 MiB in all, 141000 MiB free.
+    assert!((gpu.used_mb.unwrap() - 2771.0 * 1.048_576).abs() < 0.01, "{gpu:?}");
+    assert_eq!(seen.gpu_memory_peak_mb, None, "there was no probe");
+    // Unknown is null, and is written.
+    let (kept, unseen) = failure(std::path::Path::new("/no/such/nvidia-smi"));
+    assert_eq!(unseen.gpus, None);
+    let text = fs::read_to_string(kept.join("failure.json")).unwrap();
+    assert!(text.contains("\"gpus\": null"), "{text}");
+    study.expect(0, &["report", "--partial"]);
+    let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
+    assert!(report.contains("GPU 0: 2.9 of 150.8 GB used"), "{report}");
+}
+
+#[test]
 fn a_required_gpu_that_is_missing_fails_before_any_call() {
     let study = study("probes = { gpu = { required = true } }");
     driver(&study, "driverless", "");

@@ -291,10 +291,38 @@ fn a_tokenizer_that_cannot_be_used_stops_the_plan_before_it_starts() {
         assert!(said.contains(expected), "{expected}\n{said}");
         assert!(unfolded(&said).contains("absent/tokenizer.json"), "{said}");
     }
-    // The runtime itself says what it cannot load.
+    // What no library can load is known before the start too, and is not tried again and again.
     fs::write(&file, b"{\"model\": {\"type\": \"Other\"}}").unwrap();
-    let said = race.expect(3, &["exec"]);
-    assert!(unfolded(&said).contains("absent/tokenizer.json"), "{said}");
+    let said = race.expect(5, &["exec"]);
+    let expected = "tokenizer `absent`: it cannot be loaded";
+    assert!(said.contains(expected) && unfolded(&said).contains("absent/tokenizer.json"), "{said}");
+    let said = race.expect(3, &["exec", "--skip-preflight"]);
+    assert_eq!(said.matches("failed: ").count(), 1, "{said}");
+    assert!(said.contains("attempt 1") && said.contains("not tried again"), "{said}");
+}
+
+#[test]
+fn everything_that_is_wrong_with_tokenizers_is_found_at_once() {
+    let names = ["cut", "other", "page"];
+    let declared = names.map(|name| {
+        let sha256 = if name == "other" { "a".repeat(64) } else { String::new() };
+        let sha256 = if sha256.is_empty() { sha256 } else { format!("sha256 = \"{sha256}\"\n") };
+        format!("[tokenizer.{name}]\nfile = \"{name}.json\"\n{sha256}")
+    });
+    let more = declared.concat() + "[defaults.retry]\nmax = 3\non = [\"agent\"]\n";
+    let race = Race::new(&manifest(SMALL, &format!("tokenizer = {names:?}"), &more));
+    let whole = fs::read(race.path("tokenizers/byte_level/tokenizer.json")).unwrap();
+    race.write("cut.json", &whole[..whole.len() - 2]);
+    race.write("other.json", &whole);
+    race.write("page.json", "<html>Not found</html>");
+    let said = race.expect(5, &["exec"]);
+    for expected in
+        ["`cut`: it is no whole", "`other`: it is another one", "`page`: it is no whole"]
+    {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+    let said = race.expect(3, &["exec", "--skip-preflight"]);
+    assert_eq!((said.matches("failed: ").count(), race.runs().len()), (3, 0), "{said}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `runner status`: what is done, what failed, what is missing, and who works on it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
+use crate::report::Settled;
 use crate::store::{self, Holder, Store, failed, holder};
 
 #[derive(Debug, clap::Args)]
@@ -140,7 +141,7 @@ fn count(
     plan: &Plan,
     store: &Store,
     failures: &HashMap<(String, u32), u32>,
-    settled: &BTreeMap<u32, BTreeSet<u32>>,
+    settled: &Settled,
     cell: u32,
     row: &mut Row,
 ) {
@@ -157,7 +158,7 @@ fn count(
         row.not_built += absences;
     }
     for repeat in absent {
-        if settled.get(&cell).is_some_and(|repeats| repeats.contains(&repeat)) {
+        if settled.get(&cell).is_some_and(|repeats| repeats.contains_key(&repeat)) {
             row.fell_back += 1;
         } else if failures.contains_key(&(id.clone(), repeat)) {
             row.failed += 1;

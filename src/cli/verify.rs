@@ -68,8 +68,9 @@ fn absent(plan: &Plan, store: &Store) -> Vec<Absent> {
         .filter_map(|cell| {
             let id = plan.id(cell);
             let runs = store.runs(&id.hex());
-            let fell_back =
-                |repeat: &u32| settled.get(&cell).is_some_and(|repeats| repeats.contains(repeat));
+            let fell_back = |repeat: &u32| {
+                settled.get(&cell).is_some_and(|repeats| repeats.contains_key(repeat))
+            };
             let repeats: Vec<u32> = (1..=plan.repeats(cell))
                 .filter(|repeat| !runs.contains_key(repeat) && !fell_back(repeat))
                 .collect();

@@ -1,5 +1,8 @@
 //! The address of a server, taken apart once.
 
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
 use hyper::Uri;
 
 use super::EndpointError;
@@ -68,6 +71,13 @@ impl Target {
     pub fn is_local(&self) -> bool {
         let address = self.host.parse::<std::net::IpAddr>();
         self.host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether anybody takes connections there now. Nothing is asked.
+    #[must_use]
+    pub fn listens(&self, limit: Duration) -> bool {
+        let Ok(addresses) = (self.host.as_str(), self.port).to_socket_addrs() else { return false };
+        addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, limit).is_ok())
     }
 
     /// Path of the calls that are measured.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ExecEvent;
-use super::session::{Stale, Summary};
+use super::opening::{Stale, Summary};
 use super::surroundings::Surroundings;
 use crate::metrics::outliers;
-use crate::plan::{CellId, CellSpec, FallbackCell, Plan, RunKey};
-use crate::preflight::Needs;
+use crate::plan::{CellId, CellSpec, Plan, RunKey};
+use crate::preflight::{FallbackStep, Needs, Room};
 use crate::store::fallback::{self, Decision};
-use crate::store::{self, Store, staleness};
+use crate::store::{self, Store, StoredSize, staleness};
 
 /// Runs of a plan by what is to happen with them.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Agenda {
     pub done: usize,
     /// Runs that failed and whose fallback was decided but not made.
     decided: HashMap<RunKey, Decision>,
+    /// Runs that failed and whose fallback is there.
+    settled: HashMap<RunKey, Decision>,
     /// In the plan's order.
     pub todo: Vec<RunKey>,
     /// By run to do, the outlier that it is made for.
@@ -26,6 +28,8 @@ pub struct Agenda {
     specs: HashMap<u32, CellSpec>,
     /// Cells with runs that this version cannot make.
     not_built: Vec<NotBuilt>,
+    /// Of the study's runs.
+    stored: Option<StoredSize>,
 }
 
 #[derive(Debug)]
@@ -49,21 +53,22 @@ impl Agenda {
             .into_iter()
             .filter(|run| !store.runs(&ids[run.cell as usize]).contains_key(&run.repeat))
             .collect();
-        missing.retain(|run| {
-            let taken = decided
-                .get(run)
-                .is_some_and(|decision| store.runs(&decision.to).contains_key(&decision.repeat));
-            !taken
-        });
-        let open: HashSet<&RunKey> = missing.iter().collect();
-        decided.retain(|run, _| open.contains(run));
+        let absent: HashSet<RunKey> = missing.iter().copied().collect();
+        decided.retain(|run, _| absent.contains(run));
+        let is_there = |_: &RunKey, decision: &mut Decision| {
+            store.runs(&decision.to).contains_key(&decision.repeat)
+        };
+        let settled: HashMap<RunKey, Decision> = decided.extract_if(is_there).collect();
+        missing.retain(|run| !settled.contains_key(run));
         let mut agenda = Self {
             done: planned - missing.len(),
             decided,
+            settled,
             reruns: HashMap::new(),
             todo: Vec::new(),
             specs: HashMap::new(),
             not_built: Vec::new(),
+            stored: store.run_size(),
         };
         agenda.add(plan, missing);
         agenda
@@ -101,21 +106,24 @@ impl Agenda {
         self.todo.extend(reruns);
     }
 
-    /// What the cells need that are to be measured: where a fallback is decided, only that.
+    /// What the cells need that are to be measured: where a fallback is decided, only that. And what
+    /// the steps need that may have to be taken.
     #[must_use]
     pub fn needs(&self, plan: &Plan) -> Needs {
+        let own = |cell: &u32| Some((plan.id(*cell), self.specs.get(cell)?.clone()));
         let open = self.todo.iter().filter(|run| !self.decided.contains_key(run));
         let open: BTreeSet<u32> = open.map(|run| run.cell).collect();
-        let fallbacks: Vec<FallbackCell> = self
-            .decided
-            .iter()
-            .filter_map(|(run, decision)| plan.fallback(run.cell, decision.step))
-            .collect();
-        let mut cells: HashMap<CellId, &CellSpec> =
-            fallbacks.iter().map(|fallback| (fallback.id, &fallback.spec)).collect();
-        let own = open.iter().filter_map(|cell| Some((plan.id(*cell), self.specs.get(cell)?)));
-        cells.extend(own);
-        Needs::of(cells)
+        let mut asked: HashMap<CellId, CellSpec> = open.iter().filter_map(own).collect();
+        // By cell, the steps that are behind it.
+        let mut steps: BTreeMap<u32, usize> = open.into_iter().map(|cell| (cell, 0)).collect();
+        for (run, decision) in &self.decided {
+            let fallback = plan.fallback(run.cell, decision.step);
+            asked.extend(fallback.map(|fallback| (fallback.id, fallback.spec)));
+            let behind = steps.entry(run.cell).or_insert(decision.step);
+            *behind = decision.step.min(*behind);
+        }
+        let room = Room { runs: self.todo.len(), stored: self.stored };
+        Needs { room, ..needs(plan, &asked, steps) }
     }
 
     /// Adds a run for every outlier that has none yet, under the next free repeats of its cell. A
@@ -160,6 +168,12 @@ impl Agenda {
     #[must_use]
     pub fn decided(&self, run: RunKey) -> Option<&Decision> {
         self.decided.get(&run)
+    }
+
+    /// The fallback that stands in for the run.
+    #[must_use]
+    pub fn settled(&self, run: RunKey) -> Option<&Decision> {
+        self.settled.get(&run)
     }
 
     /// A cell with runs to do.
@@ -234,7 +248,7 @@ fn stale_note(stale: &StaleRuns) -> String {
     )
 }
 
-/// Finished runs of the plan that are stale today. Cells that cannot be made today are passed over.
+/// Finished runs of the plan that are stale today; one that a fallback stands for, if that is. Cells that cannot be made today are passed over.
 #[must_use]
 pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> StaleRuns {
     let mut stale = StaleRuns::new();
@@ -253,17 +267,53 @@ pub fn stale(plan: &Plan, store: &Store, surroundings: &mut Surroundings) -> Sta
             }
         }
     }
+    for (run, decision) in standing(plan, store) {
+        let asked = store.runs(&decision.cell).contains_key(&run.repeat);
+        let Some(record) = store.runs(&decision.to).get(&run.repeat).filter(|_| !asked) else {
+            continue;
+        };
+        // One of the plan's own cells was looked at above.
+        let fallback = plan.fallback(run.cell, decision.step);
+        let Some(fallback) = fallback.filter(|fallback| plan.find(fallback.id).is_none()) else {
+            continue;
+        };
+        surroundings.meet_runtime(&fallback.spec, plan.study());
+        let differences = staleness(&record.evidence, &surroundings.evidence(&fallback.spec));
+        if !differences.is_empty() {
+            stale.insert(run, differences);
+        }
+    }
     stale
 }
 
-/// What all cells of the plan need that this version can make.
+/// What all cells of the plan need that this version can make, and the steps after their failures.
 #[must_use]
 pub fn all_needs(plan: &Plan) -> Needs {
-    let specs: Vec<(CellId, CellSpec)> = cells(plan)
-        .map(|cell| (plan.id(cell), plan.spec(cell)))
-        .filter(|(_, spec)| spec.not_built.is_empty())
-        .collect();
-    Needs::of(specs.iter().map(|(id, spec)| (*id, spec)))
+    let built = || cells(plan).filter(|cell| plan.is_built(*cell));
+    let specs = built().map(|cell| (plan.id(cell), plan.spec(cell))).collect();
+    needs(plan, &specs, built().map(|cell| (cell, 0)))
+}
+
+/// What these cells need, and with them the steps of fallbacks beyond those that are behind a cell.
+fn needs(
+    plan: &Plan,
+    asked: &HashMap<CellId, CellSpec>,
+    behind: impl IntoIterator<Item = (u32, usize)>,
+) -> Needs {
+    let mut spare: HashMap<CellId, CellSpec> = HashMap::new();
+    let mut fallbacks: BTreeMap<CellId, BTreeSet<FallbackStep>> = BTreeMap::new();
+    for (cell, behind) in behind {
+        let experiment = &plan.study().experiments[plan.home_experiment(cell)].name;
+        for step in behind + 1..=plan.fallback_steps(cell) {
+            let Some(fallback) = plan.fallback(cell, step) else { continue };
+            if !asked.contains_key(&fallback.id) {
+                let known = fallbacks.entry(fallback.id).or_default();
+                known.insert(FallbackStep { step, experiment: experiment.clone() });
+                spare.insert(fallback.id, fallback.spec);
+            }
+        }
+    }
+    Needs { fallbacks, ..Needs::of(asked.iter().chain(&spare).map(|(id, spec)| (*id, spec))) }
 }
 
 fn cells(plan: &Plan) -> impl Iterator<Item = u32> {

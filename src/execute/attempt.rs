@@ -1,5 +1,6 @@
 //! One attempt at one run: from an empty folder to a sealed run, or to a kept failure.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::os;
 use crate::plan::{CellSpec, CellWork};
 use crate::probe::gpu::Driver;
 use crate::probe::sampling::{Sampling, Unavailable};
-use crate::store::failed::{self, FAILURE_FORMAT, Failure};
+use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
     CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
@@ -63,8 +64,8 @@ pub struct Means<'a> {
     pub py_spy: Option<&'a Result<PathBuf, String>>,
     /// Of tokenizer cells.
     pub texts: &'a mut Texts,
-    /// For cells with the GPU probe, likewise.
-    pub driver: Option<&'a Result<Driver, Unavailable>>,
+    /// Of the GPUs; looked for when it is needed first.
+    pub driver: &'a OnceCell<Result<Driver, Unavailable>>,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -89,6 +90,8 @@ pub enum Ended {
         retry_cause: Option<RetryOn>,
         /// Of who may ask, not of what was asked.
         refused: bool,
+        /// The endpoint that took no connection.
+        unreached: Option<String>,
         cancelled: bool,
         /// Where what it left lies.
         kept: PathBuf,
@@ -124,9 +127,11 @@ pub fn attempt(
         CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
         CellWork::Tokenize(work) => {
             let met = evidence.tokenizer.as_ref();
-            tokenize::measure(&task, work, met, &run, &partial, means)?
+            tokenize::measure(&task, work, met, &run, &partial, means)?.map_err(Failed::from)
         }
-        CellWork::Command(work) => command::measure(&task, work, &partial, means)?,
+        CellWork::Command(work) => {
+            command::measure(&task, work, &partial, means)?.map_err(Failed::from)
+        }
     };
     match measured {
         Ok(measured) => {
@@ -135,7 +140,7 @@ pub fn attempt(
             let metrics = finish(&task, started, measured, evidence, &partial, means)?;
             Ok(Ended::Sealed { wall: clock.elapsed(), metrics, changed })
         }
-        Err(fault) => keep(&task, &fault, started, &partial, means),
+        Err(failed) => keep(&task, failed, started, &partial, means),
     }
 }
 
@@ -157,6 +162,19 @@ pub(super) struct Measured {
     pub tokens: Option<TokenSummary>,
     /// What the sampling probes among them say of themselves.
     pub sampling: BTreeMap<String, Sampling>,
+}
+
+/// Why an attempt gave no run.
+pub(super) struct Failed {
+    pub fault: AttemptFault,
+    /// What the servers held in memory then.
+    pub servers: BTreeMap<String, ServerMemory>,
+}
+
+impl From<AttemptFault> for Failed {
+    fn from(fault: AttemptFault) -> Self {
+        Self { fault, servers: BTreeMap::new() }
+    }
 }
 
 /// The empty folder that the artifacts go into, absolute.
@@ -215,31 +233,31 @@ fn finish(
 /// Keeps what the attempt left, with its reason.
 fn keep(
     task: &Task<'_>,
-    fault: &AttemptFault,
+    left: Failed,
     started: String,
     partial: &Path,
     means: &mut Means<'_>,
 ) -> Result<Ended, ExecError> {
+    let Failed { fault, servers } = left;
     let message = fault.to_string();
     let (server_error, http_status) = match artifacts::server_error(partial) {
         Some((error, status)) => (Some(error), status),
         None => (None, None),
     };
+    let cancelled = matches!(fault, AttemptFault::Cancelled);
     let failure = Failure {
-        format: FAILURE_FORMAT,
         cell: Some(task.id.to_owned()),
-        cell_name: task.name.to_owned(),
-        repeat: task.repeat,
         attempt: Some(task.attempt),
-        cause: fault.cause().to_owned(),
-        message: message.clone(),
         identity: Some(task.cell.identity.clone()),
         server_error,
         http_status,
-        gpu_memory_mb: metrics::gpu_memory_peak_mb(partial),
+        gpu_memory_peak_mb: metrics::gpu_memory_peak_mb(partial),
+        servers,
+        // Who abandons a run wants to be let go.
+        gpus: if cancelled { None } else { memory::of_gpus(means.driver) },
         calls: artifacts::outcomes(partial),
         started: Some(started),
-        finished: os::utc_now(),
+        ..Failure::new(task.name.to_owned(), task.repeat, fault.cause(), message.clone())
     };
     // By the path it was made under: the partial one is absolute, the layout's may not be.
     let folder = partial_folder(task.folder, task.repeat);
@@ -255,7 +273,8 @@ fn keep(
         message,
         retry_cause: fault.retry_cause(),
         refused: fault.is_refusal(),
-        cancelled: matches!(fault, AttemptFault::Cancelled),
+        unreached: fault.unreached(task.cell).map(str::to_owned),
+        cancelled,
         kept,
     })
 }

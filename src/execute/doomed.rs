@@ -5,7 +5,7 @@ use std::path::Path;
 use super::ExecError;
 use super::session::Target;
 use crate::os;
-use crate::store::failed::{self, FAILURE_FORMAT, Failure};
+use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, StoreError, partial_folder};
 
@@ -33,22 +33,13 @@ impl Doomed<'_> {
         let Target { name, repeat, cell, .. } = self.target;
         let folder = partial_folder(self.folder, *repeat);
         os::disk::create_folders(&folder).map_err(StoreError::io("create", &folder))?;
-        let now = os::utc_now();
+        let failure = Failure::new(name.clone(), *repeat, CAUSE, self.reason.to_owned());
         let failure = Failure {
-            format: FAILURE_FORMAT,
             cell: Some(self.cell.to_owned()),
-            cell_name: name.clone(),
-            repeat: *repeat,
             attempt: Some(1),
-            cause: CAUSE.to_owned(),
-            message: self.reason.to_owned(),
             identity: Some(cell.identity.clone()),
-            server_error: None,
-            http_status: None,
-            gpu_memory_mb: None,
-            calls: Vec::new(),
-            started: Some(now.clone()),
-            finished: now,
+            started: Some(failure.finished.clone()),
+            ..failure
         };
         let kept = failed::keep(layout, &folder, &failure)?;
         journal.write(What::Failed {

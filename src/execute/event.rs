@@ -95,6 +95,15 @@ pub enum ExecEvent {
     TooManyFailures {
         failed: usize,
     },
+    /// An endpoint takes no connections any more; runs that need it are not tried until it does.
+    EndpointGone {
+        endpoint: String,
+        url: String,
+    },
+    /// One that took none answers again.
+    EndpointBack {
+        endpoint: String,
+    },
     /// Runs of a cell that cannot be made by this version.
     NotBuilt {
         name: String,
@@ -103,10 +112,12 @@ pub enum ExecEvent {
     },
     /// First ctrl-C: the current run is finished, then execution stops.
     Stopping,
-    /// `failed` runs have no sealed record; `interrupted` after ctrl-C.
+    /// `failed` runs have no sealed record, `not_tried` ones neither, since their endpoint was gone;
+    /// `interrupted` after ctrl-C.
     Finished {
         made: usize,
         failed: usize,
+        not_tried: usize,
         not_built: usize,
         interrupted: bool,
     },

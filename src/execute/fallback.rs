@@ -2,7 +2,8 @@
 //!
 //! Every decision is in the journal before anything is done, so that an exec that is killed goes on
 //! with what was decided. A run whose fallback is there counts as done; one whose fallbacks are used
-//! up has failed, and the next exec tries it anew. A run that preflight doomed was never tried, so it
+//! up has failed, and the next exec tries it anew. A step that preflight doomed is passed over while there
+//! is one after it that can be made. A run that preflight doomed was never tried, so it
 //! tells nothing that a fallback could answer: it has failed, and stands in nobody's place.
 
 use super::session::{FailedRun, Made, Session, Target};
@@ -38,6 +39,15 @@ impl Session<'_> {
         failed.cause.is_some_and(|cause| self.plan.falls_back(cell, cause))
     }
 
+    /// The next step after this one that changes something and can be made, as far as is known.
+    fn step_after(&self, cell: u32, step: usize) -> Option<usize> {
+        let can_be_made = |step: &usize| {
+            let other = self.plan.fallback(cell, *step);
+            other.is_some_and(|other| !self.doomed.contains_key(&other.id))
+        };
+        (step + 1..=self.plan.fallback_steps(cell)).find(can_be_made)
+    }
+
     /// Makes what stands in for a run that failed.
     pub(super) fn fall_back(
         &mut self,
@@ -63,8 +73,19 @@ impl Session<'_> {
                 let (cell, to, because) = (cell.clone(), to.clone(), because.clone());
                 self.journal.write(What::FellBack { cell, repeat, step, to, because })?;
             }
-            let measured = self.sealed.contains(&(other.id, repeat))
-                || self.store.runs(&to).contains_key(&repeat);
+            let measured = self.is_sealed(other.id, repeat);
+            let doomed = self.doomed.get(&other.id).filter(|_| !measured).cloned();
+            if let Some(reason) = &doomed
+                && self.step_after(run.cell, step).is_some()
+            {
+                let message = format!(
+                    "fallback {step} of {name} repeat {repeat} cannot be made, so it is passed over: \
+                     {reason}"
+                );
+                emit(ExecEvent::Note { message });
+                because = format!("{because}; fallback {step} was passed over: {reason}");
+                continue;
+            }
             emit(ExecEvent::FellBack {
                 name: name.clone(),
                 repeat,
@@ -93,7 +114,7 @@ impl Session<'_> {
                 }),
                 rerun_of: None,
             };
-            if let Some(reason) = self.doomed.get(&other.id).cloned() {
+            if let Some(reason) = doomed {
                 // The decision stands: the next exec goes on with it.
                 self.refuse(index, &target, &reason, emit)?;
                 return Ok(Made::Failed(FailedRun { because: reason, cause: None }));

@@ -11,6 +11,7 @@ use crate::endpoint::EndpointError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 use crate::metrics::picked::PickError;
+use crate::plan::CellSpec;
 use crate::store::failed::CANCELLED;
 
 /// Why an attempt gave no run.
@@ -102,6 +103,19 @@ impl AttemptFault {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Call { status: Some(401 | 403 | 407 | 429), .. })
+    }
+
+    /// The endpoint that took no connection.
+    #[must_use]
+    pub fn unreached<'c>(&'c self, cell: &'c CellSpec) -> Option<&'c str> {
+        match self {
+            Self::Call { agent, outcome: Outcome::ConnectError, .. } => {
+                let caller = cell.agents().iter().find(|own| own.name == *agent)?;
+                Some(&caller.endpoint_name)
+            }
+            Self::Unload { endpoint, source: EndpointError::Unreachable { .. } } => Some(endpoint),
+            _ => None,
+        }
     }
 
     /// The cause as a retry policy names it; `None`: never retried.

@@ -20,6 +20,9 @@ pub struct Limits {
     /// Wait before another attempt after a failure to connect, times the number of attempts made: a
     /// server that restarts gets a moment. Other failures are retried at once.
     pub connect_backoff: Duration,
+    /// How long an endpoint that takes no connections any more is waited for, once, before the runs that
+    /// need it are left undone.
+    pub absence: Duration,
 }
 
 impl Default for Limits {
@@ -32,6 +35,7 @@ impl Default for Limits {
             log_bytes: 64 * 1024 * 1024,
             unload: Duration::from_secs(30),
             connect_backoff: Duration::from_millis(500),
+            absence: Duration::from_secs(10),
         }
     }
 }

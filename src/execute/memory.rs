@@ -1,6 +1,8 @@
 //! What the servers of one attempt hold in memory: emptied before a cold run, looked at after every
-//! run. Both outside of the measured window; only servers that speak Ollama's protocol tell.
+//! run. Both outside of the measured window; only servers that speak Ollama's protocol tell. And what
+//! this machine's GPUs hold when an attempt has failed.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
@@ -10,6 +12,9 @@ use crate::agent::protocol::Api;
 use crate::endpoint::{self, EndpointError, LoadedModel};
 use crate::manifest::study::Endpoint;
 use crate::plan::ScenarioWork;
+use crate::probe::gpu::Driver;
+use crate::probe::sampling::Unavailable;
+use crate::store::failed::GpuMemory;
 use crate::store::record::{Evidence, HeldModel, ServerMemory, UnloadedModels};
 
 /// The servers that tell, by their endpoints' names.
@@ -98,6 +103,18 @@ impl Servers {
                 .collect()
         })
     }
+}
+
+/// Memory of this machine's GPUs now. Without a driver, or with one that does not tell, it is unknown.
+pub fn of_gpus(driver: &OnceCell<Result<Driver, Unavailable>>) -> Option<Vec<GpuMemory>> {
+    let devices = driver.get_or_init(Driver::find).as_ref().ok()?.devices().ok()?;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let memory = devices.into_iter().map(|device| {
+        let (free, total) = (device.memory_free_bytes, device.memory_total_bytes);
+        let used = total.zip(free).map(|(total, free)| mb(total.saturating_sub(free)));
+        GpuMemory { index: device.index, name: device.name, used_mb: used, total_mb: total.map(mb) }
+    });
+    Some(memory.collect())
 }
 
 fn held(model: LoadedModel) -> HeldModel {

@@ -20,11 +20,14 @@ pub mod event;
 mod fallback;
 pub mod fault;
 mod flamegraph;
+mod group;
 mod limits;
 mod memory;
+mod opening;
 pub mod paced;
 mod process;
 pub mod prompt;
+mod reach;
 mod recovery;
 pub mod request;
 pub mod runtimes;
@@ -42,7 +45,7 @@ pub use declare::executed_plan;
 pub use error::ExecError;
 pub use event::ExecEvent;
 pub use limits::Limits;
-pub use session::{Settings, Stale, Summary, execute};
+pub use opening::{Settings, Stale, Summary, execute};
 
 #[cfg(test)]
 mod tests;

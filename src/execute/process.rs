@@ -10,10 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wait4::{ResUse, Wait4 as _};
-
 use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};
+use super::group::Group;
 use super::{Cancel, ExecEvent, Limits};
 use crate::os::{self, process};
 use crate::probe::flamegraph::Recorder;
@@ -65,12 +64,10 @@ pub fn supervise<'a>(
     (supervision.on_start)(child.id());
 
     let mut watch = Watch {
-        child,
+        group: Group::new(child),
         conversation: Conversation::new(Instant::now(), supervision.limits, supervision.overall),
         log,
         supervision,
-        own_peak_rss: process::peak_rss_bytes(std::process::id()),
-        seen_peak_rss: None,
     };
     let result = watch.follow(&lines);
     watch.end(started_ns, result)
@@ -116,12 +113,10 @@ fn read_lines(stdout: ChildStdout, sender: &SyncSender<Vec<u8>>) {
 }
 
 struct Watch<'a> {
-    child: Child,
+    group: Group,
     conversation: Conversation<'a>,
     log: &'a Path,
     supervision: Supervision<'a>,
-    own_peak_rss: Option<u64>,
-    seen_peak_rss: Option<u64>,
 }
 
 impl Watch<'_> {
@@ -138,11 +133,11 @@ impl Watch<'_> {
             }
             if ended_at.is_none() {
                 self.conversation.check_time(Instant::now())?;
-                self.check_log()?;
+                check_log(self.log, self.supervision.limits.log_bytes)?;
                 if let Some(recorder) = &mut self.supervision.recorder {
                     recorder.check(self.supervision.limits.grace);
                 }
-                if process::has_ended(&mut self.child).map_err(AgentFault::Watch)? {
+                if self.group.has_ended().map_err(AgentFault::Watch)? {
                     ended_at = Some(Instant::now());
                 }
             }
@@ -167,10 +162,10 @@ impl Watch<'_> {
         self.conversation.hear(line, self.supervision.emit)?;
         if self.conversation.milestones() != before {
             (self.supervision.on_milestone)();
-            self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
+            self.group.look_at_memory();
             if let Some(recorder) = &mut self.supervision.recorder {
                 if self.conversation.is_calling() {
-                    recorder.attach(self.child.id());
+                    recorder.attach(self.group.id());
                 } else {
                     recorder.detach();
                 }
@@ -179,72 +174,47 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn check_log(&self) -> Result<(), AgentFault> {
-        let limit = self.supervision.limits.log_bytes;
-        let length = self.log.metadata().map_or(0, |log| log.len());
-        if length > limit { Err(AgentFault::LogFlood(limit)) } else { Ok(()) }
-    }
-
-    /// Keeps the start of a log that is longer than it may be; nobody writes to it any more.
-    fn cut_log(&self, result: Result<(), AttemptFault>) -> Result<(), AttemptFault> {
-        let Err(flood) = self.check_log() else { return result };
-        let limit = self.supervision.limits.log_bytes;
-        if let Ok(log) = File::options().write(true).open(self.log) {
-            let _ = log.set_len(limit);
-        }
-        result.and(Err(flood.into()))
-    }
-
     /// Ends the group and reaps the process.
     fn end(
         mut self,
         started_ns: u64,
         result: Result<(), AttemptFault>,
     ) -> (ProcessUsage, Result<(), AttemptFault>) {
-        let pid = self.child.id();
-        if result.is_err() {
-            process::terminate_group(pid);
-            let deadline = Instant::now() + self.supervision.limits.grace;
-            while Instant::now() < deadline && !process::has_ended(&mut self.child).unwrap_or(true)
-            {
-                thread::sleep(FINE_TICK);
-            }
-        }
-        // While it holds the process, the process cannot be reaped.
-        if let Some(recorder) = &mut self.supervision.recorder {
-            recorder.end(self.supervision.limits.grace);
-        }
-        // Also after a good end: nothing the runtime started may disturb the next run. The process
-        // is not reaped yet, so the group's number cannot belong to anyone else.
-        process::kill_group(pid);
-        // Also of a process that wrote and ended between two looks at its log.
-        let result = self.cut_log(result);
         let startup_ms = self.conversation.startup_ms(started_ns);
-        let ended = match self.child.wait4() {
-            Ok(ended) => ended,
+        let grace = self.supervision.limits.grace;
+        if result.is_err() {
+            self.group.ask_to_end(grace);
+        }
+        let ended = self.group.end(self.supervision.recorder.take(), grace);
+        // Also of a process that wrote and ended between two looks at its log.
+        let result = cut_log(self.log, self.supervision.limits.log_bytes, result);
+        match ended {
+            Ok((status, usage)) => {
+                let usage = ProcessUsage { startup_ms, ..usage };
+                let judged = result
+                    .and_then(|()| Ok(self.conversation.judge(status, || last_line(self.log))?));
+                (usage, judged)
+            }
             Err(error) => {
                 let usage = ProcessUsage { startup_ms, ..ProcessUsage::default() };
-                return (usage, result.and(Err(AgentFault::Watch(error).into())));
+                (usage, result.and(Err(AgentFault::Watch(error).into())))
             }
-        };
-        let usage = ProcessUsage {
-            startup_ms,
-            peak_rss_mb: peak_rss(&ended, self.own_peak_rss, self.seen_peak_rss),
-            cpu_s: Some((ended.rusage.utime + ended.rusage.stime).as_secs_f64()),
-        };
-        let judged = result
-            .and_then(|()| Ok(self.conversation.judge(ended.status, || last_line(self.log))?));
-        (usage, judged)
+        }
     }
 }
 
-/// Megabytes. Linux counts into a child's peak what its parent had resident when starting it, so
-/// the system's number is the child's own only if it is the larger one. Otherwise the last reading
-/// stands, taken at `done` or, if the process was faster than that, when its last call ended.
-pub(super) fn peak_rss(ended: &ResUse, own: Option<u64>, seen: Option<u64>) -> Option<f64> {
-    let total = Some(ended.rusage.maxrss).filter(|bytes| *bytes > 0);
-    let trusted = total.filter(|bytes| own.is_none_or(|own| *bytes > own));
-    trusted.or(seen).map(|bytes| bytes as f64 / 1e6)
+fn check_log(log: &Path, limit: u64) -> Result<(), AgentFault> {
+    let length = log.metadata().map_or(0, |log| log.len());
+    if length > limit { Err(AgentFault::LogFlood(limit)) } else { Ok(()) }
+}
+
+/// Keeps the start of a log that is longer than it may be; nobody writes to it any more.
+fn cut_log(path: &Path, limit: u64, result: Result<(), AttemptFault>) -> Result<(), AttemptFault> {
+    let Err(flood) = check_log(path, limit) else { return result };
+    if let Ok(log) = File::options().write(true).open(path) {
+        let _ = log.set_len(limit);
+    }
+    result.and(Err(flood.into()))
 }
 
 /// The end of the log, for the message.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{ExecError, ExecEvent};
 use crate::os::process;
-use crate::store::failed::{self, FAILURE_FORMAT, Failure};
+use crate::store::failed::{self, Failure};
 use crate::store::journal::{self, Journal, What};
 use crate::store::{Layout, Store};
 
@@ -65,20 +65,7 @@ pub fn set_damaged_aside(
 }
 
 fn failure(layout: &Layout, folder: &Path, repeat: u32, cause: &str, message: String) -> Failure {
-    Failure {
-        format: FAILURE_FORMAT,
-        cell: None,
-        cell_name: layout.cell_part(folder).display().to_string(),
-        repeat,
-        attempt: None,
-        cause: cause.to_owned(),
-        message,
-        identity: None,
-        server_error: None,
-        http_status: None,
-        gpu_memory_mb: None,
-        calls: super::artifacts::outcomes(folder),
-        started: None,
-        finished: crate::os::utc_now(),
-    }
+    let name = layout.cell_part(folder).display().to_string();
+    let calls = super::artifacts::outcomes(folder);
+    Failure { calls, ..Failure::new(name, repeat, cause, message) }
 }

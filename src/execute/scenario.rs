@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::attempt::{LOG_FILE, Means, Measured, SPEC_FILE, Task};
+use super::attempt::{Failed, LOG_FILE, Means, Measured, SPEC_FILE, Task};
 use super::fault::AttemptFault;
 use super::flamegraph::Flamegraph;
 use super::memory::Servers;
@@ -30,7 +30,7 @@ pub(super) fn measure(
     run: &str,
     partial: &Path,
     means: &mut Means<'_>,
-) -> Result<Result<Measured, AttemptFault>, ExecError> {
+) -> Result<Result<Measured, Failed>, ExecError> {
     let paced = means.paced.urls();
     let spec = Request {
         cell: task.cell,
@@ -48,7 +48,7 @@ pub(super) fn measure(
     if scenario.cold
         && let Err(fault) = servers.unload(means.limits.unload)
     {
-        return Ok(Err(fault));
+        return Ok(Err(Failed { fault, servers: servers.look() }));
     }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let (mut usage, result, sampled) = match flamegraph.refusal() {
@@ -71,10 +71,10 @@ pub(super) fn measure(
     });
     let (agent, computed, mut probes) = match judged {
         Ok(judged) => judged,
-        Err(fault) => return Ok(Err(fault)),
+        Err(fault) => return Ok(Err(Failed { fault, servers })),
     };
     if let Err(fault) = derived::write(partial, &agent)? {
-        return Ok(Err(fault));
+        return Ok(Err(Failed { fault, servers }));
     }
     probes.extend(sampled.probes);
     Ok(Ok(Measured {
@@ -109,7 +109,7 @@ fn watch(
     recorder: Option<&mut Recorder>,
     means: &mut Means<'_>,
 ) -> Result<Watched, ExecError> {
-    let samplers = Samplers::start(task.cell, means.driver);
+    let samplers = Samplers::start(task.cell, means.driver.get());
     let driven = match samplers.refusal() {
         Some(fault) => Ok((ProcessUsage::default(), Err(fault))),
         None => drive(task, scenario, spec, partial, recorder, &samplers, means),

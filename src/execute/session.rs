@@ -1,255 +1,59 @@
-//! From a plan to its runs: what is looked at before, and the loop over what is to do.
+//! An exec with something to do: the loop over its runs.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use super::agenda::{self, Agenda, StaleRuns};
+use super::agenda::{Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
 use super::doomed::Doomed;
+use super::opening::{Settings, Summary};
 use super::paced::PacedServers;
+use super::reach::{Reach, Reached};
 use super::runtimes::Runtimes;
 use super::surroundings::Surroundings;
 use super::tokenize::Texts;
-use super::{
-    Cancel, ExecError, ExecEvent, Limits, calibrate, declare, flamegraph, recovery, sampling,
-};
-use crate::agent::python::{self, Program};
+use super::{Cancel, ExecError, ExecEvent, calibrate, flamegraph, recovery, sampling};
 use crate::manifest::study::{OnFailure, RetryOn};
 use crate::plan::{CellId, CellSpec, Plan, RunKey};
-use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
+use crate::preflight;
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
+use crate::store::fallback::Decision;
 use crate::store::journal::{Journal, What};
 use crate::store::record::FallbackOf;
-use crate::store::{Layout, Lock, Store, StoreError, executed, set_aside};
-
-/// How to execute.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Folder of the results of all studies.
-    pub results: PathBuf,
-    /// Start although cells cannot be made: they are recorded as failed. The results must be writable
-    /// all the same.
-    pub skip_preflight: bool,
-    pub stale: Stale,
-    /// Add a run for every outlier that has none yet.
-    pub rerun_outliers: bool,
-    pub limits: Limits,
-    /// The program that knows `agent`; usually this one.
-    pub program: PathBuf,
-    /// Where the Python runtime comes from.
-    pub python: python::Setup,
-}
-
-/// What to do with finished runs that were measured under other circumstances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stale {
-    /// They count as done, and are listed.
-    List,
-    /// They count as done.
-    Accept,
-    /// They are set aside and measured again.
-    Rerun,
-}
-
-/// What was done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Summary {
-    pub made: usize,
-    /// Runs without a sealed record after all their attempts.
-    pub failed: usize,
-    pub not_built: usize,
-    /// Runs that failed and in whose place a fallback was made.
-    pub fell_back: usize,
-    /// Finished runs that were measured under other circumstances and stay.
-    pub stale: usize,
-    pub interrupted: bool,
-}
-
-impl Summary {
-    /// Whether every planned run is there now.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.failed == 0 && self.not_built == 0 && !self.interrupted
-    }
-}
-
-/// Makes every planned run that is not sealed yet.
-///
-/// Blocks until it is done or `cancel` was asked. Call it from the main thread: the Rust agent ends
-/// with the thread that started it.
-pub fn execute(
-    plan: &Plan,
-    settings: &Settings,
-    cancel: &Cancel,
-    emit: &mut dyn FnMut(ExecEvent),
-) -> Result<Summary, ExecError> {
-    let study = plan.study();
-    let layout = Layout::new(&settings.results, &study.results_name())?;
-    // A folder that cannot be locked is no obstacle while there is nothing to write.
-    let lock = match Lock::acquire(&layout) {
-        Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
-        lock => lock,
-    };
-    let store = Store::open(&settings.results, &study.results_name())?;
-    let mut agenda = Agenda::new(plan, &store);
-    if settings.rerun_outliers {
-        agenda.add_outliers(plan, &store);
-    }
-    let mut surroundings = Surroundings::collect(study, &settings.python);
-
-    // Nothing is asked that is not needed: a finished study needs no server.
-    let place =
-        Place { results: layout.root(), study_folder: &study.dir, python: &settings.python };
-    let needs = match settings.stale {
-        Stale::Rerun => agenda::all_needs(plan),
-        Stale::List | Stale::Accept => agenda.needs(plan),
-    };
-    let mut facts = Facts::default();
-    if !needs.cells.is_empty() {
-        facts = Facts::gather(&needs, place);
-        for (name, need) in &needs.endpoints {
-            if let Some(Ok(server)) = facts.servers.get(name) {
-                surroundings.meet_server(name, &need.endpoint, server);
-            }
-        }
-    }
-    let stale = agenda::stale(plan, &store, &mut surroundings);
-    if settings.stale == Stale::Rerun {
-        agenda.add_stale(plan, &stale);
-    }
-    emit(ExecEvent::Started {
-        study: study.results_name(),
-        done: agenda.done,
-        todo: agenda.todo.len(),
-    });
-    agenda.tell(settings.stale, &stale, &store, emit);
-    let mut summary = agenda.summary();
-    if settings.stale != Stale::Rerun {
-        summary.stale = stale.len();
-    }
-    if agenda.todo.is_empty() {
-        // What was asked to see whether runs are stale may not have been told.
-        for finding in preflight::judge(&needs, &facts) {
-            emit(ExecEvent::Found { finding });
-        }
-        return Ok(finish(summary, emit));
-    }
-    let needs = agenda.needs(plan);
-    let runtimes = prepare_python(&needs, settings, &mut facts, emit);
-    if cancel.is_asked() {
-        summary.interrupted = true;
-        return Ok(finish(summary, emit));
-    }
-    let mut findings = preflight::judge(&needs, &facts);
-    if let Err(error) = &lock {
-        findings.insert(0, Finding::results(error, &needs.cells));
-    }
-    let blocks = |finding: &Finding| {
-        finding.is_absolute() || finding.severity == Severity::Blocking && !settings.skip_preflight
-    };
-    if findings.iter().any(blocks) {
-        return Err(ExecError::Preflight(findings));
-    }
-    let doomed = preflight::doomed(&findings);
-    for finding in findings {
-        emit(ExecEvent::Found { finding });
-    }
-    let _lock = lock?;
-    recovery::end_orphan(&layout, emit)?;
-    let mut journal = Journal::open(&layout)?;
-    recovery::set_partials_aside(&layout, &mut journal, emit)?;
-    executed::write(&layout, declare::executed_plan(plan, &store)?)?;
-    let todo = agenda.todo.len();
-    let runner = env!("CARGO_PKG_VERSION").to_owned();
-    journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
-
-    let began = crate::os::utc_now();
-    let mut session = Session {
-        plan,
-        settings,
-        runtimes,
-        cancel,
-        store: &store,
-        began,
-        journal,
-        surroundings,
-        py_spy: None,
-        doomed,
-        refused: 0,
-        sealed: HashSet::new(),
-        texts: Texts::default(),
-        driver: None,
-        summary,
-    };
-    let result = session.run(&agenda, &stale, emit);
-    let Summary { made, failed, interrupted, .. } = session.summary;
-    let journaled = session.journal.write(What::Ended { made, failed, interrupted });
-    let summary = finish(session.summary, emit);
-    result?;
-    journaled?;
-    Ok(summary)
-}
-
-fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
-    let Summary { made, failed, not_built, interrupted, .. } = summary;
-    emit(ExecEvent::Finished { made, failed, not_built, interrupted });
-    summary
-}
-
-/// Makes the Python runtime's programs ready that runs need: never within a run, and before
-/// calibrating. What comes of it is a fact like others.
-fn prepare_python(
-    needs: &Needs,
-    settings: &Settings,
-    facts: &mut Facts,
-    emit: &mut dyn FnMut(ExecEvent),
-) -> Runtimes {
-    let mut runtimes =
-        Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
-    for program in needs.python.keys().copied() {
-        let setup = settings.python.with(program);
-        let place = match program {
-            Program::Calls => &mut runtimes.python,
-            Program::Tokenize => &mut runtimes.python_tokenize,
-        };
-        match setup.prepare(&mut |message| emit(ExecEvent::Note { message })) {
-            Ok(python) => *place = Some(python),
-            Err(error) => {
-                facts.python.insert(program, preflight::Python::Unusable(error.to_string()));
-            }
-        }
-    }
-    runtimes
-}
+use crate::store::{Store, set_aside};
 
 /// An exec with something to do, under its lock.
 pub(super) struct Session<'a> {
     pub(super) plan: &'a Plan,
-    settings: &'a Settings,
-    runtimes: Runtimes,
+    pub(super) settings: &'a Settings,
+    pub(super) runtimes: Runtimes,
     pub(super) cancel: &'a Cancel,
     pub(super) store: &'a Store,
     /// When it began: what tells its prompts from those of other sessions.
-    began: String,
+    pub(super) began: String,
     pub(super) journal: Journal,
     pub(super) surroundings: Surroundings,
     /// Looked for when the first run needs it.
-    py_spy: Option<Result<PathBuf, String>>,
+    pub(super) py_spy: Option<Result<PathBuf, String>>,
     /// Cells that cannot be made, with what stands against them.
     pub(super) doomed: HashMap<CellId, String>,
     /// Runs of theirs that were recorded as failed.
-    refused: usize,
+    pub(super) refused: usize,
     /// What was sealed since the store was read.
     pub(super) sealed: HashSet<(CellId, u32)>,
+    /// Fallbacks that were moved out of the way since.
+    pub(super) superseded: HashSet<(String, u32)>,
     /// Written when the first run needs them.
-    texts: Texts,
-    /// The same of a GPU's driver.
-    driver: Option<Result<Driver, Unavailable>>,
-    summary: Summary,
+    pub(super) texts: Texts,
+    /// Of the GPUs; looked for when it is needed first.
+    pub(super) driver: OnceCell<Result<Driver, Unavailable>>,
+    pub(super) reach: Reach,
+    pub(super) summary: Summary,
 }
 
 /// A run to make: of a cell of the plan, or of one that stands in for it.
@@ -275,6 +79,8 @@ pub(super) enum Made {
     /// It failed, and a fallback was made in its place.
     FellBack,
     Failed(FailedRun),
+    /// Its endpoint is gone.
+    NotTried,
     Cancelled,
 }
 
@@ -286,6 +92,20 @@ pub(super) struct FailedRun {
 }
 
 impl Session<'_> {
+    /// Makes the runs, and writes into the journal what became of them.
+    pub(super) fn carry_out(
+        &mut self,
+        agenda: &Agenda,
+        stale: &StaleRuns,
+        emit: &mut dyn FnMut(ExecEvent),
+    ) -> Result<(), ExecError> {
+        let result = self.run(agenda, stale, emit);
+        let Summary { made, failed, interrupted, .. } = self.summary;
+        let journaled = self.journal.write(What::Ended { made, failed, interrupted });
+        result?;
+        Ok(journaled?)
+    }
+
     fn run(
         &mut self,
         agenda: &Agenda,
@@ -317,10 +137,15 @@ impl Session<'_> {
             if self.stops(emit) {
                 return Ok(());
             }
-            let outcome = self.settle(index, *run, agenda, stale.get(run), emit)?;
+            let stale = stale.get(run);
+            if let (Some(because), Some(decision)) = (stale, agenda.settled(*run)) {
+                self.supersede_fallback(decision, because)?;
+            }
+            let outcome = self.settle(index, *run, agenda, stale, emit)?;
             match outcome {
                 Made::Sealed => {}
                 Made::FellBack => self.summary.fell_back += 1,
+                Made::NotTried => self.summary.not_tried += 1,
                 Made::Cancelled => self.summary.interrupted = true,
                 Made::Failed(_) => self.summary.failed += 1,
             }
@@ -439,17 +264,24 @@ impl Session<'_> {
     ) -> Result<Made, ExecError> {
         let (cell, repeat) = (target.cell, target.repeat);
         let (id, name) = (target.id.hex(), target.name.clone());
+        match self.reach.check(cell, &self.settings.limits, self.cancel, emit) {
+            Reached::Yes => {}
+            Reached::No => return Ok(Made::NotTried),
+            Reached::Cancelled => return Ok(Made::Cancelled),
+        }
         let folder = self.store.cell_folder(&id, &name)?;
         let layout = self.store.layout();
         if let Some(because) = stale {
             self.supersede(&id, repeat, because)?;
         }
         recovery::set_damaged_aside(self.store, &folder, repeat, &mut self.journal, emit)?;
-        if sampling::needs_driver(cell) && self.driver.is_none() {
-            self.driver = Some(Driver::find());
+        if sampling::needs_driver(cell) {
+            self.driver.get_or_init(Driver::find);
         }
         if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
-            let found = py_spy::find(&mut |message| emit(ExecEvent::Note { message }));
+            let found = py_spy::find(&self.settings.python.python, &mut |message| {
+                emit(ExecEvent::Note { message });
+            });
             self.py_spy = Some(found.map_err(|error| error.to_string()));
         }
         let paced = PacedServers::start(cell)?;
@@ -482,7 +314,7 @@ impl Session<'_> {
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
                 texts: &mut self.texts,
-                driver: self.driver.as_ref(),
+                driver: &self.driver,
                 journal: &mut self.journal,
                 emit,
             };
@@ -494,10 +326,14 @@ impl Session<'_> {
                         emit(ExecEvent::Note { message: model.sentence() });
                     }
                     self.sealed.insert((target.id, repeat));
+                    self.reach.note_answers(cell);
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
                     return Ok(Made::Sealed);
                 }
-                Ended::Failed { message, retry_cause, refused, cancelled, kept } => {
+                Ended::Failed { message, retry_cause, refused, unreached, cancelled, kept } => {
+                    if let Some(endpoint) = unreached {
+                        self.reach.note_refusal(&endpoint);
+                    }
                     let retry = !self.cancel.is_asked()
                         && number <= cell.retry.max
                         && retry_cause.is_some_and(|cause| cell.retry.on.contains(&cause));
@@ -541,6 +377,26 @@ impl Session<'_> {
             Some(free) => Err(ExecError::DiskFull { folder: root.to_owned(), free }),
             None => Ok(()),
         }
+    }
+
+    /// Moves a stale fallback out of the way: under other circumstances the run that was asked for may be
+    /// possible, so that is tried first. Runs may share one.
+    fn supersede_fallback(
+        &mut self,
+        decision: &Decision,
+        because: &[String],
+    ) -> Result<(), ExecError> {
+        if self.superseded.insert((decision.to.clone(), decision.repeat)) {
+            self.supersede(&decision.to, decision.repeat, because)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a run is there now.
+    pub(super) fn is_sealed(&self, id: CellId, repeat: u32) -> bool {
+        let run = (id.hex(), repeat);
+        self.sealed.contains(&(id, repeat))
+            || !self.superseded.contains(&run) && self.store.runs(&run.0).contains_key(&repeat)
     }
 
     /// Moves a stale run out of the way; nothing is deleted.

@@ -93,6 +93,14 @@ impl Template {
         })
     }
 
+    /// The places that it has.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Place(place) => Some(*place),
+            Part::Text(_) | Part::Level { .. } => None,
+        })
+    }
+
     /// With its levels put in; places stay.
     #[must_use]
     pub fn with_levels(&self, level: impl Fn(&str, bool) -> String) -> Self {

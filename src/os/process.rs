@@ -2,6 +2,7 @@
 //! everything it started, and so that a ctrl-C in the terminal does not reach it.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -85,6 +86,22 @@ pub fn kill_group(leader: u32) {
         .status();
 }
 
+/// Whether a process of the group still runs, its ended leader aside.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn group_lives(leader: u32) -> bool {
+    let Ok(processes) = procfs::process::all_processes() else { return false };
+    let mut stats = processes.flatten().filter_map(|process| process.stat().ok());
+    stats.any(|stat| u32::try_from(stat.pgrp) == Ok(leader) && !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// Not asked for on this system: those that outlive their leader get no time of their own. Untested.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn group_lives(_leader: u32) -> bool {
+    false
+}
+
 /// Whether the child has ended. It is not reaped: until [`wait4::Wait4::wait4`] its id stays taken,
 /// so its group can still be signalled without hitting anyone else.
 #[cfg(unix)]
@@ -156,25 +173,79 @@ pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Which processes may look into others: 0: a user's into each other, 1: into their descendants only,
-/// more: fewer still. `None`: the system has no such rule, or does not tell.
-#[must_use]
-pub fn ptrace_scope() -> Option<u8> {
-    std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok()?.trim().parse().ok()
+/// Whether a program that is started by this one may look into other processes of its user, and why;
+/// `Ok(None)`: the system does not tell. Why it may not comes with what to do.
+#[cfg(target_os = "linux")]
+pub fn tracing() -> Result<Option<&'static str>, String> {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    let scope = scope.ok().and_then(|scope| scope.trim().parse().ok());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok()).unwrap_or(0);
+    // Who is not root keeps no capability when it starts a program.
+    let may_all = rustix::process::geteuid().is_root() && held & CAP_SYS_PTRACE != 0;
+    may_trace(scope, may_all).map(Some)
 }
 
-/// Whether this process may do everything.
+/// The bit of the capability in the masks of `/proc/self/status`: capabilities(7).
+#[cfg(target_os = "linux")]
+const CAP_SYS_PTRACE: u64 = 1 << 19;
+
+/// Without the security module Yama a kernel has no scope.
+#[cfg(target_os = "linux")]
+fn may_trace(scope: Option<u8>, may_all: bool) -> Result<&'static str, String> {
+    match scope {
+        None | Some(0) => Ok("allowed for one's own processes"),
+        Some(1 | 2) if may_all => Ok("allowed for root"),
+        Some(scope @ (1 | 2)) => Err(format!(
+            "kernel.yama.ptrace_scope is {scope}, so no program may look into a process that it did \
+             not start; run as root, give py-spy the capability CAP_SYS_PTRACE, set \
+             kernel.yama.ptrace_scope to 0, or start the container with --cap-add SYS_PTRACE"
+        )),
+        Some(scope) => Err(format!(
+            "kernel.yama.ptrace_scope is {scope}, so no program may look into another process until \
+             the machine is started again"
+        )),
+    }
+}
+
+/// Not asked for on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn tracing() -> Result<Option<&'static str>, String> {
+    Ok(None)
+}
+
+/// Whether a program's file gives it rights that who starts it may not have: a capability, or
+/// another user's.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn has_own_rights(program: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    const SET_USER_ID: u32 = 0o4000;
+    let of_another =
+        program.metadata().is_ok_and(|file| file.permissions().mode() & SET_USER_ID != 0);
+    of_another || rustix::fs::getxattr(program, "security.capability", &mut [0_u8; 64]).is_ok()
+}
+
+/// Not asked for on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn has_own_rights(_program: &Path) -> bool {
+    false
+}
+
+/// Whether this user may start a file.
 #[cfg(unix)]
 #[must_use]
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+pub fn is_executable(file: &Path) -> bool {
+    rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
-/// Untested: an administrator is not told apart.
+/// Its name decides on Windows, and starting it tells. Untested.
 #[cfg(not(unix))]
 #[must_use]
-pub fn is_root() -> bool {
-    false
+pub fn is_executable(_file: &Path) -> bool {
+    true
 }
 
 /// A program that ran to its end.
@@ -237,4 +308,23 @@ pub fn run_within(command: &mut Command, limit: Duration) -> io::Result<Ran> {
     let [stdout, stderr] = texts;
     let cpu = ended.rusage.utime + ended.rusage.stime;
     Ok(Ran { status: ended.status, stdout, stderr, cpu })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::may_trace;
+
+    #[test]
+    fn who_may_look_into_other_processes() {
+        for (scope, root, allowed) in [
+            (None, false, true),
+            (Some(0), false, true),
+            (Some(1), false, false),
+            (Some(1), true, true),
+            (Some(2), true, true),
+            (Some(3), true, false),
+        ] {
+            assert_eq!(may_trace(scope, root).is_ok(), allowed, "{scope:?} {root}");
+        }
+    }
 }

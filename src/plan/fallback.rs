@@ -3,6 +3,8 @@
 //! It is a cell like any other, with an identity of its own, but in no experiment's matrix: nothing
 //! that is measured of it counts for the cell that was asked for.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use super::{CellId, CellSpec, Plan, identity, spec};
@@ -56,6 +58,32 @@ impl Plan {
             spec: spec::spec(&self.study, experiment, &resolved, identity),
             changes: shown(changed),
         })
+    }
+}
+
+impl Plan {
+    /// All factors of the cell of this step, as [`Plan::factors`] has them, each with its level where
+    /// the matrix or the step names one.
+    #[must_use]
+    pub fn fallback_factors(
+        &self,
+        cell: u32,
+        step: usize,
+    ) -> Vec<(String, String, Option<&Level>)> {
+        let (index, row) = self.home(cell);
+        let steps = &self.study.experiments[index].fallback.steps;
+        let changed = step.checked_sub(1).and_then(|step| steps.get(step));
+        let (Some(changed), Some(fallback)) = (changed, self.fallback(cell, step)) else {
+            return Vec::new();
+        };
+        let own: HashMap<&str, &Level> = self.matrices[index].levels(row).collect();
+        let factors = self.factors_with(cell, changed, &fallback.spec).into_iter();
+        factors
+            .map(|(name, text)| {
+                let level = changed.get(&name).or_else(|| own.get(name.as_str()).copied());
+                (name, text, level)
+            })
+            .collect()
     }
 }
 

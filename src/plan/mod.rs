@@ -185,49 +185,6 @@ impl Plan {
         self.cells.iter().position(|cell| cell.id == id).map(small)
     }
 
-    /// Readable folder name, made of safe characters only, without the id. May have several parts
-    /// joined by `/`, as the manifest's `cell_name` says.
-    #[must_use]
-    pub fn name(&self, cell: u32) -> String {
-        self.name_with(cell, &IndexMap::new())
-    }
-
-    /// As [`Plan::name`], with some levels changed.
-    fn name_with(&self, cell: u32, changed: &IndexMap<String, Level>) -> String {
-        let (index, row) = self.home(cell);
-        let experiment = &self.study.experiments[index];
-        let matrix = &self.matrices[index];
-        let levels: Vec<(&str, &Level, bool)> = matrix
-            .levels(row)
-            .zip(&matrix.axes)
-            .map(|((name, level), (_, levels))| match changed.get(name) {
-                Some(level) => (name, level, true),
-                None => (name, level, levels.len() > 1),
-            })
-            .chain(
-                changed
-                    .iter()
-                    .filter(|(name, _)| matrix.axes.iter().all(|(axis, _)| axis != *name))
-                    .map(|(name, level)| (name.as_str(), level, true)),
-            )
-            .collect();
-        let value = |factor: &str| {
-            let own = levels.iter().find(|(name, ..)| *name == factor).map(|(_, level, _)| *level);
-            if factor == "runtime" && experiment.kind.is_command() {
-                return COMMAND_RUNTIME.to_owned();
-            }
-            own.or_else(|| experiment.fixed.get(factor)).map_or_else(
-                || self.set_option(cell, factor).unwrap_or_else(|| "default".to_owned()),
-                |level| factor::show(factor, level),
-            )
-        };
-        let name = name::name(experiment.settings.cell_name.as_deref(), value, &levels);
-        match self.solo_agent(cell) {
-            Some(agent) => name::solo(&name, agent),
-            None => name,
-        }
-    }
-
     /// Repeats asked for (the largest of its experiments).
     #[must_use]
     pub fn repeats(&self, cell: u32) -> u32 {
@@ -329,9 +286,21 @@ impl Plan {
     /// `read_buffer` → `64 KiB`, a default → `default`): the factor columns of exports and tables.
     #[must_use]
     pub fn factors(&self, cell: u32) -> Vec<(String, String)> {
+        self.factors_with(cell, &IndexMap::new(), &self.spec(cell))
+    }
+
+    /// As [`Plan::factors`], with some levels changed and what the cell is then.
+    fn factors_with(
+        &self,
+        cell: u32,
+        changed: &IndexMap<String, Level>,
+        spec: &CellSpec,
+    ) -> Vec<(String, String)> {
         let (index, row) = self.home(cell);
         let experiment = &self.study.experiments[index];
-        let levels: HashMap<&str, &Level> = self.matrices[index].levels(row).collect();
+        let changed = changed.iter().map(|(name, level)| (name.as_str(), level));
+        let levels: HashMap<&str, &Level> =
+            self.matrices[index].levels(row).chain(changed).collect();
         let level = |name: &str| levels.get(name).copied().or_else(|| experiment.fixed.get(name));
         let alone = self.solo_agent(cell);
         let mut factors: Vec<(String, String)> = Vec::new();
@@ -347,7 +316,7 @@ impl Plan {
                 ("runtime", _) if experiment.kind.is_command() => COMMAND_RUNTIME.to_owned(),
                 // Nothing of a program that has no such setting.
                 _ if experiment.kind.is_command() => String::new(),
-                ("model", _) => self.models(cell),
+                ("model", _) => models(spec),
                 ("max_tokens", _) => experiment
                     .settings
                     .max_tokens
@@ -362,9 +331,7 @@ impl Plan {
             let level = level(name).filter(|_| alone.is_none() || !factor::is_option(name));
             let shown = match level {
                 Some(level) if *level != Level::Default => factor::show(name, level),
-                _ => self
-                    .set_option(cell, name)
-                    .unwrap_or_else(|| factor::show(name, &Level::Default)),
+                _ => set_option(spec, name).unwrap_or_else(|| factor::show(name, &Level::Default)),
             };
             factors.push((name.to_owned(), shown));
         }
@@ -442,38 +409,36 @@ impl Plan {
         }
         names
     }
+}
 
-    /// The models of a cell's agents, without repetition.
-    fn models(&self, cell: u32) -> String {
-        let mut models: Vec<String> = Vec::new();
-        for agent in self.spec(cell).agents() {
-            if !models.contains(&agent.model) {
-                models.push(agent.model.clone());
-            }
+/// The models of a cell's agents, without repetition.
+fn models(spec: &CellSpec) -> String {
+    let mut models: Vec<&str> = Vec::new();
+    for agent in spec.agents() {
+        if !models.contains(&agent.model.as_str()) {
+            models.push(&agent.model);
         }
-        models.join(" + ")
     }
+    models.join(" + ")
+}
 
-    /// The value that the agents' own options give an option, if they agree on one.
-    fn set_option(&self, cell: u32, name: &str) -> Option<String> {
-        if !factor::is_option(name) {
-            return None;
-        }
-        let spec = self.spec(cell);
-        let (agent, name) = match name.split_once('.') {
-            Some((agent, name)) => (Some(agent), name),
-            None => (None, name),
-        };
-        let addressed =
-            spec.agents().iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
-        let mut values = addressed.filter_map(|agent| agent.options.get(name));
-        let first = values.next()?;
-        let text = |value: &serde_json::Value| match value {
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        values.all(|value| value == first).then(|| text(first))
+/// The value that the agents' own options give an option, if they agree on one.
+fn set_option(spec: &CellSpec, name: &str) -> Option<String> {
+    if !factor::is_option(name) {
+        return None;
     }
+    let (agent, name) = match name.split_once('.') {
+        Some((agent, name)) => (Some(agent), name),
+        None => (None, name),
+    };
+    let addressed = spec.agents().iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
+    let mut values = addressed.filter_map(|agent| agent.options.get(name));
+    let first = values.next()?;
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    values.all(|value| value == first).then(|| text(first))
 }
 
 fn fixed_roles(experiment: &Experiment) -> Vec<(Role<'_>, &Level)> {

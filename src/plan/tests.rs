@@ -387,6 +387,43 @@ fn documents_are_what_a_library_calls_canonical() {
 }
 
 #[test]
+fn experiments_of_commands_and_tokenizers_are_told_apart_by_name() {
+    let names = |body: &str| {
+        let plan = plan_of(&format!("schema = 1\nname = \"s\"\n{body}"));
+        (0..).take(plan.cells()).map(|cell| plan.name(cell)).collect::<Vec<_>>()
+    };
+    let commands = r#"
+[experiment.a]
+command = ["python3", "tools/read_lines.py", "--out", "{out}", "{n}"]
+matrix = { n = [1, 2] }
+[experiment.b]
+command = ["/opt/bin/convert", "--level", "{n}"]
+matrix = { n = [1, 2] }
+[experiment.c]
+command = ["{program}", "{out}/x"]
+matrix = { program = ["p", "q"] }
+"#;
+    let expected = [
+        "python3-read_lines_n-1",
+        "python3-read_lines_n-2",
+        "convert_n-1",
+        "convert_n-2",
+        "command_program-p",
+        "command_program-q",
+    ];
+    assert_eq!(names(commands), expected);
+    let tokenizers = r#"
+[experiment.a]
+tokenize = { corpus = { generate = "10 MB" } }
+matrix = { tokenizer = ["t"] }
+[experiment.b]
+tokenize = { corpus = { generate = "30 kB", seed = 7 } }
+matrix = { tokenizer = ["t"] }
+"#;
+    assert_eq!(names(tokenizers), ["rust_10MB_tokenizer-t", "rust_30kB-seed-7_tokenizer-t"]);
+}
+
+#[test]
 fn names_are_readable_and_safe() {
     let mut written = study(vec![60], 1);
     written

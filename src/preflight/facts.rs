@@ -6,12 +6,13 @@ use std::thread;
 
 use super::Needs;
 use super::needs::EndpointNeed;
+use super::programs;
 use super::tokenizers::{self, FileFault};
 use crate::agent::python::{self, Program};
 use crate::endpoint::{self, EndpointError, ServerFacts};
 use crate::manifest::study::Endpoint;
 use crate::os::condition::{Condition, Look};
-use crate::os::disk;
+use crate::os::{disk, process};
 use crate::probe::{gpu, py_spy};
 
 /// Where it is to be measured.
@@ -35,8 +36,12 @@ pub struct Facts {
     pub tokenizers: BTreeMap<String, FileFault>,
     /// Users' runtimes whose program is not there, with the name that was looked for.
     pub programs_missing: BTreeMap<String, String>,
+    /// Programs of commands that cannot be started, by their place among the needs, with the reason.
+    pub programs: BTreeMap<usize, String>,
     /// `None`: not needed.
     pub py_spy: Option<PySpy>,
+    /// Why it may not look into other processes; `None`: it may, or nobody needs it.
+    pub no_tracing: Option<String>,
     /// The NVIDIA GPUs of this machine, or why none is seen. `None`: nothing needs them.
     pub gpus: Option<Result<Vec<gpu::Device>, String>>,
     pub disk: Disk,
@@ -101,7 +106,9 @@ impl Facts {
                 .collect();
             let wants_gpus = needs.gpu.is_wanted() || needs.servers().next().is_some();
             let gpus = wants_gpus.then(|| scope.spawn(gpus));
-            let py_spy = needs.flamegraph.is_wanted().then(py_spy);
+            let py_spy = needs.flamegraph.is_wanted().then(|| py_spy(&place.python.python));
+            let no_tracing = py_spy.as_ref().and_then(no_tracing);
+            let programs = programs::faults(needs, place.study_folder);
             let programs_missing = programs_missing(needs, place.study_folder);
             let tokenizers = tokenizers::faults(needs);
             let disk = Disk {
@@ -125,7 +132,9 @@ impl Facts {
                     .collect(),
                 tokenizers,
                 programs_missing,
+                programs,
                 py_spy,
+                no_tracing,
                 gpus: gpus.and_then(|gpus| gpus.join().ok()),
                 disk,
                 machine: Condition::default(),
@@ -162,11 +171,20 @@ pub(super) fn python(setup: &python::Setup) -> Python {
     }
 }
 
-pub(super) fn py_spy() -> PySpy {
-    match py_spy::look() {
+pub(super) fn py_spy(python: &crate::python::Python) -> PySpy {
+    match py_spy::look(python) {
         Ok(Some(program)) => PySpy::Found(program),
         Ok(None) => PySpy::ToBeInstalled,
         Err(error) => PySpy::Unavailable(error.to_string()),
+    }
+}
+
+fn no_tracing(py_spy: &PySpy) -> Option<String> {
+    match py_spy {
+        // It may have rights that this program has not.
+        PySpy::Found(program) if process::has_own_rights(program) => None,
+        PySpy::Found(_) | PySpy::ToBeInstalled => process::tracing().err(),
+        PySpy::Unavailable(_) => None,
     }
 }
 

@@ -1,9 +1,12 @@
 //! One thing that was found: how bad, about what, what to do, and which cells it is about.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::Needs;
+use super::needs::FallbackStep;
 use crate::plan::CellId;
 
 /// Something to know or to repair before the first call.
@@ -17,6 +20,9 @@ pub struct Finding {
     /// Those that it dooms, or that a warning is about; empty: it is about the machine.
     #[serde(serialize_with = "short_ids")]
     pub cells: Vec<CellId>,
+    /// Cells of fallbacks that it dooms.
+    #[serde(serialize_with = "short_ids", skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<CellId>,
 }
 
 /// How bad a finding is; the worst first.
@@ -35,8 +41,13 @@ pub enum Subject {
     Results,
     Disk,
     Endpoint(String),
-    Model { model: String, endpoint: String },
+    Model {
+        model: String,
+        endpoint: String,
+    },
     Runtime(String),
+    /// By its program.
+    Command(String),
     Tokenizer(String),
     Probe(&'static str),
     Gpu,
@@ -52,6 +63,7 @@ impl fmt::Display for Subject {
             Self::Disk => f.write_str("disk"),
             Self::Endpoint(name) => write!(f, "endpoint `{name}`"),
             Self::Model { model, endpoint } => write!(f, "model `{model}` on `{endpoint}`"),
+            Self::Command(program) => write!(f, "command `{program}`"),
             Self::Runtime(name) => write!(f, "runtime `{name}`"),
             Self::Tokenizer(name) => write!(f, "tokenizer `{name}`"),
             Self::Probe(name) => write!(f, "probe `{name}`"),
@@ -72,7 +84,7 @@ impl Serialize for Subject {
 impl Finding {
     pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
         let (severity, advice) = (Severity::Blocking, advice.into());
-        Self { severity, subject, message, advice, cells: Vec::new() }
+        Self { severity, subject, message, advice, cells: Vec::new(), fallbacks: Vec::new() }
     }
 
     pub(super) fn warning(subject: Subject, message: String, advice: impl Into<String>) -> Self {
@@ -89,6 +101,30 @@ impl Finding {
         let message = format!("the results cannot be written: {error}");
         let advice = "make the folder writable, or name another one by --results";
         Self::blocking(Subject::Results, message, advice).about(cells)
+    }
+
+    /// Tells the cells of fallbacks from those that are asked for. What stands against a fallback alone
+    /// blocks nothing: it may never be needed.
+    pub(super) fn sparing(mut self, needs: &Needs) -> Self {
+        if self.severity == Severity::Warning {
+            return self;
+        }
+        let is_fallback = |cell: &CellId| needs.fallbacks.contains_key(cell);
+        (self.fallbacks, self.cells) = self.cells.into_iter().partition(is_fallback);
+        if !self.cells.is_empty() || self.fallbacks.is_empty() {
+            return self;
+        }
+        let steps: BTreeSet<&FallbackStep> =
+            self.fallbacks.iter().filter_map(|cell| needs.fallbacks.get(cell)).flatten().collect();
+        let steps: Vec<String> = steps
+            .iter()
+            .map(|FallbackStep { step, experiment }| {
+                format!("fallback {step} of experiment `{experiment}`")
+            })
+            .collect();
+        self.message = format!("{} cannot be made: {}", steps.join(", "), self.message);
+        self.severity = Severity::Warning;
+        self
     }
 
     /// Whether the rest of a plan cannot be made without its cells either: nothing could be kept.

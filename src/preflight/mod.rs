@@ -17,15 +17,16 @@ mod memory;
 mod models;
 mod needs;
 mod probes;
+mod programs;
 mod python;
 mod tokenizers;
 
 use std::collections::HashMap;
 
-pub use disk::{MIN_FREE_BYTES, free_below};
+pub use disk::{MIN_FREE_BYTES, RUN_BYTES, Room, free_below};
 pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python, ask};
 pub use finding::{Finding, Severity, Subject};
-pub use needs::{EndpointNeed, ModelNeed, Needs};
+pub use needs::{EndpointNeed, FallbackStep, ModelNeed, Needs, ProgramNeed, TokenizerNeed};
 pub use tokenizers::{FileFault, FileProblem};
 
 use crate::plan::CellId;
@@ -38,21 +39,24 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     findings.extend(models::findings(needs, facts));
     findings.extend(life::findings(needs));
     findings.extend(python::findings(needs, facts));
+    findings.extend(programs::findings(needs, facts));
     findings.extend(tokenizers::findings(needs, facts));
     findings.extend(probes::findings(needs, facts));
     findings.extend(context::findings(needs, facts));
     findings.extend(memory::findings(needs, facts));
     findings.extend(machine::findings(&facts.machine));
+    findings = findings.into_iter().map(|finding| finding.sparing(needs)).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
 
-/// Cells that cannot be made, each with what stands against it.
+/// Cells that cannot be made, those of fallbacks among them, each with what stands against it.
 #[must_use]
 pub fn doomed(findings: &[Finding]) -> HashMap<CellId, String> {
     let mut doomed: HashMap<CellId, String> = HashMap::new();
-    for finding in findings.iter().filter(|finding| finding.severity == Severity::Blocking) {
-        for cell in &finding.cells {
+    for finding in findings {
+        let cells = finding.cells.iter().filter(|_| finding.severity == Severity::Blocking);
+        for cell in cells.chain(&finding.fallbacks) {
             let reasons = doomed.entry(*cell).or_default();
             if !reasons.is_empty() {
                 reasons.push_str("; ");

@@ -2,26 +2,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Room;
 use crate::agent::protocol::Api;
 use crate::agent::python::Program;
 use crate::manifest::study::{Endpoint, RuntimeCommand, TokenizerFile};
-use crate::plan::{CellId, CellSpec, CellWork};
+use crate::manifest::template::Template;
+use crate::plan::{CellId, CellSpec, CellWork, CommandWork};
 
 /// The needs of some cells together, each with the cells that have it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Needs {
     pub cells: Vec<CellId>,
+    /// Those among them that are only measured where others fail, each with the steps that it is.
+    pub fallbacks: BTreeMap<CellId, BTreeSet<FallbackStep>>,
+    pub room: Room,
     /// By their names in the manifest.
     pub endpoints: BTreeMap<String, EndpointNeed>,
     /// By the program of the Python runtime.
     pub python: BTreeMap<Program, Vec<CellId>>,
     /// By their names in the manifest.
-    pub tokenizers: BTreeMap<String, (TokenizerFile, Vec<CellId>)>,
+    pub tokenizers: BTreeMap<String, TokenizerNeed>,
     /// The users' own runtimes.
     pub runtimes: BTreeMap<String, (RuntimeCommand, Vec<CellId>)>,
+    /// Of command experiments; each as it is started, once.
+    pub programs: Vec<ProgramNeed>,
     pub gpu: ProbeNeed,
     pub host: ProbeNeed,
     pub flamegraph: ProbeNeed,
+}
+
+/// A step of an experiment's fallbacks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FallbackStep {
+    /// From 1.
+    pub step: usize,
+    pub experiment: String,
 }
 
 /// A server and what is asked of it.
@@ -37,6 +52,15 @@ pub struct EndpointNeed {
     pub cold: Vec<CellId>,
 }
 
+/// A tokenizer and who needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenizerNeed {
+    pub file: TokenizerFile,
+    pub cells: Vec<CellId>,
+    /// Those whose runtime loads it by the library that this program has: the bundled ones.
+    pub loaded: Vec<CellId>,
+}
+
 /// A model and what is asked of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelNeed {
@@ -45,6 +69,19 @@ pub struct ModelNeed {
     pub contexts: BTreeMap<u64, Vec<CellId>>,
     /// By the longest answer that is asked for.
     pub answers: BTreeMap<u64, Vec<CellId>>,
+}
+
+/// A program of a command experiment, and how it is looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProgramNeed {
+    pub program: Template,
+    /// `None`: the manifest's folder.
+    pub cwd: Option<Template>,
+    /// Whether the variable PATH is among those that it sees.
+    pub sees_path: bool,
+    /// Line of the command in the manifest, from 1.
+    pub line: usize,
+    pub cells: Vec<CellId>,
 }
 
 /// Who wants an instrument, and who cannot do without.
@@ -92,7 +129,18 @@ impl Needs {
             }
             if let CellWork::Tokenize(work) = &cell.work {
                 let entry = needs.tokenizers.entry(work.tokenizer.clone());
-                entry.or_insert_with(|| (work.file.clone(), Vec::new())).1.push(id);
+                let need = entry.or_insert_with(|| TokenizerNeed {
+                    file: work.file.clone(),
+                    cells: Vec::new(),
+                    loaded: Vec::new(),
+                });
+                need.cells.push(id);
+                if cell.command.is_none() {
+                    need.loaded.push(id);
+                }
+            }
+            if let CellWork::Command(work) = &cell.work {
+                needs.add_program(id, work);
             }
             if let Some(probe) = &cell.probes.gpu {
                 needs.gpu.add(id, probe.required);
@@ -109,6 +157,24 @@ impl Needs {
             needs.add_agents(id, cell);
         }
         needs
+    }
+
+    fn add_program(&mut self, id: CellId, work: &CommandWork) {
+        let Some(program) = work.words.first() else { return };
+        let sees_path = work.env.iter().any(|name| name == "PATH");
+        let known = self.programs.iter_mut().find(|known| {
+            (&known.program, &known.cwd, known.sees_path) == (program, &work.cwd, sees_path)
+        });
+        match known {
+            Some(known) => known.cells.push(id),
+            None => self.programs.push(ProgramNeed {
+                program: program.clone(),
+                cwd: work.cwd.clone(),
+                sees_path,
+                line: work.line,
+                cells: vec![id],
+            }),
+        }
     }
 
     fn add_agents(&mut self, id: CellId, cell: &CellSpec) {

@@ -12,6 +12,9 @@ pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     if let Some(PySpy::Unavailable(reason)) = &facts.py_spy {
         findings.extend(missing("flamegraph", &needs.flamegraph, reason));
     }
+    if let Some(reason) = &facts.no_tracing {
+        findings.extend(missing("flamegraph", &needs.flamegraph, reason));
+    }
     findings
 }
 

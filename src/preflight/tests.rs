@@ -10,6 +10,7 @@ use crate::manifest;
 use crate::os::condition::Condition;
 use crate::plan::{CellSpec, Filters, Plan};
 use crate::probe::gpu::Device;
+use crate::store::StoredSize;
 
 const MANIFEST: &str = r#"
 schema = 1
@@ -130,6 +131,36 @@ fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
 }
 
 #[test]
+fn less_room_than_the_runs_will_take_is_a_warning_with_the_estimate() {
+    const MIB: u64 = 1024 * 1024;
+    let mut facts = served();
+    facts.disk.free_bytes = Some(99 * MIB);
+    let mut needs = needs(MANIFEST);
+    assert_eq!(judge(&needs, &facts), []);
+    needs.room.runs = 50;
+    let said = |needs: &Needs, facts: &Facts| {
+        let findings = judge(needs, facts);
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        (finding.severity, finding.sentence())
+    };
+    let (severity, sentence) = said(&needs, &facts);
+    assert_eq!(severity, Severity::Warning);
+    assert!(
+        sentence.contains("has 99 MiB left, and 50 runs will take about 100 MiB"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("(2 MiB each, taken for runs of which none is stored"), "{sentence}");
+    // What is stored is known better.
+    needs.room.stored = Some(StoredSize { runs: 7, mean_bytes: MIB / 4 });
+    assert_eq!(judge(&needs, &facts), []);
+    facts.disk.free_bytes = Some(5 * MIB);
+    let (severity, sentence) = said(&needs, &facts);
+    assert_eq!(severity, Severity::Blocking);
+    assert!(sentence.contains("at least 64 MiB are needed, and 50 runs"), "{sentence}");
+    assert!(sentence.contains("12 MiB (256 KiB each, the mean of 7 stored)"), "{sentence}");
+}
+
+#[test]
 fn a_context_that_cannot_be_is_a_warning() {
     let mut facts = served();
     *server(&mut facts, "a").models.get_mut("gemma3").unwrap() = model(2048);
@@ -190,6 +221,23 @@ fn python_and_instruments_doom_those_that_cannot_do_without() {
     let findings = judge(&self::needs(&wanted), &facts);
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].severity, Severity::Warning);
+}
+
+#[test]
+fn a_profiler_that_may_not_look_into_processes_is_no_profiler() {
+    let text = MANIFEST.replace(
+        "matrix = {",
+        "runtime = \"python\"\nprobes = { flamegraph = { required = true } }\nmatrix = {",
+    );
+    let mut facts = served();
+    facts.py_spy = Some(PySpy::Found("/usr/bin/py-spy".into()));
+    let needs = needs(&text);
+    assert_eq!(judge(&needs, &facts), []);
+    facts.no_tracing = Some("kernel.yama.ptrace_scope is 1".to_owned());
+    let findings = judge(&needs, &facts);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert!(finding.sentence().contains("ptrace_scope is 1"), "{finding:?}");
+    assert_eq!((finding.severity, &finding.cells), (Severity::Blocking, &needs.cells));
 }
 
 fn gpu(free: u64, total: u64) -> Device {

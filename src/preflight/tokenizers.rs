@@ -1,16 +1,17 @@
-//! Tokenizers: whether their files are there, whole, and those that the manifest declares. A corpus that
-//! is a file needs no look: reading the manifest reads it.
+//! Tokenizers: whether their files are there, whole, those that the manifest declares, and can be loaded.
+//! A corpus that is a file needs no look: reading the manifest reads it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read as _, Seek as _};
+use std::fs;
+use std::io;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tokenizers::Tokenizer;
 
+use super::needs::TokenizerNeed;
 use super::{Facts, Finding, Needs, Subject};
-use crate::manifest::study::TokenizerFile;
-use crate::store::digest;
+use crate::digest;
 
 /// A tokenizer whose file is none.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,8 @@ pub enum FileProblem {
     Gguf { path: String },
     #[error("is no tokenizer.json: {path} is JSON without the key `model`")]
     Other { path: String },
+    #[error("cannot be loaded: {path}: {reason}")]
+    Load { path: String, reason: String },
     #[error("is another one: {path} has the SHA-256 {found}, the manifest declares {declared}")]
     Digest { path: String, found: String, declared: String },
 }
@@ -64,14 +67,19 @@ impl FileProblem {
             Self::Gguf { .. } | Self::Other { .. } => {
                 "name the tokenizer.json that the model's authors publish beside their weights"
             }
+            Self::Load { .. } => {
+                "is it of a newer version than the library knows? `runner` and the Python runtime load \
+                 it alike"
+            }
             Self::Digest { .. } => "put the declared file in its place, or correct `sha256`",
         }
     }
 }
 
+/// Looks at each once; a large one takes a second or two.
 pub(super) fn faults(needs: &Needs) -> BTreeMap<String, FileFault> {
-    let faults = needs.tokenizers.iter().filter_map(|(name, (file, _))| {
-        let problem = look(file).err()?;
+    let faults = needs.tokenizers.iter().filter_map(|(name, need)| {
+        let problem = look(need).err()?;
         Some((name.clone(), FileFault { name: name.clone(), problem }))
     });
     faults.collect()
@@ -79,9 +87,14 @@ pub(super) fn faults(needs: &Needs) -> BTreeMap<String, FileFault> {
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     let faults = facts.tokenizers.iter().filter_map(|(name, fault)| {
-        let (_, cells) = needs.tokenizers.get(name)?;
+        let need = needs.tokenizers.get(name)?;
         let (message, advice) = (format!("it {}", fault.problem), fault.problem.advice());
         let subject = Subject::Tokenizer(name.clone());
+        let cells = match fault.problem {
+            // A user's runtime may know what these do not.
+            FileProblem::Load { .. } => &need.loaded,
+            _ => &need.cells,
+        };
         Some(Finding::blocking(subject, message, advice).about(cells))
     });
     faults.collect()
@@ -94,31 +107,32 @@ struct Shape {
 }
 
 /// Reads the whole file: what is cut short shows only at its end.
-fn look(file: &TokenizerFile) -> Result<(), FileProblem> {
-    let path = file.path.as_path();
-    let shown = || path.display().to_string();
-    let unreadable = |source| FileProblem::unreadable(shown(), source);
-    let mut reader = File::open(path).map_err(unreadable)?;
-    let mut magic = [0; 4];
-    if reader.read_exact(&mut magic).is_ok() && magic == *b"GGUF" {
-        return Err(FileProblem::Gguf { path: shown() });
+fn look(need: &TokenizerNeed) -> Result<(), FileProblem> {
+    let path = need.file.path.display().to_string();
+    let content = match fs::read(&need.file.path) {
+        Ok(content) => content,
+        Err(source) => return Err(FileProblem::unreadable(path, source)),
+    };
+    if content.starts_with(b"GGUF") {
+        return Err(FileProblem::Gguf { path });
     }
-    reader.rewind().map_err(unreadable)?;
-    let parsed: Result<Shape, _> = serde_json::from_reader(BufReader::new(reader));
-    match parsed {
+    match serde_json::from_slice(&content) {
+        Ok(Shape { model: Some(_) }) => {}
         // JSON of another shape.
-        Err(error) if error.is_data() => return Err(FileProblem::Other { path: shown() }),
-        Err(error) if error.is_io() => return Err(unreadable(error.into())),
-        Err(error) => {
-            return Err(FileProblem::Json { path: shown(), reason: error.to_string() });
+        Ok(Shape { model: None }) => return Err(FileProblem::Other { path }),
+        Err(error) if error.is_data() => return Err(FileProblem::Other { path }),
+        Err(error) => return Err(FileProblem::Json { path, reason: error.to_string() }),
+    }
+    if let Some(declared) = &need.file.sha256 {
+        let found = digest::of_bytes(&content);
+        if !found.eq_ignore_ascii_case(declared) {
+            return Err(FileProblem::Digest { path, found, declared: declared.clone() });
         }
-        Ok(Shape { model: None }) => return Err(FileProblem::Other { path: shown() }),
-        Ok(_) => {}
     }
-    let Some(declared) = &file.sha256 else { return Ok(()) };
-    let found = digest::of_file(path).map_err(unreadable)?.sha256;
-    if found.eq_ignore_ascii_case(declared) {
-        return Ok(());
+    if !need.loaded.is_empty()
+        && let Err(error) = Tokenizer::from_bytes(&content)
+    {
+        return Err(FileProblem::Load { path, reason: error.to_string() });
     }
-    Err(FileProblem::Digest { path: shown(), found, declared: declared.clone() })
+    Ok(())
 }

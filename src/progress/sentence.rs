@@ -94,6 +94,11 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             "stopped: {failed} {} failed, which is what `on_failure` allows; run exec again to go on",
             count(*failed)
         ),
+        ExecEvent::EndpointGone { endpoint, url } => format!(
+            "gone: endpoint `{endpoint}` takes no connections at {url}; runs that need it are not tried \
+             until it does, and stay missing"
+        ),
+        ExecEvent::EndpointBack { endpoint } => format!("endpoint `{endpoint}` is there again"),
         ExecEvent::NotBuilt { name, runs, reason } => {
             format!("not yet built: {name} ({runs} {}): {reason}", count(*runs))
         }
@@ -101,21 +106,25 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             "stopping after the current run; press ctrl-C again to abandon it".to_owned()
         }
         // Said at the start already.
-        ExecEvent::Finished { made: 0, failed: 0, not_built: 0, interrupted: false } => {
+        ExecEvent::Finished {
+            made: 0,
+            failed: 0,
+            not_tried: 0,
+            not_built: 0,
+            interrupted: false,
+        } => {
             return None;
         }
-        ExecEvent::Finished { made, failed, not_built, interrupted } => {
-            let mut line = format!("{made} {} made", count(*made));
-            if *failed > 0 {
-                let _ = write!(line, ", {failed} failed");
-            }
-            if *not_built > 0 {
-                let _ = write!(line, ", {not_built} not yet built");
-            }
-            if *interrupted {
-                line += ", interrupted: run exec again to go on";
-            }
-            line
+        ExecEvent::Finished { made, failed, not_tried, not_built, interrupted } => {
+            let made = format!("{made} {} made", count(*made));
+            let failed = (*failed > 0).then(|| format!("{failed} failed"));
+            let not_tried = (*not_tried > 0).then(|| {
+                format!("{not_tried} not tried: run exec again once the endpoint is back")
+            });
+            let not_built = (*not_built > 0).then(|| format!("{not_built} not yet built"));
+            let stopped = interrupted.then(|| "interrupted: run exec again to go on".to_owned());
+            let parts = [Some(made), failed, not_tried, not_built, stopped];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
         ExecEvent::RunStarted { .. }
         | ExecEvent::CallStarted { .. }

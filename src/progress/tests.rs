@@ -66,7 +66,7 @@ fn lines_are_plain_text_and_one_per_run() {
         ExecEvent::Started { study: "demo".into(), done: 1, todo: 2 },
         run_started(1),
         finished(2),
-        ExecEvent::Finished { made: 1, failed: 1, not_built: 0, interrupted: false },
+        ExecEvent::Finished { made: 1, failed: 1, not_tried: 0, not_built: 0, interrupted: false },
     ] {
         progress.hear(&event);
     }

@@ -14,7 +14,8 @@ use crate::manifest::study::{self, Endpoint, ExperimentKind, Level, Probes};
 use crate::manifest::{factor, units};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
-use crate::store::record::RunRecord;
+use crate::store::failed::GpuMemory;
+use crate::store::record::{RunRecord, ServerMemory};
 use crate::store::{Store, StoreError, against_newest, counting, executed, failed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
@@ -33,10 +34,7 @@ pub fn collect(
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
     controls::join(plan, &mut cells);
-    for run in cells.iter_mut().flat_map(|cell| cell.runs.values_mut()) {
-        let priced = price::at_price(&run.metrics, study.price);
-        run.metrics.extend(priced);
-    }
+    set_price(cells.iter_mut(), study.price);
     let outliers = outliers::collect(&cells, &study.outliers);
     let experiments = study
         .experiments
@@ -47,8 +45,10 @@ pub fn collect(
         .collect();
     let failed = attempts(store, &cells);
     let (fallbacks, settled) = fallbacks::collect(plan, store);
+    let mut stand_ins = fallbacks::stand_ins(plan, store, &settled);
+    set_price(stand_ins.iter_mut().map(|own| &mut own.cell), study.price);
     for (cell, repeats) in settled {
-        cells[cell as usize].fell_back = repeats;
+        cells[cell as usize].fell_back = repeats.into_keys().collect();
     }
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
     let (hypotheses, claims) = verdicts::judge(plan, &cells, &failed, executed.as_ref());
@@ -73,11 +73,20 @@ pub fn collect(
         flamegraphs,
         failed,
         fallbacks,
+        stand_ins,
         outliers,
         declared: metrics::declared(study),
         hypotheses,
         claims,
     })
+}
+
+/// What runs cost, where the study has a price.
+fn set_price<'c>(cells: impl Iterator<Item = &'c mut Cell>, price: study::Price) {
+    for run in cells.flat_map(|cell| cell.runs.values_mut()) {
+        let priced = price::at_price(&run.metrics, price);
+        run.metrics.extend(priced);
+    }
 }
 
 fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
@@ -97,18 +106,31 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
         .into_iter()
         .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
         .collect();
-    let runs = store.runs(&id);
-    let mut runs = counting(runs, repeats);
+    let mut runs = counting(store.runs(&id), repeats);
     pick(plan, store, index, &mut runs);
+    let control = plan.is_control(index);
+    let cell = assemble(store, id, plan.name(index), &spec, factors, runs);
+    Cell { repeats, control, ..cell }
+}
+
+/// A cell with its runs.
+pub(super) fn assemble(
+    store: &Store,
+    id: String,
+    name: String,
+    spec: &CellSpec,
+    factors: Vec<NamedLevel>,
+    runs: BTreeMap<u32, RunRecord>,
+) -> Cell {
     Cell {
-        name: plan.name(index),
-        repeats,
-        control: plan.is_control(index),
+        name,
+        repeats: u32::try_from(runs.len()).unwrap_or(u32::MAX),
+        control: false,
         factors,
-        scenario: scenario(&spec),
+        scenario: scenario(spec),
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
-        not_built: spec.not_built,
+        not_built: spec.not_built.clone(),
         stale: against_newest(&runs),
         folders: runs
             .keys()
@@ -243,7 +265,7 @@ fn named_level(name: String, level: &Level) -> NamedLevel {
 }
 
 /// In the factor's base unit. Some defaults are numbers (`concurrency` is 1).
-fn number(name: &str, level: &Level) -> Option<f64> {
+pub(super) fn number(name: &str, level: &Level) -> Option<f64> {
     match level {
         Level::Number(number) => Some(*number),
         Level::Default => factor::lookup(name)?.default?.parse().ok(),
@@ -389,6 +411,30 @@ fn endpoint_text(endpoint: &Endpoint) -> String {
     }
 }
 
+/// What servers and GPUs held, in words; `None`: nobody told.
+fn memory(servers: &BTreeMap<String, ServerMemory>, gpus: Option<&[GpuMemory]>) -> Option<String> {
+    let gb = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+    let servers = servers.iter().filter_map(|(endpoint, held)| {
+        let models: Vec<String> = held
+            .loaded
+            .as_ref()?
+            .iter()
+            .map(|model| match model.vram_bytes {
+                Some(vram) => format!("{} ({} VRAM)", model.name, gb(vram)),
+                None => format!("{} (VRAM unknown)", model.name),
+            })
+            .collect();
+        let models = if models.is_empty() { "no model".to_owned() } else { models.join(", ") };
+        Some(format!("{endpoint} holds {models}"))
+    });
+    let gpus = gpus.into_iter().flatten().filter_map(|gpu| {
+        let (used, total) = (gpu.used_mb? / 1e3, gpu.total_mb? / 1e3);
+        Some(format!("GPU {}: {used:.1} of {total:.1} GB used", gpu.index))
+    });
+    let words: Vec<String> = servers.chain(gpus).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
 /// Failed attempts of the plan's cells, and those of which a crash left no cell.
 fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
     let known: std::collections::BTreeSet<&str> =
@@ -405,7 +451,8 @@ fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
             message: failure.message,
             configuration: failure.identity.as_ref().map(fallbacks::configuration),
             server_error: failure.server_error,
-            gpu_memory_mb: failure.gpu_memory_mb,
+            gpu_memory_peak_mb: failure.gpu_memory_peak_mb,
+            memory: memory(&failure.servers, failure.gpus.as_deref()),
             outcomes: failure
                 .calls
                 .iter()

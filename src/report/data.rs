@@ -30,6 +30,8 @@ pub struct Data {
     pub failed: Vec<FailedAttempt>,
     /// In the order of their decisions.
     pub fallbacks: Vec<FallbackTaken>,
+    /// The runs that stand in the place of others, by their cells; without those of planned cells.
+    pub stand_ins: Vec<StandIn>,
     pub outliers: OutlierTable,
     /// Of the experiments in the plan, in the order of the manifest.
     pub hypotheses: Vec<Judged>,
@@ -166,6 +168,17 @@ pub struct Cell {
     pub fell_back: BTreeSet<u32>,
 }
 
+/// Runs of a cell in no experiment's matrix that were made in place of others.
+#[derive(Debug, Clone)]
+pub struct StandIn {
+    /// Its runs are those that stand in.
+    pub cell: Cell,
+    /// Names of the experiments of the cell that was asked for.
+    pub experiments: Vec<String>,
+    /// By repeat, `<id8>/<repeat>` of the run that was asked for.
+    pub asked: BTreeMap<u32, String>,
+}
+
 /// Where a run lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
@@ -203,8 +216,10 @@ pub struct FailedAttempt {
     pub configuration: Option<String>,
     /// What the server answered, in its own words.
     pub server_error: Option<String>,
-    /// Most in use on the GPUs during the attempt; `None`: unknown.
-    pub gpu_memory_mb: Option<f64>,
+    /// Most in use on the GPUs during the attempt, as its probe saw it; `None`: unknown.
+    pub gpu_memory_peak_mb: Option<f64>,
+    /// What servers and GPUs held right after it, in words; `None`: unknown.
+    pub memory: Option<String>,
     /// How its measured calls ended.
     pub outcomes: Vec<Outcome>,
     /// RFC 3339, UTC.

@@ -1,15 +1,17 @@
 //! Runs that failed: with which configuration, and what was measured in their place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::data::NamedText;
-use crate::plan::Plan;
-use crate::store::Store;
+use super::collect::{assemble, number};
+use super::data::{Cell, NamedLevel, NamedText, StandIn};
+use crate::plan::{CellId, Plan};
 use crate::store::fallback::{Decision, decisions};
 use crate::store::record::Metrics;
+use crate::store::{Store, against_newest};
 
 /// A decision to measure another cell in place of a run that failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,20 +35,19 @@ pub struct FallbackTaken {
     pub stands: bool,
 }
 
-/// By cell of the plan, the repeats that failed and in whose place a fallback stands.
+/// By cell of the plan, the repeats that failed and in whose place a fallback stands, each with its step.
+pub type Settled = BTreeMap<u32, BTreeMap<u32, usize>>;
+
+/// What fallbacks stand for.
 #[must_use]
-pub fn settled(plan: &Plan, store: &Store) -> BTreeMap<u32, BTreeSet<u32>> {
+pub fn settled(plan: &Plan, store: &Store) -> Settled {
     collect(plan, store).1
 }
 
-/// What was decided for cells of the plan, in order; and by cell the repeats in whose place a
-/// fallback stands.
-pub(super) fn collect(
-    plan: &Plan,
-    store: &Store,
-) -> (Vec<FallbackTaken>, BTreeMap<u32, BTreeSet<u32>>) {
+/// What was decided for cells of the plan, in order, and what fallbacks stand for.
+pub(super) fn collect(plan: &Plan, store: &Store) -> (Vec<FallbackTaken>, Settled) {
     let mut taken = Vec::new();
-    let mut settled: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    let mut settled = Settled::new();
     // A journal that cannot be read is `verify`'s business; the runs then count as missing.
     let decisions = decisions(store.layout()).unwrap_or_default();
     if decisions.is_empty() {
@@ -58,11 +59,59 @@ pub(super) fn collect(
         let Some(cell) = cells.get(&decision.cell).copied() else { continue };
         let one = one(plan, store, cell, decision);
         if one.stands && one.metrics.is_some() {
-            settled.entry(cell).or_default().insert(one.repeat);
+            settled.entry(cell).or_default().insert(one.repeat, one.step);
         }
         taken.push(one);
     }
     (taken, settled)
+}
+
+/// The runs that stand in, by their cells. Those of the plan's own cells are there anyway.
+pub(super) fn stand_ins(plan: &Plan, store: &Store, settled: &Settled) -> Vec<StandIn> {
+    let mut asked: IndexMap<(u32, usize), Vec<u32>> = IndexMap::new();
+    for (cell, repeats) in settled {
+        for (repeat, step) in repeats {
+            asked.entry((*cell, *step)).or_default().push(*repeat);
+        }
+    }
+    let mut found: IndexMap<CellId, StandIn> = IndexMap::new();
+    for ((cell, step), repeats) in asked {
+        let Some(other) = plan.fallback(cell, step) else { continue };
+        if plan.find(other.id).is_some() {
+            continue;
+        }
+        let stored = store.runs(&other.id.hex());
+        let runs = repeats.iter().filter_map(|repeat| Some((*repeat, stored.get(repeat)?.clone())));
+        let factors = plan.fallback_factors(cell, step).into_iter().map(|(name, text, level)| {
+            let number = level.and_then(|level| number(&name, level));
+            NamedLevel { name, text, number }
+        });
+        let (id, name) = (other.id.hex(), other.name);
+        let new = assemble(store, id, name, &other.spec, factors.collect(), runs.collect());
+        let study = plan.study();
+        let mut experiments = plan.experiments_of(cell);
+        if experiments.is_empty() {
+            // Of a control.
+            experiments.push(plan.home_experiment(cell));
+        }
+        let own = found.entry(other.id).or_insert_with(|| StandIn {
+            cell: Cell { runs: BTreeMap::new(), ..new.clone() },
+            experiments: Vec::new(),
+            asked: BTreeMap::new(),
+        });
+        let id = plan.id(cell).short();
+        own.asked.extend(repeats.into_iter().map(|repeat| (repeat, format!("{id}/{repeat}"))));
+        own.cell.runs.extend(new.runs);
+        own.cell.folders.extend(new.folders);
+        own.cell.stale = against_newest(&own.cell.runs);
+        for experiment in experiments {
+            let name = &study.experiments[experiment].name;
+            if !own.experiments.contains(name) {
+                own.experiments.push(name.clone());
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 fn one(plan: &Plan, store: &Store, cell: u32, decision: Decision) -> FallbackTaken {

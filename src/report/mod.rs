@@ -38,7 +38,7 @@ mod tests;
 pub use collect::collect;
 pub use completeness::{Missing, Stale};
 pub use data::Data;
-pub use fallbacks::settled;
+pub use fallbacks::{Settled, settled};
 pub use figure::Figure;
 pub use render::{GENERAL, RenderError, Report, Template, TemplateError, cells, json, study};
 pub use verdicts::{Judged, Part};

@@ -80,7 +80,9 @@ pub struct Table {
 
 /// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
 /// experiment needs only to interpret its own, else empty.
-const LEADING: [&str; 10] = [
+/// `fallback_of` names the run (`<id8>/<repeat>`) in whose place one was made whose cell is in no
+/// experiment's matrix, else empty.
+const LEADING: [&str; 11] = [
     "experiment",
     "cell",
     "repeat",
@@ -91,6 +93,7 @@ const LEADING: [&str; 10] = [
     "warmup",
     "stale",
     "control",
+    "fallback_of",
 ];
 
 /// A table of all stored runs of the plan; a cell in several experiments is listed under each, and so is a
@@ -113,7 +116,8 @@ pub fn table(data: &Data, which: Rows) -> Table {
 /// One row per run, or per call of each.
 fn runs(data: &Data, by_call: bool) -> Table {
     let mut factors: Vec<&str> = Vec::new();
-    for factor in data.cells.iter().flat_map(|cell| &cell.factors) {
+    let cells = data.cells.iter().chain(data.stand_ins.iter().map(|own| &own.cell));
+    for factor in cells.flat_map(|cell| &cell.factors) {
         if !factors.contains(&factor.name.as_str()) {
             factors.push(&factor.name);
         }
@@ -140,16 +144,17 @@ fn runs(data: &Data, by_call: bool) -> Table {
         let own = experiment.cells.iter().map(|own| (own.cell, None));
         let solos = experiment.solos.iter().map(|cell| (*cell, Some("solo")));
         for (cell, control) in own.chain(solos) {
-            let cell = &data.cells[cell];
-            for run in cell.runs.values() {
-                let experiment = experiment.name.as_str();
-                let shared = Shared { experiment, cell, control, factors: &factors };
-                if by_call {
-                    shared.calls(run, &metrics, &mut rows);
-                } else {
-                    rows.push(shared.run(run, &metrics));
-                }
-            }
+            let (cell, asked) = (&data.cells[cell], None);
+            let experiment = experiment.name.as_str();
+            let shared = Shared { experiment, cell, control, asked, factors: &factors };
+            shared.rows(by_call, &metrics, &mut rows);
+        }
+        let stand_ins = data.stand_ins.iter();
+        for own in stand_ins.filter(|own| own.experiments.contains(&experiment.name)) {
+            let (cell, asked) = (&own.cell, Some(&own.asked));
+            let experiment = experiment.name.as_str();
+            let shared = Shared { experiment, cell, control: None, asked, factors: &factors };
+            shared.rows(by_call, &metrics, &mut rows);
         }
     }
     Table { columns, rows }
@@ -201,10 +206,22 @@ struct Shared<'a> {
     experiment: &'a str,
     cell: &'a Cell,
     control: Option<&'a str>,
+    /// By repeat, the run that was asked for.
+    asked: Option<&'a BTreeMap<u32, String>>,
     factors: &'a [&'a str],
 }
 
 impl Shared<'_> {
+    fn rows(&self, by_call: bool, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
+        for run in self.cell.runs.values() {
+            if by_call {
+                self.calls(run, metrics, rows);
+            } else {
+                rows.push(self.run(run, metrics));
+            }
+        }
+    }
+
     fn run(&self, run: &RunRecord, metrics: &[&str]) -> Vec<Value> {
         let measured = run.calls.iter().filter(|call| !call.warmup);
         // What kept a run from being sealed is no outcome of it: the worst left is `length`.
@@ -234,12 +251,13 @@ impl Shared<'_> {
         metrics: &[&str],
     ) -> Vec<Value> {
         let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
+        let asked = self.asked.and_then(|asked| asked.get(&run.repeat)).map(String::as_str);
         let levels: BTreeMap<&str, Value> =
             self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
         [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
             .into_iter()
             .chain(own)
-            .chain([stale.into(), self.control.into()])
+            .chain([stale.into(), self.control.into(), asked.into()])
             .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
             .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()

@@ -1,12 +1,15 @@
 //! Attempts that did not succeed, kept with their reason under `failed/`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::record::ServerMemory;
 use super::{Layout, StoreError, set_aside};
 use crate::agent::protocol::Outcome;
+use crate::os;
 
 /// The version of `failure.json` that this program writes.
 pub const FAILURE_FORMAT: u32 = 1;
@@ -47,14 +50,57 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// Most memory in use on the GPUs during the attempt, as its GPU probe saw it; absent where it is
-    /// unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gpu_memory_mb: Option<f64>,
+    /// unknown. What `gpu_memory_mb` was in earlier versions.
+    #[serde(default, alias = "gpu_memory_mb", skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_peak_mb: Option<f64>,
+    /// What the servers that tell held in memory right after the failure (Ollama's `/api/ps`), by their
+    /// endpoints' names; `loaded` is null where a server did not answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub servers: BTreeMap<String, ServerMemory>,
+    /// The GPUs of this machine right after the failure, as their driver told; null where it is unknown,
+    /// as it is on a machine without one. Servers elsewhere have others.
+    #[serde(default)]
+    pub gpus: Option<Vec<GpuMemory>>,
     /// How the calls ended, as far as the agent left a readable record.
     pub calls: Vec<CallOutcome>,
     /// RFC 3339, UTC.
     pub started: Option<String>,
     pub finished: String,
+}
+
+/// Memory of a GPU, of all programs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GpuMemory {
+    /// By the driver's count.
+    pub index: u32,
+    pub name: String,
+    pub used_mb: Option<f64>,
+    pub total_mb: Option<f64>,
+}
+
+impl Failure {
+    /// Of a run, where nothing more is known.
+    #[must_use]
+    pub fn new(cell_name: String, repeat: u32, cause: &str, message: String) -> Self {
+        Self {
+            format: FAILURE_FORMAT,
+            cell: None,
+            cell_name,
+            repeat,
+            attempt: None,
+            cause: cause.to_owned(),
+            message,
+            identity: None,
+            server_error: None,
+            http_status: None,
+            gpu_memory_peak_mb: None,
+            servers: BTreeMap::new(),
+            gpus: None,
+            calls: Vec::new(),
+            started: None,
+            finished: os::utc_now(),
+        }
+    }
 }
 
 /// How one call of a failed attempt ended.

@@ -25,6 +25,14 @@ struct Cell {
     folders: BTreeMap<u32, PathBuf>,
 }
 
+/// What stored runs take on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredSize {
+    pub runs: usize,
+    /// Of one run.
+    pub mean_bytes: u64,
+}
+
 /// A run's folder whose record cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged {
@@ -105,6 +113,22 @@ impl Store {
         let mut ids: Vec<&str> = self.cells.keys().map(String::as_str).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// What the sealed runs take on the disk; `None`: there are none.
+    #[must_use]
+    pub fn run_size(&self) -> Option<StoredSize> {
+        let runs = self.cells.values().flat_map(|cell| {
+            cell.runs.iter().filter_map(|(repeat, run)| Some((cell.folders.get(repeat)?, run)))
+        });
+        let sizes: Vec<u64> = runs
+            .map(|(folder, run)| {
+                let record = folder.join(RUN_FILE).metadata().map_or(0, |record| record.len());
+                record + run.files.values().map(|file| file.bytes).sum::<u64>()
+            })
+            .collect();
+        let mean_bytes = sizes.iter().sum::<u64>().checked_div(sizes.len() as u64)?;
+        Some(StoredSize { runs: sizes.len(), mean_bytes })
     }
 
     /// Run folders whose records cannot be trusted, sorted.

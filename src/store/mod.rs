@@ -20,7 +20,7 @@ mod staleness;
 pub mod verify;
 
 pub use error::StoreError;
-pub use index::{Damaged, Store};
+pub use index::{Damaged, Store, StoredSize};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
 pub use staleness::{against_newest, counting, staleness};

@@ -5,13 +5,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use runner::agent::python::{PythonError, Setup};
+use runner::agent::python::Setup;
+use runner::python::{Python, PythonError};
 
 use crate::runtime::{python, setup};
 
 /// A cache that is empty.
 fn fresh(folder: &Path) -> Setup {
-    Setup { cache: Some(folder.join("cache")), ..setup() }
+    on(setup().python.interpreter, folder)
+}
+
+fn on(interpreter: PathBuf, folder: &Path) -> Setup {
+    let python = Python { interpreter, cache: Some(folder.join("cache")) };
+    Setup { python, ..setup() }
 }
 
 /// A program that behaves like an interpreter in one respect.
@@ -29,7 +35,7 @@ fn refused(setup: &Setup) -> PythonError {
 #[test]
 fn no_python_is_said_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let setup = Setup { interpreter: "no-such-python".into(), ..fresh(folder.path()) };
+    let setup = on("no-such-python".into(), folder.path());
     let error = refused(&setup);
     assert!(matches!(error, PythonError::Missing { .. }), "{error}");
     let text = error.to_string();
@@ -41,7 +47,7 @@ fn no_python_is_said_with_what_to_do() {
 fn a_python_that_is_too_old_is_said_with_its_version() {
     let folder = tempfile::tempdir().unwrap();
     let interpreter = fake(folder.path(), "echo python 3.9.18 CPython Linux x86_64");
-    let error = refused(&Setup { interpreter, ..fresh(folder.path()) });
+    let error = refused(&on(interpreter, folder.path()));
     assert!(matches!(&error, PythonError::TooOld { version, .. } if version == "3.9.18"));
     assert!(error.to_string().contains("3.10 or newer"), "{error}");
 }
@@ -50,7 +56,7 @@ fn a_python_that_is_too_old_is_said_with_its_version() {
 fn a_program_that_is_no_python_is_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let interpreter = fake(folder.path(), "echo 'pyenv: no version is set' >&2; exit 127");
-    let error = refused(&Setup { interpreter, ..fresh(folder.path()) });
+    let error = refused(&on(interpreter, folder.path()));
     assert!(matches!(error, PythonError::Unusable { .. }));
     assert!(error.to_string().contains("pyenv: no version is set"), "{error}");
 }
@@ -61,7 +67,7 @@ fn a_python_without_venv_is_said_with_the_package_to_install() {
     let script = "case \"$*\" in *venv*) echo 'No module named venv' >&2; exit 1;; esac\n\
                   echo python 3.12.1 CPython Linux x86_64";
     let interpreter = fake(folder.path(), script);
-    let error = refused(&Setup { interpreter, ..fresh(folder.path()) });
+    let error = refused(&on(interpreter, folder.path()));
     assert!(matches!(error, PythonError::Venv { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("No module named venv") && text.contains("python3-venv"), "{text}");
@@ -95,7 +101,7 @@ fn pip_says_how_far_it_is_and_does_not_wait_for_ever() {
          esac",
         folder.path().display()
     );
-    let setup = Setup { interpreter: fake(folder.path(), &script), ..fresh(folder.path()) };
+    let setup = on(fake(folder.path(), &script), folder.path());
     let mut said = Vec::new();
     let error = setup.prepare(&mut |message| said.push(message)).unwrap_err();
     assert!(matches!(error, PythonError::Install { .. }), "{error}");
@@ -111,7 +117,7 @@ fn pip_says_how_far_it_is_and_does_not_wait_for_ever() {
 
 #[test]
 fn no_place_for_caches_is_said() {
-    let error = refused(&Setup { cache: None, ..setup() });
+    let error = refused(&Setup { python: Python { cache: None, ..setup().python }, ..setup() });
     assert!(error.to_string().contains("RUNNER_CACHE"), "{error}");
 }
 

@@ -11,7 +11,7 @@ pub const NAME: &str = "python";
 /// What the machine offers, with a cache that outlives the tests.
 pub fn setup() -> Setup {
     let mut setup = Setup::from_environment(&|name| std::env::var_os(name));
-    setup.cache = Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python"));
+    setup.python.cache = Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python"));
     setup
 }
 

@@ -242,20 +242,10 @@ impl Stored {
         let folder = self.cell_folder(cell).join(".1.partial");
         fs::create_dir_all(&folder).unwrap();
         let failure = failed::Failure {
-            format: failed::FAILURE_FORMAT,
             cell: Some(self.plan.id(cell).hex()),
-            cell_name: self.plan.name(cell),
-            repeat: 1,
             attempt: Some(1),
-            cause: "in_band_error".into(),
-            message: message.into(),
-            identity: None,
-            server_error: None,
-            http_status: None,
-            gpu_memory_mb: None,
-            calls: Vec::new(),
-            started: None,
             finished: "2025-06-01T10:00:30.000Z".into(),
+            ..failed::Failure::new(self.plan.name(cell), 1, "in_band_error", message.into())
         };
         failed::keep(store.layout(), &folder, &failure).unwrap();
     }

@@ -242,7 +242,7 @@ pub fn python_is_there(test: &str) -> bool {
 pub fn python_cache(test: &str) -> Option<PathBuf> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let mut setup = python::Setup::from_environment(&|name| std::env::var_os(name));
-    setup.cache = Some(cache.clone());
+    setup.python.cache = Some(cache.clone());
     if let Err(error) = setup.prepare(&mut |message| eprintln!("{message}")) {
         let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
         assert!(!ci, "{error}");

@@ -1,25 +1,23 @@
 //! The Python runtime: its program, which ships inside this one, and where it runs.
 //!
-//! The program is plain Python under `program/`; here is only what starts it. [`interpreter`] finds
-//! out which Python there is, [`environment`] gives it what it stands on. What it measures is its own
-//! business, through the protocol.
+//! The program is plain Python under `program/`; here is only what puts it into the environment that
+//! [`crate::python`] makes, and starts it. What it measures is its own business, through the protocol.
 
-mod environment;
-mod interpreter;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-pub use self::interpreter::Interpreter;
+use crate::python::{Environment, Interpreter, Packages, Python, PythonError};
 
-/// The oldest Python that the program runs on.
-pub const OLDEST: (u32, u32) = (3, 10);
+/// Digits of a digest in a folder's name.
+const DIGITS: usize = 12;
 
 /// Files of the program that makes calls, by their paths.
 const PROGRAM: [(&str, &str); 24] = [
@@ -66,13 +64,10 @@ const TOKENIZE_PROGRAM: [(&str, &str); 7] = [
 
 const TOKENIZE_REQUIREMENTS: &str = include_str!("tokenize/requirements.txt");
 
-/// Which Python to use and where to keep what it needs.
+/// What one of the programs stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
-    /// A path, or a name on the search path.
-    pub interpreter: PathBuf,
-    /// Folder of the virtual environments; `None`: the environment names no place for caches.
-    pub cache: Option<PathBuf>,
+    pub python: Python,
     /// Content of the requirements file.
     pub requirements: String,
     pub program: Program,
@@ -115,62 +110,6 @@ impl Program {
     }
 }
 
-/// Why the Python runtime cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum PythonError {
-    #[error(
-        "there is no Python: `{}` cannot be started ({source}); install Python {} or newer, or name \
-         one by RUNNER_PYTHON",
-        interpreter.display(), oldest()
-    )]
-    Missing { interpreter: PathBuf, source: io::Error },
-    #[error(
-        "`{}` does not say which Python it is: {said}; name another one by RUNNER_PYTHON",
-        interpreter.display()
-    )]
-    Unusable { interpreter: PathBuf, said: String },
-    #[error(
-        "`{}` is Python {version}, {} or newer is needed; name one by RUNNER_PYTHON",
-        interpreter.display(), oldest()
-    )]
-    TooOld { interpreter: PathBuf, version: String },
-    #[error(
-        "there is no place for Python's virtual environment: set RUNNER_CACHE, XDG_CACHE_HOME or HOME"
-    )]
-    NoCache,
-    #[error(
-        "`{}` cannot make a virtual environment: {said}; on Debian and Ubuntu: apt-get install \
-         python3-venv",
-        interpreter.display()
-    )]
-    Venv { interpreter: PathBuf, said: String },
-    #[error("the packages of the Python runtime cannot be installed: {reason}; pip said: {said}{}", kept(.log))]
-    Install {
-        reason: &'static str,
-        /// Its last error.
-        said: String,
-        /// Everything it said.
-        log: PathBuf,
-    },
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-}
-
-fn oldest() -> String {
-    format!("{}.{}", OLDEST.0, OLDEST.1)
-}
-
-fn kept(log: &Path) -> String {
-    format!(" (all of it: {})", log.display())
-}
-
-impl PythonError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-}
-
 /// The program in its environment, ready to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PythonRuntime {
@@ -199,39 +138,61 @@ impl PythonRuntime {
         command.arg("-I").arg(&self.program);
         command
     }
+
+    fn of(program: Program, environment: &Environment) -> Self {
+        let folder = format!("program-{}", &program.digest()[..DIGITS]);
+        Self { python: environment.python.clone(), program: environment.folder.join(folder) }
+    }
+
+    /// Writes the program and compiles it, so that the first start is as quick as every other.
+    fn write(&self, program: Program) -> Result<(), PythonError> {
+        let partial = self.program.with_extension("partial");
+        match fs::remove_dir_all(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(PythonError::io("remove", &partial)(error));
+            }
+            _ => {}
+        }
+        for (path, text) in program.files() {
+            let path = partial.join(path);
+            let folder = path.parent().unwrap_or(&partial);
+            fs::create_dir_all(folder).map_err(PythonError::io("make", folder))?;
+            fs::write(&path, text).map_err(PythonError::io("write", &path))?;
+        }
+        let mut compile = Command::new(&self.python);
+        compile.args(["-I", "-m", "compileall", "-q"]).arg(&partial).stdin(Stdio::null());
+        let output = compile.output().map_err(PythonError::io("start", &self.python))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let said = said.lines().last().unwrap_or("nothing").to_owned();
+            return Err(PythonError::Unusable { interpreter: self.python.clone(), said });
+        }
+        fs::rename(&partial, &self.program).map_err(PythonError::io("make", &self.program))
+    }
 }
 
 impl Setup {
-    /// As the environment says: `RUNNER_PYTHON` names the interpreter, otherwise `python3` on the
-    /// search path; `RUNNER_CACHE` the folder, otherwise `runner` in the user's folder for caches.
+    /// As the environment says: see [`Python::from_environment`].
     #[must_use]
     pub fn from_environment(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        let folder =
-            |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        // Untested on Windows.
-        let usual = if cfg!(windows) { "python" } else { "python3" };
-        let caches = folder("XDG_CACHE_HOME")
-            .or_else(|| folder("LOCALAPPDATA").filter(|_| cfg!(windows)))
-            .or_else(|| folder("HOME").map(|home| home.join(".cache")));
         Self {
-            interpreter: folder("RUNNER_PYTHON").unwrap_or_else(|| usual.into()),
-            cache: folder("RUNNER_CACHE").or_else(|| caches.map(|caches| caches.join("runner"))),
+            python: Python::from_environment(variable),
             requirements: REQUIREMENTS.to_owned(),
             program: Program::Calls,
         }
     }
 
-    /// The same Python and cache for tokenizer work.
+    /// The same Python for tokenizer work.
     #[must_use]
     pub fn for_tokenizers(&self) -> Self {
         Self {
+            python: self.python.clone(),
             requirements: TOKENIZE_REQUIREMENTS.to_owned(),
             program: Program::Tokenize,
-            ..self.clone()
         }
     }
 
-    /// The same Python and cache for this program.
+    /// The same Python for this program.
     #[must_use]
     pub fn with(&self, program: Program) -> Self {
         match program {
@@ -240,9 +201,12 @@ impl Setup {
         }
     }
 
-    /// Asks the interpreter what it is. Makes nothing.
-    pub fn interpreter(&self) -> Result<Interpreter, PythonError> {
-        Interpreter::ask(&self.interpreter)
+    fn packages(&self) -> Packages<'_> {
+        Packages {
+            purpose: "the Python runtime",
+            requirements: &self.requirements,
+            download: self.program.download(),
+        }
     }
 
     /// Digest of the code that would measure: the program, its packages and the interpreter.
@@ -250,17 +214,32 @@ impl Setup {
         let mut hash = Sha256::new();
         hash.update(self.program.digest());
         hash.update(&self.requirements);
-        hash.update(self.interpreter()?.identity());
+        hash.update(self.python.interpreter()?.identity());
         Ok(crate::digest::hex(&hash.finalize()))
     }
 
     /// Looks what there is and whether the environment can be made; makes nothing.
     pub fn look(&self) -> Result<Found, PythonError> {
-        environment::look(self)
+        let found = self.python.look(&self.packages())?;
+        let runtime = PythonRuntime::of(self.program, &found.environment);
+        Ok(Found {
+            interpreter: found.interpreter,
+            folder: found.environment.folder,
+            ready: found.ready && runtime.program.exists(),
+        })
     }
 
-    /// Makes the environment where it is missing, telling `say` about it; quick when nothing is.
+    /// Makes what is missing, telling `say` about it; quick when nothing is.
     pub fn prepare(&self, say: &mut dyn FnMut(String)) -> Result<PythonRuntime, PythonError> {
-        environment::prepare(self, say)
+        let environment = self.python.prepare(&self.packages(), say)?;
+        let runtime = PythonRuntime::of(self.program, &environment);
+        if !runtime.program.exists() {
+            let _lock = environment.lock(say)?;
+            // Another start may have written it in the meantime.
+            if !runtime.program.exists() {
+                runtime.write(self.program)?;
+            }
+        }
+        Ok(runtime)
     }
 }

@@ -77,15 +77,15 @@ fn the_environment_names_the_interpreter_and_the_cache() {
         })
     };
     let usual = setup(&[("HOME", "/home/u")]);
-    assert_eq!(usual.cache, Some(PathBuf::from("/home/u/.cache/runner")));
+    assert_eq!(usual.python.cache, Some(PathBuf::from("/home/u/.cache/runner")));
     let named = setup(&[
         ("HOME", "/home/u"),
         ("XDG_CACHE_HOME", "/c"),
         ("RUNNER_PYTHON", "/opt/python"),
         ("RUNNER_CACHE", ""),
     ]);
-    assert_eq!(named.interpreter, PathBuf::from("/opt/python"));
-    assert_eq!(named.cache, Some(PathBuf::from("/c/runner")));
-    assert_eq!(setup(&[("RUNNER_CACHE", "/r")]).cache, Some(PathBuf::from("/r")));
-    assert_eq!(setup(&[]).cache, None);
+    assert_eq!(named.python.interpreter, PathBuf::from("/opt/python"));
+    assert_eq!(named.python.cache, Some(PathBuf::from("/c/runner")));
+    assert_eq!(setup(&[("RUNNER_CACHE", "/r")]).python.cache, Some(PathBuf::from("/r")));
+    assert_eq!(setup(&[]).python.cache, None);
 }

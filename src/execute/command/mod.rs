@@ -43,7 +43,7 @@ pub(super) fn measure(
         return Ok(Err(fault));
     }
     let filled = Filled::new(task, work, &out, means.study_folder);
-    let samplers = Samplers::start(task.cell, means.driver);
+    let samplers = Samplers::start(task.cell, means.driver.get());
     if let Some(fault) = samplers.refusal() {
         samplers.finish(partial)?;
         return Ok(Err(fault));

@@ -2,17 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wait4::Wait4 as _;
-
 use super::output;
 use super::streams::{Finished, Kept};
 use crate::agent::protocol::Window;
-use crate::execute::process::peak_rss;
+use crate::execute::group::Group;
 use crate::execute::{Cancel, ExecEvent, Limits};
 use crate::metrics::picked::STDOUT_FILE;
 use crate::os::{self, process};
@@ -91,18 +89,15 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     let (stdout, stderr) = match (stdout, stderr) {
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
         (Err(error), _) | (_, Err(error)) => {
-            process::kill_group(child.id());
-            let _ = child.wait();
+            let _ = Group::new(child).end(None, Duration::ZERO);
             return Err(Trouble::Keep(stdout_path, error));
         }
     };
     let mut watch = Watch {
-        child,
+        group: Group::new(child),
         supervision,
         started: Instant::now(),
         sized: Instant::now(),
-        own_peak_rss: process::peak_rss_bytes(std::process::id()),
-        seen_peak_rss: None,
     };
     let end = watch.follow(&ended);
     let (usage, end, end_ns) = watch.end(end)?;
@@ -120,12 +115,10 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
 }
 
 struct Watch<'a> {
-    child: Child,
+    group: Group,
     supervision: Supervision<'a>,
     started: Instant,
     sized: Instant,
-    own_peak_rss: Option<u64>,
-    seen_peak_rss: Option<u64>,
 }
 
 impl Watch<'_> {
@@ -146,17 +139,17 @@ impl Watch<'_> {
                 self.check_size()?;
             }
             if let Some(recorder) = &mut self.supervision.recorder {
-                recorder.attach(self.child.id());
+                recorder.attach(self.group.id());
                 recorder.check(self.supervision.limits.grace);
             }
-            self.seen_peak_rss = process::peak_rss_bytes(self.child.id()).or(self.seen_peak_rss);
+            self.group.look_at_memory();
             match ended.recv_timeout(TICK) {
                 Ok(end_ns) => return Ok(end_ns),
                 Err(RecvTimeoutError::Timeout) => {}
                 // Where the system cannot wait for it in a thread of its own.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(FINE_TICK),
             }
-            if process::has_ended(&mut self.child).unwrap_or(false) {
+            if self.group.has_ended().unwrap_or(false) {
                 return Ok(ended.try_recv().unwrap_or_else(|_| os::monotonic_ns()));
             }
         }
@@ -171,31 +164,14 @@ impl Watch<'_> {
 
     /// Ends the group and reaps the command.
     fn end(mut self, end: Result<u64, End>) -> Result<(ProcessUsage, End, u64), Trouble> {
-        let pid = self.child.id();
+        let Supervision { limits, recorder, .. } = self.supervision;
         // What fills the disk is not asked: it could go on for as long as it is waited for.
         if end.as_ref().is_err_and(|end| !matches!(end, End::TooMuch(_))) {
-            process::terminate_group(pid);
-            let deadline = Instant::now() + self.supervision.limits.grace;
-            while Instant::now() < deadline && !process::has_ended(&mut self.child).unwrap_or(true)
-            {
-                thread::sleep(FINE_TICK);
-            }
+            self.group.ask_to_end(limits.grace);
         }
-        // While it holds the process, the process cannot be reaped.
-        if let Some(recorder) = &mut self.supervision.recorder {
-            recorder.end(self.supervision.limits.grace);
-        }
-        // Also after a good end: nothing that it started may disturb the next run. It is not reaped
-        // yet, so the group's number cannot belong to anyone else.
-        process::kill_group(pid);
-        let ended = self.child.wait4().map_err(Trouble::Watch)?;
-        let usage = ProcessUsage {
-            startup_ms: None,
-            peak_rss_mb: peak_rss(&ended, self.own_peak_rss, self.seen_peak_rss),
-            cpu_s: Some((ended.rusage.utime + ended.rusage.stime).as_secs_f64()),
-        };
+        let (status, usage) = self.group.end(recorder, limits.grace).map_err(Trouble::Watch)?;
         Ok(match end {
-            Ok(end_ns) => (usage, End::Exited(ended.status), end_ns),
+            Ok(end_ns) => (usage, End::Exited(status), end_ns),
             Err(end) => (usage, end, os::monotonic_ns()),
         })
     }

@@ -11,7 +11,7 @@ use crate::preflight::{Facts, Needs};
 pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
     let mut lines = vec![free(results)];
     lines.extend(python_lines(setup));
-    lines.push(py_spy());
+    lines.push(py_spy(&setup.python));
     lines.push(ptrace());
     lines.push(gpu());
     lines
@@ -30,7 +30,7 @@ fn free(results: &Path) -> Line {
 }
 
 fn python_lines(setup: &python::Setup) -> Vec<Line> {
-    let cache = if let Some(folder) = &setup.cache {
+    let cache = if let Some(folder) = &setup.python.cache {
         Line::ok("cache", folder.display().to_string())
     } else {
         let advice = "set RUNNER_CACHE, XDG_CACHE_HOME or HOME";
@@ -38,7 +38,7 @@ fn python_lines(setup: &python::Setup) -> Vec<Line> {
     };
     let (name, environment) = ("python", "python runtime");
     let here = |version: &str| {
-        Line::ok(name, format!("Python {version} ({})", setup.interpreter.display()))
+        Line::ok(name, format!("Python {version} ({})", setup.python.interpreter.display()))
     };
     match facts::python(setup) {
         Python::Ready { version, folder } => {
@@ -57,9 +57,9 @@ fn python_lines(setup: &python::Setup) -> Vec<Line> {
     }
 }
 
-fn py_spy() -> Line {
+fn py_spy(python: &crate::python::Python) -> Line {
     let name = "py-spy";
-    match facts::py_spy() {
+    match facts::py_spy(python) {
         PySpy::Found(program) => Line::ok(name, program.display().to_string()),
         PySpy::ToBeInstalled => {
             let advice = "the first run with the flamegraph probe installs it";
@@ -74,17 +74,13 @@ fn py_spy() -> Line {
 /// Whether py-spy may look into another process.
 fn ptrace() -> Line {
     let name = "ptrace";
-    let advice = "for the flamegraph probe: run as root, give py-spy the capability CAP_SYS_PTRACE, or \
-                  set kernel.yama.ptrace_scope to 0";
-    match (process::ptrace_scope(), process::is_root()) {
-        (_, true) => Line::ok(name, "allowed for root, unless a container forbids it"),
-        (Some(0), _) => Line::ok(name, "allowed for one's own processes"),
-        (Some(scope), _) => {
-            let found = format!("kernel.yama.ptrace_scope is {scope}: only for one's own children");
-            let line = Line::unavailable(name, found, advice);
+    match process::tracing() {
+        Ok(Some(found)) => Line::ok(name, found),
+        Ok(None) => Line::unavailable(name, "the system does not tell who may", ""),
+        Err(found) => {
+            let line = Line::unavailable(name, found, "only the flamegraph probe needs it");
             Line { state: State::Warning, ..line }
         }
-        (None, _) => Line::unavailable(name, "the system does not tell who may", ""),
     }
 }
 

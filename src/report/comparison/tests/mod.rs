@@ -126,6 +126,7 @@ impl Built {
             flamegraphs: Vec::new(),
             failed: Vec::new(),
             fallbacks: Vec::new(),
+            stand_ins: Vec::new(),
             outliers: OutlierTable::default(),
             hypotheses: Vec::new(),
             claims: Vec::new(),

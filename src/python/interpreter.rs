@@ -46,7 +46,7 @@ impl Interpreter {
     }
 
     /// What an environment is made for.
-    pub(super) fn identity(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         format!("{} {}", self.version, self.build)
     }
 }

@@ -1,9 +1,10 @@
-//! The private virtual environment and the program in it.
+//! A private virtual environment.
 //!
 //! It lies in a cache folder whose name holds the digest of everything that shapes it, so another
 //! Python or other packages make a new one and never a mixture. What appears under its name is whole:
 //! it is made beside and renamed, under a lock. Nothing outside the cache folder is touched.
 
+use std::env;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use super::{Found, Interpreter, Program, PythonError, PythonRuntime, Setup};
+use super::{Found, Interpreter, Packages, Python, PythonError};
 
 /// Digits of a digest in a folder's name.
 const DIGITS: usize = 12;
@@ -32,31 +33,60 @@ const NEWS: [&str; 4] = ["Collecting ", "Downloading ", "Installing ", "WARNING:
 /// Longest line of pip that is told, characters.
 const SHOWN: usize = 120;
 
+/// A virtual environment, by what is in it once it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Everything of it.
+    pub folder: PathBuf,
+    /// Its interpreter.
+    pub python: PathBuf,
+}
+
+impl Environment {
+    fn at(folder: PathBuf) -> Self {
+        let python = scripts(&folder).join(format!("python{}", env::consts::EXE_SUFFIX));
+        Self { folder, python }
+    }
+
+    /// A program that a package brought.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        scripts(&self.folder).join(format!("{name}{}", env::consts::EXE_SUFFIX))
+    }
+
+    /// Held by whoever changes something in the folder, until it is dropped.
+    pub fn lock(&self, say: &mut dyn FnMut(String)) -> Result<File, PythonError> {
+        lock(&self.folder.with_extension("lock"), say)
+    }
+}
+
+fn scripts(home: &Path) -> PathBuf {
+    home.join("venv").join(if cfg!(windows) { "Scripts" } else { "bin" })
+}
+
 pub(super) fn prepare(
-    setup: &Setup,
+    python: &Python,
+    packages: &Packages<'_>,
     say: &mut dyn FnMut(String),
-) -> Result<PythonRuntime, PythonError> {
-    let (interpreter, home, runtime) = place(setup)?;
-    let cache = home.parent().unwrap_or(&home).to_owned();
-    if is_whole(&runtime) {
-        return Ok(runtime);
+) -> Result<Environment, PythonError> {
+    let (interpreter, environment) = place(python, packages)?;
+    if is_whole(&environment) {
+        return Ok(environment);
     }
-    fs::create_dir_all(&cache).map_err(PythonError::io("make", &cache))?;
-    let _lock = lock(&home.with_extension("lock"), say)?;
-    if !runtime.python.exists() {
-        make_home(setup, &interpreter, &home, say)?;
+    let cache = environment.folder.parent().unwrap_or(&environment.folder);
+    fs::create_dir_all(cache).map_err(PythonError::io("make", cache))?;
+    let _lock = environment.lock(say)?;
+    if !is_whole(&environment) {
+        make(&interpreter, packages, &environment, say)?;
     }
-    if !runtime.program.exists() {
-        write_program(setup.program, &runtime)?;
-    }
-    Ok(runtime)
+    Ok(environment)
 }
 
 /// Looks without making anything.
-pub(super) fn look(setup: &Setup) -> Result<Found, PythonError> {
-    let (interpreter, folder, runtime) = place(setup)?;
-    let ready = is_whole(&runtime);
-    if !ready && !runtime.python.exists() {
+pub(super) fn look(python: &Python, packages: &Packages<'_>) -> Result<Found, PythonError> {
+    let (interpreter, environment) = place(python, packages)?;
+    let ready = is_whole(&environment);
+    if !ready {
         let python = &interpreter.path;
         let output =
             run(Command::new(python).args(["-I", "-c", "import venv, ensurepip"]), python)?;
@@ -67,32 +97,27 @@ pub(super) fn look(setup: &Setup) -> Result<Found, PythonError> {
             });
         }
     }
-    Ok(Found { interpreter, folder, ready })
+    Ok(Found { interpreter, environment, ready })
 }
 
 /// Through the link to the interpreter: if that was removed, the environment is none any more.
-fn is_whole(runtime: &PythonRuntime) -> bool {
-    runtime.python.exists() && runtime.program.exists()
+fn is_whole(environment: &Environment) -> bool {
+    environment.python.exists()
 }
 
-/// Which interpreter, the environment's folder and what is in it once it is made.
-fn place(setup: &Setup) -> Result<(Interpreter, PathBuf, PythonRuntime), PythonError> {
-    let interpreter = setup.interpreter()?;
-    let cache = setup.cache.as_deref().ok_or(PythonError::NoCache)?;
+/// Which interpreter, and where the environment is or will be.
+fn place(
+    python: &Python,
+    packages: &Packages<'_>,
+) -> Result<(Interpreter, Environment), PythonError> {
+    let interpreter = python.interpreter()?;
+    let cache = python.cache.as_deref().ok_or(PythonError::NoCache)?;
     let cache = std::path::absolute(cache).map_err(PythonError::io("find", cache))?;
     let mut digest = Sha256::new();
-    digest.update(&setup.requirements);
+    digest.update(packages.requirements);
     digest.update(interpreter.identity());
     let home = cache.join(format!("python-{}", &crate::digest::hex(&digest.finalize())[..DIGITS]));
-    let runtime = PythonRuntime {
-        python: home.join(if cfg!(windows) {
-            "venv/Scripts/python.exe"
-        } else {
-            "venv/bin/python"
-        }),
-        program: home.join(format!("program-{}", &setup.program.digest()[..DIGITS])),
-    };
-    Ok((interpreter, home, runtime))
+    Ok((interpreter, Environment::at(home)))
 }
 
 /// Two first starts at once make one environment.
@@ -101,7 +126,7 @@ fn lock(path: &Path, say: &mut dyn FnMut(String)) -> Result<File, PythonError> {
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(TryLockError::WouldBlock) => {
-            say("waiting for another start that sets up the Python runtime".to_owned());
+            say("waiting for another start that sets up the same environment".to_owned());
         }
         Err(TryLockError::Error(source)) => return Err(PythonError::io("lock", path)(source)),
     }
@@ -109,29 +134,28 @@ fn lock(path: &Path, say: &mut dyn FnMut(String)) -> Result<File, PythonError> {
     Ok(file)
 }
 
-fn make_home(
-    setup: &Setup,
+fn make(
     interpreter: &Interpreter,
-    home: &Path,
+    packages: &Packages<'_>,
+    environment: &Environment,
     say: &mut dyn FnMut(String),
 ) -> Result<(), PythonError> {
+    let home = &environment.folder;
     say(format!(
-        "setting up the Python runtime in {} with Python {} (once; {} to download)",
+        "setting up {} in {} with Python {} (once; {} to download)",
+        packages.purpose,
         home.display(),
         interpreter.version,
-        setup.program.download()
+        packages.download
     ));
-    let partial = home.with_extension("partial");
-    for leftover in [&partial, &home.to_owned()] {
+    let partial = Environment::at(home.with_extension("partial"));
+    for leftover in [&partial.folder, home] {
         remove(leftover)?;
     }
-    fs::create_dir(&partial).map_err(PythonError::io("make", &partial))?;
-    make_venv(interpreter, &partial.join("venv"))?;
-    let requirements = partial.join("requirements.txt");
-    fs::write(&requirements, &setup.requirements)
-        .map_err(PythonError::io("write", &requirements))?;
-    install(&partial, &requirements, &home.with_extension("log"), say)?;
-    fs::rename(&partial, home).map_err(PythonError::io("make", home))
+    fs::create_dir(&partial.folder).map_err(PythonError::io("make", &partial.folder))?;
+    make_venv(interpreter, &partial.folder.join("venv"))?;
+    install(packages, &partial, &home.with_extension("log"), say)?;
+    fs::rename(&partial.folder, home).map_err(PythonError::io("make", home))
 }
 
 fn remove(folder: &Path) -> Result<(), PythonError> {
@@ -155,26 +179,33 @@ fn make_venv(interpreter: &Interpreter, path: &Path) -> Result<(), PythonError> 
 /// Has pip install the packages, from the index that it is configured for. It says what it does, and
 /// gives a network that does not answer up after a minute: silence would look like a hang.
 fn install(
-    home: &Path,
-    requirements: &Path,
+    packages: &Packages<'_>,
+    environment: &Environment,
     log: &Path,
     say: &mut dyn FnMut(String),
 ) -> Result<(), PythonError> {
-    let python: PathBuf =
-        home.join(if cfg!(windows) { "venv/Scripts/python.exe" } else { "venv/bin/python" });
-    let mut pip = Command::new(&python);
+    let Environment { folder, python } = environment;
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, packages.requirements)
+        .map_err(PythonError::io("write", &requirements))?;
+    let mut pip = Command::new(python);
     pip.args(["-I", "-u", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
         .args(["--retries", "1", "--timeout", "15", "--progress-bar", "off"])
         .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement"])
         .arg(requirements);
-    let output = follow(&mut pip, &python, say)?;
+    let output = follow(&mut pip, python, say)?;
     if output.status.success() {
         return Ok(());
     }
     let all = [output.stdout.as_slice(), &output.stderr].concat();
     fs::write(log, &all).map_err(PythonError::io("write", log))?;
     let reason = reason(&String::from_utf8_lossy(&all));
-    Err(PythonError::Install { reason, said: last_words(&output), log: log.to_owned() })
+    Err(PythonError::Install {
+        purpose: packages.purpose.to_owned(),
+        reason,
+        said: last_words(&output),
+        log: log.to_owned(),
+    })
 }
 
 /// What pip's words mean.
@@ -191,26 +222,6 @@ fn reason(said: &str) -> &'static str {
     } else {
         "pip failed"
     }
-}
-
-/// Writes the program and compiles it, so that the first start is as quick as every other.
-fn write_program(program: Program, runtime: &PythonRuntime) -> Result<(), PythonError> {
-    let partial = runtime.program.with_extension("partial");
-    remove(&partial)?;
-    for (path, text) in program.files() {
-        let path = partial.join(path);
-        let folder = path.parent().unwrap_or(&partial);
-        fs::create_dir_all(folder).map_err(PythonError::io("make", folder))?;
-        fs::write(&path, text).map_err(PythonError::io("write", &path))?;
-    }
-    let mut compile = Command::new(&runtime.python);
-    compile.args(["-I", "-m", "compileall", "-q"]).arg(&partial);
-    let output = run(&mut compile, &runtime.python)?;
-    if !output.status.success() {
-        let (interpreter, said) = (runtime.python.clone(), last_words(&output));
-        return Err(PythonError::Unusable { interpreter, said });
-    }
-    fs::rename(&partial, &runtime.program).map_err(PythonError::io("make", &runtime.program))
 }
 
 fn run(command: &mut Command, program: &Path) -> Result<Output, PythonError> {

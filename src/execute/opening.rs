@@ -1,0 +1,218 @@
+//! From a plan to a session: what is done already, what is needed and what there is, before anything is
+//! made. The loop over the runs is left to [`super::session`].
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::agenda::{self, Agenda};
+use super::reach::Reach;
+use super::runtimes::Runtimes;
+use super::session::Session;
+use super::surroundings::Surroundings;
+use super::tokenize::Texts;
+use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery};
+use crate::agent::python::{self, Program};
+use crate::plan::Plan;
+use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
+use crate::store::journal::{Journal, What};
+use crate::store::{Layout, Lock, Store, StoreError, executed};
+
+/// How to execute.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the results of all studies.
+    pub results: PathBuf,
+    /// Start although cells cannot be made: they are recorded as failed. The results must be writable
+    /// all the same.
+    pub skip_preflight: bool,
+    pub stale: Stale,
+    /// Add a run for every outlier that has none yet.
+    pub rerun_outliers: bool,
+    pub limits: Limits,
+    /// The program that knows `agent`; usually this one.
+    pub program: PathBuf,
+    /// Where the Python runtime comes from.
+    pub python: python::Setup,
+}
+
+/// What to do with finished runs that were measured under other circumstances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// They count as done, and are listed.
+    List,
+    /// They count as done.
+    Accept,
+    /// They are set aside and measured again.
+    Rerun,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub made: usize,
+    /// Runs without a sealed record after all their attempts.
+    pub failed: usize,
+    /// Runs whose endpoint was gone; they stay missing.
+    pub not_tried: usize,
+    pub not_built: usize,
+    /// Runs that failed and in whose place a fallback was made.
+    pub fell_back: usize,
+    /// Finished runs that were measured under other circumstances and stay.
+    pub stale: usize,
+    pub interrupted: bool,
+}
+
+impl Summary {
+    /// Whether every planned run is there now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed == 0 && self.not_tried == 0 && self.not_built == 0 && !self.interrupted
+    }
+}
+
+/// Makes every planned run that is not sealed yet.
+///
+/// Blocks until it is done or `cancel` was asked. Call it from the main thread: the Rust agent ends
+/// with the thread that started it.
+pub fn execute(
+    plan: &Plan,
+    settings: &Settings,
+    cancel: &Cancel,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Summary, ExecError> {
+    let study = plan.study();
+    let layout = Layout::new(&settings.results, &study.results_name())?;
+    // A folder that cannot be locked is no obstacle while there is nothing to write.
+    let lock = match Lock::acquire(&layout) {
+        Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
+        lock => lock,
+    };
+    let store = Store::open(&settings.results, &study.results_name())?;
+    let mut agenda = Agenda::new(plan, &store);
+    if settings.rerun_outliers {
+        agenda.add_outliers(plan, &store);
+    }
+    let mut surroundings = Surroundings::collect(study, &settings.python);
+
+    // Nothing is asked that is not needed: a finished study needs no server.
+    let place =
+        Place { results: layout.root(), study_folder: &study.dir, python: &settings.python };
+    let needs = match settings.stale {
+        Stale::Rerun => agenda::all_needs(plan),
+        Stale::List | Stale::Accept => agenda.needs(plan),
+    };
+    let mut facts = Facts::default();
+    if !needs.cells.is_empty() {
+        facts = Facts::gather(&needs, place);
+        for (name, need) in &needs.endpoints {
+            if let Some(Ok(server)) = facts.servers.get(name) {
+                surroundings.meet_server(name, &need.endpoint, server);
+            }
+        }
+    }
+    let stale = agenda::stale(plan, &store, &mut surroundings);
+    if settings.stale == Stale::Rerun {
+        agenda.add_stale(plan, &stale);
+    }
+    emit(ExecEvent::Started {
+        study: study.results_name(),
+        done: agenda.done,
+        todo: agenda.todo.len(),
+    });
+    agenda.tell(settings.stale, &stale, &store, emit);
+    let mut summary = agenda.summary();
+    if settings.stale != Stale::Rerun {
+        summary.stale = stale.len();
+    }
+    if agenda.todo.is_empty() {
+        // What was asked to see whether runs are stale may not have been told.
+        for finding in preflight::judge(&needs, &facts) {
+            emit(ExecEvent::Found { finding });
+        }
+        return Ok(finish(summary, emit));
+    }
+    let needs = agenda.needs(plan);
+    let runtimes = prepare_python(&needs, settings, &mut facts, emit);
+    if cancel.is_asked() {
+        summary.interrupted = true;
+        return Ok(finish(summary, emit));
+    }
+    let mut findings = preflight::judge(&needs, &facts);
+    if let Err(error) = &lock {
+        findings.insert(0, Finding::results(error, &needs.cells));
+    }
+    let blocks = |finding: &Finding| {
+        finding.is_absolute() || finding.severity == Severity::Blocking && !settings.skip_preflight
+    };
+    if findings.iter().any(blocks) {
+        return Err(ExecError::Preflight(findings));
+    }
+    let doomed = preflight::doomed(&findings);
+    for finding in findings {
+        emit(ExecEvent::Found { finding });
+    }
+    let _lock = lock?;
+    recovery::end_orphan(&layout, emit)?;
+    let mut journal = Journal::open(&layout)?;
+    recovery::set_partials_aside(&layout, &mut journal, emit)?;
+    executed::write(&layout, declare::executed_plan(plan, &store)?)?;
+    let todo = agenda.todo.len();
+    let runner = env!("CARGO_PKG_VERSION").to_owned();
+    journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
+
+    let mut session = Session {
+        plan,
+        settings,
+        runtimes,
+        cancel,
+        store: &store,
+        began: crate::os::utc_now(),
+        journal,
+        surroundings,
+        py_spy: None,
+        doomed,
+        refused: 0,
+        sealed: HashSet::new(),
+        superseded: HashSet::new(),
+        texts: Texts::default(),
+        driver: OnceCell::new(),
+        reach: Reach::default(),
+        summary,
+    };
+    let ended = session.carry_out(&agenda, &stale, emit);
+    let summary = finish(session.summary, emit);
+    ended.map(|()| summary)
+}
+
+fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
+    let Summary { made, failed, not_tried, not_built, interrupted, .. } = summary;
+    emit(ExecEvent::Finished { made, failed, not_tried, not_built, interrupted });
+    summary
+}
+
+/// Makes the Python runtime's programs ready that runs need: never within a run, and before
+/// calibrating. What comes of it is a fact like others.
+fn prepare_python(
+    needs: &Needs,
+    settings: &Settings,
+    facts: &mut Facts,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Runtimes {
+    let mut runtimes =
+        Runtimes { rust: settings.program.clone(), python: None, python_tokenize: None };
+    for program in needs.python.keys().copied() {
+        let setup = settings.python.with(program);
+        let place = match program {
+            Program::Calls => &mut runtimes.python,
+            Program::Tokenize => &mut runtimes.python_tokenize,
+        };
+        match setup.prepare(&mut |message| emit(ExecEvent::Note { message })) {
+            Ok(python) => *place = Some(python),
+            Err(error) => {
+                facts.python.insert(program, preflight::Python::Unusable(error.to_string()));
+            }
+        }
+    }
+    runtimes
+}
