@@ -1,0 +1,103 @@
+//! An experiment: a matrix and what to run for each of its cells.
+
+use indexmap::IndexMap;
+
+use super::{Control, Defaults, Fallback, Hypothesis, Probes};
+use crate::corpus;
+use crate::manifest::command::{Command, Pick};
+
+/// A named part of a study: a matrix and what to run for each of its cells.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    pub name: String,
+    pub title: Option<String>,
+    pub kind: ExperimentKind,
+    pub settings: Defaults,
+    /// Factors fixed for the whole experiment (`runtime = "python"`), by factor name.
+    pub fixed: IndexMap<String, Level>,
+    /// Axes in the order of the manifest.
+    pub axes: IndexMap<String, Vec<Level>>,
+    pub zip: Vec<Vec<String>>,
+    pub exclude: Vec<IndexMap<String, Level>>,
+    pub include: Vec<IndexMap<String, Level>>,
+    pub overrides: Vec<Override>,
+    pub probes: Probes,
+    pub controls: Vec<Control>,
+    pub baseline: IndexMap<String, Level>,
+    pub hypotheses: Vec<Hypothesis>,
+    pub fallback: Fallback,
+    /// Line of the experiment's header in the manifest, from 1.
+    pub line: usize,
+}
+
+/// What a cell of an experiment does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExperimentKind {
+    /// Agents of a scenario call endpoints.
+    Scenario,
+    Tokenize(Tokenize),
+    /// A program of the user's runs.
+    Command(Box<Command>),
+}
+
+impl ExperimentKind {
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        matches!(self, ExperimentKind::Command(_))
+    }
+}
+
+impl Experiment {
+    /// The metrics that it picks from files.
+    #[must_use]
+    pub fn picks(&self) -> &[Pick] {
+        match &self.kind {
+            ExperimentKind::Command(command) => &command.metrics,
+            ExperimentKind::Scenario | ExperimentKind::Tokenize(_) => &[],
+        }
+    }
+}
+
+/// A tokenizer experiment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokenize {
+    /// Of the cells whose factor `corpus` names no other.
+    pub corpus: corpus::Source,
+    /// Measured passes.
+    pub iterations: u32,
+}
+
+/// Levels that are changed in the cells that match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    pub when: IndexMap<String, Level>,
+    pub set: IndexMap<String, Level>,
+}
+
+/// One value of a factor, normalised (`"64 KiB"` = `65536`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Level {
+    /// The factor's default: left out of identity.
+    Default,
+    Text(String),
+    /// In the factor's base unit: bytes, tokens/s, seconds, a plain number.
+    Number(f64),
+    Bool(bool),
+}
+
+impl Level {
+    /// As JSON; a number that is whole is an integer, and the default is null.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        match self {
+            Level::Default => serde_json::Value::Null,
+            Level::Text(text) => text.clone().into(),
+            Level::Bool(truth) => (*truth).into(),
+            #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+            Level::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                (*number as i64).into()
+            }
+            Level::Number(number) => (*number).into(),
+        }
+    }
+}
