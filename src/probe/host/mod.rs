@@ -35,7 +35,8 @@ pub enum Server {
 
 #[derive(Debug)]
 enum Message {
-    Look,
+    /// Dropped once it has been looked, which is what the asking thread waits for.
+    Look(#[expect(dead_code, reason = "only its drop is heard")] Sender<()>),
     Stop,
 }
 
@@ -145,10 +146,13 @@ impl Recorder {
         self.look_now();
     }
 
-    /// Asks for a row beyond the schedule, so that what begins or ends now is enclosed by rows.
+    /// Takes a row beyond the schedule, so that what begins or ends now is enclosed by rows. Returns when it
+    /// is taken: whoever waits for the agent's end must not clear it away before.
     pub fn look_now(&self) {
+        let (done, looked) = channel();
         // A thread that has ended is found at the end.
-        let _ = self.messages.send(Message::Look);
+        let _ = self.messages.send(Message::Look(done));
+        let _ = looked.recv();
     }
 
     /// Looks a last time and ends.
