@@ -1,5 +1,6 @@
 //! Cells in the order of a metric, with what that order is worth.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::ahead;
@@ -71,10 +72,9 @@ pub fn ranking<'a>(
         (a, b) => b.is_some().cmp(&a.is_some()),
     });
     let others = cells.iter().filter(|(_, sample)| sample.is_some()).count().saturating_sub(1);
-    let mut rows: Vec<RankRow> = Vec::with_capacity(cells.len());
-    for (index, (cell, sample)) in cells.iter().enumerate() {
-        let own = cell.cells[0];
-        let behind = match (index, sample) {
+    // intervals of ratios and effects are searched for, which takes its time with many cells
+    let against_first =
+        |(index, (cell, sample)): (usize, &(Measured<'_>, Option<Sample>))| match (index, sample) {
             (_, None) => Contrast::undefined(cell.nothing()),
             (0, _) => Contrast::undefined("it is rank 1"),
             _ => {
@@ -83,6 +83,10 @@ pub fn ranking<'a>(
                 behind
             }
         };
+    let behinds: Vec<Contrast> = cells.par_iter().enumerate().map(against_first).collect();
+    let mut rows: Vec<RankRow> = Vec::with_capacity(cells.len());
+    for (index, ((cell, sample), behind)) in cells.iter().zip(behinds).enumerate() {
+        let own = cell.cells[0];
         let mean = sample.as_ref().map(Sample::mean);
         let equal = rows.last().filter(|before| before.mean == mean).and_then(|row| row.rank);
         rows.push(RankRow {
