@@ -2,8 +2,9 @@
 
 use indexmap::IndexMap;
 
+use super::Plan;
+use super::factors::set_option;
 use super::spec::COMMAND_RUNTIME;
-use super::{Plan, set_option};
 use crate::corpus::Source;
 use crate::manifest::study::{ExperimentKind, Level};
 use crate::manifest::template::{Place, Template};

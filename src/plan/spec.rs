@@ -7,7 +7,7 @@ use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
 use crate::agent::protocol::Api;
 use crate::corpus;
-use crate::manifest::command::{Command, Input, Pick};
+use crate::manifest::command::Command;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
     Probes, Retry, RuntimeCommand, TokenizerFile, Work,
@@ -78,24 +78,8 @@ pub struct TokenizeWork {
     pub iterations: u32,
 }
 
-/// A program with its arguments, what surrounds it, and what is read from its files.
-#[derive(Debug, Clone)]
-pub struct CommandWork {
-    /// With the cell's levels in their places.
-    pub words: Vec<Template>,
-    /// `None`: the manifest's folder.
-    pub cwd: Option<Template>,
-    /// The environment variables that it sees.
-    pub env: Vec<String>,
-    pub inputs: Vec<Input>,
-    /// Files below `{out}` that it must leave.
-    pub outputs: Vec<String>,
-    /// Most bytes below `{out}`.
-    pub max_output: u64,
-    pub metrics: Vec<Pick>,
-    /// Line of the command in the manifest, from 1.
-    pub line: usize,
-}
+/// The command of an experiment with a cell's levels in their places.
+pub type CommandWork = Command;
 
 impl CellSpec {
     /// The scenario, if the cell is of one.
@@ -179,12 +163,7 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
         ExperimentKind::Command(command) => CellWork::Command(CommandWork {
             words: words(command, resolved).collect(),
             cwd: command.cwd.as_ref().map(|cwd| with_levels(cwd, resolved)),
-            env: command.env.clone(),
-            inputs: command.inputs.clone(),
-            outputs: command.outputs.clone(),
-            max_output: command.max_output,
-            metrics: command.metrics.clone(),
-            line: command.line,
+            ..(**command).clone()
         }),
     }
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::manifest;
+use crate::manifest::factor;
 use crate::manifest::study::Endpoint;
 
 fn plan_of(text: &str) -> Plan {

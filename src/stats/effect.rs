@@ -42,27 +42,48 @@ impl HedgesG {
     pub fn interval(&self, level: f64) -> Result<Interval, Undefined> {
         let tail = (1.0 - checked(level)?) / 2.0;
         let freedom = self.n + self.m - 2.0;
-        // the noncentrality at which `p` of the distribution lies below t; falls as that grows
+        // The noncentrality at which `p` of the distribution lies below t; that share falls as it grows. In
+        // normal quantiles it does so almost along a line, so a secant needs few steps.
         let noncentrality = |p: f64| {
+            let z = normal::quantile(p);
+            let miss = |at: f64| normal::quantile(noncentral_t_below(self.t, freedom, at)) - z;
+            let spread = (1.0 + self.t * self.t / (2.0 * freedom)).sqrt();
             let width = 2.0 * normal::quantile(1.0 - tail / 2.0) * (1.0 + self.t.abs());
-            let (mut low, mut high) = (self.t - width, self.t + width);
-            for _ in 0..200 {
-                let middle = low + (high - low) / 2.0;
-                // no double lies between them
-                if middle <= low || middle >= high {
-                    break;
-                }
-                if noncentral_t_below(self.t, freedom, middle) > p {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
-            low + (high - low) / 2.0
+            root(miss, self.t - z * spread, self.t - width, self.t + width)
         };
         let scale = self.correction * (1.0 / self.n + 1.0 / self.m).sqrt();
         Ok(Interval { low: scale * noncentrality(1.0 - tail), high: scale * noncentrality(tail) })
     }
+}
+
+/// Where a falling function is 0: secants from `start`, halves of what is left of `low` to `high` where a
+/// secant leads out of it.
+fn root(function: impl Fn(f64) -> f64, start: f64, mut low: f64, mut high: f64) -> f64 {
+    const MOST: usize = 100;
+    const NEAR: f64 = 1e-13;
+    let mut at = start;
+    let mut before: Option<(f64, f64)> = None;
+    for _ in 0..MOST {
+        if !(low < at && at < high) {
+            at = low + (high - low) / 2.0;
+        }
+        let value = function(at);
+        if value > 0.0 {
+            low = at;
+        } else {
+            high = at;
+        }
+        // Through an infinite value leads no secant.
+        let finite = before.filter(|(_, y)| y.is_finite());
+        let next = finite.map_or(f64::NAN, |(x, y)| at - value * (at - x) / (value - y));
+        let next = if next.is_finite() { next } else { low + (high - low) / 2.0 };
+        if value == 0.0 || (next - at).abs() <= NEAR * (1.0 + at.abs()) {
+            return at;
+        }
+        before = Some((at, value));
+        at = next;
+    }
+    at
 }
 
 /// P(x > y) − P(x < y) over all pairs: from −1 to 1. Cliff, "Dominance statistics: ordinal analyses to
