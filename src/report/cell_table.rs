@@ -197,9 +197,10 @@ pub(super) fn main_metrics_of<'a>(
 ) -> Vec<MetricInfo<'a>> {
     let known = |name: &str| runs.iter().any(|run| value(run, name).is_some());
     let several_agents = several_agents(runs);
+    let commands = known("process_wall_ms");
     MAIN.iter()
         .filter(|name| several_agents || !OF_SEVERAL_AGENTS.contains(name))
-        .filter(|name| known("process_wall_ms") || !OF_COMMANDS.contains(name))
+        .filter(|name| commands || !OF_COMMANDS.contains(name))
         .copied()
         .chain(declared.iter().map(|own| own.name.as_str()))
         .filter(|name| known(name))
