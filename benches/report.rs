@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use formats::protocol::AgentRecord;
 use rayon::prelude::*;
-use runner::agent::protocol::AgentRecord;
 use runner::manifest;
 use runner::metrics::{self, Conditions};
 use runner::plan::{Filters, Plan};

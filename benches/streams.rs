@@ -11,10 +11,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use runner::agent::protocol::{
-    AgentRecord, AgentSpec, Api, CallSpec, Outcome, PROTOCOL, ProbeSpec, RECORD_FILE, Spec,
+use formats::endpoint::{Api, Route};
+use formats::protocol::{
+    AgentRecord, AgentSpec, CallSpec, Connection, Outcome, PROTOCOL, ProbeSpec, RECORD_FILE, Spec,
 };
-use runner::simulator::sends::{self, SENDS_FILE};
+use formats::sends::{self, SENDS_FILE};
 use wait4::Wait4;
 
 const RUNNER: &str = env!("CARGO_BIN_EXE_runner");
@@ -103,6 +104,7 @@ fn spec(streams: u32, url: &str, folder: &Path) -> Spec {
         name: format!("a{index}"),
         api: Api::Ollama,
         url: url.to_owned(),
+        route: Route::default(),
         api_key_env: None,
         model: "simulated".to_owned(),
         options: BTreeMap::new(),
@@ -119,6 +121,7 @@ fn spec(streams: u32, url: &str, folder: &Path) -> Spec {
         timeout_ns: 60_000_000_000,
         read_buffer: None,
         throttle: None,
+        connection: Connection::New,
         probes: ProbeSpec { chunks: true, ..ProbeSpec::default() },
         variant: BTreeMap::new(),
     }

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use runner::agent::protocol::{
-    AgentRecord, ModeSpec, PART_COLUMNS, PROTOCOL, ProbeSpec, RECORD_FILE, Spec, TokenizeMode,
-    TokenizeSpec,
+use formats::protocol::{
+    AgentRecord, Connection, ModeSpec, PART_COLUMNS, PROTOCOL, ProbeSpec, RECORD_FILE, Spec,
+    TokenizeMode, TokenizeSpec,
 };
 use runner::corpus;
 use runner::metrics::tokenize;
@@ -127,6 +127,7 @@ fn agent(tokenizer: &Path, folder: &Path) -> BTreeMap<TokenizeMode, f64> {
         timeout_ns: 600_000_000_000,
         read_buffer: None,
         throttle: None,
+        connection: Connection::New,
         probes: ProbeSpec::default(),
         variant: BTreeMap::new(),
     };

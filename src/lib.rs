@@ -34,11 +34,9 @@
 //! - [`digest`]: SHA-256 in hex.
 //! - [`os`]: everything that depends on the operating system.
 
-pub mod agent;
 pub mod cli;
+pub mod conformance;
 pub mod corpus;
-pub mod digest;
-pub mod endpoint;
 pub mod execute;
 pub mod manifest;
 pub mod metrics;
@@ -51,7 +49,8 @@ pub mod provenance;
 pub mod python;
 pub mod recompute;
 pub mod report;
-pub mod simulator;
+pub mod server;
 pub mod stats;
 pub mod store;
 pub mod verdict;
+pub mod workflow;

@@ -8,10 +8,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use runner::manifest::study::{PacedProtocol, Pacing};
-use runner::simulator::Server;
+use formats::endpoint::Api;
+use runner::manifest::study::Pacing;
 use runner::store::Store;
 use runner::store::record::RunRecord;
+use simulator::Server;
 use study::{Manifest, Study};
 
 const LOAD: Duration = Duration::from_millis(120);
@@ -103,13 +104,13 @@ fn cold_runs_are_new_cells_and_leave_the_others_as_they_are() {
 fn a_server_without_a_word_for_unloading_is_an_error_of_check() {
     let study = study("a = { openai = \"http://127.0.0.1:9/v1\" }", ", cold = [false, true]", "");
     let said = study.expect(4, &["plan"]);
-    assert!(said.contains("endpoint `a` is OpenAI-compatible"), "{said}");
+    assert!(said.contains("endpoint `a` speaks OpenAI's protocol"), "{said}");
     // A profile cannot drop an axis: there it is a warning, and preflight names the cells.
     let text = fs::read_to_string(study.manifest()).unwrap();
     let text =
         text.replace("http://127.0.0.1:9/v1", "http://127.0.0.1:9").replace("openai", "ollama");
     let openai = Server::start(
-        Pacing { protocol: PacedProtocol::OpenaiChat, ..Pacing::default() },
+        Pacing { protocol: Api::OpenaiChat, ..Pacing::default() },
         "127.0.0.1:0".parse().unwrap(),
     );
     let openai = openai.unwrap();

@@ -334,10 +334,10 @@ impl Drop for Tmpfs {
 
 #[test]
 fn keys_reach_servers_and_nothing_else() {
-    use runner::simulator::Server;
+    use simulator::Server;
     const KEY: &str = "sk-secret-4711";
     let pacing = match study_endpoint() {
-        runner::manifest::study::Endpoint::Simulated(pacing) => pacing,
+        runner::manifest::study::Endpoint::Paced(pacing) => pacing,
         other => panic!("{other:?}"),
     };
     let server = Server::start(pacing, "127.0.0.1:0".parse().unwrap()).unwrap();

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use runner::agent::protocol::{AgentRecord, Outcome};
+use formats::protocol::{AgentRecord, Outcome};
 use runner::store::record::RunRecord;
 use serde_json::Value;
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use runner::agent::protocol::{AgentRecord, Window};
+use formats::protocol::{AgentRecord, Window};
 use runner::probe::gpu::{self, GpuProcess, GpuSample};
 use runner::store::Store;
 use runner::store::record::RunRecord;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use runner::manifest::study::Pacing;
-use runner::simulator::Server;
 use serde_json::Value;
+use simulator::Server;
 use study::{Manifest, RUNNER, Study};
 
 /// A paced endpoint that plays a real Ollama server with the model `simulated`.

@@ -340,10 +340,10 @@ fn burner() {
     // What it is without its work, so that only that is judged.
     println!("\nready {} {kib}", used.tv_sec * 1_000_000 + used.tv_nsec / 1000);
     std::io::stdin().read_line(&mut String::new()).unwrap();
-    let began = runner::os::thread_cpu_ns().unwrap();
+    let began = agent::os::thread_cpu_ns().unwrap();
     let memory = vec![1_u8; TAKEN];
     let mut waste = 0_u64;
-    while runner::os::thread_cpu_ns().unwrap() - began < 1_000_000_000 {
+    while agent::os::thread_cpu_ns().unwrap() - began < 1_000_000_000 {
         waste = (0..10_000).fold(waste, |a, b| a ^ (a << 1).wrapping_add(b));
     }
     println!("burnt {waste} {}", memory[TAKEN / 2]);

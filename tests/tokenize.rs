@@ -7,7 +7,7 @@ mod study;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::agent::protocol::{AgentRecord, TokenizeMode};
+use formats::protocol::{AgentRecord, TokenizeMode};
 use runner::probe::host::{self, HostSample};
 use runner::store::record::RunRecord;
 use tempfile::TempDir;
@@ -108,7 +108,7 @@ const RUST: &str = r#"tokenizer = ["byte_level"], runtime = ["rust"]"#;
 
 /// Whether the Python runtime can be set up here.
 fn python() -> bool {
-    let setup = runner::agent::python::Setup::from_environment(&|name| std::env::var_os(name));
+    let setup = runner::python::Setup::from_environment(&|name| std::env::var_os(name));
     match setup.for_tokenizers().prepare(&mut |message| eprintln!("{message}")) {
         Ok(_) => true,
         Err(error) => {

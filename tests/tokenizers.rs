@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use runner::agent::python::Setup;
+use runner::python::Setup;
 use runner::store::record::RunRecord;
 
 const NAMES: [&str; 3] = ["gemma3", "llama3.1", "qwen2.5"];

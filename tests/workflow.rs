@@ -5,7 +5,7 @@ mod study;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::agent::protocol::{AgentRecord, Stage};
+use formats::protocol::{AgentRecord, Stage};
 use runner::store::record::RunRecord;
 use serde_json::Value;
 use study::{Study, files};

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use agent::workflow::{ingest, scan, template};
+use formats::protocol::ScanSpec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use runner::agent::protocol::ScanSpec;
-use runner::agent::workflow::{ingest, scan, template};
 use serde_json::{Value, json};
 use study::{Study, python_cache, python_is_there};
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A complete runtime of the agent protocol, version 1, on Python's standard library alone."""
+"""A complete runtime of the agent protocol, version 2, on Python's standard library alone."""
 import http.client, json, os, sys, threading, time, urllib.parse
 from datetime import datetime, timezone
 
 NAMES = {"total_ns": "total_duration", "load_ns": "load_duration", "prompt_tokens": "prompt_eval_count",
          "prefill_ns": "prompt_eval_duration", "tokens": "eval_count", "decode_ns": "eval_duration"}
 COLUMNS = "time_ns,read_ns,agent,call,index,bytes,gap_ms,parse_ms,text"
+APIS = ("ollama", "openai_chat", "openai_completions")
 INFO = {"name": "minimal", "version": "1", "details": {"python": sys.version.split()[0]}}
 now, lock = time.monotonic_ns, threading.Lock()
 
@@ -108,7 +109,13 @@ def make_call(spec, agent, key, number, call, records):
     connection = kind(url.hostname, url.port, timeout=spec["timeout_ns"] / 1e9)
     try:
         connection.connect()
-        sock = connection.sock
+        sock, send, record["connected_ns"] = connection.sock, connection.send, now()
+        record["local_port"] = sock.getsockname()[1]
+
+        def noted(data):                                  # the last write stands, and begins after this
+            record["sent_ns"] = now()
+            send(data)
+        connection.send = noted
         connection.request("POST", url.path.rstrip("/") + path, json.dumps(body), headers)
         response = connection.getresponse()
         answered, record["headers_ns"], record["http_status"] = True, now(), response.status
@@ -151,10 +158,16 @@ def main():
     keys = [agent.get("api_key_env") for agent in spec["agents"]]
     missing = [name for name in keys if name and name not in os.environ]
     probes, reasons = spec.get("probes", {}), [f"not set: {name}" for name in missing]
-    if spec["protocol"] != 1:
-        reasons = ["this runtime speaks protocol 1"]
+    if spec["protocol"] != 2:
+        reasons = ["this runtime speaks protocol 2"]
     elif any(agent.get("workflow") for agent in spec["agents"]):
         reasons = ["this runtime has no workflow"]
+    elif foreign := [agent["api"] for agent in spec["agents"] if agent["api"] not in APIS]:
+        reasons = [f"this runtime does not speak {foreign[0]}"]
+    elif spec.get("connection", "new") != "new":
+        reasons = ["this runtime keeps no connection"]
+    elif any(agent.get("route") for agent in spec["agents"]):
+        reasons = ["this runtime knows no route: neither a ca_file nor a proxy"]
     elif spec.get("tokenize"):
         reasons = ["this runtime has no tokenizers for `tokenize`"]
     elif spec.get("variant"):                             # ignored, it would pass for measured
@@ -164,7 +177,7 @@ def main():
     if reasons:
         emit("error", message=reasons[0])
         sys.exit(2)
-    emit("ready", protocol=1, runtime=INFO)
+    emit("ready", protocol=2, runtime=INFO)
     clock = {"monotonic_ns": now(), "utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
     idle = {"start_ns": now()}
     time.sleep(probes.get("idle_ns", 0) / 1e9)
@@ -187,7 +200,7 @@ def main():
         with open(os.path.join(folder, "chunk_metrics.csv"), "w", encoding="utf-8") as file:
             print(COLUMNS, *(",".join(map(str, row)) for _, _, rows in records for row in rows), sep="\n", file=file)
     with open(os.path.join(folder, "agent.json"), "w", encoding="utf-8") as file:
-        json.dump({"protocol": 1, "runtime": INFO, "clock": clock, "calls": [r for r, _, _ in records],
+        json.dump({"protocol": 2, "runtime": INFO, "clock": clock, "calls": [r for r, _, _ in records],
                    **({"idle": idle} if probes.get("idle_ns") else {})}, file)
     emit("done")
 

@@ -2,12 +2,11 @@
 
 use std::io::{self, Read, Write};
 
+use ::agent::Finish;
 use tokio::sync::watch;
 
 use super::{CommandResult, Failure, exit};
-use crate::agent::conformance::{self, Check, ConformanceError};
-use crate::agent::runtime::{self, Finish};
-use crate::os;
+use crate::conformance::{self, Check, ConformanceError};
 
 /// Exit code of a process that ended on SIGTERM.
 const TERMINATED: u8 = 143;
@@ -32,16 +31,18 @@ pub fn run(args: &Args) -> CommandResult {
 
 fn serve() -> CommandResult {
     let internal = |error: io::Error| Failure::error(exit::INTERNAL, error);
-    os::end_with_parent().map_err(internal)?;
+    ::agent::os::end_with_parent().map_err(internal)?;
+    let mut spec = String::new();
+    io::stdin().read_to_string(&mut spec).map_err(|error| Failure::error(exit::USAGE, error))?;
+    ::agent::prepare(&spec);
+    // From here on there are threads: of the handler, then of the events.
     let (cancel, cancelled) = watch::channel(false);
     ctrlc::set_handler(move || {
         cancel.send_replace(true);
     })
     .map_err(|error| Failure::error(exit::INTERNAL, error))?;
-    let mut spec = String::new();
-    io::stdin().read_to_string(&mut spec).map_err(|error| Failure::error(exit::USAGE, error))?;
     let environment = |name: &str| std::env::var(name).ok();
-    match runtime::run(&spec, io::stdout(), &environment, &cancelled) {
+    match ::agent::run(&spec, io::stdout(), &environment, &cancelled) {
         Ok(Finish::Done) => Ok(exit::DONE),
         Ok(Finish::Cancelled) => Ok(TERMINATED),
         Err(error) if error.is_spec() => Err(Failure::error(exit::USAGE, error)),

@@ -103,7 +103,7 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
         );
         return Err(Failure::new(exit::INTERNAL, message, Some("see `runner verify`")));
     }
-    let data = report::collect(plan, &store, &crate::digest::of_bytes(&manifest), &args.filters)
+    let data = report::collect(plan, &store, &formats::digest::of_bytes(&manifest), &args.filters)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     Ok((data, store))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{CommandResult, Failure, exit};
-use crate::{agent, manifest, metrics};
+use crate::{manifest, metrics};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> CommandResult {
 /// File names and contents of everything that is generated from the code.
 fn files() -> Vec<(String, String)> {
     let mut files = vec![("manifest.schema.json".to_owned(), pretty(&manifest::written::schema()))];
-    for (name, schema) in agent::schemas() {
+    for (name, schema) in formats::schemas() {
         files.push((name.to_owned(), pretty(&schema)));
     }
     files.push(("metrics.md".to_owned(), metrics::catalogue_markdown()));

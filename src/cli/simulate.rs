@@ -9,16 +9,18 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::{CommandResult, Failure, exit};
-use crate::manifest::study::{Fault, FaultKind, JitterShape, PacedProtocol, Pacing};
+use crate::manifest::study::{Fault, FaultKind, JitterShape, Pacing};
 use crate::manifest::units;
-use crate::simulator::{Server, SimulatorError, sends};
+use formats::endpoint::Api;
+use formats::sends;
+use simulator::{Server, SimulatorError};
 
 #[cfg(test)]
 mod tests;
 
 /// Serve the paced endpoint: a simulated inference server with a known schedule
 ///
-/// Prints its URL, then serves until it is interrupted. Speaks Ollama's and OpenAI's wire formats.
+/// Prints its URL, then serves until it is interrupted. Speaks the wire formats of Ollama, OpenAI and Anthropic.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Port to listen on; 0: a free one
@@ -72,8 +74,10 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Protocol {
     Ollama,
+    OllamaChat,
     OpenaiChat,
     OpenaiCompletions,
+    Anthropic,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -126,9 +130,11 @@ fn pacing(args: &Args) -> Result<Pacing, Failure> {
     };
     Ok(Pacing {
         protocol: match args.protocol {
-            Protocol::Ollama => PacedProtocol::Ollama,
-            Protocol::OpenaiChat => PacedProtocol::OpenaiChat,
-            Protocol::OpenaiCompletions => PacedProtocol::OpenaiCompletions,
+            Protocol::Ollama => Api::Ollama,
+            Protocol::OllamaChat => Api::OllamaChat,
+            Protocol::OpenaiChat => Api::OpenaiChat,
+            Protocol::OpenaiCompletions => Api::OpenaiCompletions,
+            Protocol::Anthropic => Api::Anthropic,
         },
         ttft: args.ttft,
         rate: args.rate,

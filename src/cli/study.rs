@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Failure, exit};
-use crate::agent::python;
 use crate::manifest::{self, Study};
 use crate::metrics;
 use crate::plan::{Filters, Plan};
+use crate::python;
 use crate::verdict;
 
 /// Shared by all commands that take a manifest.

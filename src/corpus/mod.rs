@@ -90,7 +90,7 @@ pub fn read(path: &Path, declared: Option<&str>) -> Result<String, CorpusError> 
     let bytes =
         std::fs::read(path).map_err(|source| CorpusError::Read { path: shown(), source })?;
     if let Some(declared) = declared {
-        let found = crate::digest::of_bytes(&bytes);
+        let found = formats::digest::of_bytes(&bytes);
         if !found.eq_ignore_ascii_case(declared) {
             let declared = declared.to_owned();
             return Err(CorpusError::Digest { path: shown(), found, declared });

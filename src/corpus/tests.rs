@@ -7,11 +7,12 @@ use super::*;
 /// version.
 #[test]
 fn the_text_of_a_version_is_the_same_everywhere_and_for_ever() {
-    let digest = |bytes, seed| crate::digest::of_bytes(generate(bytes, seed).as_bytes());
+    let digest = |bytes, seed| formats::digest::of_bytes(generate(bytes, seed).as_bytes());
     let digests = [digest(1_000, 0), digest(100_000, 0), digest(100_000, 1)];
     insta::assert_snapshot!(format!("version {VERSION}\n{}", digests.join("\n")));
-    let parts =
-        |cuts: Vec<std::ops::Range<usize>>| crate::digest::of_bytes(format!("{cuts:?}").as_bytes());
+    let parts = |cuts: Vec<std::ops::Range<usize>>| {
+        formats::digest::of_bytes(format!("{cuts:?}").as_bytes())
+    };
     let text = generate(100_000, 0);
     insta::assert_snapshot!(format!("{}\n{}", parts(lines(&text)), parts(pieces(&text))));
 }
@@ -93,6 +94,6 @@ fn a_file_that_is_no_corpus_is_refused_with_its_reason() {
     let wrong = told(Some("00ff"));
     assert!(wrong.ends_with(", the manifest declares 00ff"), "{wrong}");
     fs::write(&path, "café").unwrap();
-    let digest = crate::digest::of_bytes("café".as_bytes());
+    let digest = formats::digest::of_bytes("café".as_bytes());
     assert_eq!(read(&path, Some(&digest.to_uppercase())).unwrap(), "café");
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::agenda::{self, Agenda, StaleRuns};
 use super::surroundings::{self, Surroundings};
-use crate::agent::python;
 use crate::plan::Plan;
 use crate::preflight::{self, Facts, Finding, Place};
+use crate::python;
 use crate::store::Store;
 use crate::store::record::EndpointEvidence;
 

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::fault::{ArtifactFault, AttemptFault};
-use crate::agent::protocol::{
-    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Outcome, PROTOCOL,
-    RECORD_FILE, RESPONSES_DIR, Spec, Window, are_loop_lag_columns,
-};
 use crate::metrics::lag::{self, LoopSamples};
 use crate::metrics::{self, LagSample};
 use crate::store::failed::CallOutcome;
+use formats::protocol::{
+    AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, CallRecord, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Outcome,
+    PROTOCOL, RECORD_FILE, RESPONSES_DIR, Spec, Window, are_loop_lag_columns,
+};
 
 /// Reads the record and checks everything that was asked for. A call that does not count is a fault
 /// of its own, the worst one is named.
@@ -42,12 +42,18 @@ pub fn check(folder: &Path, spec: &Spec) -> Result<AgentRecord, AttemptFault> {
     Ok(record)
 }
 
-/// How the calls ended, as far as the folder tells; for attempts that failed.
+/// What an attempt that failed left of its calls, as far as its folder tells.
 #[must_use]
-pub fn outcomes(folder: &Path) -> Vec<CallOutcome> {
-    let calls = read(folder).map(|record| record.calls).unwrap_or_default();
+pub fn left_calls(folder: &Path) -> Vec<CallRecord> {
+    read(folder).map(|record| record.calls).unwrap_or_default()
+}
+
+/// How the calls ended.
+#[must_use]
+pub fn outcomes(calls: &[CallRecord]) -> Vec<CallOutcome> {
     calls
-        .into_iter()
+        .iter()
+        .cloned()
         .map(|call| CallOutcome {
             agent: call.agent,
             call: call.call,
@@ -60,11 +66,10 @@ pub fn outcomes(folder: &Path) -> Vec<CallOutcome> {
 
 /// The last error that a server answered a call with, and its HTTP status where that was an error.
 #[must_use]
-pub fn server_error(folder: &Path) -> Option<(String, Option<u16>)> {
-    let calls = read(folder).ok()?.calls;
+pub fn server_error(calls: &[CallRecord]) -> Option<(String, Option<u16>)> {
     let refused = |outcome| matches!(outcome, Outcome::HttpError | Outcome::InBandError);
-    let call = calls.into_iter().rev().find(|call| refused(call.outcome))?;
-    Some((call.error?, call.http_status.filter(|status| *status >= 400)))
+    let call = calls.iter().rev().find(|call| refused(call.outcome))?;
+    Some((call.error.clone()?, call.http_status.filter(|status| *status >= 400)))
 }
 
 pub(super) fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {

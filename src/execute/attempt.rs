@@ -1,5 +1,6 @@
 //! One attempt at one run: from an empty folder to a sealed run, or to a kept failure.
 
+use formats::clock;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,6 @@ use super::paced::PacedServers;
 use super::runtimes::Runtimes;
 use super::tokenize::Texts;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, tokenize};
-use crate::agent::protocol::RuntimeInfo;
 use crate::manifest::study::RetryOn;
 use crate::metrics;
 use crate::os;
@@ -22,10 +22,11 @@ use crate::probe::sampling::{Sampling, Unavailable};
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage, RUN_FORMAT, RunRecord,
-    ServerMemory, TokenSummary,
+    Calibration, CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage,
+    RUN_FORMAT, RunRecord, ServerMemory, TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
+use formats::protocol::RuntimeInfo;
 
 /// File of the protocol's spec in the run's folder.
 pub(super) const SPEC_FILE: &str = "spec.json";
@@ -120,7 +121,7 @@ pub fn attempt(
     means: &mut Means<'_>,
 ) -> Result<Ended, ExecError> {
     let clock = Instant::now();
-    let started = os::utc_now();
+    let started = clock::utc_now();
     let partial = prepare(&task)?;
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
@@ -160,6 +161,8 @@ pub(super) struct Measured {
     pub servers: BTreeMap<String, ServerMemory>,
     /// What a tokenizer made of its text.
     pub tokens: Option<TokenSummary>,
+    /// What the run says of its own timestamps, where its endpoints are all paced.
+    pub calibration: Option<Calibration>,
     /// What the sampling probes among them say of themselves.
     pub sampling: BTreeMap<String, Sampling>,
 }
@@ -196,6 +199,7 @@ fn finish(
     means: &mut Means<'_>,
 ) -> Result<Metrics, ExecError> {
     evidence.agent.info = measured.info;
+    evidence.calibration = measured.calibration.or(evidence.calibration);
     let mut record = RunRecord {
         format: RUN_FORMAT,
         cell: task.id.to_owned(),
@@ -204,7 +208,7 @@ fn finish(
         attempt: task.attempt,
         identity: task.cell.identity.clone(),
         started,
-        finished: os::utc_now(),
+        finished: clock::utc_now(),
         evidence,
         process: measured.usage,
         calls: measured.calls,
@@ -240,7 +244,8 @@ fn keep(
 ) -> Result<Ended, ExecError> {
     let Failed { fault, servers } = left;
     let message = fault.to_string();
-    let (server_error, http_status) = match artifacts::server_error(partial) {
+    let calls = artifacts::left_calls(partial);
+    let (server_error, http_status) = match artifacts::server_error(&calls) {
         Some((error, status)) => (Some(error), status),
         None => (None, None),
     };
@@ -255,7 +260,7 @@ fn keep(
         servers,
         // Who abandons a run wants to be let go.
         gpus: if cancelled { None } else { memory::of_gpus(means.driver) },
-        calls: artifacts::outcomes(partial),
+        calls: artifacts::outcomes(&calls),
         started: Some(started),
         ..Failure::new(task.name.to_owned(), task.repeat, fault.cause(), message.clone())
     };

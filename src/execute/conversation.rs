@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::fault::AgentFault;
 use super::{ExecEvent, Limits};
-use crate::agent::protocol::{Event, PROTOCOL};
+use formats::protocol::{Event, PROTOCOL};
 
 /// How far the runtime is.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! What is kept of a plan before its first run: its cells, and every criterion with the number of runs
 //! that could have been looked at when it was chosen.
 
+use formats::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::manifest::study::Level;
@@ -30,7 +31,7 @@ pub fn executed_plan(plan: &Plan, store: &Store) -> Result<ExecutedPlan, StoreEr
             }
         }
     }
-    let now = crate::os::utc_now();
+    let now = clock::utc_now();
     Ok(ExecutedPlan {
         format: PLAN_FORMAT,
         study: study.name.clone(),

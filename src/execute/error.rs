@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::preflight::{Finding, Severity};
-use crate::simulator::SimulatorError;
 use crate::store::StoreError;
+use simulator::SimulatorError;
 
 /// Why execution stopped. What was sealed before stays.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ fn blocking(findings: &[Finding]) -> String {
 impl ExecError {
     /// The log of the paced endpoint could not be written into the folder.
     pub(super) fn sends(folder: &Path, error: csv::Error) -> Self {
-        Self::csv(&folder.join(crate::simulator::sends::SENDS_FILE), error)
+        Self::csv(&folder.join(formats::sends::SENDS_FILE), error)
     }
 
     /// The table could not be written.

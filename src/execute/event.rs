@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::agent::protocol::{Outcome, TokenizeMode};
+use formats::protocol::{Outcome, TokenizeMode};
 
 /// One thing that happened. As JSON: an object with the field `event`, durations in seconds.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +29,8 @@ pub enum ExecEvent {
     Calibrating {
         runtime: String,
         settings: BTreeMap<String, serde_json::Value>,
+        streams: usize,
+        rate_tok_s: f64,
     },
     Calibrated {
         calibration: crate::store::record::Calibration,

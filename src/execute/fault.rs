@@ -5,14 +5,14 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::tokenize::TokenizeFault;
-use crate::agent::protocol::{Outcome, PROTOCOL};
-use crate::agent::workflow::contract::ContractError;
-use crate::endpoint::EndpointError;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
 use crate::metrics::picked::PickError;
 use crate::plan::CellSpec;
+use crate::server::ServerError;
 use crate::store::failed::CANCELLED;
+use crate::workflow::contract::ContractError;
+use formats::protocol::{Outcome, PROTOCOL};
 
 /// Why an attempt gave no run.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub enum AttemptFault {
     #[error(
         "the server of endpoint `{endpoint}` was to unload its models for a cold run: {source}"
     )]
-    Unload { endpoint: String, source: EndpointError },
+    Unload { endpoint: String, source: ServerError },
     #[error("abandoned by the user")]
     Cancelled,
 }
@@ -112,7 +112,7 @@ impl AttemptFault {
                 let caller = cell.agents().iter().find(|own| own.name == *agent)?;
                 Some(&caller.endpoint_name)
             }
-            Self::Unload { endpoint, source: EndpointError::Unreachable { .. } } => Some(endpoint),
+            Self::Unload { endpoint, source: ServerError::Unreachable { .. } } => Some(endpoint),
             _ => None,
         }
     }

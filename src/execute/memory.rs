@@ -8,19 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use super::fault::AttemptFault;
-use crate::agent::protocol::Api;
-use crate::endpoint::{self, EndpointError, LoadedModel};
-use crate::manifest::study::Endpoint;
 use crate::plan::ScenarioWork;
 use crate::probe::gpu::Driver;
 use crate::probe::sampling::Unavailable;
+use crate::server::{self, LoadedModel, ServerError};
 use crate::store::failed::GpuMemory;
 use crate::store::record::{Evidence, HeldModel, ServerMemory, UnloadedModels};
+use formats::endpoint::{Family, Server};
 
 /// The servers that tell, by their endpoints' names.
 #[derive(Debug)]
 pub struct Servers {
-    urls: BTreeMap<String, String>,
+    servers: BTreeMap<String, Server>,
     memory: BTreeMap<String, ServerMemory>,
 }
 
@@ -46,22 +45,18 @@ impl ChangedModel {
 
 impl Servers {
     /// Those that the agents of a scenario call; `paced` are the addresses of the paced endpoints.
-    pub fn of(scenario: &ScenarioWork, paced: &BTreeMap<String, String>) -> Self {
-        let tells = scenario.agents.iter().filter(|agent| agent.api == Api::Ollama);
-        let urls = tells.filter_map(|agent| {
+    pub fn of(scenario: &ScenarioWork, paced: &BTreeMap<String, Server>) -> Self {
+        let servers = scenario.agents.iter().filter_map(|agent| {
             let name = agent.endpoint_name.clone();
-            let url = match &agent.endpoint {
-                Endpoint::Ollama { url } => url,
-                _ => paced.get(&name)?,
-            };
-            Some((name, url.clone()))
+            let server = agent.endpoint.server().or_else(|| paced.get(&name))?;
+            (server.api.family() == Family::Ollama).then(|| (name, server.clone()))
         });
-        Self { urls: urls.collect(), memory: BTreeMap::new() }
+        Self { servers: servers.collect(), memory: BTreeMap::new() }
     }
 
     /// Has all of them put every model out of their memory.
     pub fn unload(&mut self, limit: Duration) -> Result<(), AttemptFault> {
-        for (name, unloaded) in self.ask(|url| endpoint::unload(url, limit)) {
+        for (name, unloaded) in self.ask(|server| server::unload(server, limit)) {
             let unloaded = unloaded
                 .map_err(|source| AttemptFault::Unload { endpoint: name.clone(), source })?;
             let took_ms = unloaded.took.as_secs_f64() * 1e3;
@@ -73,7 +68,7 @@ impl Servers {
 
     /// Looks at what they hold now. One that does not answer any more has told nothing.
     pub fn look(mut self) -> BTreeMap<String, ServerMemory> {
-        for (name, loaded) in self.ask(endpoint::loaded) {
+        for (name, loaded) in self.ask(server::loaded) {
             let loaded = loaded.ok().map(|models| models.into_iter().map(held).collect());
             self.memory.entry(name).or_default().loaded = loaded;
         }
@@ -83,22 +78,19 @@ impl Servers {
     /// Asks all at once.
     fn ask<T: Send>(
         &self,
-        question: impl Fn(&str) -> Result<T, EndpointError> + Sync,
-    ) -> Vec<(String, Result<T, EndpointError>)> {
+        question: impl Fn(&Server) -> Result<T, ServerError> + Sync,
+    ) -> Vec<(String, Result<T, ServerError>)> {
         thread::scope(|scope| {
             let asked: Vec<_> = self
-                .urls
+                .servers
                 .iter()
-                .map(|(name, url)| (name, url, scope.spawn(|| question(url))))
+                .map(|(name, server)| (name, server, scope.spawn(|| question(server))))
                 .collect();
-            let unreachable = |url: &String| EndpointError::Unreachable {
-                url: url.clone(),
-                reason: "the question was broken off".to_owned(),
-            };
             asked
                 .into_iter()
-                .map(|(name, url, answer)| {
-                    (name.clone(), answer.join().unwrap_or_else(|_| Err(unreachable(url))))
+                .map(|(name, server, answer)| {
+                    let broken_off = |_| Err(ServerError::broken_off(server));
+                    (name.clone(), answer.join().unwrap_or_else(broken_off))
                 })
                 .collect()
         })
@@ -142,7 +134,7 @@ pub fn correct(
         }
         for (model, known) in &mut endpoint.models {
             let held = memory.loaded.iter().flatten();
-            let mut held = held.filter(|held| endpoint::is_tag_of(&held.name, model));
+            let mut held = held.filter(|held| server::is_tag_of(&held.name, model));
             let Some(digest) = held.find_map(|held| held.digest.clone()) else { continue };
             match known.digest.replace(digest.clone()) {
                 Some(was) if was != digest => changed.push(ChangedModel {

@@ -1,6 +1,7 @@
 //! From a plan to a session: what is done already, what is needed and what there is, before anything is
 //! made. The loop over the runs is left to [`super::session`].
 
+use formats::clock;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,9 +13,9 @@ use super::session::Session;
 use super::surroundings::Surroundings;
 use super::tokenize::Texts;
 use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery};
-use crate::agent::python::{self, Program};
 use crate::plan::Plan;
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
+use crate::python::{self, Program};
 use crate::store::journal::{Journal, What};
 use crate::store::{Layout, Lock, Store, StoreError, executed};
 
@@ -166,7 +167,7 @@ pub fn execute(
         runtimes,
         cancel,
         store: &store,
-        began: crate::os::utc_now(),
+        began: clock::utc_now(),
         journal,
         surroundings,
         py_spy: None,

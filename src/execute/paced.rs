@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::manifest::study::{Endpoint, Pacing};
 use crate::plan::CellSpec;
-use crate::simulator::sends::SENDS_FILE;
-use crate::simulator::{Server, SimulatorError};
+use formats::sends::SENDS_FILE;
+use simulator::{Server, SimulatorError};
 
 /// Running paced endpoints by endpoint name; they end when dropped.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl PacedServers {
     pub fn start(cell: &CellSpec) -> Result<Self, SimulatorError> {
         let mut paced = Self { servers: BTreeMap::new() };
         for agent in cell.agents() {
-            if let Endpoint::Simulated(pacing) = &agent.endpoint
+            if let Endpoint::Paced(pacing) = &agent.endpoint
                 && !paced.servers.contains_key(&agent.endpoint_name)
             {
                 paced.add(&agent.endpoint_name, pacing.clone())?;
@@ -36,10 +36,11 @@ impl PacedServers {
         Ok(())
     }
 
-    /// Base addresses by endpoint name.
+    /// Where they are, by endpoint name.
     #[must_use]
-    pub fn urls(&self) -> BTreeMap<String, String> {
-        self.servers.iter().map(|(name, server)| (name.clone(), server.base_url())).collect()
+    pub fn addresses(&self) -> BTreeMap<String, formats::endpoint::Server> {
+        let address = |(name, server): (&String, &Server)| (name.clone(), server.endpoint());
+        self.servers.iter().map(address).collect()
     }
 
     /// Writes the log of all sends to this run into the folder; no file if no endpoint is paced.

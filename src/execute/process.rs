@@ -2,6 +2,7 @@
 //!
 //! Knows the events of the protocol, not what they are for: artifacts and metrics are left to others.
 
+use formats::clock;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -14,7 +15,7 @@ use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};
 use super::group::Group;
 use super::{Cancel, ExecEvent, Limits};
-use crate::os::{self, process};
+use crate::os::process;
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
 
@@ -77,7 +78,7 @@ pub fn supervise<'a>(
 fn start(command: &mut Command, log: &Path) -> std::io::Result<(Child, u64)> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
     process::lead_group(command);
-    let started_ns = os::monotonic_ns();
+    let started_ns = clock::monotonic_ns();
     Ok((command.spawn()?, started_ns))
 }
 

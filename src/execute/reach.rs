@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Cancel, ExecEvent, Limits};
-use crate::endpoint::Target;
-use crate::manifest::study::Endpoint;
+use crate::manifest::study::Server;
 use crate::plan::CellSpec;
+use crate::server;
 
 /// Attempts in a row that could not connect, after which an endpoint is looked at before the next run.
 /// One may be a hiccup; the retries of a run count, so a policy of retries is carried out first.
@@ -66,18 +66,14 @@ impl Reach {
         emit: &mut dyn FnMut(ExecEvent),
     ) -> Reached {
         for agent in cell.agents() {
-            let (name, url) = match &agent.endpoint {
-                Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => {
-                    (&agent.endpoint_name, url)
-                }
-                // It is part of this program.
-                Endpoint::Simulated(_) => continue,
-            };
+            // A paced endpoint is part of this program.
+            let Some(server) = agent.endpoint.server() else { continue };
+            let name = &agent.endpoint_name;
             let Some(lost) = self.0.get_mut(name) else { continue };
             if lost.refusals < REFUSALS {
                 continue;
             }
-            let reached = lost.look(name, url, limits.absence, cancel, emit);
+            let reached = lost.look(name, server, limits.absence, cancel, emit);
             if reached != Reached::Yes {
                 return reached;
             }
@@ -92,7 +88,7 @@ impl Lost {
     fn look(
         &mut self,
         name: &str,
-        url: &str,
+        server: &Server,
         absence: Duration,
         cancel: &Cancel,
         emit: &mut dyn FnMut(ExecEvent),
@@ -102,7 +98,7 @@ impl Lost {
         }
         let was_gone = self.gone.is_some();
         let began = Instant::now();
-        let mut listens = listens(url);
+        let mut listens = server::listens(server, LOOK);
         let took = began.elapsed();
         let endpoint = || name.to_owned();
         if !listens && !was_gone && !absence.is_zero() {
@@ -116,7 +112,7 @@ impl Lost {
                     return Reached::Cancelled;
                 }
                 thread::sleep(PAUSE);
-                listens = self::listens(url);
+                listens = server::listens(server, LOOK);
             }
         }
         if listens {
@@ -125,14 +121,10 @@ impl Lost {
         }
         self.gone = Some(Instant::now() + took * REST);
         if !was_gone {
-            emit(ExecEvent::EndpointGone { endpoint: endpoint(), url: url.to_owned() });
+            emit(ExecEvent::EndpointGone { endpoint: endpoint(), url: server.url.clone() });
         }
         Reached::No
     }
-}
-
-fn listens(url: &str) -> bool {
-    Target::parse(url).is_ok_and(|target| target.listens(LOOK))
 }
 
 #[cfg(test)]
@@ -140,11 +132,12 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::manifest::study::Api;
 
     #[test]
     fn one_that_is_gone_is_said_once_and_one_that_is_back_too() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let url = format!("http://{address}");
+        let server = Server::at(Api::Ollama, format!("http://{address}"));
         let mut lost = Lost::default();
         let mut said = Vec::new();
         let mut look = |absence| {
@@ -153,7 +146,7 @@ mod tests {
             let mut words = 0;
             let cancel = Cancel::default();
             let reached =
-                lost.look("a", &url, Duration::from_millis(absence), &cancel, &mut |event| {
+                lost.look("a", &server, Duration::from_millis(absence), &cancel, &mut |event| {
                     words += 1;
                     said.push(event);
                 });
@@ -174,8 +167,9 @@ mod tests {
         let mut lost = Lost { refusals: REFUSALS, gone };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Server::at(Api::Ollama, url);
         let cancel = Cancel::default();
-        let reached = lost.look("a", &url, Duration::ZERO, &cancel, &mut |_| {});
+        let reached = lost.look("a", &server, Duration::ZERO, &cancel, &mut |_| {});
         assert_eq!(reached, Reached::No);
     }
 }

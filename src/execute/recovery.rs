@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::artifacts;
 use super::{ExecError, ExecEvent};
 use crate::os::process;
 use crate::store::failed::{self, Failure};
@@ -66,6 +67,6 @@ pub fn set_damaged_aside(
 
 fn failure(layout: &Layout, folder: &Path, repeat: u32, cause: &str, message: String) -> Failure {
     let name = layout.cell_part(folder).display().to_string();
-    let calls = super::artifacts::outcomes(folder);
+    let calls = artifacts::outcomes(&artifacts::left_calls(folder));
     Failure { calls, ..Failure::new(name, repeat, cause, message) }
 }

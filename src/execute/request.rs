@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::prompt::{self, Place};
-use crate::agent::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
-use crate::manifest::study::{Endpoint, Work};
+use crate::manifest::study::{Endpoint, Server, Work};
 use crate::plan::{CellSpec, ScenarioWork, SpecAgent};
+use formats::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
 
 /// One attempt at one repeat of a cell.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +27,8 @@ pub struct Request<'a> {
     pub run: &'a str,
     /// Existing folder, absolute.
     pub artifacts: &'a Path,
-    /// Base addresses of the paced endpoints that were started, by endpoint name.
-    pub paced: &'a BTreeMap<String, String>,
+    /// The paced endpoints that were started, by endpoint name.
+    pub paced: &'a BTreeMap<String, Server>,
 }
 
 /// Length of the idle control.
@@ -48,6 +48,7 @@ impl Request<'_> {
             timeout_ns: nanoseconds(cell.timeout),
             read_buffer: scenario.read_buffer,
             throttle: scenario.throttle,
+            connection: scenario.connection,
             probes: ProbeSpec {
                 chunks: cell.probes.chunks,
                 loop_lag_ns: cell.probes.loop_lag.map(nanoseconds),
@@ -58,11 +59,12 @@ impl Request<'_> {
     }
 
     fn agent(&self, agent: &SpecAgent) -> AgentSpec {
-        let (url, api_key_env) = match &agent.endpoint {
-            Endpoint::Ollama { url } => (url.clone(), None),
-            Endpoint::OpenAi { url, api_key_env, .. } => (url.clone(), api_key_env.clone()),
-            Endpoint::Simulated(_) => {
-                (self.paced.get(&agent.endpoint_name).cloned().unwrap_or_default(), None)
+        let Server { api, url, api_key_env, route } = match &agent.endpoint {
+            Endpoint::Server(server) => server.clone(),
+            Endpoint::Paced(_) => {
+                let started = self.paced.get(&agent.endpoint_name).cloned();
+                // All of them were started before; without an address the agent refuses its spec.
+                started.unwrap_or_else(|| Server::at(agent.endpoint.api(), ""))
             }
         };
         let mut options: BTreeMap<String, serde_json::Value> =
@@ -76,8 +78,9 @@ impl Request<'_> {
         let workflow = workflow(agent);
         AgentSpec {
             name: agent.name.clone(),
-            api: agent.api,
+            api,
             url,
+            route,
             api_key_env,
             model: agent.model.clone(),
             options,

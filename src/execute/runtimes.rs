@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::agent::python::PythonRuntime;
 use crate::plan::{CellSpec, CellWork};
+use crate::python::PythonRuntime;
 
 /// The name of the Python runtime in manifests.
 pub const PYTHON: &str = "python";

@@ -2,20 +2,18 @@
 //! to their contract: rows all through the calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::attempt::Task;
 use super::fault::AttemptFault;
 use super::{ExecError, ExecEvent};
-use crate::agent::protocol::Window;
-use crate::endpoint::Target;
-use crate::manifest::study::Endpoint;
 use crate::plan::CellSpec;
 use crate::probe::gpu::{self, Driver, Selection};
 use crate::probe::host::{self, Server};
 use crate::probe::sampling::{Sampling, Unavailable, longest_gap};
+use crate::server;
+use formats::protocol::Window;
 
 const GPU: &str = "gpu";
 const HOST: &str = "host";
@@ -138,23 +136,13 @@ fn servers(cell: &CellSpec) -> Vec<Server> {
     agents
         .map(|agent| {
             let endpoint = agent.endpoint_name.clone();
-            let url = match &agent.endpoint {
-                Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => url,
-                Endpoint::Simulated(_) => return Server::Paced { endpoint },
-            };
-            match Target::parse(url) {
-                Ok(target) if is_local(target.host()) => {
-                    Server::Local { endpoint, port: target.port() }
-                }
+            let Some(met) = agent.endpoint.server() else { return Server::Paced { endpoint } };
+            match server::destination(met) {
+                Some((port, _)) if server::is_local(met) => Server::Local { endpoint, port },
                 _ => Server::Remote { endpoint },
             }
         })
         .collect()
-}
-
-fn is_local(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// What became of the probes of an attempt.

@@ -11,10 +11,12 @@ use super::flamegraph::Flamegraph;
 use super::memory::Servers;
 use super::request::{IDLE, Request};
 use super::watched::{Watched, watch};
-use super::{ExecError, Limits, artifacts, derived, workflow};
-use crate::agent::protocol::{AgentRecord, Window};
-use crate::metrics::{Conditions, Work};
+use super::{ExecError, Limits, artifacts, calibrate, derived, workflow};
+use crate::metrics::{self, Conditions};
 use crate::plan::{CellSpec, ScenarioWork};
+use crate::store::record::Calibration;
+use formats::protocol::{AgentRecord, Window};
+use formats::sends::SENDS_FILE;
 
 /// Makes the calls and computes what they tell. The inner error is the attempt's, the outer one means
 /// that nothing more can be stored.
@@ -25,7 +27,7 @@ pub(super) fn measure(
     partial: &Path,
     means: &mut Means<'_>,
 ) -> Result<Result<Measured, Failed>, ExecError> {
-    let paced = means.paced.urls();
+    let paced = means.paced.addresses();
     let spec = Request {
         cell: task.cell,
         scenario,
@@ -62,7 +64,7 @@ pub(super) fn measure(
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
         let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
-        let metrics = Work::Scenario(conditions).metrics(partial, &usage)?;
+        let metrics = metrics::of_calls(&record, partial, &usage, conditions)?;
         Ok((record, metrics, flamegraph.finish()?))
     });
     let (agent, computed, mut probes) = match judged {
@@ -74,6 +76,7 @@ pub(super) fn measure(
     }
     probes.extend(sampled.probes);
     Ok(Ok(Measured {
+        calibration: own_calibration(task.cell, &agent, partial),
         info: Some(agent.runtime),
         usage,
         calls: computed.calls,
@@ -83,6 +86,16 @@ pub(super) fn measure(
         servers,
         ..Measured::default()
     }))
+}
+
+/// The error of the run's own timestamps, where the log of its servers tells it.
+fn own_calibration(cell: &CellSpec, record: &AgentRecord, folder: &Path) -> Option<Calibration> {
+    if !calibrate::by_itself(cell) {
+        return None;
+    }
+    let sends = metrics::read_sends(&folder.join(SENDS_FILE)).ok()??;
+    let calibration = metrics::calibration(record, &sends)?;
+    Some(Calibration { own: true, ..calibrate::described(calibration, cell) })
 }
 
 /// From the first start to the last end, warm-up included.

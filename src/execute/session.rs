@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::agenda::{Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
+use super::calibrate::Load;
 use super::doomed::Doomed;
 use super::opening::{Settings, Summary};
 use super::paced::PacedServers;
@@ -131,8 +132,11 @@ impl Session<'_> {
             self.surroundings.meet_runtime(cell, self.plan.study());
             // The error of timestamps says nothing of work that takes none.
             let calls = cell.scenario().is_some();
-            if calls && !self.surroundings.tried_calibration(cell) {
-                self.calibrate(cell, emit)?;
+            if calls && !calibrate::by_itself(cell) {
+                let load = Load::of(cell, self.measured_rate(run.cell));
+                if !self.surroundings.recall_calibration(cell, &load) {
+                    self.calibrate(cell, &load, emit)?;
+                }
             }
             if self.stops(emit) {
                 return Ok(());
@@ -210,16 +214,30 @@ impl Session<'_> {
         self.summary.interrupted
     }
 
+    /// Tokens per second of one stream in the stored runs of a cell; unknown where there is none.
+    fn measured_rate(&self, cell: u32) -> Option<f64> {
+        let runs = self.store.runs(&self.plan.id(cell).hex());
+        let rates = runs.values().filter_map(|run| *run.metrics.get("client_tokens_per_s")?);
+        let (sum, count) = rates.fold((0.0, 0.0), |(sum, count), rate| (sum + rate, count + 1.0));
+        (sum > 0.0).then(|| sum / count)
+    }
+
     fn calibrate(
         &mut self,
         cell: &CellSpec,
+        load: &Load,
         emit: &mut dyn FnMut(ExecEvent),
     ) -> Result<(), ExecError> {
-        let settings = calibrate::settings(cell);
-        emit(ExecEvent::Calibrating { runtime: cell.runtime.clone(), settings });
+        emit(ExecEvent::Calibrating {
+            runtime: cell.runtime.clone(),
+            settings: load.settings.clone(),
+            streams: load.apis.len(),
+            rate_tok_s: load.rate_tok_s,
+        });
         let instrument = calibrate::Instrument {
             layout: self.store.layout(),
             like: cell,
+            load,
             runtimes: &self.runtimes,
             study_folder: &self.plan.study().dir,
             limits: &self.settings.limits,
@@ -238,7 +256,7 @@ impl Session<'_> {
                 None
             }
         };
-        self.surroundings.calibrated(cell, calibration);
+        self.surroundings.calibrated(cell, load, calibration);
         Ok(())
     }
 

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::calibrate;
+use super::calibrate::{self, Load};
 use super::memory::ChangedModel;
-use crate::agent::python::{self, Program};
-use crate::endpoint::ServerFacts;
 use crate::manifest::Study;
 use crate::manifest::study::{Endpoint, RuntimeCommand};
 use crate::manifest::template::{Place, Template};
 use crate::plan::{CellId, CellSpec, CellWork, SpecAgent};
 use crate::preflight::{self, Needs};
 use crate::provenance;
+use crate::python::{self, Program};
+use crate::server::ServerFacts;
 use crate::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, Evidence, GitEvidence,
     MachineEvidence, ModelEvidence, TokenizerEvidence,
@@ -32,7 +32,10 @@ pub struct Surroundings {
     tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
     /// By [`instrument`]; `None`: tried, and it did not work.
+    /// By runtime and load; `None`: it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
+    /// That of the runs that are made now.
+    calibration: Option<Calibration>,
 }
 
 impl Surroundings {
@@ -89,9 +92,9 @@ impl Surroundings {
     /// Asks the servers for the models of a cell that was not foreseen; what they do not tell stays
     /// unknown.
     pub fn meet_models(&mut self, id: CellId, cell: &CellSpec) {
-        for (name, need) in Needs::of([(id, cell)]).servers() {
+        for (name, server, need) in Needs::of([(id, cell)]).servers() {
             let known = self.servers.get(name).map(|server| server.models.clone());
-            let Ok(facts) = preflight::ask(need) else { continue };
+            let Ok(facts) = preflight::ask(server, need) else { continue };
             self.meet_server(name, &need.endpoint, &facts);
             if let Some(server) = self.servers.get_mut(name) {
                 for (model, evidence) in known.unwrap_or_default() {
@@ -101,14 +104,20 @@ impl Surroundings {
         }
     }
 
-    #[must_use]
-    pub fn tried_calibration(&self, cell: &CellSpec) -> bool {
-        self.calibrations.contains_key(&instrument(cell))
+    /// Takes up the calibration of this load, if one was tried: it holds for the runs that come.
+    pub fn recall_calibration(&mut self, cell: &CellSpec, load: &Load) -> bool {
+        let key = format!("{} {}", cell.runtime, load.key());
+        let tried = self.calibrations.get(&key).cloned();
+        let known = tried.is_some();
+        self.calibration = tried.flatten();
+        known
     }
 
     /// Keeps the result of a calibration; `None` if it did not work.
-    pub fn calibrated(&mut self, cell: &CellSpec, calibration: Option<Calibration>) {
-        self.calibrations.insert(instrument(cell), calibration);
+    pub fn calibrated(&mut self, cell: &CellSpec, load: &Load, calibration: Option<Calibration>) {
+        let key = format!("{} {}", cell.runtime, load.key());
+        self.calibration.clone_from(&calibration);
+        self.calibrations.insert(key, calibration);
     }
 
     /// The evidence of a run of this cell, made now.
@@ -127,8 +136,9 @@ impl Surroundings {
             CellWork::Tokenize(work) => self.tokenizers.get(&work.file.path).cloned(),
             CellWork::Scenario(_) | CellWork::Command(_) => None,
         };
-        // It tells the error of calls.
-        let calibration = cell.scenario().and_then(|_| self.calibrations.get(&instrument(cell)));
+        // It tells the error of calls; a run against paced endpoints alone brings its own.
+        let foreign = cell.scenario().is_none() || calibrate::by_itself(cell);
+        let calibration = self.calibration.clone().filter(|_| !foreign);
         let runtime = cell.runtime.clone();
         let unknown = || AgentEvidence { runtime, ..AgentEvidence::default() };
         Evidence {
@@ -141,7 +151,7 @@ impl Surroundings {
             machine: self.machine.clone(),
             endpoints,
             study_git: self.git.clone(),
-            calibration: calibration.cloned().flatten(),
+            calibration,
             tokenizer,
         }
     }
@@ -174,11 +184,6 @@ fn filled(word: &Template, study_folder: &Path) -> String {
     })
 }
 
-/// A runtime with its settings: what has a measurement error of its own.
-fn instrument(cell: &CellSpec) -> String {
-    format!("{} {}", cell.runtime, serde_json::json!(calibrate::settings(cell)))
-}
-
 /// What a server told, as it is recorded.
 pub(super) fn met(endpoint: &Endpoint, facts: &ServerFacts) -> EndpointEvidence {
     let models = facts.models.iter().map(|(name, model)| {
@@ -193,7 +198,7 @@ pub(super) fn met(endpoint: &Endpoint, facts: &ServerFacts) -> EndpointEvidence 
         (name.clone(), evidence)
     });
     EndpointEvidence {
-        kind: kind(endpoint).to_owned(),
+        kind: endpoint.kind().to_owned(),
         server: facts.server.clone(),
         version: facts.version.clone(),
         models: models.collect(),
@@ -202,10 +207,10 @@ pub(super) fn met(endpoint: &Endpoint, facts: &ServerFacts) -> EndpointEvidence 
 
 /// Without the models, which differ from cell to cell.
 fn server_evidence(agent: &SpecAgent, known: Option<&EndpointEvidence>) -> EndpointEvidence {
-    let unknown = EndpointEvidence { kind: kind(&agent.endpoint).to_owned(), ..Default::default() };
+    let unknown = EndpointEvidence { kind: agent.endpoint.kind().to_owned(), ..Default::default() };
     match (&agent.endpoint, known) {
         // It is part of this program, so its version is known without asking.
-        (Endpoint::Simulated(_), _) => EndpointEvidence {
+        (Endpoint::Paced(_), _) => EndpointEvidence {
             server: Some("runner simulate".to_owned()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             ..unknown
@@ -216,13 +221,5 @@ fn server_evidence(agent: &SpecAgent, known: Option<&EndpointEvidence>) -> Endpo
             ..unknown
         },
         (_, None) => unknown,
-    }
-}
-
-fn kind(endpoint: &Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::Ollama { .. } => "ollama",
-        Endpoint::OpenAi { .. } => "openai",
-        Endpoint::Simulated(_) => "simulated",
     }
 }

@@ -9,16 +9,16 @@ use super::fault::{AgentFault, AttemptFault};
 use super::prompt::{Place, prefix};
 use super::request::Request;
 use super::*;
-use crate::agent::protocol::{Api, Outcome};
-use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn, Work};
+use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn, Server, Work};
 use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
+use formats::endpoint::Api;
+use formats::protocol::{Connection, Outcome};
 
 fn cell() -> CellSpec {
     let agent = |name: &str| SpecAgent {
         name: name.to_owned(),
         endpoint_name: "server".to_owned(),
-        endpoint: Endpoint::Ollama { url: "http://127.0.0.1:11434".to_owned() },
-        api: Api::Ollama,
+        endpoint: Endpoint::Server(Server::at(Api::Ollama, "http://127.0.0.1:11434")),
         model: "m".to_owned(),
         work: Work::Prompt("Say hello.".to_owned()),
         options: [("seed".to_owned(), json!(7)), ("top_k".to_owned(), json!(1))].into(),
@@ -34,6 +34,7 @@ fn cell() -> CellSpec {
             agents: vec![agent("left"), agent("left-2")],
             read_buffer: None,
             throttle: None,
+            connection: Connection::New,
             warmup: 2,
             cold: false,
             idle: false,
@@ -161,7 +162,7 @@ fn a_conversation_has_its_limits_per_phase() {
     assert!(matches!(talk.check_time(later(5)), Err(AgentFault::NotReady(_))));
     let mut hear = |line: &str| talk.hear(line.as_bytes(), &mut |_| {}).unwrap();
     let ready =
-        r#"{"event":"ready","t_ns":9000000,"protocol":1,"runtime":{"name":"x","version":"1"}}"#;
+        r#"{"event":"ready","t_ns":9000000,"protocol":2,"runtime":{"name":"x","version":"1"}}"#;
     hear(ready);
     hear("\r\n");
     hear(r#"{"event":"progress","t_ns":1,"agent":"a","call":0,"chunks":3,"new":1}"#);

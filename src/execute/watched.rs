@@ -9,10 +9,10 @@ use super::attempt::{LOG_FILE, Means, SPEC_FILE, Task};
 use super::fault::AttemptFault;
 use super::process::{Supervision, supervise};
 use super::sampling::{self, Samplers};
-use crate::agent::protocol::Spec;
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
 use crate::store::record::ProcessUsage;
+use formats::protocol::Spec;
 
 /// What became of the process and of the probes.
 pub(super) struct Watched {

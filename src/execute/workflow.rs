@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::fault::{ArtifactFault, AttemptFault};
-use crate::agent::protocol::{AgentRecord, ScanSpec, Spec, WorkflowSpec};
-use crate::agent::workflow::{contract, corpus, ingest, scan};
 use crate::manifest::study::Work;
 use crate::plan::ScenarioWork;
+use crate::workflow::{contract, corpus};
+use agent::workflow::{ingest, scan};
+use formats::protocol::{AgentRecord, ScanSpec, Spec, WorkflowSpec};
 
 /// Checks the agents that have a workflow, after all their calls went well.
 pub fn check(

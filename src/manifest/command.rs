@@ -172,7 +172,7 @@ pub fn digest(path: &Path) -> Result<String, (PathBuf, io::Error)> {
         fs::read(path).map_err(|error| (path.to_owned(), error))
     };
     if !path.is_dir() {
-        return Ok(crate::digest::of_bytes(&content(path)?));
+        return Ok(formats::digest::of_bytes(&content(path)?));
     }
     let mut hash = Sha256::new();
     for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
@@ -190,5 +190,5 @@ pub fn digest(path: &Path) -> Result<String, (PathBuf, io::Error)> {
             hash.update(part);
         }
     }
-    Ok(crate::digest::hex(&hash.finalize()))
+    Ok(formats::digest::hex(&hash.finalize()))
 }

@@ -59,7 +59,7 @@ const OFF: Option<&str> = Some("off");
 const DEFAULT: Option<&str> = Some("default");
 
 /// The factors that are no inference options.
-const FACTORS: [Factor; 17] = [
+const FACTORS: [Factor; 18] = [
     Factor { name: "model", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Run },
@@ -67,6 +67,12 @@ const FACTORS: [Factor; 17] = [
     Factor { name: "throttle", kind: Kind::Rate, default: OFF, place: Place::Client },
     Factor { name: "max_tokens", kind: Kind::Count, default: DEFAULT, place: Place::Client },
     Factor { name: "concurrency", kind: Kind::Count, default: Some("1"), place: Place::Client },
+    Factor {
+        name: "connection",
+        kind: Kind::Choice(&["new", "keep"]),
+        default: Some("new"),
+        place: Place::Client,
+    },
     Factor { name: "rechunk", kind: Kind::Bytes, default: OFF, place: Place::Python },
     Factor {
         name: "event_loop",

@@ -2,7 +2,7 @@
 
 use super::lag::measured_window;
 use super::seconds;
-use crate::agent::protocol::{AgentRecord, TokenizeRecord, Window};
+use formats::protocol::{AgentRecord, TokenizeRecord, Window};
 
 /// A curve says nothing of a time in which it has no point for longer than ten of its usual steps, or
 /// for this long, whichever is longer.

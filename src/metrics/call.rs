@@ -1,17 +1,18 @@
 //! Metrics of one call.
 
 use super::errors::CallErrors;
-use super::{ms, ratio, seconds};
-use crate::agent::protocol::CallRecord;
+use super::{ms, ms_between, ratio, seconds};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
+use formats::protocol::CallRecord;
 
 /// Every metric of the catalogue that a call has. Computed for calls that failed too, as far as they
 /// got; only those whose outcome counts enter the run's.
 pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
     let server = &call.server;
     let gaps = sample(gaps_ms(call));
-    let gap_errors = sample(errors.gaps_ms.clone());
+    let read_delays = sample(read_delays_ms(call));
+    let gap_errors = sample(errors.gap_sizes_ms());
     let e2e = call.end_ns.checked_sub(call.start_ns);
     let span = text_span_ns(call);
     let after_first = server.tokens.filter(|tokens| *tokens >= 2).map(|tokens| (tokens - 1) as f64);
@@ -20,7 +21,9 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
         |sample: &Option<Sample>, p| sample.as_ref().map(|sample| sample.percentile(p));
 
     [
-        ("ttft_ms", call.text_offsets_ns.first().copied().map(ms)),
+        ("ttft_ms", ttft_ms(call)),
+        ("connect_ms", call.connected_ns.map(|connected| ms_between(call.start_ns, connected))),
+        ("send_delay_ms", call.sent_ns.map(|sent| ms_between(call.start_ns, sent))),
         ("itl_ms", gaps.as_ref().map(Sample::mean)),
         ("itl_p50_ms", percentile(&gaps, 50.0)),
         ("itl_p95_ms", percentile(&gaps, 95.0)),
@@ -46,7 +49,10 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
         ("load_ms", server.load_ns.map(ms)),
         ("queue_ms", queue_ms(call)),
         ("client_residue_ms", e2e.zip(server.total_ns).map(|(ours, its)| ms(ours) - ms(its))),
-        ("ttft_error_ms", errors.ttft_ms),
+        ("read_delay_p50_ms", percentile(&read_delays, 50.0)),
+        ("read_delay_p99_ms", percentile(&read_delays, 99.0)),
+        ("read_delay_max_ms", read_delays.as_ref().map(Sample::max)),
+        ("ttft_error_ms", errors.ttft_ms.map(f64::abs)),
         ("gap_error_p50_ms", percentile(&gap_errors, 50.0)),
         ("gap_error_p99_ms", percentile(&gap_errors, 99.0)),
         ("gap_error_max_ms", gap_errors.as_ref().map(Sample::max)),
@@ -54,6 +60,21 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// From the moment at which the request was handed to the system. Records of protocol 1 do not tell it:
+/// theirs counts from the call's start.
+#[must_use]
+pub fn ttft_ms(call: &CallRecord) -> Option<f64> {
+    let first_ns = call.start_ns.checked_add(*call.text_offsets_ns.first()?)?;
+    Some(ms_between(call.sent_ns.unwrap_or(call.start_ns), first_ns))
+}
+
+/// How long the bytes of each read had lain in the kernel, at least; milliseconds, empty where the
+/// system does not tell.
+#[must_use]
+pub fn read_delays_ms(call: &CallRecord) -> Vec<f64> {
+    call.read_delays_ns.iter().flatten().copied().map(ms).collect()
 }
 
 /// By the server's clock; of a single token whose time is not counted there is no rate.
@@ -66,7 +87,7 @@ fn decode_tokens_per_s(call: &CallRecord) -> Option<f64> {
 /// Times between consecutive chunks with text, milliseconds.
 #[must_use]
 pub fn gaps_ms(call: &CallRecord) -> Vec<f64> {
-    call.text_offsets_ns.windows(2).map(|pair| super::ms_between(pair[0], pair[1])).collect()
+    call.text_offsets_ns.windows(2).map(|pair| ms_between(pair[0], pair[1])).collect()
 }
 
 /// A sample of the values, if there are any.

@@ -145,7 +145,9 @@ up and unknown as soon as one call's is; percentiles and maxima are taken over a
 
 Client times are those of the agent's monotonic clock, taken right after a read returned (after the \
 wait of a throttle, where there is one). `first` and `last` are the times at which the first and the \
-last chunk with text were taken, `start` is right before connecting, `end` after the last byte. \
+last chunk with text were taken, `start` is when the call's turn came (right before connecting), \
+`connected` when the connection was open, `sent` right before the write that handed the last byte of the \
+request to the system, `end` after the last byte. \
 Percentiles interpolate linearly (type 7). Agents are told apart in the order of their names, so \
 `collector` is the first and `insight` the second.
 
@@ -201,9 +203,13 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 118] = [
+static CATALOGUE: [MetricInfo<'static>; 123] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
-        "first − start", "time to the first chunk with text, connecting included"),
+        "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
+    metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
+        "connected − start", "opening the connection, TLS included; unknown where it was kept from a former call"),
+    metric("send_delay_ms", CallAndRun, Client, "ms", Some(Lower),
+        "sent − start", "everything between a call's turn and its request on the way: connecting, and the client's own work"),
     metric("itl_ms", CallAndRun, Client, "ms", Some(Lower),
         "mean of the gaps between consecutive chunks with text", "inter-token latency as the client sees it; a chunk may hold several tokens"),
     metric("itl_p50_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -240,8 +246,14 @@ static CATALOGUE: [MetricInfo<'static>; 118] = [
         "total − load − prefill − decode", "what the server's total leaves after its stages: waiting and the rest"),
     metric("client_residue_ms", CallAndRun, Both, "ms", Some(Lower),
         "e2e_ms − the server's total", "connection, transport and client; with a throttle the waiting too"),
+    metric("read_delay_p50_ms", CallAndRun, Client, "ms", Some(Lower),
+        "50th percentile of (read − the kernel's receipt of the newest segment in it)", "how long bytes lay in the kernel before the client read them, at least; unknown where the runtime or the system does not tell"),
+    metric("read_delay_p99_ms", CallAndRun, Client, "ms", Some(Lower),
+        "99th percentile of the same", "delay that one read in a hundred exceeds"),
+    metric("read_delay_max_ms", CallAndRun, Client, "ms", Some(Lower),
+        "largest of the same", "longest time for which the client left bytes lying"),
     metric("ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
-        "|first − the paced endpoint's send of its first chunk with text|", "measurement error of the first chunk's time"),
+        "|ttft_ms − (the paced endpoint's send of its first chunk with text − when it had read the request)|", "measurement error of the time to the first chunk, the way of the request included"),
     metric("gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),
         "50th percentile of |client's gap − paced endpoint's gap|", "typical measurement error of a gap; unknown when chunks cannot be paired or a throttle holds them back"),
     metric("gap_error_p99_ms", CallAndRun, Both, "ms", Some(Lower),

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::call::sample;
 use super::ms_between;
-use crate::agent::protocol::{AgentRecord, CallRecord};
-use crate::simulator::sends::Send;
 use crate::store::record::{Calibration, ErrorSummary};
+use formats::protocol::{AgentRecord, CallRecord};
+use formats::sends::Send;
 
 /// Send times of chunks with text, by agent and call.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct SendLog {
 #[derive(Debug)]
 struct Request {
     name: String,
+    /// When it had been read; absent in logs of earlier versions.
+    read_ns: Option<u64>,
     /// Time and tokens of every send with text, in the order of the sends.
     texts: Vec<(u64, u32)>,
 }
@@ -30,10 +32,10 @@ impl SendLog {
         let mut log = Self::default();
         for send in sends {
             let Some(key) = agent_and_call(&send.request) else { continue };
-            let entry = log
-                .requests
-                .entry(key)
-                .or_insert_with(|| Some(Request { name: send.request.clone(), texts: Vec::new() }));
+            let entry = log.requests.entry(key).or_insert_with(|| {
+                let read_ns = send.request_read_ns;
+                Some(Request { name: send.request.clone(), read_ns, texts: Vec::new() })
+            });
             match entry {
                 Some(request) if request.name == send.request => {
                     if send.tokens > 0 {
@@ -46,9 +48,12 @@ impl SendLog {
         log
     }
 
+    fn request(&self, call: &CallRecord) -> Option<&Request> {
+        self.requests.get(&(call.agent.clone(), call.call))?.as_ref()
+    }
+
     fn texts(&self, call: &CallRecord) -> Option<&[(u64, u32)]> {
-        let request = self.requests.get(&(call.agent.clone(), call.call))?.as_ref()?;
-        Some(&request.texts)
+        Some(&self.request(call)?.texts)
     }
 }
 
@@ -59,32 +64,39 @@ fn agent_and_call(request: &str) -> Option<(String, u32)> {
     Some((agent.to_owned(), call.parse().ok()?))
 }
 
-/// Absolute errors of one call.
+/// Errors of one call with their signs: above 0 where the client's is longer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CallErrors {
-    /// First chunk with text: taken by the client minus sent by the server.
+    /// The client's time to the first chunk minus the server's, each from the request: as the client
+    /// sent it, as the server had read it. Where a log or a record does not tell the one or the other:
+    /// taken by the client minus sent by the server.
     pub ttft_ms: Option<f64>,
     /// Client's gap minus server's gap; empty when they cannot be paired.
     pub gaps_ms: Vec<f64>,
 }
 
 impl CallErrors {
+    /// Sizes of the gaps' errors.
+    pub fn gap_sizes_ms(&self) -> Vec<f64> {
+        self.gaps_ms.iter().map(|error| error.abs()).collect()
+    }
+
     pub fn of(call: &CallRecord, log: &SendLog, throttled: bool) -> Self {
-        let Some(sent) = log.texts(call) else { return Self::default() };
+        let Some(request) = log.request(call) else { return Self::default() };
+        let sent = &request.texts;
         let taken = &call.text_offsets_ns;
-        let ttft_ms = taken
-            .first()
-            .zip(sent.first())
-            .map(|(offset, sent)| ms_between(sent.0, call.start_ns.saturating_add(*offset)).abs());
+        let way = request.read_ns.zip(call.sent_ns);
+        let way_ms = way.map_or(0.0, |(read_ns, sent_ns)| ms_between(sent_ns, read_ns));
+        let ttft_ms = taken.first().zip(sent.first()).map(|(offset, sent)| {
+            ms_between(sent.0, call.start_ns.saturating_add(*offset)) + way_ms
+        });
         // a chunk lost or joined shifts all later pairs
         let paired = !throttled && taken.len() == sent.len();
         let gaps_ms = taken
             .windows(2)
             .zip(sent.windows(2))
             .filter(|_| paired)
-            .map(|(ours, its)| {
-                (ms_between(ours[0], ours[1]) - ms_between(its[0].0, its[1].0)).abs()
-            })
+            .map(|(ours, its)| ms_between(ours[0], ours[1]) - ms_between(its[0].0, its[1].0))
             .collect();
         Self { ttft_ms, gaps_ms }
     }
@@ -109,11 +121,14 @@ pub fn calibration(record: &AgentRecord, sends: &[Send]) -> Option<Calibration> 
     Some(Calibration {
         runtime: record.runtime.name.clone(),
         settings: BTreeMap::new(),
+        apis: Vec::new(),
         streams: u32::try_from(agents.len()).ok()?,
         rate_tok_s: sample(rates)?.median(),
+        calls: Some(ttfts.len() as u64),
         samples: gaps.len() as u64,
-        ttft_error_ms: summary(ttfts)?,
-        gap_error_ms: summary(gaps)?,
+        ttft_error_ms: summary(&ttfts)?,
+        gap_error_ms: summary(&gaps)?,
+        own: false,
     })
 }
 
@@ -124,11 +139,16 @@ fn sent_rate(texts: &[(u64, u32)]) -> Option<f64> {
     super::ratio(tokens, ms_between(first.0, last.0) / 1e3)
 }
 
-fn summary(errors: Vec<f64>) -> Option<ErrorSummary> {
-    let errors = sample(errors)?;
+/// Fewest errors of which a 99th percentile says anything.
+const ENOUGH_FOR_P99: usize = 100;
+
+fn summary(errors: &[f64]) -> Option<ErrorSummary> {
+    let mean = sample(errors.to_vec())?.mean().abs();
+    let sizes = sample(errors.iter().map(|error| error.abs()).collect())?;
     Some(ErrorSummary {
-        p50: errors.percentile(50.0),
-        p99: errors.percentile(99.0),
-        max: errors.max(),
+        mean: Some(mean),
+        p50: sizes.percentile(50.0),
+        p99: (errors.len() >= ENOUGH_FOR_P99).then(|| sizes.percentile(99.0)),
+        max: sizes.max(),
     })
 }

@@ -7,9 +7,9 @@ use super::active::{Curve, WorkTimes, is_in, length_s};
 use super::call::sample;
 use super::run::named;
 use super::{MetricsError, ratio, read_rows};
-use crate::agent::protocol::Window;
 use crate::probe::gpu::{GpuSample, is_slowed};
 use crate::store::record::Metrics;
+use formats::protocol::Window;
 
 /// Utilisation from which on a GPU is at its limit, percent.
 const REDLINE: f64 = 99.0;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::call::sample;
 use super::run::named;
 use super::{MetricsError, ms, ms_between, ratio, read_rows};
-use crate::agent::protocol::{AgentRecord, Window};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
+use formats::protocol::{AgentRecord, Window};
 
 /// A lag beyond this is a stall, milliseconds.
 const STALL_MS: f64 = 10.0;
@@ -22,7 +22,7 @@ const WINDOW_NS: u64 = 100_000_000;
 /// More than a day of windows; times that make no sense must not fill the memory.
 const MOST_WINDOWS: usize = 1 << 20;
 
-/// One row of [`crate::agent::protocol::LOOP_LAG_FILE`].
+/// One row of [`formats::protocol::LOOP_LAG_FILE`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct LagSample {
     /// When the task woke, monotonic.

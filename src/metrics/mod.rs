@@ -29,13 +29,11 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::agent::protocol::{
-    AgentRecord, CallRecord, LOOP_LAG_FILE, RECORD_FILE, Stage, StageRecord, Window,
-};
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
-use crate::simulator::sends::{SENDS_FILE, Send};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
+use formats::protocol::{AgentRecord, CallRecord, LOOP_LAG_FILE, Stage, StageRecord, Window};
+use formats::sends::{SENDS_FILE, Send};
 
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
@@ -73,20 +71,20 @@ pub struct Recorded<'a> {
     pub host: &'a [HostSample],
 }
 
-/// Computes everything from the artifacts in a run's folder (`agent.json`, the files of the probes
-/// and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
-pub fn from_folder(
+/// Computes everything from an agent's record, the other artifacts in the run's folder (the files of
+/// the probes and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
+pub fn of_calls(
+    record: &AgentRecord,
     folder: &Path,
     process: &ProcessUsage,
     conditions: Conditions,
 ) -> Result<RunMetrics, MetricsError> {
-    let record = read_record(&folder.join(RECORD_FILE))?;
     let sends = read_sends(&folder.join(SENDS_FILE))?;
     let lag = lag::read(&folder.join(LOOP_LAG_FILE))?.unwrap_or_default();
     let gpu = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))?.unwrap_or_default();
     let host = host::read(&folder.join(crate::probe::host::METRICS_FILE))?.unwrap_or_default();
     let recorded = Recorded { sends: sends.as_deref(), lag: &lag, gpu: &gpu, host: &host };
-    Ok(compute(&record, &recorded, process, conditions))
+    Ok(compute(record, &recorded, process, conditions))
 }
 
 /// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
@@ -118,7 +116,7 @@ pub fn gpu_memory_peak_mb(folder: &Path) -> Option<f64> {
     gpu::memory_peak_mb(&samples)
 }
 
-/// As [`from_folder`], from what was read.
+/// As [`of_calls`], from what was read.
 #[must_use]
 pub fn compute(
     record: &AgentRecord,

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::call::{gaps_ms, sample};
+use super::call::{gaps_ms, read_delays_ms, sample};
 use super::catalogue::{Scope, catalogue};
 use super::errors::CallErrors;
 use super::{ms, ratio, seconds};
-use crate::agent::protocol::{AgentRecord, CallRecord, Stage};
 use crate::stats::Sample;
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
+use formats::protocol::{AgentRecord, CallRecord, Stage};
 
 /// Speed-up of two agents below which the researchers call the endpoint contended.
 const CONTENTION_BELOW: f64 = 1.5;
@@ -72,7 +72,8 @@ fn means(calls: &[CallSummary], counted: &[usize]) -> Metrics {
 /// Percentiles over all gaps of the run: those of single calls cannot be averaged.
 fn pooled(record: &AgentRecord, errors: &[CallErrors], counted: &[usize]) -> Metrics {
     let gaps = sample(counted.iter().flat_map(|i| gaps_ms(&record.calls[*i])).collect());
-    let errors = sample(counted.iter().flat_map(|i| errors[*i].gaps_ms.clone()).collect());
+    let delays = sample(counted.iter().flat_map(|i| read_delays_ms(&record.calls[*i])).collect());
+    let errors = sample(counted.iter().flat_map(|i| errors[*i].gap_sizes_ms()).collect());
     let percentile =
         |sample: &Option<Sample>, p| sample.as_ref().map(|sample| sample.percentile(p));
     named([
@@ -80,6 +81,9 @@ fn pooled(record: &AgentRecord, errors: &[CallErrors], counted: &[usize]) -> Met
         ("itl_p95_ms", percentile(&gaps, 95.0)),
         ("itl_p99_ms", percentile(&gaps, 99.0)),
         ("itl_max_ms", gaps.as_ref().map(Sample::max)),
+        ("read_delay_p50_ms", percentile(&delays, 50.0)),
+        ("read_delay_p99_ms", percentile(&delays, 99.0)),
+        ("read_delay_max_ms", delays.as_ref().map(Sample::max)),
         ("gap_error_p50_ms", percentile(&errors, 50.0)),
         ("gap_error_p99_ms", percentile(&errors, 99.0)),
         ("gap_error_max_ms", errors.as_ref().map(Sample::max)),

@@ -7,11 +7,11 @@
 
 use std::path::Path;
 
-use super::{Conditions, MetricsError, RunMetrics, from_folder, of_process, picked, read_record};
+use super::{Conditions, MetricsError, RunMetrics, of_calls, of_process, picked, read_record};
 use super::{run, tokenize};
-use crate::agent::protocol::{RECORD_FILE, Window};
 use crate::manifest::command::Pick;
 use crate::store::record::{Metrics, ProcessUsage, RunRecord};
+use formats::protocol::{RECORD_FILE, Window};
 
 /// What kind of work a run did, with what its files must be read by.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,10 @@ impl<'a> Work<'a> {
     ) -> Result<RunMetrics, MetricsError> {
         let of_run = |run| RunMetrics { calls: Vec::new(), run };
         match self {
-            Self::Scenario(conditions) => from_folder(folder, process, *conditions),
+            Self::Scenario(conditions) => {
+                let record = read_record(&folder.join(RECORD_FILE))?;
+                of_calls(&record, folder, process, *conditions)
+            }
             Self::Tokenize => {
                 let path = folder.join(RECORD_FILE);
                 let record = read_record(&path)?.tokenize.ok_or_else(|| {

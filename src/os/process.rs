@@ -135,7 +135,7 @@ pub fn when_ended(child: &Child) -> std::sync::mpsc::Receiver<u64> {
                     Ok(_) => break,
                 }
             }
-            let _ = sender.send(super::monotonic_ns());
+            let _ = sender.send(formats::clock::monotonic_ns());
         });
     }
     receiver

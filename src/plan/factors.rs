@@ -6,8 +6,12 @@ use indexmap::IndexMap;
 
 use super::spec::COMMAND_RUNTIME;
 use super::{CellSpec, Plan};
-use crate::manifest::factor::{self, Place};
+use crate::manifest::factor;
 use crate::manifest::study::Level;
+
+/// The factors that stand in every table, whether a study varies them or not.
+const COMMON: [&str; 7] =
+    ["runtime", "scenario", "model", "read_buffer", "throttle", "max_tokens", "concurrency"];
 
 impl Plan {
     /// All factors of a cell under their names, normalised and readable (`throttle` → `60 tok/s`,
@@ -32,9 +36,7 @@ impl Plan {
         let level = |name: &str| levels.get(name).copied().or_else(|| experiment.fixed.get(name));
         let alone = self.solo_agent(cell);
         let mut factors: Vec<(String, String)> = Vec::new();
-        for name in
-            ["runtime", "scenario", "model", "read_buffer", "throttle", "max_tokens", "concurrency"]
-        {
+        for name in COMMON {
             let shown = match (name, level(name)) {
                 ("scenario", _) if alone.is_some() => {
                     format!("{} alone", alone.unwrap_or_default())
@@ -71,8 +73,7 @@ impl Plan {
         let mut names: Vec<&str> = Vec::new();
         for experiment in &self.study.experiments {
             for name in experiment.axes.keys().chain(experiment.fixed.keys()) {
-                let place = factor::lookup(name).map(|factor| factor.place);
-                let common = matches!(place, Some(Place::Run | Place::Client));
+                let common = COMMON.contains(&name.as_str());
                 if !common && !names.contains(&name.as_str()) {
                     names.push(name);
                 }

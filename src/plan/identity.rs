@@ -12,13 +12,13 @@ use super::CellId;
 use super::canonical::Canonical;
 use super::resolve::{OptionValue, Resolved, ResolvedAgent};
 use super::spec;
-use crate::agent::protocol::ScanSpec;
 use crate::manifest::command::Command;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, GpuProbe,
-    JitterShape, OpenAiApi, PacedProtocol, Pacing, Probes, Work, Workflow,
+    JitterShape, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
+use formats::protocol::ScanSpec;
 
 /// The version of the document; part of what is hashed.
 pub const VERSION: &str = "runner/cell/1";
@@ -50,7 +50,7 @@ impl Contents {
             .values()
             .flatten()
             .flat_map(|agent| agent.work.prompts())
-            .map(|prompt| (prompt.to_owned(), crate::digest::of_bytes(prompt.as_bytes())))
+            .map(|prompt| (prompt.to_owned(), formats::digest::of_bytes(prompt.as_bytes())))
             .collect();
         Self { prompts }
     }
@@ -76,6 +76,9 @@ pub(super) fn document(
                 agents(out.key("agents"), resolved, contents);
                 if resolved.cold {
                     out.key("cold").boolean(true);
+                }
+                if !resolved.connection.is_default() {
+                    out.key("connection").text(resolved.connection.name());
                 }
                 None
             }
@@ -172,8 +175,8 @@ fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
 /// What tells two servers apart; never gets into the document itself.
 fn server_key<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
     match &*agent.endpoint {
-        Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => ("address", url),
-        Endpoint::Simulated(_) => ("name", &agent.agent.endpoint),
+        Endpoint::Server(server) => ("address", &server.url),
+        Endpoint::Paced(_) => ("name", &agent.agent.endpoint),
     }
 }
 
@@ -200,20 +203,13 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if let Work::Prompt(prompt) = &agent.agent.work {
             out.key("prompt").text(contents.prompt(prompt));
         }
-        match &*agent.endpoint {
-            Endpoint::Ollama { .. } => out.key("protocol").text("ollama"),
-            Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => {
-                out.key("protocol").text("openai_chat");
-            }
-            Endpoint::OpenAi { api: OpenAiApi::Completions, .. } => {
-                out.key("protocol").text("openai_completions");
-            }
-            Endpoint::Simulated(_) => {}
+        if let Endpoint::Server(server) = &*agent.endpoint {
+            out.key("protocol").text(server.api.name());
         }
         if server > 0 {
             out.key("server").number(server as f64);
         }
-        if let Endpoint::Simulated(schedule) = &*agent.endpoint {
+        if let Endpoint::Paced(schedule) = &*agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));
         }
         if let Work::Workflow(workflow) = &agent.agent.work {
@@ -258,11 +254,7 @@ fn pacing(out: &mut Canonical, pacing: &Pacing) {
     if pacing.load != default.load {
         out.key("load").text(&units::show_duration(pacing.load));
     }
-    out.key("protocol").text(match pacing.protocol {
-        PacedProtocol::Ollama => "ollama",
-        PacedProtocol::OpenaiChat => "openai_chat",
-        PacedProtocol::OpenaiCompletions => "openai_completions",
-    });
+    out.key("protocol").text(pacing.protocol.name());
     if pacing.gaps.is_empty() {
         out.key("rate").number(pacing.rate);
     }

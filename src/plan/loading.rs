@@ -10,6 +10,7 @@ use super::resolve::{Resolved, ResolvedAgent};
 use super::{Plan, RunKey};
 use crate::manifest::factor::{COLD, RELOADING};
 use crate::manifest::study::{Endpoint, Level};
+use formats::endpoint::Family;
 
 /// Loads that an order of runs causes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -36,17 +37,17 @@ fn loads(resolved: &Resolved<'_>) -> Vec<(u64, u64)> {
 
 fn load(agent: &ResolvedAgent<'_>) -> Option<(u64, u64)> {
     match &*agent.endpoint {
-        Endpoint::Ollama { url } => {
+        Endpoint::Server(server) if server.api.family() == Family::Ollama => {
             let options = agent.options.iter().flatten();
             let options: Vec<(&str, String)> = options
                 .filter(|(name, _)| RELOADING.contains(name))
                 .map(|(name, value)| (*name, value.json().to_string()))
                 .collect();
-            Some((hash(url), hash(&(agent.model, options))))
+            Some((hash(&server.url), hash(&(agent.model, options))))
         }
         // What it is started with, no request can change; some load the model that is asked for.
-        Endpoint::OpenAi { url, .. } => Some((hash(url), hash(agent.model))),
-        Endpoint::Simulated(_) => None,
+        Endpoint::Server(server) => Some((hash(&server.url), hash(agent.model))),
+        Endpoint::Paced(_) => None,
     }
 }
 

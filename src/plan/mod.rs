@@ -47,7 +47,7 @@ impl CellId {
     /// 32 hex digits, as kept in files.
     #[must_use]
     pub fn hex(&self) -> String {
-        crate::digest::hex(&self.0)
+        formats::digest::hex(&self.0)
     }
 
     /// 8 hex digits, as shown to people and used in folder names.

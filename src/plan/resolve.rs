@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use formats::protocol::Connection;
 use serde_json::Value;
 
 use crate::corpus;
@@ -23,6 +24,7 @@ pub(super) enum Role<'s> {
     Model,
     ReadBuffer,
     Throttle,
+    Connection,
     MaxTokens,
     Concurrency,
     /// Of the paced endpoints.
@@ -50,6 +52,7 @@ impl<'s> Role<'s> {
             "model" => Role::Model,
             "read_buffer" => Role::ReadBuffer,
             "throttle" => Role::Throttle,
+            "connection" => Role::Connection,
             "max_tokens" => Role::MaxTokens,
             "concurrency" => Role::Concurrency,
             "rate" => Role::Rate,
@@ -74,6 +77,7 @@ pub(super) struct Resolved<'s> {
     pub agents: Vec<ResolvedAgent<'s>>,
     pub read_buffer: Option<u64>,
     pub throttle: Option<f64>,
+    pub connection: Connection,
     /// The servers hold no model when a run begins.
     pub cold: bool,
     /// Settings of the runtime that are not at their default.
@@ -163,6 +167,7 @@ pub(super) fn resolve<'s>(
         agents: Vec::new(),
         read_buffer: None,
         throttle: None,
+        connection: Connection::New,
         cold: false,
         variant: BTreeMap::new(),
         other: BTreeMap::new(),
@@ -179,6 +184,9 @@ pub(super) fn resolve<'s>(
             (Role::Model, Level::Text(text)) => model = Some(text.as_str()),
             (Role::ReadBuffer, Level::Number(bytes)) => resolved.read_buffer = units::whole(*bytes),
             (Role::Throttle, Level::Number(rate)) => resolved.throttle = Some(*rate),
+            (Role::Connection, Level::Text(text)) if text == Connection::Keep.name() => {
+                resolved.connection = Connection::Keep;
+            }
             (Role::MaxTokens, Level::Number(count)) => max_tokens = count_of(*count),
             (Role::Concurrency, Level::Number(count)) => {
                 concurrency = count_of(*count).unwrap_or(1);
@@ -212,8 +220,8 @@ pub(super) fn resolve<'s>(
 /// A paced endpoint that follows no trace, at another rate; every other one as it is.
 fn at_rate(endpoint: &Endpoint, rate: Option<f64>) -> Cow<'_, Endpoint> {
     match (endpoint, rate) {
-        (Endpoint::Simulated(pacing), Some(rate)) if pacing.gaps.is_empty() => {
-            Cow::Owned(Endpoint::Simulated(Pacing { rate, ..pacing.clone() }))
+        (Endpoint::Paced(pacing), Some(rate)) if pacing.gaps.is_empty() => {
+            Cow::Owned(Endpoint::Paced(Pacing { rate, ..pacing.clone() }))
         }
         _ => Cow::Borrowed(endpoint),
     }

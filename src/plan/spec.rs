@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
-use crate::agent::protocol::Api;
 use crate::corpus;
 use crate::manifest::command::Command;
 use crate::manifest::study::{
-    Control, Endpoint, Experiment, ExperimentKind, Level, OpenAiApi, Options, PacedProtocol,
-    Probes, Retry, RuntimeCommand, TokenizerFile, Work,
+    Control, Endpoint, Experiment, ExperimentKind, Level, Options, Probes, Retry, RuntimeCommand,
+    TokenizerFile, Work,
 };
 use crate::manifest::template::Template;
 use crate::manifest::{Study, factor};
+use formats::protocol::Connection;
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]
@@ -58,6 +58,8 @@ pub struct ScenarioWork {
     pub read_buffer: Option<u64>,
     /// Chunks with text per second and call.
     pub throttle: Option<f64>,
+    /// What becomes of a connection after its call.
+    pub connection: Connection,
     pub warmup: u32,
     /// Before each attempt the servers put every model out of their memory.
     pub cold: bool,
@@ -106,7 +108,6 @@ pub struct SpecAgent {
     /// Name of the endpoint in the manifest.
     pub endpoint_name: String,
     pub endpoint: Endpoint,
-    pub api: Api,
     pub model: String,
     /// Prompts are without the prefix that differs per repeat.
     pub work: Work,
@@ -148,6 +149,7 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
             agents: streams(&resolved.agents),
             read_buffer: resolved.read_buffer,
             throttle: resolved.throttle,
+            connection: resolved.connection,
             warmup: resolved.warmup(settings),
             cold: resolved.cold,
             idle: experiment.controls.contains(&Control::Idle),
@@ -216,7 +218,6 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
                 name,
                 endpoint_name: agent.agent.endpoint.clone(),
                 endpoint: agent.endpoint.clone().into_owned(),
-                api: api(&agent.endpoint),
                 model: agent.model.to_owned(),
                 work: agent.agent.work.clone(),
                 options: agent
@@ -229,17 +230,4 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
             }
         })
         .collect()
-}
-
-fn api(endpoint: &Endpoint) -> Api {
-    match endpoint {
-        Endpoint::Ollama { .. } => Api::Ollama,
-        Endpoint::OpenAi { api: OpenAiApi::Chat, .. } => Api::OpenaiChat,
-        Endpoint::OpenAi { api: OpenAiApi::Completions, .. } => Api::OpenaiCompletions,
-        Endpoint::Simulated(pacing) => match pacing.protocol {
-            PacedProtocol::Ollama => Api::Ollama,
-            PacedProtocol::OpenaiChat => Api::OpenaiChat,
-            PacedProtocol::OpenaiCompletions => Api::OpenaiCompletions,
-        },
-    }
 }

@@ -591,7 +591,7 @@ fn rate_sets_the_schedule_and_equal_schedules_are_equal_cells() {
     assert_eq!(varied.id(0), own.id(0));
     assert_ne!(varied.id(1), own.id(0));
     let slower = varied.spec(1);
-    let Endpoint::Simulated(pacing) = &slower.agents()[0].endpoint else { panic!("{slower:?}") };
+    let Endpoint::Paced(pacing) = &slower.agents()[0].endpoint else { panic!("{slower:?}") };
     assert!((pacing.rate - 50.0).abs() < f64::EPSILON);
     assert_eq!(varied.factors(1).last(), Some(&("rate".to_owned(), "50 tok/s".to_owned())));
     assert!(own.factors(0).iter().all(|(name, _)| name != "rate"));

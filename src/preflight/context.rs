@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::{Facts, Finding, Needs, Subject};
-use crate::endpoint::ModelFacts;
-use crate::manifest::study::Endpoint;
 use crate::plan::CellId;
+use crate::server::ModelFacts;
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (name, need) in needs.servers() {
+    for (name, _, need) in needs.servers() {
         let Some(Ok(server)) = facts.servers.get(name) else { continue };
         for (model, model_need) in &need.models {
             let Some(known) = server.models.get(model) else { continue };
             let subject = || Subject::Model { model: model.clone(), endpoint: name.clone() };
-            let is_ollama = matches!(need.endpoint, Endpoint::Ollama { .. });
+            let is_ollama = need.endpoint.is_ollama_server();
             for (asked, cells) in &model_need.contexts {
                 let told = if is_ollama { too_long(*asked, known) } else { unset(*asked, known) };
                 findings.extend(told.map(|(message, advice)| {

@@ -3,11 +3,10 @@
 use super::facts::NoServer;
 use super::needs::EndpointNeed;
 use super::{Facts, Finding, Needs, Subject};
-use crate::endpoint::{EndpointError, ServerFacts};
-use crate::manifest::study::Endpoint;
+use crate::server::{ServerError, ServerFacts};
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
-    let asked = needs.servers().filter_map(|(name, need)| {
+    let asked = needs.servers().filter_map(|(name, _, need)| {
         let subject = Subject::Endpoint(name.clone());
         let finding = match facts.servers.get(name)? {
             Ok(server) => served(subject, need, server)?,
@@ -27,18 +26,16 @@ fn unserved(subject: Subject, need: &EndpointNeed, error: &NoServer) -> Finding 
         }
         NoServer::Endpoint(error) => error,
     };
-    let advice = match (error, &need.endpoint) {
-        (EndpointError::Unreachable { .. }, Endpoint::Ollama { .. }) => {
+    let advice = match (error, need.endpoint.is_ollama_server()) {
+        (ServerError::Unreachable { .. }, true) => {
             "start it (`OLLAMA_HOST=… ollama serve`), or correct its address in the manifest"
         }
-        (EndpointError::Unreachable { .. }, _) => {
-            "start it, or correct its address in the manifest"
-        }
-        (EndpointError::Refused { status: 401 | 403, .. }, _) => {
+        (ServerError::Unreachable { .. }, _) => "start it, or correct its address in the manifest",
+        (ServerError::Refused { status: 401 | 403, .. }, _) => {
             "name the environment variable with a valid key by `api_key_env`"
         }
-        (EndpointError::Refused { .. }, _) => "wait until it is ready, or look into its log",
-        (EndpointError::Foreign { .. }, _) => {
+        (ServerError::Refused { .. }, _) => "wait until it is ready, or look into its log",
+        (ServerError::Foreign { .. }, _) => {
             "correct the address or the protocol of the endpoint in the manifest"
         }
         _ => "correct the endpoint in the manifest",

@@ -8,12 +8,12 @@ use super::Needs;
 use super::needs::EndpointNeed;
 use super::programs;
 use super::tokenizers::{self, FileFault};
-use crate::agent::python::{self, Program};
-use crate::endpoint::{self, EndpointError, ServerFacts};
-use crate::manifest::study::Endpoint;
+use crate::manifest::study::Server;
 use crate::os::condition::{Condition, Look};
 use crate::os::{disk, process};
 use crate::probe::{gpu, py_spy};
+use crate::python::{self, Program};
+use crate::server::{self, ServerError, ServerFacts};
 
 /// Where it is to be measured.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ pub struct Facts {
 pub enum NoServer {
     /// This environment variable should hold its key.
     NoKey(String),
-    Endpoint(EndpointError),
+    Endpoint(ServerError),
 }
 
 /// What the Python runtime stands on.
@@ -97,7 +97,7 @@ impl Facts {
         let facts = thread::scope(|scope| {
             let asked: Vec<_> = needs
                 .servers()
-                .map(|(name, need)| (name, need, scope.spawn(|| ask(need))))
+                .map(|(name, server, need)| (name, server, scope.spawn(|| ask(server, need))))
                 .collect();
             let python: Vec<_> = needs
                 .python
@@ -115,13 +115,8 @@ impl Facts {
                 folder: place.results.to_owned(),
                 free_bytes: disk::free_bytes(super::disk::existing(place.results)),
             };
-            let servers = asked.into_iter().map(|(name, need, asked)| {
-                let broken = || {
-                    NoServer::Endpoint(EndpointError::Unreachable {
-                        url: need.url().to_owned(),
-                        reason: "the question was broken off".to_owned(),
-                    })
-                };
+            let servers = asked.into_iter().map(|(name, server, asked)| {
+                let broken = || NoServer::Endpoint(ServerError::broken_off(server));
                 (name.clone(), asked.join().unwrap_or_else(|_| Err(broken())))
             });
             Self {
@@ -149,16 +144,16 @@ pub(super) fn gpus() -> Result<Vec<gpu::Device>, String> {
 }
 
 /// Asks one server for what is needed of it.
-pub fn ask(need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
-    let key = match &need.endpoint {
-        Endpoint::OpenAi { api_key_env: Some(variable), .. } => {
+pub fn ask(server: &Server, need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
+    let key = match &server.api_key_env {
+        Some(variable) => {
             let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
             Some(key.ok_or_else(|| NoServer::NoKey(variable.clone()))?)
         }
-        _ => None,
+        None => None,
     };
     let models: Vec<String> = need.models.keys().cloned().collect();
-    endpoint::facts(need.url(), need.api, &models, key.as_deref()).map_err(NoServer::Endpoint)
+    server::facts(server, &models, key.as_deref()).map_err(NoServer::Endpoint)
 }
 
 pub(super) fn python(setup: &python::Setup) -> Python {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::EndpointNeed;
 use super::{Facts, Finding, Needs, Subject};
-use crate::endpoint::{ServerFacts, Target};
 use crate::plan::CellId;
+use crate::server::{self, ServerFacts};
 
 const GB: f64 = 1e9;
 
@@ -18,8 +18,8 @@ pub(super) fn findings(needs: &Needs, facts: &Facts) -> Option<Finding> {
     let total: u64 = gpus.iter().map(|gpu| gpu.memory_total_bytes).sum::<Option<u64>>()?;
     let servers: Vec<(&EndpointNeed, &ServerFacts)> = needs
         .servers()
-        .filter(|(_, need)| Target::parse(need.url()).is_ok_and(|target| target.is_local()))
-        .filter_map(|(name, need)| Some((need, facts.servers.get(name)?.as_ref().ok()?)))
+        .filter(|(_, server, _)| server::is_local(server))
+        .filter_map(|(name, _, need)| Some((need, facts.servers.get(name)?.as_ref().ok()?)))
         .collect();
     // What the servers hold now is the same models, or makes room for them.
     let room = free + held(&servers);

@@ -4,16 +4,15 @@ use std::fmt::Write as _;
 
 use super::needs::EndpointNeed;
 use super::{Facts, Finding, Needs, Subject};
-use crate::endpoint::ServerFacts;
 use crate::manifest::nearest::nearest;
-use crate::manifest::study::Endpoint;
+use crate::server::ServerFacts;
 
 /// Names of a server's list that a message repeats.
 const LISTED: usize = 8;
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (name, need) in needs.servers() {
+    for (name, _, need) in needs.servers() {
         let Some(Ok(server)) = facts.servers.get(name) else { continue };
         for (model, model_need) in &need.models {
             let subject = Subject::Model { model: model.clone(), endpoint: name.clone() };
@@ -41,11 +40,11 @@ fn missing(subject: Subject, model: &str, need: &EndpointNeed, server: &ServerFa
     }
     let near = nearest(model, listed.iter().map(String::as_str));
     let near = near.map(|near| format!("did you mean `{near}`?"));
-    let advice = match (near, &need.endpoint) {
-        (Some(near), Endpoint::Ollama { .. }) => format!("{near} Otherwise `ollama pull {model}`"),
-        (Some(near), _) => near,
-        (None, Endpoint::Ollama { .. }) => format!("`ollama pull {model}`"),
-        (None, _) => "load it there, or name one of the server's in the manifest".to_owned(),
+    let advice = match (near, need.endpoint.is_ollama_server()) {
+        (Some(near), true) => format!("{near} Otherwise `ollama pull {model}`"),
+        (Some(near), false) => near,
+        (None, true) => format!("`ollama pull {model}`"),
+        (None, false) => "load it there, or name one of the server's in the manifest".to_owned(),
     };
     Finding::blocking(subject, message, advice)
 }

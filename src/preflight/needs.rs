@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Room;
-use crate::agent::protocol::Api;
-use crate::agent::python::Program;
-use crate::manifest::study::{Endpoint, RuntimeCommand, TokenizerFile};
+use crate::manifest::study::{Endpoint, RuntimeCommand, Server, TokenizerFile};
 use crate::manifest::template::Template;
 use crate::plan::{CellId, CellSpec, CellWork, CommandWork};
+use crate::python::Program;
 
 /// The needs of some cells together, each with the cells that have it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -43,7 +42,6 @@ pub struct FallbackStep {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndpointNeed {
     pub endpoint: Endpoint,
-    pub api: Api,
     pub models: BTreeMap<String, ModelNeed>,
     /// Most streams that one cell has on it.
     pub streams: usize,
@@ -185,7 +183,6 @@ impl Needs {
             let name = agent.endpoint_name.as_str();
             let need = self.endpoints.entry(name.to_owned()).or_insert_with(|| EndpointNeed {
                 endpoint: agent.endpoint.clone(),
-                api: agent.api,
                 models: BTreeMap::new(),
                 streams: 0,
                 cells: Vec::new(),
@@ -216,10 +213,10 @@ impl Needs {
         }
     }
 
-    /// The real servers.
-    pub fn servers(&self) -> impl Iterator<Item = (&String, &EndpointNeed)> {
-        let is_real = |need: &EndpointNeed| !matches!(need.endpoint, Endpoint::Simulated(_));
-        self.endpoints.iter().filter(move |(_, need)| is_real(need))
+    /// The real servers, by the names of their endpoints, and what is asked of them.
+    pub fn servers(&self) -> impl Iterator<Item = (&String, &Server, &EndpointNeed)> {
+        let all = self.endpoints.iter();
+        all.filter_map(|(name, need)| Some((name, need.endpoint.server()?, need)))
     }
 }
 
@@ -227,9 +224,6 @@ impl EndpointNeed {
     /// Address of a real server; empty for a paced endpoint.
     #[must_use]
     pub fn url(&self) -> &str {
-        match &self.endpoint {
-            Endpoint::Ollama { url } | Endpoint::OpenAi { url, .. } => url,
-            Endpoint::Simulated(_) => "",
-        }
+        self.endpoint.server().map_or("", |server| &server.url)
     }
 }

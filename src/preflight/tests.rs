@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::agent::python::Program;
-use crate::endpoint::{EndpointError, LoadedModel, ModelFacts, ServerFacts};
 use crate::manifest;
 use crate::os::condition::Condition;
 use crate::plan::{CellSpec, Filters, Plan};
 use crate::probe::gpu::Device;
+use crate::python::Program;
+use crate::server::{LoadedModel, ModelFacts, ServerError, ServerFacts};
 use crate::store::StoredSize;
 
 const MANIFEST: &str = r#"
@@ -81,7 +81,11 @@ fn when_all_is_there_nothing_is_found() {
 #[test]
 fn a_server_that_is_down_dooms_its_cells_only() {
     let mut facts = served();
-    let error = EndpointError::Unreachable { url: "http://x".to_owned(), reason: "no".to_owned() };
+    let error = ServerError::Unreachable {
+        url: "http://x".to_owned(),
+        reason: "no".to_owned(),
+        connected: true,
+    };
     facts.servers.insert("b".to_owned(), Err(NoServer::Endpoint(error)));
     let needs = needs(MANIFEST);
     let findings = judge(&needs, &facts);
@@ -113,7 +117,11 @@ fn a_missing_model_dooms_its_cells_and_names_the_nearest() {
 #[test]
 fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
     let mut facts = served();
-    let error = EndpointError::Unreachable { url: "http://x".to_owned(), reason: "no".to_owned() };
+    let error = ServerError::Unreachable {
+        url: "http://x".to_owned(),
+        reason: "no".to_owned(),
+        connected: true,
+    };
     facts.servers.insert("b".to_owned(), Err(NoServer::Endpoint(error)));
     let a = server(&mut facts, "a");
     a.missing = vec!["gemma3".to_owned()];

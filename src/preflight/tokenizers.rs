@@ -7,11 +7,10 @@ use std::io;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokenizers::Tokenizer;
 
 use super::needs::TokenizerNeed;
 use super::{Facts, Finding, Needs, Subject};
-use crate::digest;
+use formats::digest;
 
 /// A tokenizer whose file is none.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +129,7 @@ fn look(need: &TokenizerNeed) -> Result<(), FileProblem> {
         }
     }
     if !need.loaded.is_empty()
-        && let Err(error) = Tokenizer::from_bytes(&content)
+        && let Err(error) = agent::tokenize::load(&content)
     {
         return Err(FileProblem::Load { path, reason: error.to_string() });
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Pace;
-use crate::os;
 
 /// Looks that a probe may lose in a row, if that makes more than [`HOLE`].
 const LOST: u32 = 10;
@@ -27,13 +26,13 @@ pub struct CpuTime(Option<u64>);
 impl CpuTime {
     #[must_use]
     pub fn start() -> Self {
-        Self(os::thread_cpu_ns())
+        Self(agent::os::thread_cpu_ns())
     }
 
     /// Nanoseconds; absent where the system does not tell. To be asked by the same thread.
     #[must_use]
     pub fn used_ns(self) -> Option<u64> {
-        os::thread_cpu_ns().zip(self.0).map(|(now, began)| now.saturating_sub(began))
+        agent::os::thread_cpu_ns().zip(self.0).map(|(now, began)| now.saturating_sub(began))
     }
 }
 

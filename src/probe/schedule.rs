@@ -4,12 +4,12 @@
 //! A tick that comes late is taken late and does not move the next one; ticks that have passed
 //! meanwhile are skipped and counted, never made up for. What is looked at is left to the probes.
 
+use formats::clock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::os;
 use crate::stats::Sample;
 
 /// An absolute schedule.
@@ -85,9 +85,9 @@ pub fn sample<T>(
     is_stop: impl Fn(&T) -> bool,
     look: &mut dyn FnMut(u64) -> bool,
 ) -> Schedule {
-    let mut schedule = Schedule::new(os::monotonic_ns(), interval);
+    let mut schedule = Schedule::new(clock::monotonic_ns(), interval);
     loop {
-        let left_ns = schedule.due_ns().saturating_sub(os::monotonic_ns());
+        let left_ns = schedule.due_ns().saturating_sub(clock::monotonic_ns());
         let waited = match left_ns {
             0 => messages.try_recv().map_err(|error| match error {
                 std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
@@ -95,7 +95,7 @@ pub fn sample<T>(
             }),
             left_ns => messages.recv_timeout(Duration::from_nanos(left_ns)),
         };
-        let now_ns = os::monotonic_ns();
+        let now_ns = clock::monotonic_ns();
         match waited {
             Err(RecvTimeoutError::Timeout) => {
                 // A wait may end a little early.
@@ -106,7 +106,7 @@ pub fn sample<T>(
                 if !look(now_ns) {
                     return schedule;
                 }
-                schedule.advance(os::monotonic_ns());
+                schedule.advance(clock::monotonic_ns());
             }
             Ok(message) if !is_stop(&message) => {
                 if !look(now_ns) {

@@ -41,7 +41,7 @@ impl Bars {
                 self.overall.enable_steady_tick(TICK);
                 self.current.enable_steady_tick(TICK);
             }
-            ExecEvent::Calibrating { runtime, settings } => {
+            ExecEvent::Calibrating { runtime, settings, .. } => {
                 self.current.set_prefix("calibration");
                 self.current.set_message(instrument(runtime, settings));
             }

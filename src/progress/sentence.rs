@@ -1,5 +1,6 @@
 //! Events in words, for people.
 
+use crate::store::record::ErrorSummary;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -51,17 +52,15 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             ),
             Severity::Warning => format!("warning: {}", finding.sentence()),
         },
-        ExecEvent::Calibrating { runtime, settings } => {
-            format!("calibrating the runtime {}", instrument(runtime, settings))
-        }
+        ExecEvent::Calibrating { runtime, settings, streams, rate_tok_s } => format!(
+            "calibrating the runtime {} with {streams} streams at {rate_tok_s} tok/s",
+            instrument(runtime, settings)
+        ),
         ExecEvent::Calibrated { calibration } => format!(
-            "calibrated {}: error of TTFT {:.3} ms (p50), {:.3} ms (p99); of gaps {:.3} ms (p50), \
-             {:.3} ms (p99)",
+            "calibrated {}: error of TTFT {}; of gaps {}",
             instrument(&calibration.runtime, &calibration.settings),
-            calibration.ttft_error_ms.p50,
-            calibration.ttft_error_ms.p99,
-            calibration.gap_error_ms.p50,
-            calibration.gap_error_ms.p99
+            error(calibration.ttft_error_ms),
+            error(calibration.gap_error_ms),
         ),
         ExecEvent::RunFinished { name, repeat, wall, metrics } => {
             let figure = |metric: &str| metrics.get(metric).copied().flatten();
@@ -138,4 +137,12 @@ pub(super) fn instrument(runtime: &str, settings: &BTreeMap<String, Value>) -> S
         value => format!("{name} {value}"),
     });
     format!("{runtime} ({})", settings.collect::<Vec<_>>().join(", "))
+}
+
+/// Typical and large errors of an instrument.
+fn error(error: ErrorSummary) -> String {
+    match error.p99 {
+        Some(p99) => format!("{:.3} ms (p50), {p99:.3} ms (p99)", error.p50),
+        None => format!("{:.3} ms (p50), {:.3} ms (largest)", error.p50, error.max),
+    }
 }

@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 use super::sentence::short;
 use super::tally::Tally;
 use super::*;
-use crate::agent::protocol::TokenizeMode;
 use crate::execute::ExecEvent;
 use crate::store::record::Metrics;
+use formats::protocol::TokenizeMode;
 
 fn finished(seconds: u64) -> ExecEvent {
     ExecEvent::RunFinished {

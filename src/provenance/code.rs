@@ -4,8 +4,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::agent::python::{self, Program};
 use crate::manifest::study::RuntimeCommand;
+use crate::python::{self, Program};
 use crate::store::digest;
 use crate::store::record::{AgentEvidence, CodeEvidence, TokenizerEvidence};
 
@@ -33,8 +33,8 @@ pub fn agent(
     let digest = match command {
         Some(command) => files_of(command, folder),
         None if runtime == "rust" => Some(match program {
-            Program::Calls => env!("RUNNER_AGENT_DIGEST").to_owned(),
-            Program::Tokenize => env!("RUNNER_TOKENIZE_DIGEST").to_owned(),
+            Program::Calls => agent::DIGEST.to_owned(),
+            Program::Tokenize => agent::TOKENIZE_DIGEST.to_owned(),
         }),
         None => python.filter(|_| runtime == "python").and_then(|python| match program {
             Program::Calls => python.digest().ok(),
@@ -71,7 +71,7 @@ fn files_of(command: &RuntimeCommand, folder: &Path) -> Option<String> {
             hash.update(digest::of_file(&file).ok()?.sha256);
         }
     }
-    Some(crate::digest::hex(&hash.finalize()))
+    Some(formats::digest::hex(&hash.finalize()))
 }
 
 /// The file that starting `program` would run: a path relative to `folder`, or a name on the search path.

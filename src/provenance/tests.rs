@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::agent::python::Program;
 use crate::manifest::study::RuntimeCommand;
+use crate::python::Program;
 
 #[test]
 fn this_machine_has_cores_and_memory() {

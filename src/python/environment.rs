@@ -116,7 +116,8 @@ fn place(
     let mut digest = Sha256::new();
     digest.update(packages.requirements);
     digest.update(interpreter.identity());
-    let home = cache.join(format!("python-{}", &crate::digest::hex(&digest.finalize())[..DIGITS]));
+    let home =
+        cache.join(format!("python-{}", &formats::digest::hex(&digest.finalize())[..DIGITS]));
     Ok((interpreter, Environment::at(home)))
 }
 

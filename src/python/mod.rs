@@ -1,11 +1,13 @@
 //! A Python of the user's, and private environments of pinned packages on it.
 //!
-//! [`interpreter`] finds out which Python there is, [`environment`] gives it packages. Who needs one
-//! names the packages and brings what it starts: the Python runtime ([`crate::agent::python`]) and
-//! py-spy ([`crate::probe::py_spy`]).
+//! [`interpreter`] finds out which Python there is, [`environment`] gives it packages, and [`runtime`] is
+//! the bundled runtime on it. py-spy ([`crate::probe::py_spy`]) uses an environment of its own, too.
 
 mod environment;
 mod interpreter;
+mod runtime;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::io;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::environment::Environment;
 pub use self::interpreter::Interpreter;
+pub use self::runtime::{Program, PythonRuntime, Setup};
 
 /// The oldest Python that is used.
 pub const OLDEST: (u32, u32) = (3, 10);

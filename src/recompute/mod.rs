@@ -8,19 +8,19 @@
 
 mod change;
 
+use formats::clock;
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::agent::protocol::RECORD_FILE;
 use crate::manifest::command::Pick;
 use crate::metrics::{self, MetricsError, UnknownWork, Work};
-use crate::os;
 use crate::store::journal::Journal;
 use crate::store::record::{CodeEvidence, RUN_FILE, Recomputation, RunRecord};
 use crate::store::verify::{self, Compared, Sealed, Wrong};
 use crate::store::{Store, StoreError, reseal::reseal};
+use formats::protocol::RECORD_FILE;
 
 pub use change::{Change, changes};
 
@@ -124,7 +124,7 @@ impl Again<'_> {
             (file, _) => Some((file.to_owned(), files.get(file).cloned())),
         });
         Recomputation {
-            time: os::utc_now(),
+            time: clock::utc_now(),
             runner,
             before: record.sha256.clone(),
             kept: String::new(),

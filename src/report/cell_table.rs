@@ -9,7 +9,7 @@ use super::data::{Cell, Data, NamedLevel};
 use super::select::{Selection, value};
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::stats::Sample;
-use crate::store::record::{Calibration, RunRecord};
+use crate::store::record::{Calibration, ErrorSummary, RunRecord};
 
 /// One cell's statistics of one metric; what is unknown is absent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -263,23 +263,29 @@ pub(super) fn measurement_error_of<'a>(
     .max_by(f64::total_cmp)
 }
 
-/// What the run's own send log says, where it has one.
+/// What the run's own instruments say, where it has them.
 fn own_error_of(metric: &MetricInfo<'_>, run: &RunRecord) -> Option<f64> {
+    let gap = |name: &str| value(run, name);
     match metric.name {
         "ttft_ms" | "ttft_delta_ms" => value(run, "ttft_error_ms"),
-        "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {
-            value(run, "gap_error_p99_ms")
-        }
+        "itl_p50_ms" => gap("gap_error_p50_ms"),
+        "itl_p95_ms" | "itl_p99_ms" => gap("gap_error_p99_ms"),
+        "itl_max_ms" => gap("gap_error_max_ms"),
         _ => None,
     }
 }
 
+/// The error of the same kind of figure: of a mean for a mean, of a percentile for a percentile. A
+/// percentile that too few errors were measured for is stood in for by the largest.
 fn error_of(metric: &MetricInfo<'_>, calibration: &Calibration) -> Option<f64> {
+    let (ttft, gap) = (calibration.ttft_error_ms, calibration.gap_error_ms);
+    let p99 = |error: ErrorSummary| error.p99.unwrap_or(error.max);
     match metric.name {
-        "ttft_ms" | "ttft_delta_ms" => Some(calibration.ttft_error_ms.p99),
-        "itl_p50_ms" | "itl_p95_ms" | "itl_p99_ms" | "itl_max_ms" | "itl_ms" => {
-            Some(calibration.gap_error_ms.p99)
-        }
+        "ttft_ms" | "ttft_delta_ms" => Some(ttft.mean.unwrap_or_else(|| p99(ttft))),
+        "itl_ms" | "tpot_ms" => Some(gap.mean.unwrap_or_else(|| p99(gap))),
+        "itl_p50_ms" => Some(gap.p50),
+        "itl_p95_ms" | "itl_p99_ms" => Some(p99(gap)),
+        "itl_max_ms" => Some(gap.max),
         _ => None,
     }
 }

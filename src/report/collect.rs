@@ -126,7 +126,7 @@ pub(super) fn assemble(
         control: false,
         factors,
         scenario: setup::scenario(spec),
-        simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Simulated(_))),
+        simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Paced(_))),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         stale: against_newest(&runs),
         folders: runs

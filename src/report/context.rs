@@ -16,7 +16,7 @@ use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
 use crate::store::failed::CANCELLED;
 use crate::store::record::{
-    Calibration, MachineEvidence, Metrics, ModelEvidence, RUN_FILE, RunRecord,
+    Calibration, ErrorSummary, MachineEvidence, Metrics, ModelEvidence, RUN_FILE, RunRecord,
 };
 use crate::verdict::Checked;
 
@@ -28,7 +28,7 @@ pub struct Context<'a> {
     pub experiments: Vec<ExperimentRow<'a>>,
     /// Every cell once.
     pub cells: Vec<CellView<'a>>,
-    pub calibrations: Vec<CalibrationRow<'a>>,
+    pub calibrations: Vec<CalibrationRow>,
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
@@ -148,9 +148,9 @@ impl<'a> RunRow<'a> {
 
 /// A calibration and the number of runs that were made under it.
 #[derive(Debug, Serialize)]
-pub struct CalibrationRow<'a> {
+pub struct CalibrationRow {
     #[serde(flatten)]
-    pub calibration: &'a Calibration,
+    pub calibration: Calibration,
     pub runs: usize,
 }
 
@@ -302,16 +302,49 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
     }
 }
 
-pub(super) fn calibrations(data: &Data) -> Vec<CalibrationRow<'_>> {
+pub(super) fn calibrations(data: &Data) -> Vec<CalibrationRow> {
     let mut rows: Vec<CalibrationRow> = Vec::new();
     for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
         let Some(calibration) = &run.evidence.calibration else { continue };
-        match rows.iter_mut().find(|row| row.calibration == calibration) {
-            Some(row) => row.runs += 1,
-            None => rows.push(CalibrationRow { calibration, runs: 1 }),
+        match rows.iter_mut().find(|row| is_of(&row.calibration, calibration)) {
+            Some(row) => {
+                row.runs += 1;
+                row.calibration = worst(&row.calibration, calibration);
+            }
+            None => rows.push(CalibrationRow { calibration: calibration.clone(), runs: 1 }),
         }
     }
     rows
+}
+
+/// Whether two stand in one row: they are the same, or of runs of one kind that measured themselves.
+fn is_of(row: &Calibration, other: &Calibration) -> bool {
+    let kind = |own: &Calibration| {
+        (own.runtime.clone(), own.settings.clone(), own.apis.clone(), own.streams)
+    };
+    let rates = (row.rate_tok_s / other.rate_tok_s).ln().abs();
+    row == other || (row.own && other.own && kind(row) == kind(other) && rates < 0.1)
+}
+
+/// The larger of each error; the values that they were measured from together.
+fn worst(one: &Calibration, other: &Calibration) -> Calibration {
+    if !one.own {
+        return one.clone();
+    }
+    let larger = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+    let error = |a: ErrorSummary, b: ErrorSummary| ErrorSummary {
+        mean: larger(a.mean, b.mean),
+        p50: a.p50.max(b.p50),
+        p99: larger(a.p99, b.p99),
+        max: a.max.max(b.max),
+    };
+    Calibration {
+        calls: one.calls.zip(other.calls).map(|(one, other)| one + other),
+        samples: one.samples + other.samples,
+        ttft_error_ms: error(one.ttft_error_ms, other.ttft_error_ms),
+        gap_error_ms: error(one.gap_error_ms, other.gap_error_ms),
+        ..one.clone()
+    }
 }
 
 fn evidence(data: &Data) -> EvidenceTable<'_> {

@@ -11,10 +11,10 @@ use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
 use super::verdicts::Judged;
-use crate::agent::protocol::Outcome;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
 use crate::verdict::Checked;
+use formats::protocol::Outcome;
 
 /// A study with all that is stored of it.
 #[derive(Debug, Clone)]

@@ -138,9 +138,8 @@ pub(super) fn probes(probes: &Probes) -> Vec<String> {
 
 pub(super) fn endpoint(endpoint: &Endpoint) -> String {
     match endpoint {
-        Endpoint::Ollama { url } => format!("Ollama at {url}"),
-        Endpoint::OpenAi { url, .. } => format!("OpenAI-compatible at {url}"),
-        Endpoint::Simulated(pacing) => {
+        Endpoint::Server(server) => format!("{} at {}", server.api.family().words(), server.url),
+        Endpoint::Paced(pacing) => {
             let pace = if pacing.gaps.is_empty() {
                 format!("{} tok/s", pacing.rate)
             } else {

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::cell_table;
 use super::data::{Cell, Data, NamedLevel};
-use crate::agent::protocol::{Outcome, Stage};
 use crate::store::record::{Metrics, RunRecord};
+use formats::protocol::{Outcome, Stage};
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

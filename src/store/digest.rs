@@ -17,7 +17,7 @@ pub fn of_file(path: &Path) -> io::Result<FileDigest> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(FileDigest { bytes, sha256: crate::digest::hex(&hash.finalize()) });
+            return Ok(FileDigest { bytes, sha256: formats::digest::hex(&hash.finalize()) });
         }
         hash.update(&buffer[..read]);
         bytes += read as u64;

@@ -86,13 +86,13 @@ pub fn name(experiment: &str, hypothesis: &str) -> String {
 /// SHA-256 of a criterion's canonical JSON.
 #[must_use]
 pub fn criterion_digest(criterion: &serde_json::Value) -> String {
-    crate::digest::of_bytes(&serde_json_canonicalizer::to_vec(criterion).unwrap_or_default())
+    formats::digest::of_bytes(&serde_json_canonicalizer::to_vec(criterion).unwrap_or_default())
 }
 
 /// SHA-256 over the compact JSON of the cells.
 #[must_use]
 pub fn cells_digest(cells: &[PlannedCell]) -> String {
-    crate::digest::of_bytes(&serde_json::to_vec(cells).unwrap_or_default())
+    formats::digest::of_bytes(&serde_json::to_vec(cells).unwrap_or_default())
 }
 
 /// The stored plan; `None` if none was executed yet.

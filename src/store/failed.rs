@@ -1,5 +1,6 @@
 //! Attempts that did not succeed, kept with their reason under `failed/`.
 
+use formats::clock;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::ServerMemory;
 use super::{Layout, StoreError, set_aside};
-use crate::agent::protocol::Outcome;
-use crate::os;
+use formats::protocol::Outcome;
 
 /// The version of `failure.json` that this program writes.
 pub const FAILURE_FORMAT: u32 = 1;
@@ -98,7 +98,7 @@ impl Failure {
             gpus: None,
             calls: Vec::new(),
             started: None,
-            finished: os::utc_now(),
+            finished: clock::utc_now(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It is a history for people and for recovery after a crash. What exists is decided by the folders
 //! alone.
 
+use formats::clock;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ impl Journal {
 
     /// Appends one line and waits until it is on the disk.
     pub fn write(&mut self, what: What) -> Result<(), StoreError> {
-        let entry = Entry { time: crate::os::utc_now(), what };
+        let entry = Entry { time: clock::utc_now(), what };
         let mut line = serde_json::to_vec(&entry).map_err(|error| StoreError::Malformed {
             path: self.path.clone(),
             reason: error.to_string(),

@@ -1,5 +1,6 @@
 //! One `exec` per study at a time.
 
+use formats::clock;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
@@ -77,7 +78,7 @@ impl Lock {
         let holder = Holder {
             pid: std::process::id(),
             host: sysinfo::System::host_name().ok(),
-            since: crate::os::utc_now(),
+            since: clock::utc_now(),
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         file.set_len(0)

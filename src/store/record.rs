@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::protocol::{Outcome, RuntimeInfo, Stage, Window};
+use formats::endpoint::Api;
+
 use crate::probe::sampling::Sampling;
+use formats::protocol::{Outcome, RuntimeInfo, Stage, Window};
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
 pub const RUN_FORMAT: u32 = 1;
@@ -319,17 +321,34 @@ pub struct Calibration {
     /// The runtime's settings under which it was measured; those at their defaults are left out.
     #[serde(default)]
     pub settings: BTreeMap<String, serde_json::Value>,
+    /// Wire protocols of the streams, each once; empty in records of earlier versions.
+    #[serde(default)]
+    pub apis: Vec<Api>,
     pub streams: u32,
     pub rate_tok_s: f64,
+    /// Calls, one error of TTFT each; absent in records of earlier versions.
+    #[serde(default)]
+    pub calls: Option<u64>,
+    /// Gaps, one error each.
     pub samples: u64,
     pub ttft_error_ms: ErrorSummary,
     pub gap_error_ms: ErrorSummary,
+    /// It was measured in the run itself, whose endpoints are all paced.
+    #[serde(default)]
+    pub own: bool,
 }
 
-/// Percentiles of an absolute error.
+/// An error, milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ErrorSummary {
+    /// What it does to a mean: the size of the mean of the errors with their signs. Absent in records of
+    /// earlier versions.
+    #[serde(default)]
+    pub mean: Option<f64>,
+    /// Of the sizes of the errors.
     pub p50: f64,
-    pub p99: f64,
+    /// Absent where fewer than a hundred errors were measured.
+    #[serde(default)]
+    pub p99: Option<f64>,
     pub max: f64,
 }

@@ -22,7 +22,7 @@ pub fn reseal(
 ) -> Result<RunRecord, StoreError> {
     let path = folder.join(RUN_FILE);
     let old = fs::read(&path).map_err(StoreError::io("read", &path))?;
-    if crate::digest::of_bytes(&old) != by.before {
+    if formats::digest::of_bytes(&old) != by.before {
         let reason = "it was replaced by somebody else just now".to_owned();
         return Err(StoreError::Malformed { path, reason });
     }
@@ -39,7 +39,7 @@ pub fn reseal(
         cell: record.cell.clone(),
         repeat: record.repeat,
         before,
-        sha256: crate::digest::of_bytes(&text),
+        sha256: formats::digest::of_bytes(&text),
         kept,
     })?;
     // Beside the run's folder: what a crash leaves of it is no file of the run.

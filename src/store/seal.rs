@@ -67,7 +67,7 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     if let Some(parent) = place.parent() {
         disk::sync_folder(parent).map_err(StoreError::io("sync", parent))?;
     }
-    Ok(crate::digest::of_bytes(&text))
+    Ok(formats::digest::of_bytes(&text))
 }
 
 /// A record as it stands in its file at `path`.

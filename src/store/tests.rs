@@ -167,7 +167,7 @@ fn a_record_that_is_replaced_is_kept_and_either_is_known() {
     let old = fs::read(place.join(RUN_FILE)).unwrap();
     let mut journal = journal::Journal::open(&layout).unwrap();
     let by = || Recomputation {
-        before: crate::digest::of_bytes(&fs::read(place.join(RUN_FILE)).unwrap()),
+        before: formats::digest::of_bytes(&fs::read(place.join(RUN_FILE)).unwrap()),
         ..Recomputation::default()
     };
     let mut again = index::load(&place).unwrap();

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use runner::agent::protocol::{
-    Api, CHUNK_COLUMNS, CHUNK_FILE, CallSpec, Event, Outcome, ServerCounts,
-};
+use formats::endpoint::Api;
+use formats::protocol::{CHUNK_COLUMNS, CHUNK_FILE, CallSpec, Event, Outcome, ServerCounts};
 use serde_json::json;
 
 use crate::answers::{NDJSON, answer, last, line};
@@ -38,7 +37,7 @@ fn a_call_is_recorded_with_text_times_and_the_servers_counts() {
         .events
         .iter()
         .map(|event| match event {
-            Event::Ready { protocol: 1, runtime: info, .. } if info.name == runtime::NAME => {
+            Event::Ready { protocol: 2, runtime: info, .. } if info.name == runtime::NAME => {
                 "ready"
             }
             Event::CallStarted { agent, call: 0, warmup: false, .. } if agent == "a" => "started",

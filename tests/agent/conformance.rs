@@ -54,8 +54,8 @@ fn the_documented_example_meets_every_requirement() {
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(
             said.matches("\"not_supported\": true").count(),
-            4,
-            "workflows, tokenizers: {said}"
+            7,
+            "workflows, tokenizers, two wire protocols, kept connections: {said}"
         );
     }
 }

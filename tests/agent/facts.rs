@@ -1,10 +1,21 @@
 //! What servers tell of themselves, read from servers that answer as the real ones do.
 
-use runner::agent::protocol::Api;
-use runner::endpoint::{EndpointError, ModelFacts, ServerFacts, facts};
+use formats::endpoint::Api;
+use formats::endpoint::Server;
+use runner::server::{self, ModelFacts, ServerError, ServerFacts};
 use serde_json::json;
 
 use crate::scripted::{Reply, Request, Scripted};
+
+/// What a server at this address says of itself.
+fn facts(
+    url: &str,
+    api: Api,
+    models: &[String],
+    api_key: Option<&str>,
+) -> Result<ServerFacts, ServerError> {
+    server::facts(&Server::at(api, url), models, api_key)
+}
 
 fn names(models: &[&str]) -> Vec<String> {
     models.iter().map(|&model| model.to_owned()).collect()
@@ -136,12 +147,12 @@ fn servers_that_do_not_answer_are_unreachable() {
     let url = format!("http://{}", free.local_addr().unwrap());
     // It listens, but nobody accepts and answers.
     let error = facts(&url, Api::Ollama, &[], None).unwrap_err();
-    assert!(matches!(&error, EndpointError::Unreachable { reason, .. } if reason.contains("2 s")));
+    assert!(matches!(&error, ServerError::Unreachable { reason, .. } if reason.contains("2 s")));
     drop(free);
     let error = facts(&url, Api::Ollama, &[], None).unwrap_err();
-    assert!(matches!(error, EndpointError::Unreachable { .. }), "{error}");
+    assert!(matches!(error, ServerError::Unreachable { .. }), "{error}");
     let error = facts("localhost", Api::Ollama, &[], None).unwrap_err();
-    assert!(matches!(error, EndpointError::Address { .. }), "{error}");
+    assert!(matches!(error, ServerError::Address { .. }), "{error}");
 }
 
 #[test]
@@ -191,7 +202,7 @@ fn what_speaks_no_http_is_unreachable() {
         }
     });
     let error = facts(&url, Api::Ollama, &[], None).unwrap_err();
-    assert!(matches!(error, EndpointError::Unreachable { .. }), "{error}");
+    assert!(matches!(error, ServerError::Unreachable { .. }), "{error}");
 }
 
 #[test]

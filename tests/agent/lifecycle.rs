@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runner::agent::protocol::{AgentRecord, Event, Outcome};
+use formats::protocol::{AgentRecord, Event, Outcome};
 use serde_json::json;
 
 use crate::answers::{NDJSON, answer, last, line};
@@ -100,7 +100,7 @@ fn specs_that_cannot_be_carried_out_are_refused_before_the_first_call() {
     for (text, words) in [
         ("{".to_owned(), "JSON"),
         (String::new(), "JSON"),
-        (changed("/protocol", json!(2)), "protocol 2"),
+        (changed("/protocol", json!(3)), "protocol 3"),
         (changed("/surprise", json!(1)), "surprise"),
         (changed("/artifacts", json!("/nowhere/at/all")), "/nowhere/at/all"),
         (changed("/throttle", json!(0)), "throttle"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runner::agent::protocol::{CallSpec, Outcome};
+use formats::protocol::{CallSpec, Outcome};
 
 use crate::answers::{NDJSON, last, line};
 use crate::process::{Finished, agent, one_call, run, spec};

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use runner::agent::protocol::{AgentSpec, CHUNK_FILE, CallRecord, Outcome, Spec};
-use runner::manifest::study::{JitterShape, PacedProtocol, Pacing};
-use runner::simulator::Server;
+use formats::endpoint::Api;
+use formats::pacing::{JitterShape, Pacing};
+use formats::protocol::{AgentSpec, CHUNK_FILE, CallRecord, Outcome, Spec};
 use serde_json::{Value, json};
+use simulator::Server;
 
 use crate::answers::{NDJSON, answer, last, line};
 use crate::process::{agent, run, spec};
@@ -120,7 +121,7 @@ fn pieces_that_are_held_do_not_hide_a_broken_answer() {
 #[test]
 fn a_throttle_of_60_on_a_paced_stream_of_100_takes_60_whatever_the_pieces() {
     let pacing = Pacing {
-        protocol: PacedProtocol::Ollama,
+        protocol: Api::Ollama,
         ttft: Duration::from_millis(30),
         rate: 100.0,
         gaps: Vec::new(),

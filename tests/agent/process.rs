@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
 
-use runner::agent::protocol::{
-    AgentRecord, AgentSpec, Api, CallRecord, CallSpec, Event, PROTOCOL, ProbeSpec, RECORD_FILE,
-    Spec,
+use formats::endpoint::{Api, Route};
+use formats::protocol::{
+    AgentRecord, AgentSpec, CallRecord, CallSpec, Connection, Event, PROTOCOL, ProbeSpec,
+    RECORD_FILE, Spec,
 };
 use tempfile::TempDir;
 
@@ -41,6 +42,7 @@ pub fn agent(url: &str) -> AgentSpec {
         name: "a".to_owned(),
         api: Api::Ollama,
         url: url.to_owned(),
+        route: Route::default(),
         api_key_env: None,
         model: "m".to_owned(),
         options: std::collections::BTreeMap::new(),
@@ -61,6 +63,7 @@ pub fn spec(agents: Vec<AgentSpec>) -> Spec {
         timeout_ns: 10_000_000_000,
         read_buffer: None,
         throttle: None,
+        connection: Connection::New,
         probes: ProbeSpec::default(),
         variant: std::collections::BTreeMap::new(),
     }

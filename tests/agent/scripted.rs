@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use runner::os::monotonic_ns;
+use formats::clock::monotonic_ns;
 
 /// One request as it came.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use runner::agent::protocol::{CallSpec, Outcome};
+use formats::protocol::{CallSpec, Outcome};
 
 use crate::answers::{NDJSON, answer, line};
 use crate::process::{agent, run, spec};

@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use runner::agent::protocol::{Api, CallRecord, Outcome, Spec};
-use runner::manifest::study::{JitterShape, PacedProtocol, Pacing};
+use formats::endpoint::Api;
+use formats::pacing::{JitterShape, Pacing};
+use formats::protocol::{CallRecord, Outcome, Spec};
 use runner::metrics;
-use runner::simulator::Server;
 use runner::store::record::Calibration;
+use simulator::Server;
 
 use crate::process::{Finished, agent, command, run_with, spec};
 
@@ -20,7 +21,7 @@ pub fn paced(rate: f64) -> Server {
 /// Each request has a schedule of its own, the same in every run of the test.
 pub fn jittered(rate: f64, jitter: Duration) -> Server {
     let pacing = Pacing {
-        protocol: PacedProtocol::Ollama,
+        protocol: Api::Ollama,
         ttft: Duration::from_millis(50),
         rate,
         gaps: Vec::new(),

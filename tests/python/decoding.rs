@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use runner::agent::protocol::{Api, CallRecord};
+use formats::endpoint::Api;
+use formats::protocol::CallRecord;
 use serde_json::{Value, json};
 
 use crate::process::{agent, run, spec};

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use runner::agent::python::Setup;
+use runner::python::Setup;
 use runner::python::{Python, PythonError};
 
 use crate::runtime::{python, setup};

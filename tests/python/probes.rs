@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use runner::agent::protocol::{LOOP_LAG_COLUMNS, LOOP_LAG_FILE};
+use formats::protocol::{LOOP_LAG_COLUMNS, LOOP_LAG_FILE};
 
 use crate::accuracy::{jittered, measured, paced, streams};
 use crate::process::{Finished, command, run};

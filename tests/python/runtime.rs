@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use runner::agent::python::{PythonRuntime, Setup};
+use runner::python::{PythonRuntime, Setup};
 
 pub const NAME: &str = "python";
 

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use runner::agent::protocol::{AgentRecord, CHUNK_FILE, Event, LOOP_LAG_FILE, Outcome, Spec};
+use formats::protocol::{AgentRecord, CHUNK_FILE, Event, LOOP_LAG_FILE, Outcome, Spec};
 use runner::metrics;
 use serde_json::{Value, json};
 

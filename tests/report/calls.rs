@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runner::agent::protocol::{
+use formats::protocol::{
     AgentRecord, CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts,
 };
 
@@ -14,6 +14,9 @@ pub fn call(agent: &str, call: u32, start_ns: u64, texts: Vec<u64>) -> CallRecor
         call,
         warmup: call == 0,
         start_ns,
+        connected_ns: None,
+        local_port: None,
+        sent_ns: None,
         headers_ns: None,
         end_ns: start_ns + texts[texts.len() - 1] + 1_000_000,
         text_offsets_ns: texts,
@@ -24,6 +27,7 @@ pub fn call(agent: &str, call: u32, start_ns: u64, texts: Vec<u64>) -> CallRecor
         bytes: 100 * tokens,
         reads: None,
         largest_read: None,
+        read_delays_ns: None,
         finish_reason: Some("length".into()),
         server: ServerCounts { tokens: Some(tokens), ..ServerCounts::default() },
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use runner::agent::protocol::{AgentRecord, Window};
+use formats::protocol::{AgentRecord, Window};
 
 use crate::stored::{Stored, record};
 

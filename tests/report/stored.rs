@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use runner::agent::protocol::{AgentRecord, CallRecord};
+use formats::protocol::{AgentRecord, CallRecord};
 use runner::plan::{Filters, Plan};
 use runner::report::{self, Data};
 use runner::store::record::{
@@ -321,11 +321,14 @@ fn evidence() -> Evidence {
         calibration: Some(Calibration {
             runtime: "rust".into(),
             settings: BTreeMap::new(),
+            apis: vec![formats::endpoint::Api::Ollama],
+            calls: Some(100),
+            own: false,
             streams: 2,
             rate_tok_s: 100.0,
             samples: 198,
-            ttft_error_ms: ErrorSummary { p50: 0.1, p99: 0.4, max: 0.5 },
-            gap_error_ms: ErrorSummary { p50: 0.02, p99: 0.2, max: 0.6 },
+            ttft_error_ms: ErrorSummary { mean: Some(0.15), p50: 0.1, p99: Some(0.4), max: 0.5 },
+            gap_error_ms: ErrorSummary { mean: Some(0.01), p50: 0.02, p99: Some(0.2), max: 0.6 },
         }),
     }
 }

@@ -6,9 +6,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use runner::agent::python;
 use runner::execute::{self, Cancel, ExecError, ExecEvent, Limits, Settings, Stale, Summary};
 use runner::plan::{Filters, Plan};
+use runner::python;
 use runner::store::failed::{self, Failure};
 use runner::store::journal::{self, What};
 use runner::store::{Layout, Store};

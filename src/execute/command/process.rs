@@ -1,5 +1,6 @@
 //! One command: start it, keep what it says, end it with everything it started.
 
+use formats::clock;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::output;
 use super::streams::{Finished, Kept};
-use crate::agent::protocol::Window;
 use crate::execute::group::Group;
 use crate::execute::{Cancel, ExecEvent, Limits};
 use crate::metrics::picked::STDOUT_FILE;
-use crate::os::{self, process};
+use crate::os::process;
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
+use formats::protocol::Window;
 
 /// File of the command's standard error in the run's folder.
 pub const STDERR_FILE: &str = "stderr.txt";
@@ -77,7 +78,7 @@ pub enum Trouble {
 pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, Trouble> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process::lead_group(&mut command);
-    let started_ns = os::monotonic_ns();
+    let started_ns = clock::monotonic_ns();
     let mut child = command.spawn().map_err(Trouble::Start)?;
     let ended = process::when_ended(&child);
     (supervision.on_start)(child.id());
@@ -150,7 +151,7 @@ impl Watch<'_> {
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(FINE_TICK),
             }
             if self.group.has_ended().unwrap_or(false) {
-                return Ok(ended.try_recv().unwrap_or_else(|_| os::monotonic_ns()));
+                return Ok(ended.try_recv().unwrap_or_else(|_| clock::monotonic_ns()));
             }
         }
     }
@@ -172,7 +173,7 @@ impl Watch<'_> {
         let (status, usage) = self.group.end(recorder, limits.grace).map_err(Trouble::Watch)?;
         Ok(match end {
             Ok(end_ns) => (usage, End::Exited(status), end_ns),
-            Err(end) => (usage, end, os::monotonic_ns()),
+            Err(end) => (usage, end, clock::monotonic_ns()),
         })
     }
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::TokenizeFault;
 use super::texts::Text;
-use crate::agent::protocol::{
-    AgentRecord, PassRecord, RECORD_FILE, TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeRecord,
-    TokenizeSpec,
-};
 use crate::execute::artifacts::{header, read};
 use crate::execute::fault::{ArtifactFault, AttemptFault};
 use crate::metrics::tokenize::PartRow;
+use formats::protocol::{
+    AgentRecord, PassRecord, RECORD_FILE, TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeRecord,
+    TokenizeSpec,
+};
 
 /// Reads the record and holds it, and the table of parts, against what was asked for.
 pub(super) fn check(

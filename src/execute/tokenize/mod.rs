@@ -16,14 +16,15 @@ use super::fault::AttemptFault;
 use super::request::nanoseconds;
 use super::watched::{Watched, watch};
 use super::{ExecError, Limits};
-use crate::agent::protocol::{
-    ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec, Window,
-};
 use crate::metrics::Work;
 use crate::metrics::tokenize::summary;
 use crate::plan::{CellSpec, TokenizeWork};
 use crate::preflight::FileFault;
 use crate::store::record::TokenizerEvidence;
+use formats::protocol::{
+    Connection, ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec,
+    Window,
+};
 
 pub use texts::{Text, Texts};
 
@@ -120,6 +121,7 @@ fn spec(cell: &CellSpec, run: &str, partial: &Path, asked: TokenizeSpec) -> Spec
         timeout_ns: nanoseconds(cell.timeout),
         read_buffer: None,
         throttle: None,
+        connection: Connection::New,
         probes: ProbeSpec::default(),
         variant: cell.variant.clone(),
     }

@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::files::absolute;
-use crate::agent::protocol::{PART_COLUMNS, TokenizeMode};
 use crate::corpus::{self, CorpusError, Source};
-use crate::digest;
 use crate::store::{Layout, StoreError};
+use formats::digest;
+use formats::protocol::{PART_COLUMNS, TokenizeMode};
 
 /// A text with its cuts.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use super::variant::Matrix;
 use crate::manifest::factor::COLD;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Endpoint, Level};
+use crate::manifest::study::Level;
 use crate::manifest::written;
 
 /// Reports endpoints that cold cells call and that cannot unload.
@@ -35,7 +35,9 @@ pub(super) fn cold(
     let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include);
     for agent in scenarios.into_iter().filter_map(|name| setting.scenarios.get(name)).flatten() {
         let endpoint = setting.common.endpoints.get(&agent.endpoint);
-        let Some(reason) = endpoint.and_then(Endpoint::cannot_unload) else { continue };
+        let Some(reason) = endpoint.and_then(|endpoint| endpoint.api().cannot_unload()) else {
+            continue;
+        };
         if !told.insert(&agent.endpoint) {
             continue;
         }

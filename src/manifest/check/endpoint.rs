@@ -1,48 +1,45 @@
 //! Checks of endpoints, most of all of the paced endpoint's schedule.
 
+use std::path::{Path, PathBuf};
+
 use super::settings::duration;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{
-    Endpoint, Fault, FaultKind, JitterShape, OpenAiApi, PacedProtocol, Pacing,
-};
+use crate::manifest::study::{Api, Endpoint, Fault, FaultKind, Pacing, Route, Server};
 use crate::manifest::units;
-use crate::manifest::written::{self, Scalar};
+use crate::manifest::written::{self, ApiPath, Scalar};
 
 pub(super) fn endpoint(
     at: &At<'_>,
     written: &written::Endpoint,
+    dir: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<Endpoint> {
     let before = problems.len();
-    let endpoint = match (&written.ollama, &written.openai, &written.simulated) {
-        (Some(url), None, None) => {
-            Endpoint::Ollama { url: address(&at.key("ollama"), url, problems) }
-        }
-        (None, Some(url), None) => Endpoint::OpenAi {
-            url: address(&at.key("openai"), url, problems),
-            api: written.api.unwrap_or(OpenAiApi::Chat),
-            api_key_env: written.api_key_env.clone(),
-        },
-        (None, None, Some(schedule)) => {
-            Endpoint::Simulated(pacing(&at.key("simulated"), schedule, problems))
+    let written::Endpoint { ollama, openai, anthropic, simulated, .. } = written;
+    let (key, url) = match (ollama, openai, anthropic, simulated) {
+        (Some(url), None, None, None) => ("ollama", url),
+        (None, Some(url), None, None) => ("openai", url),
+        (None, None, Some(url), None) => ("anthropic", url),
+        (None, None, None, Some(schedule)) => {
+            of_servers_only(at, written, problems);
+            let pacing = pacing(&at.key("simulated"), schedule, problems);
+            return (problems.len() == before).then_some(Endpoint::Paced(pacing));
         }
         _ => {
             let help = "for example { ollama = \"http://localhost:11434\" }";
-            let message = format!("`{at}` needs exactly one of `ollama`, `openai` and `simulated`");
+            let message = format!(
+                "`{at}` needs exactly one of `ollama`, `openai`, `anthropic` and `simulated`"
+            );
             problems.key(at, message, Some(help.into()));
             return None;
         }
     };
-    if written.openai.is_none() {
-        for (key, given) in
-            [("api", written.api.is_some()), ("api_key_env", written.api_key_env.is_some())]
-        {
-            if given {
-                problems.key(&at.key(key), format!("`{key}` goes with `openai` only"), None);
-            }
-        }
-    }
+    let url = address(&at.key(key), url, problems);
+    let api = api(at, key, written.api, problems);
+    let route =
+        Route { ca_file: ca_file(at, written, dir, problems), proxy: proxy(at, written, problems) };
+    let api_key_env = written.api_key_env.clone();
     if let Some(variable) = &written.api_key_env
         && (variable.is_empty() || !variable.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
     {
@@ -50,7 +47,70 @@ pub(super) fn endpoint(
         let message = "`api_key_env` is not the name of an environment variable".to_owned();
         problems.value(&at.key("api_key_env"), message, Some(help.into()));
     }
-    (problems.len() == before).then_some(endpoint)
+    let server = Server { api: api?, url, api_key_env, route };
+    (problems.len() == before).then_some(Endpoint::Server(server))
+}
+
+/// Reports what only endpoints with an address can have.
+fn of_servers_only(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) {
+    for (key, given) in [
+        ("api", written.api.is_some()),
+        ("api_key_env", written.api_key_env.is_some()),
+        ("ca_file", written.ca_file.is_some()),
+        ("proxy", written.proxy.is_some()),
+    ] {
+        if given {
+            let help = (key == "api").then(|| "inside `simulated`, `protocol` says it".into());
+            problems.key(&at.key(key), format!("`{key}` goes with a server's address only"), help);
+        }
+    }
+}
+
+/// Which protocol is spoken with a server of this kind.
+fn api(at: &At<'_>, key: &str, path: Option<ApiPath>, problems: &mut Problems<'_>) -> Option<Api> {
+    let (api, allowed) = match (key, path) {
+        ("ollama", None | Some(ApiPath::Generate)) => (Some(Api::Ollama), ""),
+        ("ollama", Some(ApiPath::Chat)) => (Some(Api::OllamaChat), ""),
+        ("ollama", Some(ApiPath::Completions)) => (None, "`generate` or `chat`"),
+        ("openai", None | Some(ApiPath::Chat)) => (Some(Api::OpenaiChat), ""),
+        ("openai", Some(ApiPath::Completions)) => (Some(Api::OpenaiCompletions), ""),
+        ("openai", Some(ApiPath::Generate)) => (None, "`chat` or `completions`"),
+        (_, None) => (Some(Api::Anthropic), ""),
+        (_, Some(_)) => (None, "nothing: it has one path"),
+    };
+    if api.is_none() {
+        let message = format!("`api` with `{key}` takes {allowed}");
+        problems.value(&at.key("api"), message, None);
+    }
+    api
+}
+
+/// A file of certificates, absolute, since an agent may work in another folder.
+fn ca_file(
+    at: &At<'_>,
+    written: &written::Endpoint,
+    dir: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<PathBuf> {
+    let path = dir.join(written.ca_file.as_ref()?);
+    if !path.is_file() {
+        let help = "a PEM file with the certificate of the authority, relative to the manifest";
+        let message = format!("there is no file {}", path.display());
+        problems.value(&at.key("ca_file"), message, Some(help.into()));
+    }
+    Some(std::path::absolute(&path).unwrap_or(path))
+}
+
+fn proxy(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) -> Option<String> {
+    let proxy = written.proxy.as_ref()?;
+    let at = at.key("proxy");
+    let rest = proxy.strip_prefix("http://");
+    let port = rest.and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));
+    if !port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+        let help = "for example \"http://proxy.example:3128\"";
+        problems.value(&at, format!("{proxy:?} is no http proxy with a port"), Some(help.into()));
+    }
+    Some(address(&at, proxy, problems))
 }
 
 /// A base address without a slash at its end.
@@ -184,23 +244,4 @@ fn fault(at: &At<'_>, written: &written::Fault, problems: &mut Problems<'_>) -> 
         first: written.first,
         every: written.every,
     })
-}
-
-impl Default for Pacing {
-    fn default() -> Self {
-        Self {
-            protocol: PacedProtocol::Ollama,
-            ttft: std::time::Duration::from_millis(50),
-            rate: 100.0,
-            gaps: Vec::new(),
-            jitter: std::time::Duration::ZERO,
-            jitter_shape: JitterShape::Uniform,
-            seed: 0,
-            tokens_per_chunk: 1,
-            tokens: None,
-            load: std::time::Duration::ZERO,
-            slots: None,
-            faults: Vec::new(),
-        }
-    }
 }

@@ -26,6 +26,7 @@ use crate::manifest::study::{
     Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile,
 };
 use crate::manifest::written::{self, Scalar};
+use formats::endpoint::Family;
 
 /// What experiments refer to.
 pub(super) struct Setting<'c> {
@@ -208,7 +209,7 @@ fn needs(
         for agent in setting.scenarios.get(scenario).into_iter().flatten() {
             let simulated = matches!(
                 setting.common.endpoints.get(&agent.endpoint),
-                Some(Endpoint::Simulated(_)) | None
+                Some(Endpoint::Paced(_)) | None
             );
             if agent.model.is_none() && !simulated {
                 let message = format!(
@@ -239,7 +240,7 @@ pub(super) fn scenarios_of<'l>(
         .collect()
 }
 
-/// Options that only a server's start can set change nothing on an OpenAI endpoint: say so.
+/// Options that only a server's start can set change nothing at other servers than Ollama: say so.
 fn warn_server_side(
     setting: &Setting<'_>,
     experiment: &str,
@@ -254,21 +255,23 @@ fn warn_server_side(
     let mut ineffective = BTreeSet::new();
     for agent in agents {
         let endpoint = setting.common.endpoints.get(&agent.endpoint);
-        if !matches!(endpoint, Some(Endpoint::OpenAi { .. })) {
+        let server = endpoint.and_then(Endpoint::server);
+        let Some(server) = server.filter(|server| server.api.family() != Family::Ollama) else {
             continue;
-        }
+        };
         let own = agent.options.iter().flat_map(|options| options.keys());
         let varied = axes.keys().chain(written.fixed.keys());
         for name in own.chain(varied) {
             let option = name.rsplit('.').next().unwrap_or(name);
             if factor::SERVER_SIDE.contains(&option) {
-                ineffective.insert((option.to_owned(), agent.endpoint.clone()));
+                let family = server.api.family().words();
+                ineffective.insert((option.to_owned(), agent.endpoint.clone(), family));
             }
         }
     }
-    for (option, endpoint) in ineffective {
+    for (option, endpoint, family) in ineffective {
         warnings.push(format!(
-            "experiment `{experiment}`: `{option}` is set when an OpenAI-compatible server starts; \
+            "experiment `{experiment}`: `{option}` is set when an {family} server starts; \
              requests to endpoint `{endpoint}` cannot change it"
         ));
     }

@@ -87,7 +87,7 @@ pub(super) fn check(
         }
     }
 
-    let mut common = Common::new(written, selected, &mut problems);
+    let mut common = Common::new(written, selected, &dir, &mut problems);
     common.prompts = prompts(written, &dir, &mut problems);
     common.workflows = workflows(written, &common.prompts, &dir, &mut problems);
     let scenarios = scenarios(written, &common, &mut problems);
@@ -167,12 +167,13 @@ impl Common {
     fn new(
         written: &Manifest,
         selected: Option<(&str, &written::Profile)>,
+        dir: &Path,
         problems: &mut Problems<'_>,
     ) -> Self {
         let at_endpoint = At::ROOT.key("endpoint");
         let mut endpoints = IndexMap::new();
         for (key, body) in &written.endpoint {
-            if let Some(endpoint) = endpoint(&at_endpoint.key(key), body, problems) {
+            if let Some(endpoint) = endpoint(&at_endpoint.key(key), body, dir, problems) {
                 endpoints.insert(key.clone(), endpoint);
             }
         }
@@ -191,7 +192,7 @@ impl Common {
             for (key, body) in &overlay.endpoint {
                 let at = at_endpoint.key(key);
                 reference(problems, &at, "endpoint", key, written.endpoint.keys(), true);
-                if let Some(endpoint) = endpoint(&at, body, problems)
+                if let Some(endpoint) = endpoint(&at, body, dir, problems)
                     && is_selected
                 {
                     endpoints.insert(key.clone(), endpoint);

@@ -17,10 +17,8 @@ pub(super) fn rate<'s>(
     for agent in scenarios.filter_map(|name| setting.scenarios.get(name)).flatten() {
         let name = &agent.endpoint;
         let obstacle = match setting.common.endpoints.get(name) {
-            Some(Endpoint::Simulated(pacing)) if !pacing.gaps.is_empty() => {
-                "follows a trace of gaps"
-            }
-            Some(Endpoint::Simulated(_)) | None => continue,
+            Some(Endpoint::Paced(pacing)) if !pacing.gaps.is_empty() => "follows a trace of gaps",
+            Some(Endpoint::Paced(_)) | None => continue,
             Some(_) => "is a real server",
         };
         if !told.contains(&name) {

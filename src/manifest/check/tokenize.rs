@@ -136,7 +136,7 @@ fn file_corpus(
 ) -> Option<corpus::Source> {
     match corpus::read(path, declared) {
         Ok(text) => {
-            let sha256 = crate::digest::of_bytes(text.as_bytes());
+            let sha256 = formats::digest::of_bytes(text.as_bytes());
             Some(corpus::Source::File { path: path.to_owned(), sha256 })
         }
         Err(error @ corpus::CorpusError::Digest { .. }) => {

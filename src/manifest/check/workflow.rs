@@ -6,14 +6,15 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::names::reference;
-use crate::agent::protocol::ScanSpec;
-use crate::agent::workflow::template::{self, ANSWER, DATA};
-use crate::agent::workflow::{Corpus, Kind, corpus};
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::Workflow;
 use crate::manifest::units;
 use crate::manifest::written::{self, Manifest, Scalar};
+use crate::workflow::{Corpus, corpus};
+use agent::workflow::Kind;
+use agent::workflow::template::{self, ANSWER, DATA};
+use formats::protocol::ScanSpec;
 
 const EXTENSIONS: &str = "known are `csv`, `json` and `md`";
 

@@ -1,7 +1,6 @@
 //! A checked study: every reference resolved, every unit normalised, the profile applied.
 
 mod claims;
-mod endpoint;
 mod experiment;
 mod probes;
 mod scenario;
@@ -9,12 +8,11 @@ mod settings;
 
 use std::path::PathBuf;
 
+pub use formats::endpoint::{Api, Endpoint, Route, Server};
+pub use formats::pacing::{Fault, FaultKind, JitterShape, Pacing};
 use indexmap::IndexMap;
 
 pub use self::claims::{Claim, Hypothesis, Tolerance};
-pub use self::endpoint::{
-    Endpoint, Fault, FaultKind, JitterShape, OpenAiApi, PacedProtocol, Pacing,
-};
 pub use self::experiment::{Experiment, ExperimentKind, Level, Override, Tokenize};
 pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe};
 pub use self::scenario::{Options, ScenarioAgent, Work, Workflow};

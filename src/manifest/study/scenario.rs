@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::agent::protocol::ScanSpec;
-use crate::agent::workflow::Corpus;
+use crate::workflow::Corpus;
+use formats::protocol::ScanSpec;
 
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::study::{JitterShape, Mad, OnFailure, OpenAiApi, Order, PacedProtocol, RetryOn};
+use super::study::{Api, JitterShape, Mad, OnFailure, Order, RetryOn};
 pub use claim::Claim;
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
@@ -128,7 +128,7 @@ pub struct Retry {
     pub on: Vec<RetryOn>,
 }
 
-/// A named inference server; exactly one of ollama, openai, simulated.
+/// A named inference server; exactly one of ollama, openai, anthropic, simulated.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
@@ -136,12 +136,29 @@ pub struct Endpoint {
     pub ollama: Option<String>,
     /// Base address of an OpenAI-compatible server, e.g. `"http://localhost:8080/v1"`.
     pub openai: Option<String>,
-    /// With openai: which endpoint is called (default chat).
-    pub api: Option<OpenAiApi>,
-    /// With openai: the environment variable that holds the API key.
+    /// Address of a server that speaks Anthropic's Messages, e.g. `"http://localhost:11434"`.
+    pub anthropic: Option<String>,
+    /// Which of its paths is called. With ollama: generate (default) or chat; with openai: chat (default)
+    /// or completions.
+    pub api: Option<ApiPath>,
+    /// The environment variable that holds the API key.
     pub api_key_env: Option<String>,
+    /// PEM file, relative to the manifest, of authorities that are trusted besides the system's own.
+    pub ca_file: Option<String>,
+    /// HTTP proxy that everything goes through, e.g. `"http://proxy:3128"`. Proxies that the environment
+    /// names are never used.
+    pub proxy: Option<String>,
     /// The built-in paced endpoint; started by exec on a free port.
     pub simulated: Option<Simulated>,
+}
+
+/// A path of a server that has several for the same work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiPath {
+    Generate,
+    Chat,
+    Completions,
 }
 
 /// Schedule of the built-in paced endpoint.
@@ -149,7 +166,7 @@ pub struct Endpoint {
 #[serde(deny_unknown_fields)]
 pub struct Simulated {
     /// What it speaks (default ollama).
-    pub protocol: Option<PacedProtocol>,
+    pub protocol: Option<Api>,
     /// Time to first token (default "50ms").
     pub ttft: Option<Scalar>,
     /// Tokens per second after the first (default "100 tok/s").

@@ -8,10 +8,10 @@ mod probes;
 
 use super::controls::Alone;
 use super::*;
-use crate::agent::protocol::{
+use crate::store::record::{Evidence, RunRecord};
+use formats::protocol::{
     CallRecord, ClockPair, Outcome, PROTOCOL, RuntimeInfo, ServerCounts, Window,
 };
-use crate::store::record::{Evidence, RunRecord};
 
 const MS: u64 = 1_000_000;
 
@@ -21,6 +21,9 @@ fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord 
         call: 0,
         warmup: false,
         start_ns: start_ms * MS,
+        connected_ns: None,
+        local_port: None,
+        sent_ns: None,
         headers_ns: None,
         text_offsets_ns: text_ms.iter().map(|t| t * MS).collect(),
         end_ns: end_ms * MS,
@@ -31,6 +34,7 @@ fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord 
         bytes: 100,
         reads: None,
         largest_read: None,
+        read_delays_ns: None,
         finish_reason: None,
         server: ServerCounts::default(),
     }
@@ -54,7 +58,14 @@ fn record(calls: Vec<CallRecord>) -> AgentRecord {
 }
 
 fn send(request: &str, time_us: u64, index: u32, tokens: u32) -> Send {
-    Send { time_ns: time_us * 1000, request: request.into(), index, tokens, bytes: 10 }
+    Send {
+        time_ns: time_us * 1000,
+        request: request.into(),
+        index,
+        tokens,
+        bytes: 10,
+        request_read_ns: None,
+    }
 }
 
 fn alone(calls: Vec<CallRecord>) -> RunMetrics {
@@ -230,6 +241,40 @@ fn a_count_is_unknown_as_soon_as_one_calls_is() {
 }
 
 #[test]
+fn times_to_the_first_chunk_count_from_the_sent_request() {
+    let mut own = call("a", 1000, &[50, 60], 1080);
+    own.connected_ns = Some(1_003 * MS);
+    own.sent_ns = Some(1_004 * MS);
+    own.read_delays_ns = Some(vec![20_000, 40_000]);
+    let metrics = alone(vec![own]);
+    close(&metrics.calls[0].metrics, "ttft_ms", 46.0);
+    close(&metrics.calls[0].metrics, "connect_ms", 3.0);
+    close(&metrics.calls[0].metrics, "send_delay_ms", 4.0);
+    close(&metrics.run, "read_delay_p50_ms", 0.03);
+    close(&metrics.run, "read_delay_max_ms", 0.04);
+    close(&metrics.run, "e2e_ms", 80.0);
+    // A record of protocol 1 does not tell when the request was sent.
+    let older = alone(vec![call("a", 1000, &[50, 60], 1080)]);
+    close(&older.calls[0].metrics, "ttft_ms", 50.0);
+    unknown(&older.run, &["connect_ms", "send_delay_ms", "read_delay_p50_ms"]);
+}
+
+#[test]
+fn the_error_of_a_first_chunk_holds_the_way_of_the_request() {
+    let mut own = call("a", 1000, &[50], 1080);
+    own.sent_ns = Some(1_001 * MS);
+    let logged = Send {
+        request_read_ns: Some(1_011 * MS),    // the request took 10 ms
+        ..send("run/x/a/0", 1_049_000, 0, 1)  // and its first token 1 ms
+    };
+    let recorded = Recorded { sends: Some(&[logged]), ..Recorded::default() };
+    let usage = ProcessUsage::default();
+    let metrics = compute(&record(vec![own]), &recorded, &usage, Conditions::default());
+    // By the client 49 ms, by the server 38 ms.
+    close(&metrics.run, "ttft_error_ms", 11.0);
+}
+
+#[test]
 fn errors_against_the_send_log() {
     let record = record(vec![call("a", 1000, &[50, 60, 70], 1080)]);
     let sends = [
@@ -306,26 +351,27 @@ fn the_catalogue_lists_what_is_computed_and_nothing_else() {
     }
 }
 
+/// The metrics of a scenario run, by what lies in its folder.
+fn scenario_metrics(folder: &Path) -> Result<RunMetrics, MetricsError> {
+    Work::Scenario(Conditions::default()).metrics(folder, &ProcessUsage::default())
+}
+
 #[test]
 fn reads_what_lies_in_a_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let missing =
-        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap_err();
+    let missing = scenario_metrics(folder.path()).unwrap_err();
     assert!(missing.to_string().contains("agent.json"), "{missing}");
     let record = record(vec![call("a", 1000, &[50, 60], 1080)]);
     let json = serde_json::to_vec(&record).unwrap();
-    std::fs::write(folder.path().join(RECORD_FILE), json).unwrap();
-    let plain =
-        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap();
+    std::fs::write(folder.path().join(formats::protocol::RECORD_FILE), json).unwrap();
+    let plain = scenario_metrics(folder.path()).unwrap();
     unknown(&plain.run, &["ttft_error_ms"]);
     let log = "time_ns,request,index,tokens,bytes\n1049000000,r/a/0,0,1,20\n";
     std::fs::write(folder.path().join(SENDS_FILE), log).unwrap();
-    let paced =
-        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap();
+    let paced = scenario_metrics(folder.path()).unwrap();
     close(&paced.run, "ttft_error_ms", 1.0);
     std::fs::write(folder.path().join(SENDS_FILE), "time_ns,request\nsoon,r/a/0\n").unwrap();
-    let broken =
-        from_folder(folder.path(), &ProcessUsage::default(), Conditions::default()).unwrap_err();
+    let broken = scenario_metrics(folder.path()).unwrap_err();
     assert!(broken.to_string().contains("sends.csv"), "{broken}");
 }
 

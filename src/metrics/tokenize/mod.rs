@@ -14,8 +14,8 @@ use super::active::WorkTimes;
 use super::call::sample;
 use super::run::{named, process as usage};
 use super::{MetricsError, ms, ratio, read_rows, sampled, seconds};
-use crate::agent::protocol::{TOKENIZE_FILE, TokenizeMode, TokenizeRecord};
 use crate::store::record::{Metrics, ProcessUsage, TokenCount, TokenSummary};
+use formats::protocol::{TOKENIZE_FILE, TokenizeMode, TokenizeRecord};
 
 /// One row of [`TOKENIZE_FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

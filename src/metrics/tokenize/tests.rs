@@ -1,5 +1,5 @@
 use super::*;
-use crate::agent::protocol::{PassRecord, TokenizeMode, Window};
+use formats::protocol::{PassRecord, TokenizeMode, Window};
 
 const US: u64 = 1_000;
 

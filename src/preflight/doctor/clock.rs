@@ -1,11 +1,12 @@
 //! The clock and timers of this machine, measured: they bound what any client can tell.
 
+use formats::clock;
 use std::time::Duration;
 
 use super::Line;
-use crate::os::{monotonic_ns, wake_on_time};
 use crate::preflight::{Finding, Subject};
 use crate::stats::Sample;
+use formats::clock::monotonic_ns;
 
 /// Readings of the clock.
 const READINGS: u32 = 10_000;
@@ -43,7 +44,7 @@ fn reading() -> Line {
 /// How much later than asked a thread wakes.
 fn sleeping() -> Line {
     let measured = std::thread::spawn(|| {
-        wake_on_time();
+        clock::wake_on_time();
         let late = (0..SLEEPS).map(|_| {
             let due = monotonic_ns() + u64::try_from(SLEEP.as_nanos()).unwrap_or(u64::MAX);
             std::thread::sleep(SLEEP);

@@ -14,9 +14,9 @@ use std::thread;
 use serde::Serialize;
 
 use super::Finding;
-use crate::agent::python;
 use crate::os::condition::Look;
 use crate::provenance;
+use crate::python;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::thread;
 
 use super::Line;
-use crate::agent::protocol::Api;
-use crate::endpoint::{Listener, ServerFacts, identify};
+use crate::server::{Listener, ServerFacts, identify};
+use formats::endpoint::Api;
 
 /// Where servers listen unless they are told otherwise, and who does.
 const PORTS: [(u16, &str); 8] = [

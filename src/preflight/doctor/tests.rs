@@ -2,10 +2,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use super::*;
-use crate::manifest::study::{PacedProtocol, Pacing};
+use crate::manifest::study::Pacing;
 use crate::os::condition::Condition;
-use crate::simulator::Server;
 use crate::store::record::MachineEvidence;
+use formats::endpoint::Api;
+use simulator::Server;
 
 fn line<'l>(lines: &'l [Line], name: &str) -> &'l Line {
     lines.iter().find(|line| line.name == name).unwrap_or_else(|| panic!("{name}: {lines:?}"))
@@ -49,7 +50,7 @@ fn the_clock_and_timers_are_measured() {
 fn ports_tell_who_listens() {
     let any = "127.0.0.1:0".parse().unwrap();
     let ollama = Server::start(Pacing::default(), any).unwrap();
-    let openai = Pacing { protocol: PacedProtocol::OpenaiChat, ..Pacing::default() };
+    let openai = Pacing { protocol: Api::OpenaiChat, ..Pacing::default() };
     let openai = Server::start(openai, any).unwrap();
     let page = TcpListener::bind("127.0.0.1:0").unwrap();
     let page_port = page.local_addr().unwrap().port();

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::{Line, State};
-use crate::agent::python;
 use crate::os::{disk, process};
 use crate::preflight::facts::{self, PySpy, Python};
 use crate::preflight::{Facts, Needs};
 use crate::probe::gpu;
+use crate::python;
 
 pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
     let mut lines = vec![free(results)];

@@ -8,6 +8,7 @@ mod recording;
 pub mod sample;
 mod smi;
 
+use formats::clock;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ pub use self::recording::Recording;
 pub use self::sample::{GpuProcess, GpuSample, METRICS_FILE, PROCESSES_FILE, is_slowed};
 use self::smi::Smi;
 use super::sampling::Unavailable;
-use crate::os;
 
 /// How long the first look may take.
 const FIRST_LOOK: Duration = Duration::from_secs(15);
@@ -117,7 +117,7 @@ impl Driver {
         selection: &Selection,
         interval: Duration,
     ) -> Result<Recorder, Unavailable> {
-        let began_ns = os::monotonic_ns();
+        let began_ns = clock::monotonic_ns();
         let running = match self {
             Self::Nvml(library) => {
                 Running::Nvml(nvml::Recorder::start(library, selection, interval)?)
@@ -146,7 +146,7 @@ impl Recorder {
     /// Looks a last time and ends.
     #[must_use]
     pub fn finish(self) -> Recording {
-        let asked_ns = os::monotonic_ns();
+        let asked_ns = clock::monotonic_ns();
         let recorded = match self.running {
             Running::Nvml(recorder) => recorder.finish(),
             Running::Smi(recorder) => recorder.finish(),

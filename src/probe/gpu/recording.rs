@@ -1,6 +1,7 @@
 //! What was recorded of a run, whichever way to the driver it took: rows in order, until when each GPU
 //! was seen, and what none of its rows knows.
 
+use formats::clock;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use super::Device;
 use super::sample::{
     GpuProcess, GpuSample, MEASURED, METRICS_FILE, PROCESSES, PROCESSES_FILE, set_intervals,
 };
-use crate::os;
 use crate::probe::sampling::{Sampling, Seen, longest_gap};
 use crate::probe::schedule::Pace;
 
@@ -84,7 +84,7 @@ impl Recorded {
             ..Sampling::default()
         };
         let cpu_s = self.cpu_ns.map(|cpu_ns| cpu_ns as f64 / 1e9);
-        sampling.cost(cpu_s, os::monotonic_ns().saturating_sub(began_ns));
+        sampling.cost(cpu_s, clock::monotonic_ns().saturating_sub(began_ns));
         Recording {
             samples: self.samples,
             processes: self.processes,

@@ -3,6 +3,7 @@
 
 pub mod sample;
 
+use formats::clock;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,7 +14,6 @@ use std::time::Duration;
 pub use self::sample::{HostSample, METRICS_FILE};
 use super::sampling::{CpuTime, Sampling, Unavailable};
 use super::schedule::{self, Schedule};
-use crate::os;
 use crate::os::host::{MachineUse, ProcessTree, TreeUse, frequency_mhz, listeners, machine_use};
 
 /// Least interval between two looks for new descendants.
@@ -69,7 +69,7 @@ pub struct Recording {
 /// Starts a recording; returns after the first look.
 pub fn record(interval: Duration, servers: &[Server]) -> Result<Recorder, Unavailable> {
     machine_use().map_err(|error| Unavailable(error.to_string()))?;
-    let began_ns = os::monotonic_ns();
+    let began_ns = clock::monotonic_ns();
     let mut watched = vec!["the machine".to_owned(), "the agent's processes".to_owned()];
     let mut unavailable = BTreeMap::new();
     let trees = server_trees(servers, &mut watched, &mut unavailable);
@@ -176,7 +176,7 @@ impl Recorder {
         sampling.rows = samples.len() as u64;
         sampling.pace = recorded.schedule.pace();
         let cpu_s = recorded.cpu_ns.map(|cpu_ns| cpu_ns as f64 / 1e9);
-        sampling.cost(cpu_s, os::monotonic_ns().saturating_sub(self.began_ns));
+        sampling.cost(cpu_s, clock::monotonic_ns().saturating_sub(self.began_ns));
         Recording { samples, sampling }
     }
 }
@@ -211,7 +211,7 @@ impl Looks {
         messages: &Receiver<Message>,
         looked: &Sender<()>,
     ) -> Recorded {
-        os::wake_on_time();
+        clock::wake_on_time();
         let cpu = CpuTime::start();
         let mut samples = Vec::new();
         let is_stop = |message: &Message| matches!(message, Message::Stop);

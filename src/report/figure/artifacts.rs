@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::groups::labels;
 use super::{FigureError, Request};
-use crate::agent::protocol::{AgentRecord, RECORD_FILE};
 use crate::metrics;
 use crate::report::completeness::fresh;
+use formats::protocol::{AgentRecord, RECORD_FILE};
 
 /// Cells that one picture of raw files shows.
 const MOST_CELLS: usize = 6;

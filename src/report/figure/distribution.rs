@@ -7,9 +7,9 @@ use super::plot::{self, Area, WIDTH};
 use super::scale::Scale;
 use super::svg::{Svg, px};
 use super::{Drawn, FigureError, Request, thin};
-use crate::agent::protocol::{LOOP_LAG_FILE, RECORD_FILE};
 use crate::metrics::lag::{self, LagSample};
 use crate::stats::Sample;
+use formats::protocol::{LOOP_LAG_FILE, RECORD_FILE};
 
 pub const LAG: &str = "lag_distribution";
 pub const GAPS: &str = "gap_distribution";

@@ -9,7 +9,7 @@ use super::plot::{self, Area, LINE, WIDTH};
 use super::scale::Scale;
 use super::svg::{Anchor, Svg, px};
 use super::{Drawn, FigureError, Request, thin};
-use crate::agent::protocol::AgentRecord;
+use formats::protocol::AgentRecord;
 
 pub const LAG: &str = "lag_over_time";
 pub const GPU: &str = "gpu_over_time";

@@ -109,9 +109,13 @@ fn facts(evidence: &Evidence) -> Vec<(String, String)> {
             "calibration of {}{settings}, {} streams at {} tok/s",
             calibration.runtime, calibration.streams, calibration.rate_tok_s
         );
-        let ms = |error: f64| Some(format!("{} ms", significant(error, 3)));
-        known(&format!("{of}: TTFT error p99"), ms(calibration.ttft_error_ms.p99));
-        known(&format!("{of}: gap error p99"), ms(calibration.gap_error_ms.p99));
+        for (what, error) in
+            [("TTFT", calibration.ttft_error_ms), ("gap", calibration.gap_error_ms)]
+        {
+            let ms = |error: f64| format!("{} ms", significant(error, 3));
+            known(&format!("{of}: {what} error p50"), Some(ms(error.p50)));
+            known(&format!("{of}: {what} error p99"), error.p99.map(ms));
+        }
     } else {
         known("calibration", Some("none".to_owned()));
     }

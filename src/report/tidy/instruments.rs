@@ -23,21 +23,26 @@ pub fn instruments(data: &Data) -> Table {
         }
     };
     for row in calibrations(data) {
-        let own = row.calibration;
+        let own = &row.calibration;
         let under = settings(&own.settings);
         let (ttft, gap) = (own.ttft_error_ms, own.gap_error_ms);
-        let under = format!("{under}; {} streams", own.streams);
+        let apis: Vec<&str> = own.apis.iter().map(|api| api.name()).collect();
+        let apis = if apis.is_empty() { String::new() } else { format!("; {}", apis.join(", ")) };
+        let under = format!("{under}{apis}; {} streams", own.streams);
         add(
             ["calibration", &own.runtime, &under],
             row.runs,
             &[
                 ("rate", "tok/s", Some(own.rate_tok_s)),
+                ("calls", "", own.calls.map(|calls| calls as f64)),
                 ("gaps", "", Some(own.samples as f64)),
                 ("ttft_error_p50", "ms", Some(ttft.p50)),
-                ("ttft_error_p99", "ms", Some(ttft.p99)),
+                ("ttft_error_p99", "ms", ttft.p99),
+                ("ttft_error_mean", "ms", ttft.mean),
                 ("ttft_error_max", "ms", Some(ttft.max)),
                 ("gap_error_p50", "ms", Some(gap.p50)),
-                ("gap_error_p99", "ms", Some(gap.p99)),
+                ("gap_error_p99", "ms", gap.p99),
+                ("gap_error_mean", "ms", gap.mean),
                 ("gap_error_max", "ms", Some(gap.max)),
             ],
         );

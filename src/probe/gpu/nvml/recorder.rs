@@ -4,6 +4,7 @@
 //! The driver takes 20 ms for each `PCIe` counter, which would ruin a schedule of 10 ms; their values
 //! stand in the first row after each look at them.
 
+use formats::clock;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use super::watched::Watched;
 use super::{Library, Look};
-use crate::os;
 use crate::probe::gpu::recording::{Recorded, Unknown};
 use crate::probe::gpu::sample::{GpuProcess, GpuSample};
 use crate::probe::gpu::{Device, FIRST_LOOK, Selection};
@@ -125,7 +125,7 @@ fn look_fast(
     fresh: &Fresh,
     looked: &mut dyn FnMut(),
 ) -> Fast {
-    os::wake_on_time();
+    clock::wake_on_time();
     let cpu = CpuTime::start();
     let (mut devices, mut silent) = handles(library, watched);
     let mut samples = Vec::new();

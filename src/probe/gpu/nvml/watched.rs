@@ -3,6 +3,7 @@
 //! Units are turned into those of the rows here. Functions and units are those of NVIDIA's reference:
 //! power in mW, the energy counter in mJ, `PCIe` throughput in KB/s.
 
+use formats::clock;
 use std::collections::{BTreeMap, BTreeSet};
 
 use nvml_wrapper::enum_wrappers::device::{Clock, PcieUtilCounter, TemperatureSensor};
@@ -13,7 +14,6 @@ use nvml_wrapper::sys_exports::field_id::NVML_FI_DEV_POWER_INSTANT;
 use nvml_wrapper::{Device, Nvml};
 
 use super::words;
-use crate::os;
 use crate::probe::gpu::recording::Unknown;
 use crate::probe::gpu::sample::{GpuProcess, GpuSample, PROCESSES, throttle_reasons};
 
@@ -67,7 +67,7 @@ impl<'n> Watched<'n> {
     pub fn look(&mut self) -> Option<GpuSample> {
         let mut sample = GpuSample {
             // Right before what depends on the time most.
-            time_ns: os::monotonic_ns(),
+            time_ns: clock::monotonic_ns(),
             gpu: self.index,
             ..GpuSample::default()
         };
@@ -138,7 +138,7 @@ impl<'n> Watched<'n> {
 
     /// Adds the processes that compute on it, with their memory.
     pub fn processes(&mut self, into: &mut Vec<GpuProcess>) {
-        let time_ns = os::monotonic_ns();
+        let time_ns = clock::monotonic_ns();
         for process in self.ask(PROCESSES, Device::running_compute_processes).unwrap_or_default() {
             match process.used_gpu_memory {
                 UsedGpuMemory::Used(bytes) => into.push(GpuProcess {

@@ -1,8 +1,8 @@
 //! A program per look, on an absolute schedule.
 
 use super::recorder::{Asking, Heard, Message};
-use crate::os;
 use crate::probe::schedule;
+use formats::clock;
 
 /// Looks that may fail in a row before there is no point in going on.
 const FAILURES: u32 = 3;
@@ -46,7 +46,7 @@ fn look(asking: &Asking, heard: &mut Heard) -> Result<(), String> {
     let ran = asking.smi.ask(&query.fields(), &query.selection).map_err(|reason| reason.0)?;
     heard.cpu_ns += u64::try_from(ran.cpu.as_nanos()).unwrap_or(0);
     // When it looked lies between its start and its end; the end is what is known best.
-    let time_ns = os::monotonic_ns();
+    let time_ns = clock::monotonic_ns();
     let mut told = false;
     for line in ran.stdout.lines() {
         told |= heard.rows.hear(query, line, time_ns);

@@ -1,6 +1,7 @@
 //! Recording with `nvidia-smi`: one program that repeats itself, or, when that does not work or ends, a
 //! program per look.
 
+use formats::clock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -8,7 +9,6 @@ use std::time::Duration;
 use super::query::Query;
 use super::rows::Rows;
 use super::{Smi, polling, repeating};
-use crate::os;
 use crate::probe::gpu::recording::Recorded;
 use crate::probe::gpu::{Device, FIRST_LOOK, Selection};
 use crate::probe::sampling::{CpuTime, Unavailable};
@@ -96,7 +96,7 @@ impl Recorder {
             ready,
         };
         let thread = thread::spawn(move || {
-            os::wake_on_time();
+            clock::wake_on_time();
             let cpu = CpuTime::start();
             (asking.record(), cpu.used_ns())
         });

@@ -3,6 +3,7 @@
 //! It sleeps between looks, so its interval is the one asked for and what a look takes. Its rows carry
 //! its own time stamps, which tell when it looked.
 
+use formats::clock;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
@@ -14,7 +15,7 @@ use wait4::Wait4 as _;
 
 use super::placing::{parse_stamp, place};
 use super::recorder::{Asking, Heard, Message};
-use crate::os::{self, process};
+use crate::os::process;
 use crate::probe::sampling::CpuTime;
 use crate::probe::schedule::{Pace, Spread, intervals_ms};
 
@@ -55,7 +56,7 @@ fn read(stdout: ChildStdout, own: &Sender<Message>) {
     let cpu = CpuTime::start();
     for line in BufReader::new(stdout).split(b'\n') {
         let Ok(line) = line else { break };
-        let time_ns = os::monotonic_ns();
+        let time_ns = clock::monotonic_ns();
         let line = String::from_utf8_lossy(&line).into_owned();
         if own.send(Message::Line(time_ns, line)).is_err() {
             return;

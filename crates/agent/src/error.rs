@@ -1,0 +1,52 @@
+//! Why an agent's process could not do its work.
+
+use std::io;
+use std::path::PathBuf;
+
+use formats::protocol::PROTOCOL;
+
+use crate::http::AddressError;
+
+/// Why a runtime could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("the spec is no JSON of this protocol: {0}")]
+    Syntax(#[from] serde_json::Error),
+    #[error("the spec asks for protocol {0}, this runtime speaks protocol {PROTOCOL}")]
+    Protocol(u64),
+    #[error("agent {agent:?}: {reason}")]
+    Agent { agent: String, reason: String },
+    #[error("agent {agent:?}: {source}")]
+    Endpoint { agent: String, source: AddressError },
+    #[error("agent {agent:?}: the environment variable {variable} with its API key is not set")]
+    KeyMissing { agent: String, variable: String },
+    #[error("{0}")]
+    Spec(String),
+    #[error("cannot start the event loop: {0}")]
+    EventLoop(io::Error),
+    #[error("the loop-lag probe's timer failed: {0}")]
+    Timer(io::Error),
+    #[error("cannot write {path}: {source}")]
+    Artifact { path: PathBuf, source: io::Error },
+    #[error("cannot write events: {0}")]
+    Output(io::Error),
+    #[error("tokenize: {0}")]
+    Tokenizer(String),
+    #[error("an agent's task ended without its records")]
+    TaskLost,
+}
+
+impl RuntimeError {
+    /// Whether the spec is at fault, and not this machine.
+    #[must_use]
+    pub fn is_spec(&self) -> bool {
+        !matches!(
+            self,
+            Self::EventLoop(_)
+                | Self::Timer(_)
+                | Self::Artifact { .. }
+                | Self::Output(_)
+                | Self::TaskLost
+        )
+    }
+}

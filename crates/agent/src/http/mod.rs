@@ -1,0 +1,14 @@
+//! One HTTP/1.1 connection to a server, driven by whoever consumes its answers, and where it leads.
+//!
+//! Knows bytes and their times, not what they mean: requests and answers are written and read by `wire`.
+
+mod arrival;
+mod connection;
+mod meter;
+mod target;
+pub mod tls;
+
+pub use arrival::{Arrival, Arrivals, Delays};
+pub use connection::{Connection, ConnectionError};
+pub use meter::{DEFAULT_READ_BUFFER, Meter};
+pub use target::{AddressError, Target};

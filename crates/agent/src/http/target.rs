@@ -1,0 +1,171 @@
+//! The address of a server, taken apart and resolved once, before any call is measured.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+
+use formats::endpoint::{Api, Route};
+use hyper::Uri;
+use tokio_rustls::rustls::ClientConfig;
+
+use super::tls::{self, TrustError};
+
+/// An endpoint that no request can be sent to.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error("{url:?} is no address of a server: {reason}")]
+    Address { url: String, reason: String },
+    #[error("the proxy {proxy:?} cannot be used: {reason}")]
+    Proxy { proxy: String, reason: &'static str },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error("the API key cannot be sent in a header")]
+    Key,
+}
+
+/// Where requests to an endpoint go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Name or IP address, without the brackets of IPv6.
+    pub(super) host: String,
+    pub(super) port: u16,
+    authority: String,
+    /// Path of the base address, without a slash at its end.
+    base: String,
+    /// Present for `https`.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// Host and port of the HTTP proxy that connections go through.
+    pub(super) proxy: Option<(String, u16)>,
+    /// Those of the server, or of the proxy; empty until [`Target::resolve`].
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+impl Target {
+    /// Reads the base address of an endpoint and the way to it. Asks nobody.
+    pub fn parse(url: &str, route: &Route) -> Result<Self, AddressError> {
+        let wrong =
+            |reason: &str| AddressError::Address { url: url.to_owned(), reason: reason.to_owned() };
+        let uri: Uri = url.trim().parse().map_err(|error| wrong(&format!("{error}")))?;
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("it does not start with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("name a key by api_key_env, not in the address"));
+        }
+        if uri.query().is_some() {
+            return Err(wrong("a base address has no query"));
+        }
+        let tls = secure.then(|| tls::config(route.ca_file.as_deref())).transpose()?;
+        Ok(Self {
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
+            authority: authority.as_str().to_owned(),
+            base: uri.path().trim_end_matches('/').to_owned(),
+            tls,
+            proxy: route.proxy.as_deref().map(proxy).transpose()?,
+            addresses: Vec::new(),
+        })
+    }
+
+    /// Looks up the name that connections go to, so that no call waits for it.
+    pub fn resolve(&mut self) -> io::Result<()> {
+        let (host, port) = self.destination();
+        self.addresses = (host, port).to_socket_addrs()?.collect();
+        Ok(())
+    }
+
+    /// Host and port that connections are made to: the proxy's where there is one.
+    pub(super) fn destination(&self) -> (&str, u16) {
+        match &self.proxy {
+            Some((host, port)) => (host, *port),
+            None => (&self.host, self.port),
+        }
+    }
+
+    /// Value of the `host` header.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// What stands in the request's first line: the path of a call, or for a proxy that passes it on the
+    /// whole address.
+    #[must_use]
+    pub fn request_target(&self, api: Api) -> String {
+        let path = format!("{}{}", self.base, api.path());
+        match (&self.proxy, &self.tls) {
+            (Some(_), None) => format!("http://{}{path}", self.authority),
+            _ => path,
+        }
+    }
+}
+
+/// Host and port of a proxy.
+fn proxy(proxy: &str) -> Result<(String, u16), AddressError> {
+    let wrong = |reason| AddressError::Proxy { proxy: proxy.to_owned(), reason };
+    let uri: Uri = proxy.trim().parse().map_err(|_| wrong("it is no address"))?;
+    let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
+    if uri.scheme_str() != Some("http") {
+        return Err(wrong("only http:// proxies are spoken with"));
+    }
+    if authority.as_str().contains('@') {
+        return Err(wrong("it must not hold a password"));
+    }
+    let port = authority.port_u16().ok_or_else(|| wrong("the port is missing"))?;
+    Ok((authority.host().trim_matches(['[', ']']).to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Target, AddressError> {
+        Target::parse(url, &Route::default())
+    }
+
+    #[test]
+    fn addresses_are_taken_apart_or_refused() {
+        let target = parse("http://[::1]:8080/v1/").unwrap();
+        assert_eq!(target.request_target(Api::OpenaiChat), "/v1/chat/completions");
+        assert_eq!((target.host.as_str(), target.port), ("::1", 8080));
+        let target = parse("http://example.org").unwrap();
+        assert_eq!(target.request_target(Api::Ollama), "/api/generate");
+        assert_eq!((target.tls.is_some(), target.port), (false, 80));
+        for wrong in
+            ["", "localhost:11434", "ftp://x", "http://", "http://user:pw@host", "http://h/?a=b"]
+        {
+            let error = parse(wrong).unwrap_err();
+            assert!(matches!(error, AddressError::Address { .. }), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_whole_addresses() {
+        let through = |proxy: &str| {
+            let route = Route { proxy: Some(proxy.to_owned()), ..Route::default() };
+            Target::parse("http://host:1/base", &route)
+        };
+        let target = through("http://proxy:3128").unwrap();
+        assert_eq!(target.request_target(Api::Ollama), "http://host:1/base/api/generate");
+        assert_eq!(target.destination(), ("proxy", 3128));
+        for wrong in ["proxy:3128", "https://proxy:1", "http://proxy", "http://u:p@proxy:1"] {
+            let error = through(wrong).unwrap_err();
+            assert!(matches!(error, AddressError::Proxy { .. }), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.pem");
+        std::fs::write(&path, "no certificate").unwrap();
+        for path in [path, folder.path().join("gone.pem")] {
+            let route = Route { ca_file: Some(path.clone()), ..Route::default() };
+            let error = Target::parse("https://host", &route).unwrap_err().to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}

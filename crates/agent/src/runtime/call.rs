@@ -1,0 +1,360 @@
+//! One agent's calls: when each begins, what is sent, what is kept, how it ended.
+//!
+//! Each call opens a connection of its own unless the spec says otherwise: a kept one may be closed by the
+//! server at the moment it is used. Everything that a call needs is made before its clock starts. Leaves
+//! the answer's chunks to [`super::stream`].
+
+use formats::clock;
+use std::future::{self, Future};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use tokio::sync::{Barrier, watch};
+
+use super::access::Access;
+use super::pieces::Pieces;
+use super::stream::{End, stream};
+use super::taker::Taker;
+use super::variant::Variant;
+use super::workflow::Workflow;
+use crate::http::{Arrival, Connection, ConnectionError, DEFAULT_READ_BUFFER, Delays, Target};
+use crate::output::Events;
+use crate::wire::{self, Prompt, error_body};
+use formats::protocol::{
+    self, AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec, StageRecord,
+};
+
+/// Longest body of an error that is read, bytes.
+const ERROR_BODY_LIMIT: usize = 64 * 1024;
+/// Room made before a call for its chunks, so that none is made while they come.
+const CHUNK_ROOM: usize = 4096;
+
+/// What is the same for all calls of a run.
+#[derive(Debug)]
+pub(super) struct Settings {
+    run: String,
+    timeout: Duration,
+    read_buffer: usize,
+    variant: Variant,
+    /// Connections are kept for the next call.
+    keep: bool,
+    pub(super) throttle: Option<f64>,
+    pub(super) chunks: bool,
+}
+
+impl Settings {
+    pub(super) fn of(spec: &Spec, variant: Variant) -> Self {
+        let read_buffer = spec.read_buffer.map(usize::try_from);
+        Self {
+            run: spec.run.clone(),
+            timeout: Duration::from_nanos(spec.timeout_ns),
+            read_buffer: read_buffer.and_then(Result::ok).unwrap_or(DEFAULT_READ_BUFFER),
+            variant,
+            keep: spec.connection == protocol::Connection::Keep,
+            throttle: spec.throttle,
+            chunks: spec.probes.chunks,
+        }
+    }
+}
+
+/// Everything kept of one call until the window has ended.
+#[derive(Debug)]
+pub(super) struct CallLog {
+    pub(super) record: CallRecord,
+    /// The prompt of a workflow's call, as it was sent.
+    pub(super) prompt: Option<String>,
+    pub(super) text: String,
+    pub(super) chunks: Vec<ChunkRow>,
+    arrivals: Vec<Arrival>,
+}
+
+/// Everything kept of one agent.
+#[derive(Debug)]
+pub(super) struct AgentLog {
+    pub(super) calls: Vec<CallLog>,
+    pub(super) stages: Vec<StageRecord>,
+}
+
+/// One chunk, as the chunk probe tells of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChunkRow {
+    pub(super) time_ns: u64,
+    pub(super) read_ns: u64,
+    pub(super) bytes: usize,
+    pub(super) parse_ns: u64,
+    pub(super) text: bool,
+}
+
+/// One agent: makes its calls one after the other.
+#[derive(Debug)]
+pub(super) struct Caller {
+    settings: Arc<Settings>,
+    agent: AgentSpec,
+    target: Target,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// Of the call that is being made, or kept from the last one.
+    connection: Option<Connection>,
+    events: Events,
+}
+
+impl Caller {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        agent: AgentSpec,
+        access: Access,
+        events: Events,
+    ) -> Self {
+        let Access { target, headers } = access;
+        Self { settings, agent, target, headers, connection: None, events }
+    }
+
+    /// Makes all calls; waits at `barrier` between warm-up and measured ones.
+    pub(super) async fn make_calls(
+        mut self,
+        barrier: Arc<Barrier>,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> AgentLog {
+        let calls = std::mem::take(&mut self.agent.calls);
+        let workflow = self.agent.workflow.take();
+        let mut workflow = workflow.map(|spec| Workflow::new(&self.agent.name, spec));
+        let warmups = calls.iter().take_while(|call| call.warmup).count();
+        let mut logs: Vec<CallLog> = Vec::with_capacity(calls.len());
+        for (index, call) in (0..).zip(&calls) {
+            if index as usize == warmups {
+                barrier.wait().await;
+            }
+            if *cancelled.borrow() {
+                continue;
+            }
+            let former = logs.last().map_or("", |log| log.text.as_str());
+            let log = match workflow.as_mut().zip(call.stage) {
+                None => self.make(index, &call.prompt, call.warmup, &mut cancelled).await,
+                Some((workflow, stage)) => {
+                    let begun = workflow.begin(call, stage, former);
+                    let log = self.make(index, &begun.prompt, call.warmup, &mut cancelled).await;
+                    workflow.end(&begun, index, call.warmup, log.record.end_ns);
+                    CallLog { prompt: Some(begun.prompt), ..log }
+                }
+            };
+            logs.push(log);
+        }
+        if warmups == calls.len() {
+            // Others may wait for this agent, though it has nothing left to do.
+            barrier.wait().await;
+        }
+        AgentLog { calls: logs, stages: workflow.map(Workflow::into_stages).unwrap_or_default() }
+    }
+
+    async fn make(
+        &mut self,
+        index: u32,
+        prompt: &str,
+        warmup: bool,
+        cancelled: &mut watch::Receiver<bool>,
+    ) -> CallLog {
+        let request = self.request(index, prompt);
+        let mut log = CallLog::new(&self.agent.name, index, warmup, &self.settings);
+        if self.connection.as_mut().is_some_and(|kept| !kept.begin_again()) {
+            self.connection = None;
+        }
+        let (agent, call) = (self.agent.name.clone(), index);
+        let t_ns = clock::monotonic_ns();
+        self.events.send(Event::CallStarted { t_ns, agent: agent.clone(), call, warmup });
+        log.record.start_ns = clock::monotonic_ns();
+        let limit = self.settings.timeout;
+        let end = match request {
+            Ok(request) => within(limit, cancelled, self.exchange(request, &mut log)).await,
+            Err(error) => End::failed(Outcome::ConnectError, error.to_string()),
+        };
+        self.finish(&mut log, end);
+        let CallRecord { end_ns: t_ns, outcome, ref server, .. } = log.record;
+        self.events.send(Event::CallFinished { t_ns, agent, call, outcome, tokens: server.tokens });
+        log
+    }
+
+    fn request(
+        &self,
+        index: u32,
+        prompt: &str,
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let agent = &self.agent;
+        let body = Prompt {
+            api: agent.api,
+            model: &agent.model,
+            text: prompt,
+            options: &agent.options,
+            max_tokens: agent.max_tokens,
+        };
+        let id = format!("{}/{}/{index}", self.settings.run, agent.name);
+        let mut request = Request::post(self.target.request_target(agent.api))
+            .header(HOST, self.target.authority())
+            .header(USER_AGENT, concat!("runner/", env!("CARGO_PKG_VERSION")))
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-request-id", id);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(Bytes::from(body.body())))
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>, log: &mut CallLog) -> End {
+        let connection = match &mut self.connection {
+            Some(kept) => kept,
+            none => match Connection::open(&self.target, self.settings.read_buffer).await {
+                Ok(opened) => {
+                    log.record.connected_ns = Some(opened.connected_ns());
+                    none.insert(opened)
+                }
+                Err(error) => return before_answer(&error),
+            },
+        };
+        log.record.local_port = connection.local_port();
+        let response = match connection.send(request).await {
+            Ok(response) => response,
+            Err(error) => return before_answer(&error.into()),
+        };
+        log.record.sent_ns = connection.meter().last_write_ns();
+        let status = response.status();
+        log.record.headers_ns = connection.meter().last_read_ns();
+        log.record.http_status = Some(status.as_u16());
+        let mut body = response.into_body();
+        if !status.is_success() {
+            let bytes = error_bytes(connection, &mut body).await;
+            let message = error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}"));
+            return End::failed(Outcome::HttpError, message);
+        }
+        let mut decoder = wire::decoder(self.agent.api);
+        let mut taker = Taker::new(log, &self.settings, &self.events);
+        let mut pieces = Pieces::new(connection, &mut body, self.settings.variant);
+        let end = stream(&mut pieces, decoder.as_mut(), &mut taker).await;
+        let ending = decoder.ending();
+        log.record.finish_reason.clone_from(&ending.finish_reason);
+        log.record.server = ending.counts.clone();
+        end
+    }
+
+    /// Completes the record and closes the connection, unless another call may use it.
+    fn finish(&mut self, log: &mut CallLog, end: End) {
+        let record = &mut log.record;
+        let now_ns = clock::monotonic_ns();
+        let mut last_read_ns = None;
+        if let Some(connection) = self.connection.take() {
+            let meter = connection.meter();
+            last_read_ns = meter.last_read_ns();
+            record.sent_ns = record.sent_ns.or(meter.last_write_ns());
+            record.bytes = meter.bytes();
+            record.reads = Some(meter.reads());
+            record.largest_read = Some(meter.largest()).filter(|&bytes| bytes > 0);
+            log.arrivals = meter.take_arrivals();
+            if self.settings.keep && end.outcome.counts() {
+                self.connection = Some(connection);
+            }
+        }
+        let whole = end.outcome.counts() || end.outcome == Outcome::HttpError;
+        let last_taken_ns = record.text_offsets_ns.last().map(|offset| record.start_ns + offset);
+        record.end_ns =
+            if whole { last_read_ns.max(last_taken_ns).unwrap_or(now_ns) } else { now_ns };
+        record.outcome = end.outcome;
+        record.error = end.error;
+    }
+}
+
+impl CallLog {
+    fn new(agent: &str, call: u32, warmup: bool, settings: &Settings) -> Self {
+        let record = CallRecord {
+            agent: agent.to_owned(),
+            call,
+            warmup,
+            start_ns: 0,
+            connected_ns: None,
+            local_port: None,
+            sent_ns: None,
+            headers_ns: None,
+            text_offsets_ns: Vec::with_capacity(CHUNK_ROOM),
+            end_ns: 0,
+            http_status: None,
+            outcome: Outcome::Cancelled,
+            error: None,
+            chunks: 0,
+            bytes: 0,
+            reads: None,
+            largest_read: None,
+            read_delays_ns: None,
+            finish_reason: None,
+            server: ServerCounts::default(),
+        };
+        let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });
+        let text = String::with_capacity(4 * CHUNK_ROOM);
+        Self { record, prompt: None, text, chunks, arrivals: Vec::new() }
+    }
+
+    /// The record, with how long each read's bytes had lain where `delays` can tell.
+    pub(super) fn into_record(mut self, delays: Option<Delays>) -> CallRecord {
+        // A read without a stamp, and the list says nothing of any: which one it was is not known.
+        let stamped = self.record.reads == Some(self.arrivals.len() as u64);
+        if let Some(delays) = delays.filter(|_| stamped && !self.arrivals.is_empty()) {
+            let of = |arrival: &Arrival| delays.of(*arrival);
+            self.record.read_delays_ns = Some(self.arrivals.iter().map(of).collect());
+        }
+        self.record
+    }
+}
+
+/// A connection that broke, or was never made, before the answer began.
+fn before_answer(error: &ConnectionError) -> End {
+    let outcome = match error {
+        ConnectionError::Http(error) if error.is_parse() => Outcome::Malformed,
+        _ => Outcome::ConnectError,
+    };
+    End::failed(outcome, error.to_string())
+}
+
+/// The body of an error, as far as it came.
+async fn error_bytes(connection: &mut Connection, body: &mut Incoming) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < ERROR_BODY_LIMIT {
+        match connection.next(body).await {
+            Some(Ok(piece)) => bytes.extend_from_slice(&piece),
+            Some(Err(_)) | None => break,
+        }
+    }
+    bytes
+}
+
+/// Runs a call until its end, its limit or the cancelling of all calls.
+///
+/// Limit and cancelling are asked first: a stream that always has more to give would otherwise use
+/// up the task's budget before them, every time.
+async fn within(
+    limit: Duration,
+    cancelled: &mut watch::Receiver<bool>,
+    call: impl Future<Output = End>,
+) -> End {
+    let mut call = pin!(call);
+    let mut limit_reached = pin!(tokio::time::sleep(limit));
+    let mut cancelled = pin!(async {
+        // A sender that is gone cannot cancel any more.
+        if cancelled.wait_for(|&cancelled| cancelled).await.is_err() {
+            future::pending::<()>().await;
+        }
+    });
+    future::poll_fn(|cx| {
+        if limit_reached.as_mut().poll(cx).is_ready() {
+            let reason = format!("no end within {} s", limit.as_secs_f64());
+            return Poll::Ready(End::failed(Outcome::Timeout, reason));
+        }
+        if cancelled.as_mut().poll(cx).is_ready() {
+            let reason = "the run was stopped from outside";
+            return Poll::Ready(End::failed(Outcome::Cancelled, reason));
+        }
+        call.as_mut().poll(cx)
+    })
+    .await
+}

@@ -1,0 +1,84 @@
+//! Taking chunks: when each may be taken, and what is noted of it.
+
+use super::call::{CallLog, ChunkRow, Settings};
+use super::pieces::Times;
+use super::throttle::Throttle;
+use crate::output::Events;
+use crate::wire::Chunk;
+use formats::protocol::Event;
+
+/// Least time between two progress events of a call, nanoseconds.
+const PROGRESS_NS: u64 = 100_000_000;
+
+/// Notes each chunk when it may be taken.
+pub(super) struct Taker<'a> {
+    log: &'a mut CallLog,
+    events: &'a Events,
+    throttle: Option<Throttle>,
+    probe: bool,
+    last_taken_ns: u64,
+    last_progress_ns: u64,
+}
+
+impl<'a> Taker<'a> {
+    pub(super) fn new(log: &'a mut CallLog, settings: &Settings, events: &'a Events) -> Self {
+        let start_ns = log.record.start_ns;
+        Self {
+            log,
+            events,
+            throttle: settings.throttle.map(Throttle::new),
+            probe: settings.chunks,
+            last_taken_ns: start_ns,
+            last_progress_ns: start_ns,
+        }
+    }
+
+    /// Whether parsing is to be timed.
+    pub(super) fn probes(&self) -> bool {
+        self.probe
+    }
+
+    /// Whether a chunk with text was taken.
+    pub(super) fn has_text(&self) -> bool {
+        !self.log.record.text_offsets_ns.is_empty()
+    }
+
+    /// Chunks of any kind taken so far.
+    pub(super) fn chunks(&self) -> u64 {
+        self.log.record.chunks
+    }
+
+    /// Bytes of text taken so far.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.log.text.len()
+    }
+
+    /// Takes a chunk, after the throttle's wait if it carries text.
+    pub(super) async fn take(&mut self, chunk: Chunk<'_>, times: Times, parse_ns: u64) {
+        let mut taken_ns = times.handed_ns.max(self.last_taken_ns);
+        let text = !chunk.text.is_empty();
+        if text && let Some(throttle) = &mut self.throttle {
+            taken_ns = throttle.wait(taken_ns, times.waited).await;
+        }
+        self.last_taken_ns = taken_ns;
+        let record = &mut self.log.record;
+        record.chunks += 1;
+        if text {
+            if record.text_offsets_ns.is_empty() {
+                let (agent, call) = (record.agent.clone(), record.call);
+                self.events.send(Event::FirstToken { t_ns: taken_ns, agent, call });
+            }
+            record.text_offsets_ns.push(taken_ns.saturating_sub(record.start_ns));
+            self.log.text.push_str(&chunk.text);
+        }
+        if self.probe {
+            let (read_ns, bytes) = (times.read_ns, chunk.bytes);
+            self.log.chunks.push(ChunkRow { time_ns: taken_ns, read_ns, bytes, parse_ns, text });
+        }
+        if taken_ns.saturating_sub(self.last_progress_ns) >= PROGRESS_NS {
+            self.last_progress_ns = taken_ns;
+            let (agent, call, chunks) = (record.agent.clone(), record.call, record.chunks);
+            self.events.send(Event::Progress { t_ns: taken_ns, agent, call, chunks });
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Inference servers: the wire protocols that are spoken with them, and where they are.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pacing::Pacing;
+
+/// A wire protocol: which path is asked, how a request is written, how its answer is read.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Api {
+    /// Ollama's `/api/generate`: NDJSON.
+    Ollama,
+    /// Ollama's `/api/chat`: NDJSON.
+    OllamaChat,
+    /// OpenAI's `/v1/chat/completions`: server-sent events.
+    OpenaiChat,
+    /// OpenAI's `/v1/completions`: server-sent events.
+    OpenaiCompletions,
+    /// Anthropic's Messages, `/v1/messages`: server-sent events with names.
+    Anthropic,
+}
+
+/// Whose protocol it is: what else such a server can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    Ollama,
+    Openai,
+    Anthropic,
+}
+
+impl Family {
+    /// The name in evidence of what was met.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Ollama => "ollama",
+            Family::Openai => "openai",
+            Family::Anthropic => "anthropic",
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Family::Ollama => "Ollama",
+            Family::Openai => "OpenAI-compatible",
+            Family::Anthropic => "Anthropic-compatible",
+        }
+    }
+}
+
+impl Api {
+    pub const ALL: [Api; 5] =
+        [Api::Ollama, Api::OllamaChat, Api::OpenaiChat, Api::OpenaiCompletions, Api::Anthropic];
+
+    /// The name in specs, identities and manifests of paced endpoints.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Api::Ollama => "ollama",
+            Api::OllamaChat => "ollama_chat",
+            Api::OpenaiChat => "openai_chat",
+            Api::OpenaiCompletions => "openai_completions",
+            Api::Anthropic => "anthropic",
+        }
+    }
+
+    /// Path of a call below the base address, which ends in `/v1` for OpenAI's and nowhere else.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Api::Ollama => "/api/generate",
+            Api::OllamaChat => "/api/chat",
+            Api::OpenaiChat => "/chat/completions",
+            Api::OpenaiCompletions => "/completions",
+            Api::Anthropic => "/v1/messages",
+        }
+    }
+
+    /// What follows the address of a server in a base address.
+    #[must_use]
+    pub fn base(self) -> &'static str {
+        match self.family() {
+            Family::Openai => "/v1",
+            Family::Ollama | Family::Anthropic => "",
+        }
+    }
+
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Api::Ollama | Api::OllamaChat => Family::Ollama,
+            Api::OpenaiChat | Api::OpenaiCompletions => Family::Openai,
+            Api::Anthropic => Family::Anthropic,
+        }
+    }
+
+    /// Why a server cannot be told to put its models out of memory; `None`: it can.
+    #[must_use]
+    pub fn cannot_unload(self) -> Option<&'static str> {
+        match self.family() {
+            Family::Ollama => None,
+            Family::Openai => Some("speaks OpenAI's protocol, which has no word for unloading"),
+            Family::Anthropic => {
+                Some("speaks Anthropic's protocol, which has no word for unloading")
+            }
+        }
+    }
+}
+
+/// A named inference server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Endpoint {
+    Server(Server),
+    /// The endpoint of this program with a known schedule.
+    Paced(Pacing),
+}
+
+impl Endpoint {
+    /// The wire protocol that is spoken with it.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        match self {
+            Endpoint::Server(server) => server.api,
+            Endpoint::Paced(pacing) => pacing.protocol,
+        }
+    }
+
+    /// Whether it is a server that speaks Ollama's protocols.
+    #[must_use]
+    pub fn is_ollama_server(&self) -> bool {
+        self.server().is_some_and(|server| server.api.family() == Family::Ollama)
+    }
+
+    /// What it is called in evidence of what was met.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.server().map_or("simulated", |server| server.api.family().name())
+    }
+
+    /// Its address; that of a paced endpoint is known only while it runs.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Endpoint::Server(server) => Some(server),
+            Endpoint::Paced(_) => None,
+        }
+    }
+}
+
+/// A server that somebody else runs, and the way to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub api: Api,
+    /// Base address without a slash at its end; [`Api::path`] follows it.
+    pub url: String,
+    /// Name of the environment variable that holds the key.
+    pub api_key_env: Option<String>,
+    pub route: Route,
+}
+
+impl Server {
+    /// A server that is reached by its address alone.
+    #[must_use]
+    pub fn at(api: Api, url: impl Into<String>) -> Self {
+        Self { api, url: url.into(), api_key_env: None, route: Route::default() }
+    }
+}
+
+/// How connections to a server are made, where it is not simply its address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// PEM file, absolute, of authorities that are trusted besides the system's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// `http://host:port` of an HTTP proxy. Without it no proxy is used, whatever the environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+}
+
+impl Route {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        *self == Route::default()
+    }
+}

@@ -1,0 +1,165 @@
+"""httpx above metered sockets: one client per agent, and what becomes of its connections."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterable
+
+import httpcore
+import httpx
+
+from runner_agent.socket_stream import Meter, Reader, SocketStream
+from runner_agent.target import Address, Target
+
+# httpcore looks for this package several times in each call, for lack of which it takes the loop to be
+# asyncio's. Known to be missing it is not looked for on disk, which took most of a millisecond a call.
+sys.modules.setdefault("sniffio", None)
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Opens connections whose reads go through `meter`, `read_buffer` bytes at most each."""
+
+    def __init__(self, target: Target, meter: Meter, read_buffer: int) -> None:
+        self.addresses = target.addresses()
+        self.secure = target.tls is not None
+        self.meter = meter
+        # One for all connections, which follow each other.
+        self.buffer = memoryview(bytearray(read_buffer))
+        self.transport: asyncio.Transport | None = None
+
+    def abandon(self) -> None:
+        """Closes the connection that was opened last, if it is still open."""
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            connection = await self.connected(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(f"cannot connect to {host}:{port}: {error}") from error
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport, reader = await asyncio.get_running_loop().create_connection(
+                lambda: Reader(connection, self.meter, self.buffer), sock=connection
+            )
+        except BaseException:
+            connection.close()
+            raise
+        transport.pause_reading()
+        self.transport = transport
+        stream = SocketStream(reader)
+        if not self.secure:
+            self.meter.connected(stream.local_port)
+        return stream
+
+    async def connected(self, host: str, port: int) -> socket.socket:
+        """A socket that is connected to the first address that takes it."""
+        loop = asyncio.get_running_loop()
+        # A name that nobody knew before is looked up again, and fails with the system's own words.
+        addresses = self.addresses or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        failure = OSError("the name has no address")
+        for address in addresses:
+            try:
+                return await self.connected_to(address)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def connected_to(self, address: Address) -> socket.socket:
+        family, kind, protocol, _, where = address
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, where)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Transport(httpx.AsyncHTTPTransport):
+    """httpx's own transport with its pool above [`Backend`]; httpx has no parameter for that."""
+
+    def __init__(self, target: Target, backend: Backend, keep: bool) -> None:
+        self.target = target
+        self.backend = backend
+        self.keep = keep
+        self.renew()
+
+    def renew(self) -> None:
+        """Makes the next call independent of how the last one ended.
+
+        A task that is cancelled while httpcore closes its answer leaves the connection in the pool,
+        neither open nor closed, and the next request would wait for it for ever.
+        """
+        self.backend.abandon()
+        proxy = self.target.proxy
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=self.target.tls,
+            proxy=None if proxy is None else httpcore.Proxy(proxy),
+            max_connections=1,
+            max_keepalive_connections=1 if self.keep else 0,
+            network_backend=self.backend,
+        )
+
+    def begin_call(self) -> bool:
+        """Readies the pool for a call; whether there is a connection that it can use."""
+        kept = self.is_usable()
+        if self._pool.connections and not kept:
+            self.renew()
+        return kept
+
+    def is_usable(self) -> bool:
+        """Whether a connection was kept that its server has not closed, and that holds no more than
+        the answer that was taken."""
+        if not self._pool.connections:
+            return False
+        connection = self._pool.connections[0]
+        if not connection.is_idle() or connection.has_expired():
+            return False
+        # httpcore has no word for what was read and belongs to no answer; all of its kinds of
+        # connections have this one inside.
+        while not isinstance(connection, httpcore.AsyncHTTP11Connection):
+            connection = connection._connection
+        return not connection._h11_state.trailing_data[0]
+
+    def end_call(self, counts: bool) -> None:
+        """Closes the connection, unless it is to be kept after a call that counts."""
+        if not (self.keep and counts):
+            self.renew()
+
+
+class Body(httpx.AsyncByteStream):
+    """The content of a request, which tells the meter that it was sent."""
+
+    def __init__(self, content: bytes, meter: Meter) -> None:
+        self.content = content
+        self.meter = meter
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.content
+        self.meter.sent()  # httpcore asks for more when all of it is written
+
+
+def client(transport: Transport) -> httpx.AsyncClient:
+    """A client of one agent. Neither proxies of the environment nor redirects nor limits of time come
+    between."""
+    return httpx.AsyncClient(
+        transport=transport,
+        timeout=None,
+        trust_env=False,
+        follow_redirects=False,
+        # A body that is packed comes in other pieces than it was sent.
+        headers={"accept-encoding": "identity"},
+    )

@@ -1,0 +1,88 @@
+//! Questions to inference servers beside the calls that are measured: what they are, which models they
+//! have and hold, having them put models out of memory, whether they are there at all.
+//!
+//! Everything goes through reqwest, with limits on time and size, without following redirects, and
+//! through a proxy only where an endpoint names one. Nothing here is measured: that is the agent's work.
+
+mod facts;
+mod life;
+mod questions;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use formats::endpoint::Server;
+use reqwest::Url;
+
+pub use facts::{Listener, ModelFacts, ServerFacts, facts, identify};
+pub use life::{LoadedModel, Unloaded, is_tag_of, loaded, unload};
+use questions::Questions;
+
+/// Why a server cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    #[error("{url:?} is no address of a server: {reason}")]
+    Address { url: String, reason: String },
+    #[error("no server answers at {url}: {reason}")]
+    Unreachable {
+        url: String,
+        reason: String,
+        /// Somebody took the connection.
+        connected: bool,
+    },
+    #[error("{url} refuses the request: HTTP {status}{}", .message.as_ref().map(|m| format!(", {m}")).unwrap_or_default())]
+    Refused { url: String, status: u16, message: Option<String> },
+    #[error("what answers at {url} is no {expected} server: {found}")]
+    Foreign { url: String, expected: &'static str, found: String },
+    #[error("the server at {url} does not tell which models it holds")]
+    Silent { url: String },
+    #[error("the server at {url} still holds {} after {limit:?}", .models.join(", "))]
+    StillLoaded { url: String, models: Vec<String>, limit: Duration },
+    #[error("the API key cannot be sent in a header")]
+    Key,
+}
+
+impl ServerError {
+    /// A question whose thread ended before its answer.
+    #[must_use]
+    pub fn broken_off(server: &Server) -> Self {
+        let reason = "the question was broken off".to_owned();
+        Self::Unreachable { url: server.url.clone(), reason, connected: true }
+    }
+}
+
+/// Whether anybody takes connections at a server's address now, within a limit of time.
+#[must_use]
+pub fn listens(server: &Server, limit: Duration) -> bool {
+    let Ok(questions) = Questions::of(server, None) else { return false };
+    let looked = questions
+        .block_on(async { Ok(questions.ask_within(limit, reqwest::Method::HEAD, "", None).await) });
+    match looked {
+        // A proxy that cannot pass a request on says so.
+        Ok(Ok(answer)) => server.route.proxy.is_none() || !matches!(answer.status, 502 | 504),
+        Ok(Err(ServerError::Unreachable { connected, .. })) => connected,
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// Whether a server is on this machine, as far as its address says.
+#[must_use]
+pub fn is_local(server: &Server) -> bool {
+    let Ok(url) = Url::parse(&server.url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The port that calls to a server go to, and the addresses behind its name as this machine knows them:
+/// the proxy's where there is one.
+#[must_use]
+pub fn destination(server: &Server) -> Option<(u16, Vec<IpAddr>)> {
+    let url = Url::parse(server.route.proxy.as_deref().unwrap_or(&server.url)).ok()?;
+    let port = url.port_or_known_default()?;
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    let addresses = (host, port).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
+    Some((port, addresses))
+}

@@ -1,0 +1,213 @@
+//! Short questions to one server, with limits on time and size. What an answer means is left to who asks.
+
+use std::cell::Cell;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::http::tls;
+use agent::wire;
+use formats::endpoint::Server;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Proxy, Url, redirect};
+use serde_json::Value;
+
+use super::ServerError;
+
+/// Limit of one question.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest answer that is read, bytes; `/api/show` carries licences and templates.
+const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
+/// Characters of an answer that a message repeats.
+const EXCERPT: usize = 60;
+
+/// Asks one server.
+#[derive(Debug)]
+pub(super) struct Questions {
+    /// Base address, as it is written.
+    pub url: String,
+    client: Client,
+    /// It once did not answer in time: what is not essential is not asked any more.
+    hangs: Cell<bool>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: u16,
+    /// `None`: it is no JSON.
+    pub body: Option<Value>,
+    /// The server's words for an error.
+    pub message: Option<String>,
+    /// How the answer begins, or what it is.
+    pub excerpt: String,
+}
+
+impl Questions {
+    /// Prepares to ask a server; asks nothing yet.
+    pub fn of(server: &Server, api_key: Option<&str>) -> Result<Self, ServerError> {
+        let wrong = |reason: String| ServerError::Address { url: server.url.clone(), reason };
+        let url = Url::parse(&server.url).map_err(|error| wrong(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("it does not start with http:// or https://".to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("name a key by api_key_env, not in the address".to_owned()));
+        }
+        let mut headers = HeaderMap::new();
+        for &(name, value) in wire::headers(server.api) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        if let Some(key) = api_key {
+            let (name, value) = wire::key_header(server.api, key.trim());
+            let mut value = HeaderValue::from_str(&value).map_err(|_| ServerError::Key)?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        // The same trust as that of the calls that are measured.
+        let trust = if url.scheme() == "https" {
+            let config = tls::config(server.route.ca_file.as_deref());
+            config.map_err(|error| wrong(error.to_string()))?
+        } else {
+            tls::nobody().map_err(|error| wrong(error.to_string()))?
+        };
+        let mut client = Client::builder()
+            .tls_backend_preconfigured(Arc::unwrap_or_clone(trust))
+            .redirect(redirect::Policy::none())
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .default_headers(headers)
+            .no_proxy();
+        if let Some(proxy) = &server.route.proxy {
+            client = client.proxy(Proxy::all(proxy).map_err(|error| wrong(chain(&error)))?);
+        }
+        let client = client.build().map_err(|error| wrong(chain(&error)))?;
+        Ok(Self { url: server.url.clone(), client, hangs: Cell::new(false) })
+    }
+
+    /// Runs questions to their end, blocking.
+    pub fn block_on<T>(
+        &self,
+        questions: impl Future<Output = Result<T, ServerError>>,
+    ) -> Result<T, ServerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| self.unreachable(error.to_string(), false))?;
+        runtime.block_on(questions)
+    }
+
+    /// The JSON of an answer with status 200; `None` for everything else. `path` follows the base address.
+    pub async fn get(&self, path: &str) -> Option<Value> {
+        if self.hangs.get() {
+            return None;
+        }
+        let answer = self.ask(Method::GET, path, None).await.ok()?;
+        answer.body.filter(|_| answer.status == 200)
+    }
+
+    /// As [`Questions::get`], with a body.
+    pub async fn post(&self, path: &str, body: &Value) -> Option<Value> {
+        if self.hangs.get() {
+            return None;
+        }
+        let answer = self.ask(Method::POST, path, Some(body)).await.ok()?;
+        answer.body.filter(|_| answer.status == 200)
+    }
+
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ServerError> {
+        self.ask_within(PATIENCE, method, path, body).await
+    }
+
+    pub async fn ask_within(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ServerError> {
+        let address = format!("{}{path}", self.url.trim_end_matches('/'));
+        let mut request = self.client.request(method, address).timeout(patience);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        self.exchange(request).await.map_err(|error| {
+            let connected = !error.is_connect();
+            if error.is_timeout() && connected {
+                self.hangs.set(true);
+                let seconds = patience.as_secs_f64();
+                return self.unreachable(format!("no answer within {seconds:.0} s"), true);
+            }
+            let reason = if connected {
+                chain(&error)
+            } else {
+                self.hangs.set(error.is_timeout());
+                format!("cannot connect: {}", root(&error))
+            };
+            self.unreachable(reason, connected)
+        })
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let mut response = request.send().await?;
+        let status = response.status().as_u16();
+        let mut bytes = Vec::new();
+        while bytes.len() < ANSWER_LIMIT {
+            match response.chunk().await? {
+                Some(piece) => bytes.extend_from_slice(&piece),
+                None => break,
+            }
+        }
+        let message = (status != 200).then(|| wire::error_body(&bytes)).flatten();
+        let excerpt = excerpt(&bytes);
+        Ok(Answer { status, body: serde_json::from_slice(&bytes).ok(), message, excerpt })
+    }
+
+    pub fn unreachable(&self, reason: String, connected: bool) -> ServerError {
+        ServerError::Unreachable { url: self.url.clone(), reason, connected }
+    }
+
+    pub fn foreign(&self, expected: &'static str, found: String) -> ServerError {
+        ServerError::Foreign { url: self.url.clone(), expected, found }
+    }
+}
+
+/// What is at the bottom of an error: the system's own words.
+fn root(error: &reqwest::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
+}
+
+/// An error with its causes, without the address, which the message has already.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    if causes.is_empty() { error.to_string() } else { causes.join(": ") }
+}
+
+/// How an answer begins, for a message.
+fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..4 * EXCERPT).unwrap_or(bytes));
+    let text = text.trim();
+    if text.is_empty() {
+        return "nothing".to_owned();
+    }
+    let head = text.to_lowercase();
+    if head.starts_with("<!doctype html") || head.starts_with("<html") {
+        return "a web page".to_owned();
+    }
+    let line: String = text.lines().next().unwrap_or_default().chars().take(EXCERPT).collect();
+    format!("`{}`", line.trim_end())
+}
