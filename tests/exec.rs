@@ -87,11 +87,15 @@ fn a_sealed_run_says_everything() {
 
 #[test]
 fn each_setting_of_a_runtime_is_an_instrument_of_its_own() {
-    let axes = r#", batch = ["off", "50ms"]"#;
+    // A throttle hides the error of gaps, so that these runs need calibrations.
+    let axes = r#", batch = ["off", "50ms"], throttle = ["90 tok/s"]"#;
     let study = Study::new(&Manifest { axes, defaults: "repeats = 2", ..Manifest::default() });
     let said = study.expect(0, &["exec"]);
     assert_eq!(said.matches("calibrating the runtime").count(), 2, "{said}");
-    assert!(said.contains("calibrating the runtime rust (batch 0.05)"), "{said}");
+    assert!(
+        said.contains("calibrating the runtime rust (batch 0.05) with 1 streams at 100 tok/s"),
+        "{said}"
+    );
     let records = files(&study.layout().runs());
     let records = records.iter().filter(|path| path.ends_with("run.json"));
     let mut gap_errors = [Vec::new(), Vec::new()];
@@ -100,6 +104,7 @@ fn each_setting_of_a_runtime_is_an_instrument_of_its_own() {
         let calibration = &record["evidence"]["calibration"];
         let batch = record["identity"]["variant"]["batch"].clone();
         assert_eq!(calibration["settings"]["batch"], batch);
+        assert_eq!(calibration["own"], false);
         gap_errors[usize::from(!batch.is_null())]
             .push(calibration["gap_error_ms"]["p99"].as_f64().unwrap());
     }
@@ -107,6 +112,22 @@ fn each_setting_of_a_runtime_is_an_instrument_of_its_own() {
     assert_eq!((at_once.len(), batched.len()), (2, 2));
     // Five tokens come at each tick and none between.
     assert!(batched[0] > 30.0 && at_once[0] < batched[0], "{at_once:?} {batched:?}");
+}
+
+#[test]
+fn runs_on_paced_endpoints_alone_are_their_own_calibration() {
+    let study = Study::new(&Manifest::default());
+    let said = study.expect(0, &["exec"]);
+    assert!(!said.contains("calibrating"), "{said}");
+    let records = files(&study.layout().runs());
+    let path = records.iter().find(|path| path.ends_with("run.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let calibration = &record["evidence"]["calibration"];
+    assert_eq!(calibration["own"], true);
+    assert_eq!(calibration["apis"], serde_json::json!(["ollama"]));
+    // What the instrument says of itself is what the run's metrics say of it.
+    let error = record["metrics"]["ttft_error_ms"].as_f64().unwrap();
+    assert_eq!(calibration["ttft_error_ms"]["max"].as_f64().unwrap(), error);
 }
 
 #[test]
@@ -140,7 +161,7 @@ fn the_orphan_of_a_killed_exec_is_ended_before_anything_is_measured() {
 case "$spec" in
     *'"run": "calibration"'*) printf '%s' "$spec" | "$RUNNER" agent;;
     *) test -e second && { printf '%s' "$spec" | "$RUNNER" agent; exit; }
-       echo '{"event":"ready","t_ns":1,"protocol":1,"runtime":{"name":"x","version":"1"}}'
+       echo '{"event":"ready","t_ns":1,"protocol":2,"runtime":{"name":"x","version":"1"}}'
        echo '{"event":"call_started","t_ns":1,"agent":"left","call":0,"warmup":false}'
        sleep 120;;
 esac"#;

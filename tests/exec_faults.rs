@@ -12,7 +12,7 @@ use runner::store::journal::What;
 use study::{Manifest, Study};
 
 const READY: &str =
-    r#"echo '{"event":"ready","t_ns":1,"protocol":1,"runtime":{"name":"x","version":"1"}}'"#;
+    r#"echo '{"event":"ready","t_ns":1,"protocol":2,"runtime":{"name":"x","version":"1"}}'"#;
 const DONE: &str = r#"echo '{"event":"done","t_ns":2}'"#;
 /// Lets the Rust runtime do the work, then continues the script.
 const WORK: &str = r#"spec=$(cat); printf '%s' "$spec" | "$RUNNER" agent"#;
@@ -91,7 +91,7 @@ fn death_by_a_signal() {
 
 #[test]
 fn another_protocol() {
-    fails(&READY.replace("\"protocol\":1", "\"protocol\":99"), "agent", "speaks version 99");
+    fails(&READY.replace("\"protocol\":2", "\"protocol\":99"), "agent", "speaks version 99");
 }
 
 #[test]

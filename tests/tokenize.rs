@@ -438,8 +438,8 @@ fn a_runtime_that_knows_no_tokenizers_fails_clearly() {
         r#"spec=$(cat)
 folder=$(printf '%s' "$spec" | sed -n 's/^  "artifacts": "\(.*\)",$/\1/p')
 info='{"name":"mine","version":"1"}'
-printf '{"event":"ready","t_ns":1,"protocol":1,"runtime":%s}\n' "$info"
-printf '{"protocol":1,"runtime":%s,"clock":{"monotonic_ns":1,"utc":"x"},"calls":[]}' "$info" \
+printf '{"event":"ready","t_ns":1,"protocol":2,"runtime":%s}\n' "$info"
+printf '{"protocol":2,"runtime":%s,"clock":{"monotonic_ns":1,"utc":"x"},"calls":[]}' "$info" \
     > "$folder/agent.json"
 printf '{"event":"done","t_ns":2}\n'
 "#,

@@ -10,3 +10,4 @@ pub mod py_spy;
 pub mod sampling;
 pub mod schedule;
 pub mod stacks;
+pub mod wire;
