@@ -160,6 +160,7 @@ fn make(plan: &Plan, results: &Path) {
                 probes: BTreeMap::new(),
                 command: None,
                 sampling: BTreeMap::new(),
+                wire: None,
                 fallback_of: None,
                 rerun_of: None,
                 tokens: None,

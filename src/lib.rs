@@ -1,38 +1,45 @@
 //! `runner`: a declarative experiment runner for LLM inference research.
 //!
-//! The house follows the data, from left to right:
+//! Three crates stand beside it: `formats` (what is written and read by more than one part), `agent`
+//! (the process that makes the calls, and nothing else) and `simulator` (the paced endpoint, which shares
+//! no decoder with the client that it checks). The Python runtime is in `runtimes/`.
+//!
+//! Layers, the lowest first; none knows one above it, which a test holds:
 //!
 //! ```text
-//! manifest → plan → agent, endpoint, probe, simulator → preflight → execute → verdict → report
-//!                   store ← metrics ← stats
+//! os, stats, corpus, workflow, python
+//! server, probe, manifest
+//! plan, store, provenance
+//! metrics, verdict, preflight
+//! recompute, report, execute, conformance
+//! progress
+//! cli
 //! ```
 //!
-//! `manifest` and `plan` know nothing of running or storing (`plan` knows the names of wire
-//! protocols). `store`, `metrics` and `stats` know nothing of plans or of execution: `execute` fills
-//! the store with what `metrics` computes, `report` reads it. Nothing but `cli` knows everything.
+//! `stats` and the matrix of `plan` are pure. Reports read only the study, the plan and the store. Execution
+//! prints nothing and says what happens by events. Nothing but `cli` prints or chooses exit codes.
 //!
-//! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
-//! - [`plan`]: factors, matrix algebra, cells, identity, run order. Pure: touches no server and no store.
-//! - [`agent`]: the agent protocol and the Rust runtime. Agents only record.
-//! - [`python`]: a Python of the user's and private environments of pinned packages on it.
-//! - [`probe`]: instruments that watch the agent's process from outside. Their files' rows and what they say
-//!   of themselves are read and stored by the others as they are.
-//! - [`endpoint`]: the wire formats of inference servers: requests, stream decoders, server facts.
-//! - [`simulator`]: the paced endpoint. Shares no code with [`endpoint`], so errors cannot cancel out.
-//! - [`preflight`]: what cells need against what there is: findings before the first call; `doctor`.
-//! - [`execute`]: one run, the loop over runs, retries, cancelling. Prints nothing, emits events.
-//! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
-//! - [`store`]: layout, sealed records, journal, lock, verification.
-//! - [`provenance`]: what was met: the machine, the servers and models, the code.
-//! - [`metrics`]: raw artifacts → metrics, the one implementation for every runtime.
-//! - [`recompute`]: the metrics of stored runs again, by today's formulas.
+//! - [`os`]: what depends on the operating system, with a branch for each.
 //! - [`stats`]: pure statistics.
-//! - [`verdict`]: hypotheses and published numbers against stored runs that it is given.
-//! - [`report`]: context, tables, rendering, export. Reads only the study, the plan and the store.
-//! - [`cli`]: ties them together. The only part that prints or chooses exit codes.
 //! - [`corpus`]: the texts of tokenizer experiments, generated from a seed.
-//! - [`digest`]: SHA-256 in hex.
-//! - [`os`]: everything that depends on the operating system.
+//! - [`workflow`]: what a workflow is asked for, and what a runtime must leave of it.
+//! - [`python`]: a Python of the user's, private environments of pinned packages on it, the bundled runtime.
+//! - [`server`]: questions to servers beside the calls that are measured.
+//! - [`probe`]: instruments that watch a run from outside the agent's process. Their files' rows and what
+//!   they say of themselves are read and stored by the others as they are.
+//! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
+//! - [`plan`]: factors, matrix algebra, cells, identity, run order. Touches no server and no store.
+//! - [`store`]: layout, sealed records, journal, lock, verification.
+//! - [`provenance`]: what was met: the machine, the code.
+//! - [`metrics`]: raw artifacts → metrics, the one implementation for every runtime.
+//! - [`verdict`]: hypotheses and published numbers against stored runs that it is given.
+//! - [`preflight`]: what cells need against what there is: findings before the first call; `doctor`.
+//! - [`execute`]: one run, the loop over runs, retries, cancelling.
+//! - [`recompute`]: the metrics of stored runs again, by today's formulas.
+//! - [`report`]: context, tables, rendering, export.
+//! - [`conformance`]: whether a program is a runtime, tried against the paced endpoint.
+//! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
+//! - [`cli`]: ties them together.
 
 pub mod cli;
 pub mod conformance;

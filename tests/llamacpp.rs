@@ -112,6 +112,39 @@ fn run_folders(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The same model by Anthropic's protocol, which the server speaks beside its own.
+fn messages(folder: &Path, engine: &Engine) {
+    let base = engine.insight.strip_suffix("/v1").expect("the base of OpenAI's paths");
+    let manifest = format!(
+        r#"
+schema = 1
+name = "messages"
+[defaults]
+repeats = 1
+max_tokens = 12
+[endpoint]
+insight = {{ anthropic = "{base}" }}
+[prompt]
+p = {{ text = "Name three rivers and say where they end." }}
+[scenario]
+alone = [{{ agent = "insight", endpoint = "insight", prompt = "p" }}]
+[experiment.read]
+scenario = "alone"
+matrix = {{ model = ["smollm2-135m"] }}
+"#
+    );
+    std::fs::write(folder.join("messages.toml"), manifest).unwrap();
+    succeed(folder, &["exec", "messages.toml"]);
+    let runs = succeed(folder, &["export", "messages.toml", "--format", "json"]);
+    let runs: Value = serde_json::from_str(&runs).unwrap();
+    assert_eq!(
+        (&runs[0]["outcome"], &runs[0]["tokens"]),
+        (&"length".into(), &12.into()),
+        "{runs}"
+    );
+    assert!(runs[0]["ttft_ms"].as_f64().unwrap() > 0.0, "{runs}");
+}
+
 #[test]
 fn a_study_of_real_models_is_planned_measured_verified_and_reported() {
     let engine = match Engine::start() {
@@ -138,6 +171,7 @@ fn a_study_of_real_models_is_planned_measured_verified_and_reported() {
     for run in &folders {
         check_run(run);
     }
+    messages(folder.path(), &engine);
     drop(engine);
 
     // A finished study needs no server.

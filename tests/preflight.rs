@@ -68,6 +68,47 @@ fn findings(study: &Study, code: i32) -> Vec<Value> {
     overview["preflight"].as_array().unwrap().clone()
 }
 
+/// A proxy that nobody chose would be measured as the server.
+#[test]
+fn proxies_that_the_environment_names_are_not_used() {
+    let good = ollama();
+    let study = study(
+        &format!("good = {{ ollama = \"{}\" }}\n", good.base_url()),
+        &["good"],
+        "simulated",
+        "",
+    );
+    for command in [&["plan", "--preflight"][..], &["exec"]] {
+        let mut command = study.command(command);
+        for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env(name, "http://127.0.0.1:9");
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", study::text(&output));
+    }
+    // One that the manifest names is.
+    let through =
+        format!("good = {{ ollama = \"{}\", proxy = \"http://127.0.0.1:9\" }}\n", good.base_url());
+    let study = self::study(&through, &["good"], "simulated", "");
+    let findings = findings(&study, 5);
+    assert!(findings[0]["message"].as_str().unwrap().contains("cannot connect"), "{findings:?}");
+}
+
+/// Another address is another server, which nobody chose.
+#[test]
+fn redirects_are_not_followed() {
+    let good = ollama();
+    let moved = format!(
+        "HTTP/1.1 302 Found\r\nlocation: {}/api/version\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        good.base_url()
+    );
+    let url = answering(moved.leak().as_bytes());
+    let study = study(&format!("moved = {{ ollama = \"{url}\" }}\n"), &["moved"], "simulated", "");
+    let findings = findings(&study, 0);
+    let said = findings.iter().map(|one| one["message"].to_string()).collect::<String>();
+    assert!(said.contains("does not say which server it is"), "{said}");
+}
+
 #[test]
 fn everything_is_found_at_once_in_bounded_time_and_nothing_is_written() {
     let good = ollama();

@@ -33,7 +33,7 @@ json.dump(said, sys.stdout, ensure_ascii=False)
 "#;
 
 fn python(specs: &[ScanSpec]) -> Option<Vec<Value>> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agent/python/program");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtimes/python");
     let asked = tempfile::NamedTempFile::new().unwrap();
     serde_json::to_writer(&asked, specs).unwrap();
     let mut command = Command::new("python3");

@@ -38,12 +38,19 @@ pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), C
     let finished = run(command, spec)?;
     let sends = server.take_sends(RUN);
 
-    findings.add("reads the spec until the end of standard input", whole_spec(&finished));
-    findings.add("writes only events to standard output", only_events(&finished));
-    findings.add("says ready first, with its protocol", ready_first(&finished));
-    findings.add("tells of every call in order", calls_told(&finished));
-    findings.add("says done last", done_last(&finished));
-    findings.add("exits with 0 when everything is written", exit_zero(&finished));
+    process(&finished, findings);
+    record(&finished, &sends, &text, findings);
+    Ok(())
+}
+
+/// What it says, and how it ends.
+fn process(finished: &Finished, findings: &mut Findings) {
+    findings.add("reads the spec until the end of standard input", whole_spec(finished));
+    findings.add("writes only events to standard output", only_events(finished));
+    findings.add("says ready first, with its protocol", ready_first(finished));
+    findings.add("tells of every call in order", calls_told(finished));
+    findings.add("says done last", done_last(finished));
+    findings.add("exits with 0 when everything is written", exit_zero(finished));
     findings.add(
         "leaves agent.json",
         finished
@@ -52,6 +59,10 @@ pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), C
             .map(|_| ())
             .map_err(|reason| format!("{reason}; see schemas/agent-record.schema.json")),
     );
+}
+
+/// What it leaves.
+fn record(finished: &Finished, sends: &[Send], text: &str, findings: &mut Findings) {
     let empty = BTreeMap::new();
     let by_call = finished.record.as_ref().map_or(empty, by_call);
     let with = |verdict: &dyn Fn(&AgentRecord) -> Verdict| {
@@ -64,7 +75,7 @@ pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), C
             each(record, |call| call.outcome == Outcome::Ok, |call| format!("{:?}", call.outcome))
         }),
     );
-    findings.add("sends x-request-id: run/agent/call", request_ids(&sends));
+    findings.add("sends x-request-id: run/agent/call", request_ids(sends));
     findings.add(
         "keeps the server's token count",
         with(&|record| {
@@ -119,19 +130,18 @@ pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), C
     );
     findings.add(
         "takes times from CLOCK_MONOTONIC when a read returns",
-        with(&|_| times(&by_call, &sends)),
+        with(&|_| times(&by_call, sends)),
     );
     findings.add(
         "notes when each connection was open and each request was sent",
-        with(&|_| requests(&by_call, &sends)),
+        with(&|_| requests(&by_call, sends)),
     );
     findings
         .add("starts measured calls after every agent's warm-up", with(&|record| barrier(record)));
     findings.add("runs its agents at the same time", with(&|record| overlap(record)));
-    findings.add("writes every answer as it was sent", answers(&finished, &text));
+    findings.add("writes every answer as it was sent", answers(finished, text));
     findings
-        .add("writes chunk_metrics.csv when asked", with(&|record| chunk_table(&finished, record)));
-    Ok(())
+        .add("writes chunk_metrics.csv when asked", with(&|record| chunk_table(finished, record)));
 }
 
 type ByCall<'a> = BTreeMap<String, &'a CallRecord>;

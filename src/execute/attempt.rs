@@ -19,6 +19,7 @@ use crate::os;
 use crate::plan::{CellSpec, CellWork};
 use crate::probe::gpu::Driver;
 use crate::probe::sampling::{Sampling, Unavailable};
+use crate::probe::wire;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
@@ -165,6 +166,8 @@ pub(super) struct Measured {
     pub calibration: Option<Calibration>,
     /// What the sampling probes among them say of themselves.
     pub sampling: BTreeMap<String, Sampling>,
+    /// What the packet capture says of itself.
+    pub wire: Option<wire::Summary>,
 }
 
 /// Why an attempt gave no run.
@@ -220,6 +223,7 @@ fn finish(
         tokens: measured.tokens,
         command: measured.command,
         sampling: measured.sampling,
+        wire: measured.wire,
         recomputed: Vec::new(),
         files: BTreeMap::new(),
     };

@@ -37,6 +37,7 @@ mod session;
 mod surroundings;
 pub mod tokenize;
 mod watched;
+mod wire;
 mod workflow;
 
 pub use agenda::StaleRuns;

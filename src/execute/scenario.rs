@@ -11,6 +11,7 @@ use super::flamegraph::Flamegraph;
 use super::memory::Servers;
 use super::request::{IDLE, Request};
 use super::watched::{Watched, watch};
+use super::wire::Wire;
 use super::{ExecError, Limits, artifacts, calibrate, derived, workflow};
 use crate::metrics::{self, Conditions};
 use crate::plan::{CellSpec, ScenarioWork};
@@ -47,7 +48,9 @@ pub(super) fn measure(
         return Ok(Err(Failed { fault, servers: servers.look() }));
     }
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
-    let Watched { mut usage, result, sampled } = if let Some(fault) = flamegraph.refusal() {
+    let wire = Wire::start(task.cell, &spec, partial);
+    let refusal = flamegraph.refusal().or_else(|| wire.refusal());
+    let Watched { mut usage, result, sampled } = if let Some(fault) = refusal {
         Watched::refused(fault)
     } else {
         let overall = overall_limit(task.cell, scenario, means.limits);
@@ -59,14 +62,24 @@ pub(super) fn measure(
         usage.peak_rss_mb = None;
     }
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
-    let judged = result.and_then(|()| {
+    let recorded = result.and_then(|()| {
         let record = artifacts::check(partial, &spec)?;
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
+        Ok(record)
+    });
+    let (record, wire) = match recorded {
+        Err(fault) => return Ok(Err(Failed { fault, servers })),
+        Ok(record) => match wire.finish(&spec, &record, partial)? {
+            Err(fault) => return Ok(Err(Failed { fault, servers })),
+            Ok(outcome) => (record, outcome),
+        },
+    };
+    let judged = (|| {
         let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
         let metrics = metrics::of_calls(&record, partial, &usage, conditions)?;
         Ok((record, metrics, flamegraph.finish()?))
-    });
+    })();
     let (agent, computed, mut probes) = match judged {
         Ok(judged) => judged,
         Err(fault) => return Ok(Err(Failed { fault, servers })),
@@ -75,6 +88,7 @@ pub(super) fn measure(
         return Ok(Err(Failed { fault, servers }));
     }
     probes.extend(sampled.probes);
+    probes.extend(wire.said.map(|said| ("wire".to_owned(), said)));
     Ok(Ok(Measured {
         calibration: own_calibration(task.cell, &agent, partial),
         info: Some(agent.runtime),
@@ -83,6 +97,7 @@ pub(super) fn measure(
         metrics: computed.run,
         probes,
         sampling: sampled.sampling,
+        wire: wire.summary,
         servers,
         ..Measured::default()
     }))

@@ -1,6 +1,7 @@
 //! Metrics of one call.
 
 use super::errors::CallErrors;
+use super::wire::{self, CallWire};
 use super::{ms, ms_between, ratio, seconds};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
@@ -8,7 +9,7 @@ use formats::protocol::CallRecord;
 
 /// Every metric of the catalogue that a call has. Computed for calls that failed too, as far as they
 /// got; only those whose outcome counts enter the run's.
-pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
+pub fn metrics(call: &CallRecord, errors: &CallErrors, wire: &CallWire) -> Metrics {
     let server = &call.server;
     let gaps = sample(gaps_ms(call));
     let read_delays = sample(read_delays_ms(call));
@@ -58,6 +59,8 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors) -> Metrics {
         ("gap_error_max_ms", gap_errors.as_ref().map(Sample::max)),
     ]
     .into_iter()
+    .chain(wire.figures())
+    .chain(wire::of_chunks(std::iter::once(wire)))
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
 }

@@ -203,7 +203,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 123] = [
+static CATALOGUE: [MetricInfo<'static>; 131] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
     metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -252,6 +252,22 @@ static CATALOGUE: [MetricInfo<'static>; 123] = [
         "99th percentile of the same", "delay that one read in a hundred exceeds"),
     metric("read_delay_max_ms", CallAndRun, Client, "ms", Some(Lower),
         "largest of the same", "longest time for which the client left bytes lying"),
+    metric("wire_ttft_ms", CallAndRun, Executor, "ms", Some(Lower),
+        "arrival of the first chunk with text − the request's last byte, both on the wire", "time to the first chunk without the client: the server's and the network's; unknown without the wire probe and of encrypted calls"),
+    metric("client_send_delay_ms", CallAndRun, Both, "ms", Some(Lower),
+        "the request's last byte on the wire − start", "what the client needed to connect and to send, by a packet capture"),
+    metric("client_delay_p50_ms", CallAndRun, Both, "ms", Some(Lower),
+        "50th percentile of (a chunk's taking − its arrival on the wire)", "how long text lay in the client before it was taken; the wait of a throttle or of a batch is in it"),
+    metric("client_delay_p99_ms", CallAndRun, Both, "ms", Some(Lower),
+        "99th percentile of the same", "delay that one chunk in a hundred exceeds"),
+    metric("client_delay_max_ms", CallAndRun, Both, "ms", Some(Lower),
+        "largest of the same", "longest time for which text lay in the client"),
+    metric("wire_ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
+        "|ttft_ms − wire_ttft_ms|", "how much of the time to the first chunk was the client's own"),
+    metric("wire_gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),
+        "50th percentile of |client's gap − gap on the wire|", "how much of a gap was typically the client's own"),
+    metric("wire_gap_error_p99_ms", CallAndRun, Both, "ms", Some(Lower),
+        "99th percentile of the same", "client's own part of a gap that one in a hundred exceeds"),
     metric("ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
         "|ttft_ms − (the paced endpoint's send of its first chunk with text − when it had read the request)|", "measurement error of the time to the first chunk, the way of the request included"),
     metric("gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),

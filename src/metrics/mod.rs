@@ -18,6 +18,7 @@ pub mod price;
 mod run;
 pub mod tokenize;
 mod warmth;
+mod wire;
 mod work;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ use serde::de::DeserializeOwned;
 
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
+use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 use formats::protocol::{AgentRecord, CallRecord, LOOP_LAG_FILE, Stage, StageRecord, Window};
 use formats::sends::{SENDS_FILE, Send};
@@ -67,6 +69,7 @@ pub struct Recorded<'a> {
     pub sends: Option<&'a [Send]>,
     /// In the order of time, like the others; empty where the probe was off or unavailable.
     pub lag: &'a [LagSample],
+    pub wire: &'a [CallOnTheWire],
     pub gpu: &'a [GpuSample],
     pub host: &'a [HostSample],
 }
@@ -83,7 +86,9 @@ pub fn of_calls(
     let lag = lag::read(&folder.join(LOOP_LAG_FILE))?.unwrap_or_default();
     let gpu = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))?.unwrap_or_default();
     let host = host::read(&folder.join(crate::probe::host::METRICS_FILE))?.unwrap_or_default();
-    let recorded = Recorded { sends: sends.as_deref(), lag: &lag, gpu: &gpu, host: &host };
+    let wire = wire::read(&folder.join(WIRE_FILE))?;
+    let sends = sends.as_deref();
+    let recorded = Recorded { sends, lag: &lag, wire: &wire, gpu: &gpu, host: &host };
     Ok(compute(record, &recorded, process, conditions))
 }
 
@@ -128,21 +133,22 @@ pub fn compute(
     let log = errors::SendLog::new(recorded.sends.unwrap_or_default());
     let errors: Vec<errors::CallErrors> =
         record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
+    let wire = wire::of_calls(record, recorded.wire);
     let calls: Vec<CallSummary> = record
         .calls
         .iter()
-        .zip(&errors)
-        .map(|(call, errors)| CallSummary {
+        .zip(errors.iter().zip(&wire))
+        .map(|(call, (errors, wire))| CallSummary {
             agent: call.agent.clone(),
             call: call.call,
             warmup: call.warmup,
             stage: stage(record, call),
             outcome: call.outcome,
             error: call.error.clone(),
-            metrics: call::metrics(call, errors),
+            metrics: call::metrics(call, errors, wire),
         })
         .collect();
-    let mut run = run::metrics(record, &calls, &errors, process);
+    let mut run = run::metrics(record, &calls, &errors, &wire, process);
     run.extend(warmth::metrics(&calls, cold));
     let tokens = run.get("tokens").copied().flatten();
     run.extend(lag::metrics(record, recorded.lag));

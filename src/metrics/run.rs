@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::call::{gaps_ms, read_delays_ms, sample};
 use super::catalogue::{Scope, catalogue};
 use super::errors::CallErrors;
+use super::wire::{self, CallWire};
 use super::{ms, ratio, seconds};
 use crate::stats::Sample;
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
@@ -31,17 +32,19 @@ impl Agent {
     }
 }
 
-/// Every metric of the catalogue that a run has. The three slices run in parallel.
+/// Every metric of the catalogue that a run has. The four slices run in parallel.
 pub fn metrics(
     record: &AgentRecord,
     calls: &[CallSummary],
     errors: &[CallErrors],
+    wire: &[CallWire],
     process: &ProcessUsage,
 ) -> Metrics {
     let counted: Vec<usize> =
         (0..calls.len()).filter(|i| !calls[*i].warmup && calls[*i].outcome.counts()).collect();
     let mut metrics = means(calls, &counted);
     metrics.extend(pooled(record, errors, &counted));
+    metrics.extend(named(wire::of_chunks(counted.iter().map(|i| &wire[*i]))));
     metrics.extend(concurrency(record, calls, &counted));
     metrics.extend(usage(record, process));
     metrics.extend(Stage::ALL.map(|stage| stage_ms(record, stage)));

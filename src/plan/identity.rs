@@ -322,6 +322,9 @@ fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
         if let Some(sleep) = probes.loop_lag {
             out.key("loop_lag").text(&units::show_duration(sleep));
         }
+        if probes.wire.is_some() {
+            out.key("wire").boolean(true);
+        }
     });
 }
 

@@ -11,7 +11,7 @@ use super::tokenizers::{self, FileFault};
 use crate::manifest::study::Server;
 use crate::os::condition::{Condition, Look};
 use crate::os::{disk, process};
-use crate::probe::{gpu, py_spy};
+use crate::probe::{gpu, py_spy, wire};
 use crate::python::{self, Program};
 use crate::server::{self, ServerError, ServerFacts};
 
@@ -42,6 +42,8 @@ pub struct Facts {
     pub py_spy: Option<PySpy>,
     /// Why it may not look into other processes; `None`: it may, or nobody needs it.
     pub no_tracing: Option<String>,
+    /// Why packets cannot be captured; `None`: they can, or nobody needs it.
+    pub no_capture: Option<String>,
     /// The NVIDIA GPUs of this machine, or why none is seen. `None`: nothing needs them.
     pub gpus: Option<Result<Vec<gpu::Device>, String>>,
     pub disk: Disk,
@@ -108,6 +110,7 @@ impl Facts {
             let gpus = wants_gpus.then(|| scope.spawn(gpus));
             let py_spy = needs.flamegraph.is_wanted().then(|| py_spy(&place.python.python));
             let no_tracing = py_spy.as_ref().and_then(no_tracing);
+            let no_capture = if needs.wire.is_wanted() { no_capture() } else { None };
             let programs = programs::faults(needs, place.study_folder);
             let programs_missing = programs_missing(needs, place.study_folder);
             let tokenizers = tokenizers::faults(needs);
@@ -130,6 +133,7 @@ impl Facts {
                 programs,
                 py_spy,
                 no_tracing,
+                no_capture,
                 gpus: gpus.and_then(|gpus| gpus.join().ok()),
                 disk,
                 machine: Condition::default(),
@@ -181,6 +185,11 @@ fn no_tracing(py_spy: &PySpy) -> Option<String> {
         PySpy::Found(_) | PySpy::ToBeInstalled => process::tracing().err(),
         PySpy::Unavailable(_) => None,
     }
+}
+
+/// Why packets cannot be captured here, in words with what to do.
+pub(super) fn no_capture() -> Option<String> {
+    wire::available().err().map(|reason| reason.0)
 }
 
 fn programs_missing(needs: &Needs, folder: &Path) -> BTreeMap<String, String> {

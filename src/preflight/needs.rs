@@ -28,6 +28,7 @@ pub struct Needs {
     pub gpu: ProbeNeed,
     pub host: ProbeNeed,
     pub flamegraph: ProbeNeed,
+    pub wire: ProbeNeed,
 }
 
 /// A step of an experiment's fallbacks.
@@ -145,6 +146,9 @@ impl Needs {
             }
             if let Some(probe) = cell.probes.host {
                 needs.host.add(id, probe.required);
+            }
+            if let Some(probe) = cell.probes.wire {
+                needs.wire.add(id, probe.required);
             }
             // Of the Rust runtime it is known to be nothing.
             if let Some(probe) = cell.probes.flamegraph

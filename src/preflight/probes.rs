@@ -15,6 +15,9 @@ pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     if let Some(reason) = &facts.no_tracing {
         findings.extend(missing("flamegraph", &needs.flamegraph, reason));
     }
+    if let Some(reason) = &facts.no_capture {
+        findings.extend(missing("wire", &needs.wire, reason));
+    }
     findings
 }
 

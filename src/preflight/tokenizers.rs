@@ -129,9 +129,9 @@ fn look(need: &TokenizerNeed) -> Result<(), FileProblem> {
         }
     }
     if !need.loaded.is_empty()
-        && let Err(error) = agent::tokenize::load(&content)
+        && let Err(reason) = agent::tokenize::load(&content)
     {
-        return Err(FileProblem::Load { path, reason: error.to_string() });
+        return Err(FileProblem::Load { path, reason });
     }
     Ok(())
 }

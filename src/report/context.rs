@@ -14,6 +14,7 @@ use super::outliers::OutlierTable;
 use super::probes::{self, Probes};
 use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
+use super::witness::{self, Witness};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{
     Calibration, ErrorSummary, MachineEvidence, Metrics, ModelEvidence, RUN_FILE, RunRecord,
@@ -29,6 +30,8 @@ pub struct Context<'a> {
     /// Every cell once.
     pub cells: Vec<CellView<'a>>,
     pub calibrations: Vec<CalibrationRow>,
+    /// How much of what was measured was the client's own.
+    pub witness: Witness<'a>,
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
@@ -232,6 +235,7 @@ impl<'a> Context<'a> {
                 .collect(),
             cells: data.cells.iter().map(|cell| CellView::new(cell, &cell.factors)).collect(),
             calibrations: calibrations(data),
+            witness: witness::witness(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
             probes: probes::probes(data),

@@ -8,13 +8,14 @@ use super::data::Data;
 /// Runs that are linked before the rest is only counted.
 const LINKED: usize = 8;
 /// What probes and experiments leave behind for people, in the order of the index.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "loop_lag.csv",
     "loop_lag_windows.csv",
     "chunk_metrics.csv",
     "gpu_metrics.csv",
     "host_metrics.csv",
     "tokenizer_bench.txt",
+    "wire.csv",
     "flamegraph.svg",
     "sends.csv",
 ];

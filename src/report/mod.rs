@@ -32,6 +32,7 @@ mod setup;
 pub mod tidy;
 mod tokenizers;
 mod verdicts;
+mod witness;
 
 #[cfg(test)]
 mod tests;

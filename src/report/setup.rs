@@ -130,6 +130,7 @@ pub(super) fn probes(probes: &Probes) -> Vec<String> {
         probes.gpu.as_ref().map(gpu),
         probes.host.map(|probe| format!("host every {}", format::duration(probe.interval))),
         probes.flamegraph.map(|probe| format!("flamegraph at {} samples/s", probe.rate)),
+        probes.wire.map(|_| "packet capture".to_owned()),
     ]
     .into_iter()
     .flatten()

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use formats::endpoint::Api;
 
 use crate::probe::sampling::Sampling;
+use crate::probe::wire;
 use formats::protocol::{Outcome, RuntimeInfo, Stage, Window};
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
@@ -56,6 +57,9 @@ pub struct RunRecord {
     /// What the sampling probes among them say of themselves, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sampling: BTreeMap<String, Sampling>,
+    /// What the packet capture says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<wire::Summary>,
     /// One per call, warm-up included, in the order of their starts.
     pub calls: Vec<CallSummary>,
     /// Metrics of the run.

@@ -31,6 +31,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         servers: std::collections::BTreeMap::new(),
         tokens: None,
         sampling: std::collections::BTreeMap::new(),
+        wire: None,
         recomputed: Vec::new(),
         files: std::collections::BTreeMap::new(),
     }

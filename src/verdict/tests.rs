@@ -27,6 +27,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         calls: Vec::new(),
         command: None,
         sampling: BTreeMap::new(),
+        wire: None,
         metrics: values.iter().map(|(name, value)| ((*name).to_owned(), Some(*value))).collect(),
         recomputed: Vec::new(),
         files: BTreeMap::new(),

@@ -9,6 +9,7 @@ mod lifecycle;
 mod outcomes;
 mod pieces;
 mod process;
+mod route;
 mod runtime;
 mod scripted;
 mod timing;

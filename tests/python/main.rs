@@ -21,6 +21,8 @@ mod pieces;
 mod probes;
 #[path = "../agent/process.rs"]
 mod process;
+#[path = "../agent/route.rs"]
+mod route;
 mod runtime;
 #[path = "../agent/scripted.rs"]
 mod scripted;

@@ -213,6 +213,7 @@ impl Stored {
             tokens: None,
             command: None,
             sampling: BTreeMap::new(),
+            wire: None,
             recomputed: Vec::new(),
             files: BTreeMap::new(),
         }

@@ -6,7 +6,7 @@ use formats::protocol::{AgentSpec, PROTOCOL, Spec, Stage, WorkflowSpec};
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 
-use crate::error::RuntimeError;
+use crate::finish::RuntimeError;
 use crate::runtime::Variant;
 use crate::tokenize;
 use crate::workflow::Kind;

@@ -4,7 +4,7 @@
 //! measured a run. Questions to servers beside the calls, preflight and every metric stand in `runner`.
 
 mod check;
-mod error;
+mod finish;
 pub mod http;
 pub mod os;
 mod output;
@@ -14,8 +14,8 @@ pub mod tokenize;
 pub mod wire;
 pub mod workflow;
 
-pub use error::RuntimeError;
-pub use process::{Environment, Finish, prepare, run};
+pub use finish::{Environment, Finish, RuntimeError};
+pub use process::{prepare, run};
 
 /// Digest of the code that makes calls: the sources of this crate and of `formats`, the locked versions
 /// of what they link, and the build profile; 64 hex digits.

@@ -5,22 +5,10 @@ use std::io::Write;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::error::RuntimeError;
+use crate::finish::{Environment, Finish, RuntimeError};
 use crate::output::Events;
 use crate::{check, os, runtime, tokenize};
 use formats::protocol::Event;
-
-/// Reads an environment variable; keys never stand in a spec.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// How a process's work ended when it could be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// Everything asked for is written; calls may have failed, which their records say.
-    Done,
-    /// Calls were cut short from outside; what there is of them is written.
-    Cancelled,
-}
 
 /// Does what must be done while the process has one thread. A spec that cannot be read is left to
 /// [`run`], which says so.

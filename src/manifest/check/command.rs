@@ -108,6 +108,7 @@ fn meaningless(at: &At<'_>, written: &written::Experiment, problems: &mut Proble
         (at, "controls", !written.controls.is_empty()),
         (&at_probes, "loop_lag", probes.loop_lag.is_some()),
         (&at_probes, "chunks", probes.chunks),
+        (&at_probes, "wire", probes.wire.is_some()),
     ] {
         if given {
             let help = match key {

@@ -26,7 +26,7 @@ use crate::manifest::study::{
     Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile,
 };
 use crate::manifest::written::{self, Scalar};
-use formats::endpoint::Family;
+use formats::endpoint::{Api, Family};
 
 /// What experiments refer to.
 pub(super) struct Setting<'c> {
@@ -106,6 +106,7 @@ pub(super) fn experiment(
         variants(&at, &matrix, problems);
         could_not_work(&at, written, &probes, matrix.may_have_rust(), problems);
         needs(&at, setting, &axes, &fixed, &include, problems);
+        limits(&at, setting, settings.max_tokens, &matrix, problems);
         rates(&at, setting, &matrix, problems);
         cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
@@ -218,6 +219,35 @@ fn needs(
                 );
                 let help = "put `model` into the matrix, or write `model = \"…\"` here";
                 problems.key(at, message, Some(help.into()));
+            }
+        }
+    }
+}
+
+/// Anthropic's protocol has no call without a limit of tokens.
+fn limits(
+    at: &At<'_>,
+    setting: &Setting<'_>,
+    max_tokens: Option<u32>,
+    matrix: &Matrix<'_>,
+    problems: &mut Problems<'_>,
+) {
+    let limited = |name: &str| matrix.axes.contains_key(name) || matrix.fixed.contains_key(name);
+    if max_tokens.is_some() || limited("max_tokens") || limited("num_predict") {
+        return;
+    }
+    for scenario in scenarios_of(matrix.axes, matrix.fixed, matrix.include) {
+        for agent in setting.scenarios.get(scenario).into_iter().flatten() {
+            let endpoint = setting.common.endpoints.get(&agent.endpoint);
+            let own = agent.options.as_ref().is_some_and(|own| own.contains_key("num_predict"));
+            if endpoint.is_some_and(|endpoint| endpoint.api() == Api::Anthropic) && !own {
+                let message = format!(
+                    "agent `{}` of scenario `{scenario}` calls endpoint `{}` without a limit, which \
+                     Anthropic's protocol wants",
+                    agent.agent, agent.endpoint
+                );
+                problems.key(at, message, Some("write `max_tokens = …` here".into()));
+                return;
             }
         }
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::settings::duration;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe};
-use crate::manifest::written::{self, GpuSampled, GpuSettings, Profiled, Sampled, Scalar};
+use crate::manifest::study::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe, WireProbe};
+use crate::manifest::written::{
+    self, Captured, GpuSampled, GpuSettings, Profiled, Sampled, Scalar,
+};
 
 /// Of a sampling probe unless the manifest says otherwise.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -40,7 +42,12 @@ pub(super) fn probes(
             }
         });
     let flamegraph = flamegraph(&at.key("flamegraph"), written.flamegraph.as_ref(), problems);
-    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph }
+    let wire = match &written.wire {
+        None | Some(Captured::Switch(false)) => None,
+        Some(Captured::Switch(true)) => Some(WireProbe { required: false }),
+        Some(Captured::Settings(settings)) => Some(WireProbe { required: settings.required }),
+    };
+    Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph, wire }
 }
 
 /// Reports instruments that are asked for where they cannot measure anything. `rust`: cells may have

@@ -177,6 +177,7 @@ pub(super) fn needs(
         ("loop_lag", probes.loop_lag.is_some()),
         ("chunks", probes.chunks),
         ("flamegraph", probes.flamegraph.is_some()),
+        ("wire", probes.wire.is_some()),
     ] {
         if on {
             let message = format!("the probe `{name}` has nothing to watch here");

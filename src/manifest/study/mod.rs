@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 
 pub use self::claims::{Claim, Hypothesis, Tolerance};
 pub use self::experiment::{Experiment, ExperimentKind, Level, Override, Tokenize};
-pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe};
+pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe, WireProbe};
 pub use self::scenario::{Options, ScenarioAgent, Work, Workflow};
 pub use self::settings::{
     Defaults, Fallback, FallbackOn, Mad, OnFailure, Order, Outliers, Price, Retry, RetryOn,

@@ -18,6 +18,15 @@ pub struct Probes {
     pub host: Option<SampledProbe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flamegraph: Option<FlamegraphProbe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wire: Option<WireProbe>,
+}
+
+/// The packet capture of the run's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WireProbe {
+    /// A run fails when the instrument is unavailable.
+    pub required: bool,
 }
 
 /// The sampling profiler of the agent's process.

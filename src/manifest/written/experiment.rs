@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Axis, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
+use super::{Axis, Captured, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
 use crate::manifest::command::Direction;
 use crate::manifest::study::{Control, Order, RetryOn};
 
@@ -128,6 +128,8 @@ pub struct Probes {
     pub host: Option<Sampled>,
     /// Profile of the agent's process: true, or { rate = 100, required = true }.
     pub flamegraph: Option<Profiled>,
+    /// Packet capture of the run's connections: true, or { required = true }.
+    pub wire: Option<Captured>,
 }
 
 /// A metric that is picked from a file that a command leaves.

@@ -15,8 +15,8 @@ pub use claim::Claim;
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
 pub use value::{
-    Axis, GpuSampled, GpuSettings, Profiled, ProfiledSettings, Sampled, SampledSettings, Scalar,
-    Switched,
+    Axis, CaptureSettings, Captured, GpuSampled, GpuSettings, Profiled, ProfiledSettings, Sampled,
+    SampledSettings, Scalar, Switched,
 };
 
 /// A study: what to measure, on which servers, how often, and what is claimed of it.

@@ -142,6 +142,8 @@ pub type Sampled = Switched<SampledSettings>;
 pub type GpuSampled = Switched<GpuSettings>;
 /// A profiler.
 pub type Profiled = Switched<ProfiledSettings>;
+/// A packet capture.
+pub type Captured = Switched<CaptureSettings>;
 
 /// Settings of a sampling probe.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -166,6 +168,15 @@ pub struct GpuSettings {
     /// GPUs to watch, each by its index or its UUID (default all).
     #[serde(default)]
     pub devices: Vec<Scalar>,
+}
+
+/// Settings of a packet capture.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureSettings {
+    /// The run fails when the instrument is unavailable (default false).
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// Settings of a profiler.

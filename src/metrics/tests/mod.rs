@@ -552,6 +552,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         tokens: None,
         command: None,
         sampling: BTreeMap::new(),
+        wire: None,
         recomputed: Vec::new(),
         files: BTreeMap::new(),
     }

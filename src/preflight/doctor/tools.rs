@@ -15,7 +15,15 @@ pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
     lines.push(py_spy(&setup.python));
     lines.push(ptrace());
     lines.push(gpu());
+    lines.push(capture());
     lines
+}
+
+fn capture() -> Line {
+    match facts::no_capture() {
+        None => Line::ok("packets", "can be captured, so that the wire probe works".to_owned()),
+        Some(reason) => Line::unavailable("packets", reason, "only the wire probe needs it"),
+    }
 }
 
 fn free(results: &Path) -> Line {

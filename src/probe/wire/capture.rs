@@ -92,6 +92,12 @@ pub struct Captured {
     pub(super) wall_ns: u64,
 }
 
+/// Whether this process may capture packets and sees them stamped.
+pub fn available() -> Result<(), Unavailable> {
+    let socket = Capture { buffer_bytes: 1 << 20, memory_bytes: 1 << 20 };
+    socket.begin(&[], &std::env::temp_dir()).map(|recorder| drop(recorder.stop()))
+}
+
 impl Capture {
     /// Captures with the usual sizes what is said to and by these servers.
     pub fn start(watches: &[Watch], folder: &Path) -> Result<Recorder, Unavailable> {

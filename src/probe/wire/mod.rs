@@ -31,7 +31,7 @@ mod tls;
 mod watch;
 
 pub use self::calls::{CallsOnTheWire, WithoutFigures};
-pub use self::capture::{Capture, Captured, Recorder};
+pub use self::capture::{Capture, Captured, Recorder, available};
 pub use self::fault::Fault;
 pub use self::figures::{Figures, figures};
 pub use self::summary::Summary;

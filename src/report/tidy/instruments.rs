@@ -10,6 +10,7 @@ use crate::report::context::calibrations;
 use crate::report::controls::idle_floors;
 use crate::report::data::Data;
 use crate::report::probes::probes;
+use crate::report::witness::{Witness, witness};
 
 /// `of` is a runtime or a probe; `under` is what it was measured under, in words.
 const COLUMNS: [&str; 7] = ["instrument", "of", "under", "quantity", "unit", "value", "runs"];
@@ -47,6 +48,7 @@ pub fn instruments(data: &Data) -> Table {
             ],
         );
     }
+    witnesses(data, &mut add);
     for own in idle_floors(data) {
         let under = format!("{}; sleep {}", settings(&own.settings), own.sleep);
         add(
@@ -80,6 +82,53 @@ pub fn instruments(data: &Data) -> Table {
         );
     }
     Table { columns: words(&COLUMNS), rows }
+}
+
+/// Takes who says something under which circumstances, of how many runs, and its figures.
+type Add<'a> = dyn FnMut([&str; 3], usize, &[(&str, &str, Option<f64>)]) + 'a;
+
+/// What was the client's own, and what the packet captures say of themselves.
+fn witnesses(data: &Data, add: &mut Add<'_>) {
+    let Witness { clients, captures } = witness(data);
+    for own in clients {
+        let throttle = own.throttle.map_or_else(String::new, |rate| format!("; throttle {rate}"));
+        let under = format!("{}; {} streams{throttle}", settings(&own.settings), own.streams);
+        let mut figures = vec![
+            ("calls", "", Some(own.calls as f64)),
+            ("ttft", "ms", own.ttft_ms),
+            ("wire_ttft", "ms", own.wire_ttft_ms),
+            ("own_ttft", "%", own.own_ttft_percent),
+            ("own_gap_p50", "ms", own.own_gap_p50_ms),
+            ("own_gap_p99", "ms", own.own_gap_p99_ms),
+        ];
+        for (names, spread) in [
+            (["own_ttft_p50", "own_ttft_p99", "own_ttft_max"], own.own_ttft_ms),
+            (["send_delay_p50", "send_delay_p99", "send_delay_max"], own.send_delay_ms),
+            (["chunk_delay_p50", "chunk_delay_p99", "chunk_delay_max"], own.chunk_delay_ms),
+            (["read_delay_p50", "read_delay_p99", "read_delay_max"], own.read_delay_ms),
+        ] {
+            let values = spread.map(|own| [Some(own.p50), own.p99, Some(own.max)]);
+            let values = values.unwrap_or_default();
+            figures.extend(names.into_iter().zip(values).map(|(name, value)| (name, "ms", value)));
+        }
+        add(["witness", own.runtime, &under], own.runs, &figures);
+    }
+    if let Some(own) = captures {
+        add(
+            ["packet capture", "wire", "all runs"],
+            own.runs,
+            &[
+                ("segments", "", Some(own.segments as f64)),
+                ("dropped", "", Some(own.dropped as f64)),
+                ("retransmitted", "", Some(own.retransmitted as f64)),
+                ("out_of_order", "", Some(own.out_of_order as f64)),
+                ("calls", "", Some(own.calls as f64)),
+                ("encrypted", "", Some(own.encrypted as f64)),
+                ("calls_without_figures", "", Some(own.without.values().sum::<u64>() as f64)),
+                ("own_cost", "%", own.cpu_percent),
+            ],
+        );
+    }
 }
 
 /// Those that are not at their defaults.

@@ -10,7 +10,7 @@ use std::path::Path;
 use formats::protocol::{AgentRecord, RECORD_FILE, RuntimeInfo};
 
 pub use self::events::Events;
-use crate::error::RuntimeError;
+use crate::finish::RuntimeError;
 
 /// Leaves the record, which is written last of all.
 pub fn write_record(folder: &Path, record: &AgentRecord) -> Result<(), RuntimeError> {

@@ -3,9 +3,9 @@
 use formats::protocol::AgentSpec;
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::error::RuntimeError;
+use crate::finish::Environment;
+use crate::finish::RuntimeError;
 use crate::http::{AddressError, Target};
-use crate::process::Environment;
 use crate::wire;
 
 /// The server of one agent.

@@ -11,7 +11,7 @@ use formats::protocol::{
 
 use super::call::{CallLog, ChunkRow};
 use super::{Recorded, cost};
-use crate::error::RuntimeError;
+use crate::finish::RuntimeError;
 use crate::http::Delays;
 use crate::output::{write_file, write_record};
 

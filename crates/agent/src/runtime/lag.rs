@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::error::RuntimeError;
+use crate::finish::RuntimeError;
 use crate::os;
 use crate::os::timer::FineTimer;
 use formats::protocol::LOOP_LAG_COLUMNS;

@@ -28,11 +28,11 @@ use self::access::Access;
 use self::call::{AgentLog, Caller, Settings};
 use self::lag::{Lag, Probe};
 pub use self::variant::Variant;
-use crate::error::RuntimeError;
+use crate::finish::RuntimeError;
+use crate::finish::{Environment, Finish};
 use crate::http::Arrivals;
 use crate::os::receive;
 use crate::output::{self, Events};
-use crate::process::{Environment, Finish};
 
 /// Makes the calls and leaves what was recorded of them.
 pub(crate) fn work(

@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 use tokio::sync::watch;
 
-use crate::error::RuntimeError;
+use crate::finish::Finish;
+use crate::finish::RuntimeError;
 use crate::output::{Events, info, write_file, write_record};
-use crate::process::Finish;
 
 use formats::digest;
 use formats::protocol::{

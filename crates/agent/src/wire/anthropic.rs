@@ -66,6 +66,7 @@ struct Message {
 
 /// `input_tokens` leaves out what came from the cache or went into it.
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "these are the protocol's own names")]
 struct Usage {
     input_tokens: Option<Count>,
     cache_read_input_tokens: Option<Count>,

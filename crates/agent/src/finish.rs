@@ -1,4 +1,4 @@
-//! Why an agent's process could not do its work.
+//! How an agent's process ends: with its work done, cut short, or not able to do it.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,6 +6,18 @@ use std::path::PathBuf;
 use formats::protocol::PROTOCOL;
 
 use crate::http::AddressError;
+
+/// Reads an environment variable; keys never stand in a spec.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// How a process's work ended when it could be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// Everything asked for is written; calls may have failed, which their records say.
+    Done,
+    /// Calls were cut short from outside; what there is of them is written.
+    Cancelled,
+}
 
 /// Why a runtime could not do its work.
 #[derive(Debug, thiserror::Error)]
