@@ -23,9 +23,7 @@ fn imports(sources: &Path) -> BTreeMap<String, BTreeSet<String>> {
         let named: &mut BTreeSet<String> = known.entry(top.clone()).or_default();
         for after in code.split("crate::").skip(1) {
             // `crate::a::b`, or `crate::{a, b::c}`.
-            let group = after.strip_prefix('{').and_then(|group| group.split('}').next());
-            let parts = group.map_or_else(|| vec![after], |group| group.split(',').collect());
-            for part in parts {
+            for part in after.strip_prefix('{').map_or_else(|| vec![after], parts) {
                 let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
                 let name: String = part.trim().chars().take_while(|c| is_name(*c)).collect();
                 if name != top {
@@ -35,6 +33,27 @@ fn imports(sources: &Path) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     known
+}
+
+/// The parts of a group of imports, without what stands in groups inside it.
+fn parts(group: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 1, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => {
+                parts.extend(group.get(start..at));
+                start = at + 1;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            parts.extend(group.get(start..at));
+            break;
+        }
+    }
+    parts
 }
 
 /// A way from a folder back to itself.
@@ -79,6 +98,7 @@ fn no_folder_imports_itself_by_way_of_another() {
         assert!(imports.len() > 5, "{part}: {imports:?}");
         assert_eq!(cycle(&imports), None, "{part}");
     }
+    assert_eq!(parts("a, b::{c, d}, e} rest, f"), ["a", " b::{c, d}", " e"]);
     // The check sees a cycle where there is one.
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let wrong = BTreeMap::from([("a".to_owned(), names(&["b"])), ("b".to_owned(), names(&["a"]))]);

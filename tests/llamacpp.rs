@@ -137,11 +137,7 @@ matrix = {{ model = ["smollm2-135m"] }}
     succeed(folder, &["exec", "messages.toml"]);
     let runs = succeed(folder, &["export", "messages.toml", "--format", "json"]);
     let runs: Value = serde_json::from_str(&runs).unwrap();
-    assert_eq!(
-        (&runs[0]["outcome"], &runs[0]["tokens"]),
-        (&"length".into(), &12.into()),
-        "{runs}"
-    );
+    assert_eq!((&runs[0]["outcome"], &runs[0]["tokens"]), (&"length".into(), &12.into()), "{runs}");
     assert!(runs[0]["ttft_ms"].as_f64().unwrap() > 0.0, "{runs}");
 }
 

@@ -7,13 +7,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use formats::endpoint::Api;
+use formats::sends;
+use simulator::{Server, SimulatorError};
 
 use super::{CommandResult, Failure, exit};
 use crate::manifest::study::{Fault, FaultKind, JitterShape, Pacing};
 use crate::manifest::units;
-use formats::endpoint::Api;
-use formats::sends;
-use simulator::{Server, SimulatorError};
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +29,9 @@ pub struct Args {
     /// Address to listen on
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into())]
     host: std::net::IpAddr,
-    /// Whose URL is printed
-    #[arg(long, value_enum, default_value = "ollama")]
-    protocol: Protocol,
+    /// Whose URL is printed: ollama, ollama-chat, openai-chat, openai-completions or anthropic
+    #[arg(long, value_parser = protocol, default_value = "ollama")]
+    protocol: Api,
     /// From a request to its first token
     #[arg(long, value_parser = units::duration, default_value = "50ms")]
     ttft: Duration,
@@ -69,15 +69,6 @@ pub struct Args {
     /// Write the time of every send to this CSV file at the end
     #[arg(long, value_name = "FILE")]
     sends: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Protocol {
-    Ollama,
-    OllamaChat,
-    OpenaiChat,
-    OpenaiCompletions,
-    Anthropic,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -123,19 +114,22 @@ pub fn run(args: &Args) -> CommandResult {
     Ok(exit::DONE)
 }
 
+/// A wire protocol by its name; as command lines have it, with dashes.
+fn protocol(text: &str) -> Result<Api, String> {
+    let name = |api: Api| api.name().replace('_', "-");
+    Api::ALL
+        .into_iter()
+        .find(|api| name(*api) == text)
+        .ok_or_else(|| format!("it is none of {}", Api::ALL.map(name).join(", ")))
+}
+
 fn pacing(args: &Args) -> Result<Pacing, Failure> {
     let gaps = match &args.trace {
         Some(path) => trace(path).map_err(|reason| Failure::new(exit::USAGE, reason, None))?,
         None => Vec::new(),
     };
     Ok(Pacing {
-        protocol: match args.protocol {
-            Protocol::Ollama => Api::Ollama,
-            Protocol::OllamaChat => Api::OllamaChat,
-            Protocol::OpenaiChat => Api::OpenaiChat,
-            Protocol::OpenaiCompletions => Api::OpenaiCompletions,
-            Protocol::Anthropic => Api::Anthropic,
-        },
+        protocol: args.protocol,
         ttft: args.ttft,
         rate: args.rate,
         gaps,

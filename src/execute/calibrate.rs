@@ -167,7 +167,11 @@ pub fn calibrate(
 ) -> Result<Calibration, Failure> {
     let (calls, tokens) = instrument.load.calls();
     let scenario = scenario(instrument, tokens);
-    let cell = cell(instrument.like, scenario.clone());
+    // However slow the client is, it must not hold up the study for long.
+    let lasts_s = TTFT.as_secs_f64() + f64::from(tokens) / instrument.load.rate_tok_s;
+    let timeout = Duration::from_secs_f64(3.0 * lasts_s + LASTS_S);
+    let all = Duration::from_secs_f64(2.0 * lasts_s * (calls + 1) as f64 + 3.0 * LASTS_S);
+    let cell = cell(instrument.like, scenario.clone(), timeout);
     let folder = folder(instrument.layout, &cell.runtime)?;
     let paced = PacedServers::start(&cell)?;
     let addresses = paced.addresses();
@@ -187,8 +191,7 @@ pub fn calibrate(
     let text = write_spec(&folder.join(SPEC_FILE), &spec)?;
     let supervision = Supervision {
         limits: instrument.limits,
-        // However slow the client is, it must not hold up the study for long.
-        overall: Duration::from_secs_f64(5.0 * LASTS_S).saturating_add(instrument.limits.slack),
+        overall: all.saturating_add(instrument.limits.slack),
         cancel: instrument.cancel,
         recorder: None,
         on_start: &mut |_| {},
@@ -269,12 +272,12 @@ fn scenario(instrument: &Instrument<'_>, tokens: u32) -> ScenarioWork {
 }
 
 /// The runtime as `like` uses it, reading these streams.
-fn cell(like: &CellSpec, scenario: ScenarioWork) -> CellSpec {
+fn cell(like: &CellSpec, scenario: ScenarioWork, timeout: Duration) -> CellSpec {
     CellSpec {
         identity: serde_json::Value::Null,
         work: CellWork::Scenario(scenario),
         probes: Probes::default(),
-        timeout: Duration::from_secs_f64(2.0 * LASTS_S),
+        timeout,
         retry: Retry { max: 0, on: Vec::new() },
         ..like.clone()
     }

@@ -6,6 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use formats::protocol::{AgentRecord, Window};
+use formats::sends::SENDS_FILE;
+
 use super::attempt::{Failed, Means, Measured, Task};
 use super::flamegraph::Flamegraph;
 use super::memory::Servers;
@@ -16,8 +19,6 @@ use super::{ExecError, Limits, artifacts, calibrate, derived, workflow};
 use crate::metrics::{self, Conditions};
 use crate::plan::{CellSpec, ScenarioWork};
 use crate::store::record::Calibration;
-use formats::protocol::{AgentRecord, Window};
-use formats::sends::SENDS_FILE;
 
 /// Makes the calls and computes what they tell. The inner error is the attempt's, the outer one means
 /// that nothing more can be stored.
@@ -76,7 +77,11 @@ pub(super) fn measure(
         },
     };
     let judged = (|| {
-        let conditions = Conditions { throttled: scenario.throttle.is_some(), cold: scenario.cold };
+        let conditions = Conditions {
+            throttled: scenario.throttle.is_some(),
+            held_back: Conditions::holds_back(|name| spec.variant.contains_key(name)),
+            cold: scenario.cold,
+        };
         let metrics = metrics::of_calls(&record, partial, &usage, conditions)?;
         Ok((record, metrics, flamegraph.finish()?))
     })();

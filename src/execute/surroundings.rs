@@ -31,7 +31,6 @@ pub struct Surroundings {
     /// By their paths.
     tokenizers: BTreeMap<PathBuf, TokenizerEvidence>,
     servers: BTreeMap<String, EndpointEvidence>,
-    /// By [`instrument`]; `None`: tried, and it did not work.
     /// By runtime and load; `None`: it did not work.
     calibrations: BTreeMap<String, Option<Calibration>>,
     /// That of the runs that are made now.

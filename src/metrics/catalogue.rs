@@ -203,7 +203,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 131] = [
+static CATALOGUE: [MetricInfo<'static>; 133] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
     metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -247,7 +247,7 @@ static CATALOGUE: [MetricInfo<'static>; 131] = [
     metric("client_residue_ms", CallAndRun, Both, "ms", Some(Lower),
         "e2e_ms − the server's total", "connection, transport and client; with a throttle the waiting too"),
     metric("read_delay_p50_ms", CallAndRun, Client, "ms", Some(Lower),
-        "50th percentile of (read − the kernel's receipt of the newest segment in it)", "how long bytes lay in the kernel before the client read them, at least; unknown where the runtime or the system does not tell"),
+        "50th percentile of (read − the kernel's receipt of the newest segment in it)", "how long bytes lay in the kernel before the client read them, at least; a client that is throttled leaves them there; unknown where the runtime or the system does not tell"),
     metric("read_delay_p99_ms", CallAndRun, Client, "ms", Some(Lower),
         "99th percentile of the same", "delay that one read in a hundred exceeds"),
     metric("read_delay_max_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -264,10 +264,14 @@ static CATALOGUE: [MetricInfo<'static>; 131] = [
         "largest of the same", "longest time for which text lay in the client"),
     metric("wire_ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
         "|ttft_ms − wire_ttft_ms|", "how much of the time to the first chunk was the client's own"),
+    metric("wire_gap_error_mean_ms", CallAndRun, Both, "ms", Some(Lower),
+        "|mean of (client's gap − gap on the wire)|", "what the client's own part does to a mean of gaps; unknown where a throttle, a batch or rechunk holds chunks back"),
     metric("wire_gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),
-        "50th percentile of |client's gap − gap on the wire|", "how much of a gap was typically the client's own"),
+        "50th percentile of |client's gap − gap on the wire|", "how much of a gap was typically the client's own; unknown as above"),
     metric("wire_gap_error_p99_ms", CallAndRun, Both, "ms", Some(Lower),
         "99th percentile of the same", "client's own part of a gap that one in a hundred exceeds"),
+    metric("wire_gap_error_max_ms", CallAndRun, Both, "ms", Some(Lower),
+        "largest of the same", "client's own part of the gap that it changed most"),
     metric("ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
         "|ttft_ms − (the paced endpoint's send of its first chunk with text − when it had read the request)|", "measurement error of the time to the first chunk, the way of the request included"),
     metric("gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),

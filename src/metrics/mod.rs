@@ -28,14 +28,14 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use formats::protocol::{AgentRecord, CallRecord, LOOP_LAG_FILE, Stage, StageRecord, Window};
+use formats::sends::{SENDS_FILE, Send};
 use serde::de::DeserializeOwned;
 
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
 use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
-use formats::protocol::{AgentRecord, CallRecord, LOOP_LAG_FILE, Stage, StageRecord, Window};
-use formats::sends::{SENDS_FILE, Send};
 
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
@@ -58,8 +58,18 @@ pub struct Conditions {
     /// The agent was told to take chunks more slowly than they come. Its gaps then differ from the
     /// server's by design, so they say nothing of the measurement error.
     pub throttled: bool,
+    /// The agent was told to hold bytes back, by `batch` or `rechunk`.
+    pub held_back: bool,
     /// The servers held no model when the run began.
     pub cold: bool,
+}
+
+impl Conditions {
+    /// Whether one of the settings that a runtime was given makes it hold bytes back.
+    #[must_use]
+    pub fn holds_back(has: impl Fn(&str) -> bool) -> bool {
+        ["batch", "rechunk"].into_iter().any(has)
+    }
 }
 
 /// What instruments recorded of a run beside the agent's own record.
@@ -129,11 +139,12 @@ pub fn compute(
     process: &ProcessUsage,
     conditions: Conditions,
 ) -> RunMetrics {
-    let Conditions { throttled, cold } = conditions;
+    let Conditions { throttled, held_back, cold } = conditions;
     let log = errors::SendLog::new(recorded.sends.unwrap_or_default());
     let errors: Vec<errors::CallErrors> =
         record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
-    let wire = wire::of_calls(record, recorded.wire);
+    // What was asked to delay chunks is no error of the client.
+    let wire = wire::of_calls(record, recorded.wire, throttled || held_back);
     let calls: Vec<CallSummary> = record
         .calls
         .iter()

@@ -7,11 +7,12 @@
 
 use std::path::Path;
 
+use formats::protocol::{RECORD_FILE, Window};
+
 use super::{Conditions, MetricsError, RunMetrics, of_calls, of_process, picked, read_record};
 use super::{run, tokenize};
 use crate::manifest::command::Pick;
 use crate::store::record::{Metrics, ProcessUsage, RunRecord};
-use formats::protocol::{RECORD_FILE, Window};
 
 /// What kind of work a run did, with what its files must be read by.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,7 @@ impl<'a> Work<'a> {
         match asked.get("kind").map(|kind| kind.as_str().unwrap_or_default()) {
             None => Ok(Self::Scenario(Conditions {
                 throttled: asked.get("throttle").is_some(),
+                held_back: Conditions::holds_back(|name| asked["variant"].get(name).is_some()),
                 cold: asked.get("cold").and_then(serde_json::Value::as_bool) == Some(true),
             })),
             Some("tokenize") => Ok(Self::Tokenize),

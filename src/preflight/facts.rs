@@ -149,13 +149,7 @@ pub(super) fn gpus() -> Result<Vec<gpu::Device>, String> {
 
 /// Asks one server for what is needed of it.
 pub fn ask(server: &Server, need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
-    let key = match &server.api_key_env {
-        Some(variable) => {
-            let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
-            Some(key.ok_or_else(|| NoServer::NoKey(variable.clone()))?)
-        }
-        None => None,
-    };
+    let key = server::api_key(server).map_err(NoServer::NoKey)?;
     let models: Vec<String> = need.models.keys().cloned().collect();
     server::facts(server, &models, key.as_deref()).map_err(NoServer::Endpoint)
 }

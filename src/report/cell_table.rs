@@ -277,7 +277,8 @@ fn own_error_of(metric: &MetricInfo<'_>, run: &RunRecord) -> Option<f64> {
         "ttft_ms" | "ttft_delta_ms" => larger("ttft_error_ms", "wire_ttft_error_ms"),
         "itl_p50_ms" => larger("gap_error_p50_ms", "wire_gap_error_p50_ms"),
         "itl_p95_ms" | "itl_p99_ms" => larger("gap_error_p99_ms", "wire_gap_error_p99_ms"),
-        "itl_max_ms" => value(run, "gap_error_max_ms"),
+        "itl_max_ms" => larger("gap_error_max_ms", "wire_gap_error_max_ms"),
+        "itl_ms" | "tpot_ms" => value(run, "wire_gap_error_mean_ms"),
         _ => None,
     }
 }

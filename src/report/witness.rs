@@ -18,14 +18,20 @@ use crate::store::record::RunRecord;
 pub struct Witness<'a> {
     pub clients: Vec<Client<'a>>,
     pub captures: Option<Captures>,
+    /// Runs that ask for a packet capture, and those that have one.
+    pub asked: usize,
+    pub found: usize,
+    /// Runs with calls that do not tell when their requests were sent, as of protocol 1: their time to the
+    /// first chunk counts from the call's start.
+    pub unsent: usize,
 }
 
 /// Runs of one runtime with the same settings, number of streams and throttle.
 #[derive(Debug, Serialize)]
 pub struct Client<'a> {
     pub runtime: &'a str,
-    /// The runtime's own settings; those at their defaults are left out.
-    pub settings: BTreeMap<&'a String, &'a Value>,
+    /// Its settings, read buffer and connections; those at their defaults are left out.
+    pub settings: BTreeMap<&'a str, &'a Value>,
     pub streams: usize,
     /// Chunks per second; absent without one. Its waits are in the delays of chunks.
     pub throttle: Option<f64>,
@@ -83,7 +89,13 @@ pub(super) fn witness(data: &Data) -> Witness<'_> {
     let mut groups: IndexMap<Key<'_>, Vec<&RunRecord>> = IndexMap::new();
     let mut captures: Option<Captures> = None;
     let mut costs = Vec::new();
+    let (mut asked, mut found, mut unsent) = (0, 0, 0);
     for run in data.cells.iter().flat_map(fresh) {
+        let asks = run.identity["probes"].get("wire").is_some();
+        asked += usize::from(asks);
+        found += usize::from(asks && run.wire.is_some());
+        let tells = value(run, "send_delay_ms").is_some();
+        unsent += usize::from(value(run, "ttft_ms").is_some() && !tells);
         if let Some(summary) = &run.wire {
             let sum = captures.get_or_insert_default();
             sum.runs += 1;
@@ -103,7 +115,7 @@ pub(super) fn witness(data: &Data) -> Witness<'_> {
             let throttle = run.identity["throttle"].as_f64();
             let key = (
                 run.evidence.agent.runtime.as_str(),
-                run.identity["variant"].to_string(),
+                serde_json::json!(settings(run)).to_string(),
                 streams(run),
                 throttle.map(f64::to_bits),
             );
@@ -118,7 +130,15 @@ pub(super) fn witness(data: &Data) -> Witness<'_> {
     });
     let mut clients: Vec<Client<'_>> = clients.collect();
     clients.sort_by(|a, b| (a.runtime, a.streams).cmp(&(b.runtime, b.streams)));
-    Witness { clients, captures }
+    Witness { clients, captures, asked, found, unsent }
+}
+
+/// What makes a client another one than with other settings.
+fn settings(run: &RunRecord) -> BTreeMap<&str, &Value> {
+    let variant = run.identity["variant"].as_object().into_iter().flatten();
+    let common = ["connection", "read_buffer"].into_iter();
+    let common = common.filter_map(|name| Some((name, run.identity.get(name)?)));
+    variant.map(|(name, value)| (name.as_str(), value)).chain(common).collect()
 }
 
 fn streams(run: &RunRecord) -> usize {
@@ -148,10 +168,9 @@ fn client<'a>(
     let ttft_ms = mean(both.iter().map(|(own, _)| *own).collect());
     let wire_ttft_ms = mean(both.iter().map(|(_, wire)| *wire).collect());
     let own = mean(both.iter().map(|(own, wire)| own - wire).collect());
-    let variant = runs.first().and_then(|run| run.identity["variant"].as_object());
     Client {
         runtime,
-        settings: variant.into_iter().flatten().collect(),
+        settings: runs.first().map(|run| settings(run)).unwrap_or_default(),
         streams,
         throttle,
         runs: runs.len(),

@@ -1,6 +1,6 @@
 //! The life of models on an Ollama server: which it holds in memory, and having it put them out.
 //!
-//! OpenAI-compatible servers tell and do neither.
+//! Servers that speak other protocols tell and do neither.
 
 use std::time::{Duration, Instant};
 
@@ -39,14 +39,14 @@ pub struct Unloaded {
 
 /// The models that an Ollama server holds now; blocks for seconds at most.
 pub fn loaded(server: &Server) -> Result<Vec<LoadedModel>, ServerError> {
-    let questions = Questions::of(server, key(server).as_deref())?;
+    let questions = Questions::of(server, super::api_key(server).ok().flatten().as_deref())?;
     questions.block_on(held(&questions))
 }
 
 /// Has an Ollama server put every model out of its memory, and waits until it lists none:
 /// whatever is loaded next then meets the same, empty server.
 pub fn unload(server: &Server, limit: Duration) -> Result<Unloaded, ServerError> {
-    let questions = Questions::of(server, key(server).as_deref())?;
+    let questions = Questions::of(server, super::api_key(server).ok().flatten().as_deref())?;
     questions.block_on(async {
         let began = Instant::now();
         let before = held(&questions).await?;
@@ -75,11 +75,6 @@ pub fn unload(server: &Server, limit: Duration) -> Result<Unloaded, ServerError>
         let models = before.into_iter().map(|model| model.name).collect();
         Ok(Unloaded { models, took: began.elapsed() })
     })
-}
-
-/// The key of a server, if its variable is set; one that is missing is preflight's to say.
-fn key(server: &Server) -> Option<String> {
-    std::env::var(server.api_key_env.as_ref()?).ok().filter(|key| !key.is_empty())
 }
 
 async fn held(ask: &Questions) -> Result<Vec<LoadedModel>, ServerError> {

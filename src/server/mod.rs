@@ -7,8 +7,6 @@
 mod facts;
 mod life;
 mod questions;
-#[cfg(test)]
-mod tests;
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -51,6 +49,13 @@ impl ServerError {
         let reason = "the question was broken off".to_owned();
         Self::Unreachable { url: server.url.clone(), reason, connected: true }
     }
+}
+
+/// The key of a server from its environment variable; the variable's name if that is not set.
+pub fn api_key(server: &Server) -> Result<Option<String>, String> {
+    let Some(variable) = &server.api_key_env else { return Ok(None) };
+    let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
+    key.map(Some).ok_or_else(|| variable.clone())
 }
 
 /// Whether anybody takes connections at a server's address now, within a limit of time.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agent::http::tls;
 use agent::wire;
-use formats::endpoint::Server;
+use formats::endpoint::{self, Server};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Proxy, Url, redirect};
 use serde_json::Value;
@@ -16,6 +16,8 @@ use super::ServerError;
 
 /// Limit of one question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// Limit of opening a connection, within that of a question.
+const CONNECTING: Duration = Duration::from_millis(900);
 /// Longest answer that is read, bytes; `/api/show` carries licences and templates.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// Characters of an answer that a message repeats.
@@ -46,10 +48,14 @@ pub(super) struct Answer {
 impl Questions {
     /// Prepares to ask a server; asks nothing yet.
     pub fn of(server: &Server, api_key: Option<&str>) -> Result<Self, ServerError> {
-        let wrong = |reason: String| ServerError::Address { url: server.url.clone(), reason };
+        let wrong =
+            |reason: String| ServerError::Address { url: endpoint::shown(&server.url), reason };
         let url = Url::parse(&server.url).map_err(|error| wrong(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(wrong("it does not start with http:// or https://".to_owned()));
+        }
+        if url.query().is_some() {
+            return Err(wrong("a base address has no query".to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("name a key by api_key_env, not in the address".to_owned()));
@@ -76,6 +82,7 @@ impl Questions {
             .redirect(redirect::Policy::none())
             .http1_only()
             .pool_max_idle_per_host(0)
+            .connect_timeout(CONNECTING)
             .default_headers(headers)
             .no_proxy();
         if let Some(proxy) = &server.route.proxy {

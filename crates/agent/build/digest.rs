@@ -37,15 +37,16 @@ pub fn digests(root: &Path, profile: &str) -> Digests {
     for source in &sources {
         collect(source, &mut files);
     }
+    files.retain(|file| !is_test(file.strip_prefix(root).unwrap_or(file)));
     files.sort();
     let (own, files): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| file.starts_with(root.join(TOKENIZE_SOURCE)));
     let lock = parsed(&root.join("Cargo.lock"));
     let wanted: BTreeSet<String> = CRATES
         .iter()
-        .flat_map(|part| dependencies(&parsed(&root.join(part).join("Cargo.toml"))))
+        .flat_map(|part| dependencies(&parsed(&root.join(part).join("Cargo.toml")), &lock))
         .collect();
-    let of_calls = wanted.iter().filter(|name| *name != TOKENIZERS);
+    let of_calls = wanted.iter().filter(|own| own.split(' ').next() != Some(TOKENIZERS));
     let libraries = closure(&lock, of_calls);
     let all = closure(&lock, &wanted);
 
@@ -71,7 +72,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path) {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
@@ -86,9 +87,10 @@ fn parsed(path: &Path) -> toml::Table {
     fs::read_to_string(path).unwrap_or_default().parse().unwrap_or_default()
 }
 
-/// Names of a package's dependencies, those of single systems included; without what only its tests and
-/// its build script need, and without `formats`, whose sources are covered themselves.
-fn dependencies(manifest: &toml::Table) -> BTreeSet<String> {
+/// A package's dependencies as the lock names them (`name`, or `name version` where several are locked),
+/// those of single systems included; without what only its tests and its build script need, and without
+/// `formats`, whose sources are covered themselves.
+fn dependencies(manifest: &toml::Table, lock: &toml::Table) -> BTreeSet<String> {
     let names = |table: Option<&toml::Value>| -> Vec<String> {
         let table = table.and_then(toml::Value::as_table);
         table.into_iter().flat_map(|table| table.keys().cloned()).collect()
@@ -98,7 +100,13 @@ fn dependencies(manifest: &toml::Table) -> BTreeSet<String> {
     let mut all: BTreeSet<String> = names(manifest.get("dependencies")).into_iter().collect();
     all.extend(of_systems.flat_map(|system| names(system.get("dependencies"))));
     all.remove("formats");
-    all
+    let name = manifest.get("package").and_then(|package| package.get("name"));
+    let packages = lock.get("package").and_then(toml::Value::as_array);
+    let own = packages.into_iter().flatten().find(|package| package.get("name") == name);
+    let locked = own.and_then(|package| package.get("dependencies")?.as_array());
+    let locked = locked.into_iter().flatten().filter_map(toml::Value::as_str);
+    let is_own = |entry: &&str| all.contains(entry.split(' ').next().unwrap_or(entry));
+    locked.filter(is_own).map(str::to_owned).collect()
 }
 
 /// Names and versions of these packages and of everything that they depend on, as they are locked.

@@ -71,7 +71,7 @@ impl Api {
         }
     }
 
-    /// Path of a call below the base address, which ends in `/v1` for OpenAI's and nowhere else.
+    /// Path of a call below the base address; see [`Api::base`] for how that ends.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -170,6 +170,18 @@ impl Server {
     #[must_use]
     pub fn at(api: Api, url: impl Into<String>) -> Self {
         Self { api, url: url.into(), api_key_env: None, route: Route::default() }
+    }
+}
+
+/// An address as a message may show it: without a name and a password in it.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("//").map_or("", |(scheme, _)| scheme);
+            format!("{scheme}//…@{host}")
+        }
+        None => url.to_owned(),
     }
 }
 

@@ -209,10 +209,11 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
     pub model: String,
-    /// Inference options by Ollama's names. Ollama: sent as `options`. OpenAI: sent as top-level keys.
+    /// Inference options by Ollama's names. Ollama: sent as `options`. OpenAI and Anthropic: sent as
+    /// top-level keys.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
-    /// Ollama: `options.num_predict`; OpenAI: `max_tokens`. Absent: the server's default.
+    /// Ollama: `options.num_predict`; OpenAI and Anthropic: `max_tokens`. Absent: the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// The calls in order; those with `warmup` come first. When every agent has ended its warm-up

@@ -55,7 +55,7 @@ async def make_calls(spec: Spec, agent: Agent) -> None:
         url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
         proxy = None if agent.target.proxy is None else url
         calls = (Call(PROMPT, warmup=False, stage=None),) * CALLS
-        made_up = replace(agent, target=Target(url, proxy, tls=None), calls=calls, workflow=None)
+        made_up = replace(agent, target=Target(url, proxy, tls=None), key=None, calls=calls, workflow=None)
         batch = None if spec.variant.batch is None else BATCH
         quick = replace(
             spec,

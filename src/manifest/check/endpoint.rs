@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use formats::endpoint::shown;
+
 use super::settings::duration;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
@@ -108,7 +110,11 @@ fn proxy(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) 
     let port = rest.and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));
     if !port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
         let help = "for example \"http://proxy.example:3128\"";
-        problems.value(&at, format!("{proxy:?} is no http proxy with a port"), Some(help.into()));
+        problems.value(
+            &at,
+            format!("{:?} is no http proxy with a port", shown(proxy)),
+            Some(help.into()),
+        );
     }
     Some(address(&at, proxy, problems))
 }
@@ -125,7 +131,11 @@ fn address(at: &At<'_>, url: &str, problems: &mut Problems<'_>) -> String {
         Some(host) if !host.is_empty() && url.is_ascii() && !url.contains(char::is_whitespace) => {}
         _ => {
             let help = "for example \"http://localhost:11434\"";
-            problems.value(at, format!("{url:?} is not an http address"), Some(help.into()));
+            problems.value(
+                at,
+                format!("{:?} is not an http address", shown(url)),
+                Some(help.into()),
+            );
         }
     }
     url.trim_end_matches('/').to_owned()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use formats::endpoint::{Api, Family};
 use indexmap::IndexMap;
 
 use super::Common;
@@ -26,7 +27,6 @@ use crate::manifest::study::{
     Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile,
 };
 use crate::manifest::written::{self, Scalar};
-use formats::endpoint::{Api, Family};
 
 /// What experiments refer to.
 pub(super) struct Setting<'c> {
@@ -232,7 +232,11 @@ fn limits(
     matrix: &Matrix<'_>,
     problems: &mut Problems<'_>,
 ) {
-    let limited = |name: &str| matrix.axes.contains_key(name) || matrix.fixed.contains_key(name);
+    let limited = |name: &str| {
+        let levels = matrix.axes.get(name).into_iter().flatten().chain(matrix.fixed.get(name));
+        let mut levels = levels.peekable();
+        levels.peek().is_some() && !levels.any(|level| *level == Level::Default)
+    };
     if max_tokens.is_some() || limited("max_tokens") || limited("num_predict") {
         return;
     }

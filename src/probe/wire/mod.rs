@@ -10,7 +10,6 @@ mod capture;
 mod connection;
 mod exchange;
 mod fault;
-mod figures;
 #[cfg(target_os = "linux")]
 mod filter;
 mod http;
@@ -22,7 +21,7 @@ mod summary;
 #[path = "linux.rs"]
 mod system;
 #[cfg(not(target_os = "linux"))]
-#[path = "elsewhere.rs"]
+#[path = "unsupported.rs"]
 mod system;
 mod table;
 #[cfg(test)]
@@ -33,7 +32,6 @@ mod watch;
 pub use self::calls::{CallsOnTheWire, WithoutFigures};
 pub use self::capture::{Capture, Captured, Recorder, available};
 pub use self::fault::Fault;
-pub use self::figures::{Figures, figures};
 pub use self::summary::Summary;
 pub use self::table::{
     CallOnTheWire, Event, Passed, TableError, WIRE_COLUMNS, WIRE_FILE, read, write,

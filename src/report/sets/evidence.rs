@@ -100,7 +100,8 @@ fn facts(evidence: &Evidence) -> Vec<(String, String)> {
     }
     known("runner: version", Some(evidence.runner.version.clone()));
     known("runner: digest", evidence.runner.digest.as_deref().map(short));
-    if let Some(calibration) = &evidence.calibration {
+    // What a run says of itself is one of its figures, and no circumstance.
+    if let Some(calibration) = evidence.calibration.as_ref().filter(|own| !own.own) {
         let mut settings = String::new();
         for (name, value) in &calibration.settings {
             let _ = write!(settings, ", {name} {value}");
@@ -116,7 +117,7 @@ fn facts(evidence: &Evidence) -> Vec<(String, String)> {
             known(&format!("{of}: {what} error p50"), Some(ms(error.p50)));
             known(&format!("{of}: {what} error p99"), error.p99.map(ms));
         }
-    } else {
+    } else if evidence.calibration.is_none() {
         known("calibration", Some("none".to_owned()));
     }
     let git = evidence.study_git.as_ref();

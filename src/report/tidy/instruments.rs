@@ -89,7 +89,7 @@ type Add<'a> = dyn FnMut([&str; 3], usize, &[(&str, &str, Option<f64>)]) + 'a;
 
 /// What was the client's own, and what the packet captures say of themselves.
 fn witnesses(data: &Data, add: &mut Add<'_>) {
-    let Witness { clients, captures } = witness(data);
+    let Witness { clients, captures, .. } = witness(data);
     for own in clients {
         let throttle = own.throttle.map_or_else(String::new, |rate| format!("; throttle {rate}"));
         let under = format!("{}; {} streams{throttle}", settings(&own.settings), own.streams);

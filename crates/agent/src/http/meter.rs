@@ -147,7 +147,7 @@ impl AsyncRead for MeteredTcp {
             }
         };
         let read_ns = clock::monotonic_ns();
-        if bytes < size {
+        if bytes < size && cfg!(target_os = "linux") {
             // There was no more. Asking once again would only cost a call; whatever comes next is told
             // by the event loop, which runs on this very thread.
             let _ = stream

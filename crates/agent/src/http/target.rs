@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
-use formats::endpoint::{Api, Route};
+use formats::endpoint::{self, Api, Route};
 use hyper::Uri;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -43,8 +43,10 @@ pub struct Target {
 impl Target {
     /// Reads the base address of an endpoint and the way to it. Asks nobody.
     pub fn parse(url: &str, route: &Route) -> Result<Self, AddressError> {
-        let wrong =
-            |reason: &str| AddressError::Address { url: url.to_owned(), reason: reason.to_owned() };
+        let wrong = |reason: &str| AddressError::Address {
+            url: endpoint::shown(url),
+            reason: reason.to_owned(),
+        };
         let uri: Uri = url.trim().parse().map_err(|error| wrong(&format!("{error}")))?;
         let secure = match uri.scheme_str() {
             Some("http") => false,
@@ -105,7 +107,7 @@ impl Target {
 
 /// Host and port of a proxy.
 fn proxy(proxy: &str) -> Result<(String, u16), AddressError> {
-    let wrong = |reason| AddressError::Proxy { proxy: proxy.to_owned(), reason };
+    let wrong = |reason| AddressError::Proxy { proxy: endpoint::shown(proxy), reason };
     let uri: Uri = proxy.trim().parse().map_err(|_| wrong("it is no address"))?;
     let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
     if uri.scheme_str() != Some("http") {

@@ -3,8 +3,7 @@
 use formats::protocol::AgentSpec;
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::finish::Environment;
-use crate::finish::RuntimeError;
+use crate::finish::{Environment, RuntimeError};
 use crate::http::{AddressError, Target};
 use crate::wire;
 

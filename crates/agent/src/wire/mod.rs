@@ -22,7 +22,8 @@ use formats::protocol::ServerCounts;
 use serde_json::{Map, Value};
 
 pub use json::{error_body, error_message};
-pub use lines::LINE_LIMIT;
+#[cfg(test)]
+use lines::LINE_LIMIT;
 
 /// One prompt with everything that shapes its answer.
 #[derive(Debug, Clone, Copy)]
