@@ -154,6 +154,7 @@ fn make(plan: &Plan, results: &Path) {
                 finished: format!("2026-01-01T00:00:01.{time:09}Z"),
                 evidence: Evidence::default(),
                 process,
+                machine: None,
                 calls: computed.calls,
                 metrics: computed.run,
                 servers: std::collections::BTreeMap::new(),

@@ -93,7 +93,7 @@ fn each_setting_of_a_runtime_is_an_instrument_of_its_own() {
     let said = study.expect(0, &["exec"]);
     assert_eq!(said.matches("calibrating the runtime").count(), 2, "{said}");
     assert!(
-        said.contains("calibrating the runtime rust (batch 0.05) with 1 streams at 100 tok/s"),
+        said.contains("calibrating the runtime rust (batch 0.05) with 1 stream at 1000 tok/s"),
         "{said}"
     );
     let records = files(&study.layout().runs());
@@ -127,7 +127,7 @@ fn runs_on_paced_endpoints_alone_are_their_own_calibration() {
     assert_eq!(calibration["apis"], serde_json::json!(["ollama"]));
     // What the instrument says of itself is what the run's metrics say of it.
     let error = record["metrics"]["ttft_error_ms"].as_f64().unwrap();
-    assert_eq!(calibration["ttft_error_ms"]["max"].as_f64().unwrap(), error);
+    assert_eq!(calibration["ttft_error_ms"]["max"], error);
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn keys_reach_servers_and_nothing_else() {
     const KEY: &str = "sk-secret-4711";
     let pacing = match study_endpoint() {
         runner::manifest::study::Endpoint::Paced(pacing) => pacing,
-        other => panic!("{other:?}"),
+        other @ runner::manifest::study::Endpoint::Server(_) => panic!("{other:?}"),
     };
     let server = Server::start(pacing, "127.0.0.1:0".parse().unwrap()).unwrap();
     let study = Study::new(&Manifest::default());
@@ -391,4 +391,27 @@ fn study_endpoint() -> runner::manifest::study::Endpoint {
     let pacing = r#"ttft = "5ms", rate = "1000 tok/s", protocol = "openai_chat""#;
     let study = Study::new(&Manifest { pacing, ..Manifest::default() });
     study.plan().study().endpoints["a"].clone()
+}
+
+#[test]
+fn a_debug_build_says_so_before_its_runtime_measures() {
+    let study = Study::new(&Manifest::default());
+    let said = study.expect(0, &["exec"]);
+    assert_eq!(
+        said.matches("this is a debug build").count(),
+        usize::from(cfg!(debug_assertions)),
+        "{said}"
+    );
+    let store = runner::store::Store::open(&study.results, "demo").unwrap();
+    let record = &store.runs(store.cells()[0])[&1];
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    assert_eq!(record.evidence.agent.profile.as_deref(), Some(profile));
+    study.expect(0, &["report"]);
+    let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
+    assert_eq!(report.contains("**debug build**"), cfg!(debug_assertions), "{report}");
+    // Nothing to measure, and nothing that it measures by itself.
+    assert!(!study.expect(0, &["exec"]).contains("debug build"));
+    let command = "schema = 1\nname = \"demo\"\n[experiment.c]\ncommand = [\"true\"]\n";
+    fs::write(study.manifest(), command).unwrap();
+    assert!(!study.expect(0, &["exec"]).contains("debug build"));
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use runner::manifest::study::Pacing;
+use runner::store::Store;
+use runner::store::record::RunRecord;
 use serde_json::Value;
 use simulator::Server;
 use study::{Manifest, RUNNER, Study};
@@ -311,4 +313,84 @@ fn doctor_never_fails_for_an_absence() {
         said.contains("python") && said.contains("unavailable") && said.contains("→"),
         "{said}"
     );
+}
+
+/// `runner` with the study under a limit of open files that nothing may raise.
+#[cfg(unix)]
+fn limited(study: &Study, limit: u32, arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("ulimit -n {limit} && exec \"$@\""), "bash", RUNNER]);
+    command.args(&arguments[..1]).arg(study.manifest()).args(&arguments[1..]);
+    command.arg("--results").arg(&study.results).output().unwrap()
+}
+
+/// One cell of a few streams and one of a hundred, to the paced endpoint or to a server.
+#[cfg(unix)]
+fn crowded(endpoint: Option<&str>) -> Study {
+    let study = Study::new(&Manifest::default());
+    let mut text = fs::read_to_string(study.manifest()).unwrap();
+    let agent = "agent = \"left\", endpoint = \"a\", prompt = \"p\"";
+    text = text.replace(
+        &format!("one = [{{ {agent} }}]"),
+        &format!("few = [{{ {agent}, count = 4 }}]\nmany = [{{ {agent}, count = 100 }}]"),
+    );
+    text = text.replace(r#"["one"]"#, r#"["few", "many"]"#).replace(r#"["m"]"#, r#"["simulated"]"#);
+    if let Some(url) = endpoint {
+        let paced = text.lines().find(|line| line.starts_with("a = {")).unwrap().to_owned();
+        text = text.replace(&paced, &format!("a = {{ ollama = \"{url}\" }}"));
+    }
+    fs::write(study.manifest(), text).unwrap();
+    study
+}
+
+#[cfg(unix)]
+#[test]
+fn streams_beyond_the_limit_of_open_files_are_refused() {
+    let server = ollama();
+    for endpoint in [None, Some(server.base_url())] {
+        let study = crowded(endpoint.as_deref());
+        let output = limited(&study, 64, &["exec"]);
+        let said = study::text(&output);
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains("open files: 100 streams do not fit"), "{said}");
+        assert!(said.contains("hard limit is 64") && said.contains("`ulimit -n 132`"), "{said}");
+        // The others are made, and nothing of these is even started.
+        let output = limited(&study, 64, &["exec", "--skip-preflight"]);
+        let said = study::text(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("1 run made, 1 failed") && said.contains("ulimit"), "{said}");
+        assert!(!said.contains("connect_error"), "{said}");
+        assert_eq!((study.sealed().len(), study.failures()[0].1.cause.as_str()), (1, "preflight"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_low_limit_of_open_files_that_may_be_raised_is_no_obstacle() {
+    let study = crowded(None);
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    fs::write(study.manifest(), text.replace("ttft = \"5ms\"", "ttft = \"1s\"")).unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -Sn 40 && exec \"$@\"", "bash", RUNNER, "exec"]);
+    command.arg(study.manifest()).arg("--results").arg(&study.results);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", study::text(&output));
+    let store = Store::open(&study.results, "demo").unwrap();
+    let runs: Vec<&RunRecord> =
+        store.cells().iter().flat_map(|cell| store.runs(cell).values()).collect();
+    assert_eq!(runs.len(), 2);
+    // Without room the paced endpoint would serve them some after the others.
+    for run in runs {
+        assert!(run.metrics["wall_ms"].unwrap() < 2500.0, "{:?}", run.metrics["wall_ms"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_tells_the_limit_of_open_files() {
+    let doctor = "ulimit -Sn 50 && ulimit -Hn 60 && exec \"$@\"";
+    let output =
+        Command::new("bash").args(["-c", doctor, "bash", RUNNER, "doctor"]).output().unwrap();
+    let said = study::text(&output);
+    assert!(said.contains("50 in a process") && said.contains("raise that to 60"), "{said}");
 }

@@ -14,6 +14,10 @@ use simulator::{Server, SimulatorError};
 use super::{CommandResult, Failure, exit};
 use crate::manifest::study::{Fault, FaultKind, JitterShape, Pacing};
 use crate::manifest::units;
+use crate::os::open_files;
+
+/// Connections at the same time that there is room for, where the system allows it.
+const CONNECTIONS: u64 = 1 << 16;
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +95,8 @@ pub fn run(args: &Args) -> CommandResult {
     })
     .map_err(|error| Failure::error(exit::INTERNAL, error))?;
 
+    // A connection is an open file, and nobody knows how many will come.
+    let _ = open_files::prepare(open_files::limits().hard.unwrap_or(CONNECTIONS).min(CONNECTIONS));
     let server =
         Server::start(pacing(args)?, SocketAddr::new(args.host, args.port)).map_err(failure)?;
     let mut out = std::io::stdout();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::fault::AttemptFault;
+use super::machine::ServerProcesses;
 use super::memory::{self, ChangedModel};
 use super::paced::PacedServers;
 use super::runtimes::Runtimes;
@@ -23,8 +24,8 @@ use crate::probe::wire;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    Calibration, CallSummary, CommandRecord, Evidence, FallbackOf, Metrics, ProcessUsage,
-    RUN_FORMAT, RunRecord, ServerMemory, TokenSummary,
+    Calibration, CallSummary, CommandRecord, Evidence, FallbackOf, MachineTime, Metrics,
+    ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory, TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 use formats::protocol::RuntimeInfo;
@@ -68,6 +69,8 @@ pub struct Means<'a> {
     pub texts: &'a mut Texts,
     /// Of the GPUs; looked for when it is needed first.
     pub driver: &'a OnceCell<Result<Driver, Unavailable>>,
+    /// Of the servers on this machine.
+    pub server_processes: &'a mut ServerProcesses,
     pub journal: &'a mut Journal,
     pub emit: &'a mut dyn FnMut(ExecEvent),
 }
@@ -152,6 +155,8 @@ pub(super) struct Measured {
     /// What the runtime said of itself.
     pub info: Option<RuntimeInfo>,
     pub usage: ProcessUsage,
+    /// What the machine did meanwhile.
+    pub machine: Option<MachineTime>,
     pub calls: Vec<CallSummary>,
     pub metrics: Metrics,
     /// What a command was and said.
@@ -214,6 +219,7 @@ fn finish(
         finished: clock::utc_now(),
         evidence,
         process: measured.usage,
+        machine: measured.machine,
         calls: measured.calls,
         metrics: measured.metrics,
         probes: measured.probes,

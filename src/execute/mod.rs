@@ -22,6 +22,7 @@ pub mod fault;
 mod flamegraph;
 mod group;
 mod limits;
+mod machine;
 mod memory;
 mod opening;
 pub mod paced;

@@ -7,16 +7,18 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::agenda::{self, Agenda};
+use super::machine::ServerProcesses;
 use super::reach::Reach;
 use super::runtimes::Runtimes;
 use super::session::Session;
 use super::surroundings::Surroundings;
 use super::tokenize::Texts;
 use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery};
-use crate::plan::Plan;
+use crate::plan::{CellSpec, Plan};
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::python::{self, Program};
 use crate::store::journal::{Journal, What};
+use crate::store::record::RELEASE;
 use crate::store::{Layout, Lock, Store, StoreError, executed};
 
 /// How to execute.
@@ -133,6 +135,7 @@ pub fn execute(
         return Ok(finish(summary, emit));
     }
     let needs = agenda.needs(plan);
+    tell_slow_build(&agenda, emit);
     let runtimes = prepare_python(&needs, settings, &mut facts, emit);
     if cancel.is_asked() {
         summary.interrupted = true;
@@ -153,6 +156,7 @@ pub fn execute(
         emit(ExecEvent::Found { finding });
     }
     let _lock = lock?;
+    preflight::make_room(&needs);
     recovery::end_orphan(&layout, emit)?;
     let mut journal = Journal::open(&layout)?;
     recovery::set_partials_aside(&layout, &mut journal, emit)?;
@@ -177,6 +181,7 @@ pub fn execute(
         superseded: HashSet::new(),
         texts: Texts::default(),
         driver: OnceCell::new(),
+        server_processes: ServerProcesses::default(),
         reach: Reach::default(),
         summary,
     };
@@ -189,6 +194,19 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     let Summary { made, failed, not_tried, interrupted, .. } = summary;
     emit(ExecEvent::Finished { made, failed, not_tried, interrupted });
     summary
+}
+
+/// Says what to know of this program before it measures by its own runtime.
+fn tell_slow_build(agenda: &Agenda, emit: &mut dyn FnMut(ExecEvent)) {
+    let mut specs = agenda.todo.iter().filter_map(|run| agenda.spec(run.cell));
+    let is_own = |cell: &CellSpec| {
+        cell.scenario().is_some() && cell.command.is_none() && cell.runtime == "rust"
+    };
+    if agent::PROFILE != RELEASE && specs.any(is_own) {
+        let message =
+            "this is a debug build: its Rust runtime measures more slowly; build with --release";
+        emit(ExecEvent::Note { message: message.to_owned() });
+    }
 }
 
 /// Makes the Python runtime's programs ready that runs need: never within a run, and before

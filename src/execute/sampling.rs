@@ -130,16 +130,17 @@ impl Samplers {
 }
 
 /// The servers of a cell's endpoints, each once.
-fn servers(cell: &CellSpec) -> Vec<Server> {
+pub fn servers(cell: &CellSpec) -> Vec<Server> {
     let mut met = BTreeSet::new();
     let agents = cell.agents().iter().filter(|agent| met.insert(&agent.endpoint_name));
     agents
         .map(|agent| {
             let endpoint = agent.endpoint_name.clone();
             let Some(met) = agent.endpoint.server() else { return Server::Paced { endpoint } };
-            match server::destination(met) {
-                Some((port, _)) if server::is_local(met) => Server::Local { endpoint, port },
-                _ => Server::Remote { endpoint },
+            // Only a local name is looked up: any other may take a while.
+            match server::is_local(met).then(|| server::destination(met)).flatten() {
+                Some((port, _)) => Server::Local { endpoint, port },
+                None => Server::Remote { endpoint },
             }
         })
         .collect()

@@ -16,7 +16,7 @@ use super::request::{IDLE, Request};
 use super::watched::{Watched, watch};
 use super::wire::Wire;
 use super::{ExecError, Limits, artifacts, calibrate, derived, workflow};
-use crate::metrics::{self, Conditions};
+use crate::metrics::{self, Conditions, Seen};
 use crate::plan::{CellSpec, ScenarioWork};
 use crate::store::record::Calibration;
 
@@ -51,7 +51,7 @@ pub(super) fn measure(
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let wire = Wire::start(task.cell, &spec, partial);
     let refusal = flamegraph.refusal().or_else(|| wire.refusal());
-    let Watched { mut usage, result, sampled } = if let Some(fault) = refusal {
+    let Watched { mut usage, machine, result, sampled } = if let Some(fault) = refusal {
         Watched::refused(fault)
     } else {
         let overall = overall_limit(task.cell, scenario, means.limits);
@@ -82,7 +82,8 @@ pub(super) fn measure(
             held_back: Conditions::holds_back(|name| spec.variant.contains_key(name)),
             cold: scenario.cold,
         };
-        let metrics = metrics::of_calls(&record, partial, &usage, conditions)?;
+        let seen = Seen { process: &usage, machine: machine.as_ref() };
+        let metrics = metrics::of_calls(&record, partial, seen, conditions)?;
         Ok((record, metrics, flamegraph.finish()?))
     })();
     let (agent, computed, mut probes) = match judged {
@@ -98,6 +99,7 @@ pub(super) fn measure(
         calibration: own_calibration(task.cell, &agent, partial),
         info: Some(agent.runtime),
         usage,
+        machine,
         calls: computed.calls,
         metrics: computed.run,
         probes,

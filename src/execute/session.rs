@@ -10,6 +10,7 @@ use super::agenda::{Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
 use super::calibrate::Load;
 use super::doomed::Doomed;
+use super::machine::ServerProcesses;
 use super::opening::{Settings, Summary};
 use super::paced::PacedServers;
 use super::reach::{Reach, Reached};
@@ -53,6 +54,8 @@ pub(super) struct Session<'a> {
     pub(super) texts: Texts,
     /// Of the GPUs; looked for when it is needed first.
     pub(super) driver: OnceCell<Result<Driver, Unavailable>>,
+    /// Of the servers on this machine.
+    pub(super) server_processes: ServerProcesses,
     pub(super) reach: Reach,
     pub(super) summary: Summary,
 }
@@ -343,6 +346,7 @@ impl Session<'_> {
                 py_spy: self.py_spy.as_ref(),
                 texts: &mut self.texts,
                 driver: &self.driver,
+                server_processes: &mut self.server_processes,
                 journal: &mut self.journal,
                 emit,
             };

@@ -7,16 +7,19 @@ use std::time::Duration;
 use super::ExecError;
 use super::attempt::{LOG_FILE, Means, SPEC_FILE, Task};
 use super::fault::AttemptFault;
+use super::machine::Look;
 use super::process::{Supervision, supervise};
 use super::sampling::{self, Samplers};
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
-use crate::store::record::ProcessUsage;
+use crate::store::record::{MachineTime, ProcessUsage};
 use formats::protocol::Spec;
 
 /// What became of the process and of the probes.
 pub(super) struct Watched {
     pub usage: ProcessUsage,
+    /// What the machine did meanwhile.
+    pub machine: Option<MachineTime>,
     pub result: Result<(), AttemptFault>,
     pub sampled: sampling::Outcome,
 }
@@ -26,6 +29,7 @@ impl Watched {
     pub fn refused(fault: AttemptFault) -> Self {
         Self {
             usage: ProcessUsage::default(),
+            machine: None,
             result: Err(fault),
             sampled: sampling::Outcome::default(),
         }
@@ -44,15 +48,18 @@ pub(super) fn watch(
 ) -> Result<Watched, ExecError> {
     let samplers = Samplers::start(task.cell, means.driver.get());
     let driven = match samplers.refusal() {
-        Some(fault) => Ok((ProcessUsage::default(), Err(fault))),
+        Some(fault) => Ok((ProcessUsage::default(), None, Err(fault))),
         None => drive(task, spec, overall, partial, recorder, &samplers, means),
     };
     // Whatever became of it, no probe goes on.
     let sampled = samplers.finish(partial)?;
-    let (usage, result) = driven?;
+    let (usage, machine, result) = driven?;
     sampled.tell_losses(task, &mut *means.emit);
-    Ok(Watched { usage, result, sampled })
+    Ok(Watched { usage, machine, result, sampled })
 }
+
+/// What the process used and what the machine did meanwhile, and how it ended.
+type Driven = (ProcessUsage, Option<MachineTime>, Result<(), AttemptFault>);
 
 fn drive(
     task: &Task<'_>,
@@ -62,7 +69,7 @@ fn drive(
     recorder: Option<&mut Recorder>,
     samplers: &Samplers,
     means: &mut Means<'_>,
-) -> Result<(ProcessUsage, Result<(), AttemptFault>), ExecError> {
+) -> Result<Driven, ExecError> {
     let text = write_spec(&partial.join(SPEC_FILE), spec)?;
     let mut journaled = Ok(());
     let journal = &mut *means.journal;
@@ -80,9 +87,11 @@ fn drive(
         emit: &mut *means.emit,
     };
     let command = means.runtimes.command(task.cell, means.study_folder);
-    let ended = supervise(command, text, &partial.join(LOG_FILE), supervision);
+    let look = Look::begin(task.cell, means.server_processes);
+    let (usage, result) = supervise(command, text, &partial.join(LOG_FILE), supervision);
+    let machine = look.and_then(|look| look.end(&usage));
     journaled?;
-    Ok(ended)
+    Ok((usage, machine, result))
 }
 
 /// Writes the spec into the run, and returns it as the agent gets it.

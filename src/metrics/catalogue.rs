@@ -161,12 +161,12 @@ often: percentiles of samples then tell too little, and the share of time in sta
 A tokenizer run encodes a text in passes: all of it at once, up to 10 000 of its lines, and up to \
 10 000 pieces of 1 to 200 characters, lines and pieces evenly spaced through the text. The first pass \
 fills caches and does not count. A time is that of the call that encodes one part, read before and \
-after it; loading is apart. Special tokens are not added. Such a run has `startup_ms`, `peak_rss_mb` \
-and `cpu_s`, too; with the probes of GPU or host also theirs, for which its measured passes are what \
+after it; loading is apart. Special tokens are not added. Such a run has `startup_ms`, `peak_rss_mb`, \
+`cpu_s` and `others_cpu_percent`, too; with the probes of GPU or host also theirs, for which its measured passes are what \
 measured calls are elsewhere, and `tokens` those of these passes.
 
 A run of a command has `process_wall_ms`, `cpu_s` and `peak_rss_mb` of its process (the CPU time with \
-the children that it waited for), and the metrics that its manifest picks from its files, under the \
+the children that it waited for), `others_cpu_percent`, and the metrics that its manifest picks from its files, under the \
 names given there.
 
 Metrics against solo join a run with the runs of each agent alone: those of the same repeat, or where \
@@ -203,7 +203,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 133] = [
+static CATALOGUE: [MetricInfo<'static>; 134] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
     metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -422,6 +422,8 @@ static CATALOGUE: [MetricInfo<'static>; 133] = [
         "100 × CPU time gained by the executor's process ÷ measured window", "the executor with its probes and, where there are any, the paced endpoints"),
     metric("host_samples", Run, Executor, "", None,
         "number of rows in the measured window", "samples behind the figures of the host"),
+    metric("others_cpu_percent", Run, Executor, "%", Some(Lower),
+        "100 × (CPU time at work − that of the agent's processes, of the executor and of the run's servers on this machine) ÷ CPU time, of all cores, from right before the start of the agent's process to its end; unknown below 1 s of all cores' time", "share of all cores' time that other processes took during the run; with no probe"),
     metric("process_wall_ms", Command, Executor, "ms", Some(Lower),
         "start → end of the command's process", "duration of the command as its starter sees it, its own start included"),
     metric("tokenizer_tokens_per_s", Tokenizer, Client, "tok/s", Some(Higher),

@@ -12,6 +12,7 @@ mod errors;
 pub mod gpu;
 pub mod host;
 pub mod lag;
+pub mod machine;
 pub mod outliers;
 pub mod picked;
 pub mod price;
@@ -35,14 +36,14 @@ use serde::de::DeserializeOwned;
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
 use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
-use crate::store::record::{CallSummary, Metrics, ProcessUsage};
+use crate::store::record::{CallSummary, MachineTime, Metrics, ProcessUsage};
 
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
 pub use errors::calibration;
 pub use lag::LagSample;
-pub use work::{UnknownWork, Work};
+pub use work::{Seen, UnknownWork, Work};
 
 /// Metrics of one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,14 +83,15 @@ pub struct Recorded<'a> {
     pub wire: &'a [CallOnTheWire],
     pub gpu: &'a [GpuSample],
     pub host: &'a [HostSample],
+    pub machine: Option<&'a MachineTime>,
 }
 
 /// Computes everything from an agent's record, the other artifacts in the run's folder (the files of
-/// the probes and, on the paced endpoint, `sends.csv`) and what the executor saw of the process.
+/// the probes and, on the paced endpoint, `sends.csv`) and what the executor saw.
 pub fn of_calls(
     record: &AgentRecord,
     folder: &Path,
-    process: &ProcessUsage,
+    seen: Seen<'_>,
     conditions: Conditions,
 ) -> Result<RunMetrics, MetricsError> {
     let sends = read_sends(&folder.join(SENDS_FILE))?;
@@ -97,9 +99,9 @@ pub fn of_calls(
     let gpu = gpu::read(&folder.join(crate::probe::gpu::METRICS_FILE))?.unwrap_or_default();
     let host = host::read(&folder.join(crate::probe::host::METRICS_FILE))?.unwrap_or_default();
     let wire = wire::read(&folder.join(WIRE_FILE))?;
-    let sends = sends.as_deref();
-    let recorded = Recorded { sends, lag: &lag, wire: &wire, gpu: &gpu, host: &host };
-    Ok(compute(record, &recorded, process, conditions))
+    let (sends, machine) = (sends.as_deref(), seen.machine);
+    let recorded = Recorded { sends, lag: &lag, wire: &wire, gpu: &gpu, host: &host, machine };
+    Ok(compute(record, &recorded, seen.process, conditions))
 }
 
 /// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
@@ -166,6 +168,7 @@ pub fn compute(
     let work = active::WorkTimes::of_calls(record);
     run.extend(gpu::metrics(&work, recorded.gpu, tokens));
     run.extend(host::metrics(&work, recorded.host, tokens));
+    run.extend(machine::metrics(recorded.machine));
     RunMetrics { calls, run }
 }
 

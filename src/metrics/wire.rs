@@ -23,6 +23,7 @@ pub struct CallWire {
 
 /// The figures of one call, milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of each name")]
 struct Figures {
     /// From the request's last byte to the arrival of the first chunk with text: the server's and the
     /// network's time, without the client's. Unknown without text, and of encrypted calls.

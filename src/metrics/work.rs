@@ -10,9 +10,9 @@ use std::path::Path;
 use formats::protocol::{RECORD_FILE, Window};
 
 use super::{Conditions, MetricsError, RunMetrics, of_calls, of_process, picked, read_record};
-use super::{run, tokenize};
+use super::{machine, run, tokenize};
 use crate::manifest::command::Pick;
-use crate::store::record::{Metrics, ProcessUsage, RunRecord};
+use crate::store::record::{MachineTime, Metrics, ProcessUsage, RunRecord};
 
 /// What kind of work a run did, with what its files must be read by.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,22 @@ pub enum Work<'a> {
     Tokenize,
     /// A command ran. Records of earlier versions do not say when; then what needs it is not computed.
     Command { window: Option<Window>, picks: &'a [Pick] },
+}
+
+/// What the executor saw of a run from outside, which is sealed in its record.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub process: &'a ProcessUsage,
+    /// `None` where the system does not tell it.
+    pub machine: Option<&'a MachineTime>,
+}
+
+impl<'a> Seen<'a> {
+    /// What a sealed record says.
+    #[must_use]
+    pub fn of(record: &'a RunRecord) -> Self {
+        Self { process: &record.process, machine: record.machine.as_ref() }
+    }
 }
 
 /// A kind of work that a later version recorded.
@@ -51,27 +67,28 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Computes everything from the artifacts in a run's folder and what the executor saw of the process.
-    /// A declared metric that cannot be picked is unknown.
-    pub fn metrics(
-        &self,
-        folder: &Path,
-        process: &ProcessUsage,
-    ) -> Result<RunMetrics, MetricsError> {
-        let of_run = |run| RunMetrics { calls: Vec::new(), run };
+    /// Computes everything from the artifacts in a run's folder and what the executor saw. A declared metric
+    /// that cannot be picked is unknown.
+    pub fn metrics(&self, folder: &Path, seen: Seen<'_>) -> Result<RunMetrics, MetricsError> {
+        let of_run = |mut run: Metrics| {
+            run.extend(machine::metrics(seen.machine));
+            RunMetrics { calls: Vec::new(), run }
+        };
         match self {
             Self::Scenario(conditions) => {
                 let record = read_record(&folder.join(RECORD_FILE))?;
-                of_calls(&record, folder, process, *conditions)
+                of_calls(&record, folder, seen, *conditions)
             }
             Self::Tokenize => {
                 let path = folder.join(RECORD_FILE);
                 let record = read_record(&path)?.tokenize.ok_or_else(|| {
                     MetricsError::new(&path, &"it holds no record of a tokenizer's work")
                 })?;
-                tokenize::from_folder(folder, &record, process).map(of_run)
+                tokenize::from_folder(folder, &record, seen.process).map(of_run)
             }
-            Self::Command { window, picks } => command(folder, process, *window, picks).map(of_run),
+            Self::Command { window, picks } => {
+                command(folder, seen.process, *window, picks).map(of_run)
+            }
         }
     }
 }

@@ -206,17 +206,9 @@ pub struct Listener {
 /// users are seen by root only.
 #[cfg(target_os = "linux")]
 pub fn listeners(port: u16) -> io::Result<Vec<Listener>> {
-    use procfs::net::TcpState;
     use procfs::process::FDTarget;
     let told = io::Error::other::<procfs::ProcError>;
-    let entries = procfs::net::tcp().map_err(told)?.into_iter().chain(
-        // A kernel without IPv6 has no such file.
-        procfs::net::tcp6().unwrap_or_default(),
-    );
-    let sockets: Vec<u64> = entries
-        .filter(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
-        .map(|entry| entry.inode)
-        .collect();
+    let sockets: Vec<u64> = listening(port)?.iter().map(|entry| entry.inode).collect();
     let mut found = Vec::new();
     if sockets.is_empty() {
         return Ok(found);
@@ -231,6 +223,68 @@ pub fn listeners(port: u16) -> io::Result<Vec<Listener>> {
         }
     }
     Ok(found)
+}
+
+/// The processes behind a TCP port of this machine, without their descendants: those that listen, or where
+/// their files may not be looked into those of the account that listens, if it is one that services have and
+/// people do not. Empty: nobody who could be told.
+#[cfg(target_os = "linux")]
+pub fn servers_on(port: u16) -> io::Result<Vec<u32>> {
+    /// Forwards a port into a container, whose processes are nobody's descendants here.
+    const FORWARDER: &str = "docker-proxy";
+    /// Numbers of such accounts, by convention.
+    const SERVICES: std::ops::Range<u32> = 1..1000;
+    let told = io::Error::other::<procfs::ProcError>;
+    let seen = listeners(port)?;
+    if !seen.is_empty() {
+        let seen = seen.into_iter().filter(|listener| listener.name != FORWARDER);
+        let seen: Vec<u32> = seen.map(|listener| listener.pid).collect();
+        // Servers share a socket with those that they fork.
+        let roots = seen.iter().filter(|pid| !descends(**pid, &seen));
+        return Ok(roots.copied().collect());
+    }
+    let entries = listening(port)?;
+    let Some(account) = entries.first().map(|entry| entry.uid) else { return Ok(Vec::new()) };
+    if !SERVICES.contains(&account) {
+        return Ok(Vec::new());
+    }
+    let all = procfs::process::all_processes().map_err(told)?.flatten();
+    let own: Vec<procfs::process::Status> = all
+        .filter_map(|process| process.status().ok())
+        .filter(|status| status.euid == account)
+        .collect();
+    let roots = own.iter().filter(|status| own.iter().all(|other| other.pid != status.ppid));
+    Ok(roots.filter_map(|status| u32::try_from(status.pid).ok()).collect())
+}
+
+/// Not asked for here.
+#[cfg(not(target_os = "linux"))]
+pub fn servers_on(_port: u16) -> io::Result<Vec<u32>> {
+    untold()
+}
+
+/// Whether a process is a descendant of one of these.
+#[cfg(target_os = "linux")]
+fn descends(pid: u32, of: &[u32]) -> bool {
+    let parent = |pid: u32| {
+        let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+        u32::try_from(process.stat().ok()?.ppid).ok()
+    };
+    let ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
+    ancestors.take_while(|pid| *pid > 0).any(|pid| of.contains(&pid))
+}
+
+/// Sockets that listen on a TCP port.
+#[cfg(target_os = "linux")]
+fn listening(port: u16) -> io::Result<Vec<procfs::net::TcpNetEntry>> {
+    use procfs::net::TcpState;
+    let entries = procfs::net::tcp().map_err(io::Error::other::<procfs::ProcError>)?;
+    // A kernel without IPv6 has no such file.
+    let entries = entries.into_iter().chain(procfs::net::tcp6().unwrap_or_default());
+    let is_it = |entry: &procfs::net::TcpNetEntry| {
+        entry.state == TcpState::Listen && entry.local_address.port() == port
+    };
+    Ok(entries.filter(is_it).collect())
 }
 
 /// Not asked for here.

@@ -3,6 +3,8 @@
 //! The branches for Windows cannot be tested where this project is built; what they lack is said.
 
 pub mod condition;
+pub mod cpu;
 pub mod disk;
 pub mod host;
+pub mod open_files;
 pub mod process;

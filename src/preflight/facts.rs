@@ -10,7 +10,7 @@ use super::programs;
 use super::tokenizers::{self, FileFault};
 use crate::manifest::study::Server;
 use crate::os::condition::{Condition, Look};
-use crate::os::{disk, process};
+use crate::os::{disk, open_files, process};
 use crate::probe::{gpu, py_spy, wire};
 use crate::python::{self, Program};
 use crate::server::{self, ServerError, ServerFacts};
@@ -47,6 +47,7 @@ pub struct Facts {
     /// The NVIDIA GPUs of this machine, or why none is seen. `None`: nothing needs them.
     pub gpus: Option<Result<Vec<gpu::Device>, String>>,
     pub disk: Disk,
+    pub open_files: open_files::Limits,
     pub machine: Condition,
 }
 
@@ -136,6 +137,7 @@ impl Facts {
                 no_capture,
                 gpus: gpus.and_then(|gpus| gpus.join().ok()),
                 disk,
+                open_files: open_files::limits(),
                 machine: Condition::default(),
             }
         });

@@ -57,6 +57,7 @@ pub enum Subject {
     Cpu,
     Memory,
     Clock,
+    OpenFiles,
 }
 
 impl fmt::Display for Subject {
@@ -74,6 +75,7 @@ impl fmt::Display for Subject {
             Self::Cpu => f.write_str("cpu"),
             Self::Memory => f.write_str("memory"),
             Self::Clock => f.write_str("clock"),
+            Self::OpenFiles => f.write_str("open files"),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! The machine: what would disturb or distort a measurement now. None of it stops one.
 
 use super::{Finding, Subject};
+use crate::metrics::machine::BUSY_PERCENT;
 use crate::os::condition::Condition;
 
-/// Share of all cores' time from which other work is worth a word.
-const BUSY: f64 = 0.10;
 /// Swap that idle programs leave behind is no sign of a lack of memory.
 const SWAP_BYTES: u64 = 100 * 1024 * 1024;
 /// Share of the memory that should be available.
@@ -47,7 +46,7 @@ pub(super) fn governor(machine: &Condition) -> Option<Finding> {
 }
 
 pub(super) fn busy(machine: &Condition) -> Option<Finding> {
-    let share = machine.others_busy.filter(|share| *share > BUSY)?;
+    let share = machine.others_busy.filter(|share| 100.0 * share > BUSY_PERCENT)?;
     let message = format!("other processes take {:.0} % of the cores' time", 100.0 * share);
     let advice =
         "end them, or wait until the machine is quiet: what is measured shares it with them";

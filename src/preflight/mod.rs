@@ -10,6 +10,7 @@ mod disk;
 pub mod doctor;
 mod endpoints;
 mod facts;
+mod files;
 mod finding;
 mod life;
 mod machine;
@@ -25,10 +26,12 @@ use std::collections::HashMap;
 
 pub use disk::{MIN_FREE_BYTES, RUN_BYTES, Room, free_below};
 pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python, ask};
+pub use files::FilesNeed;
 pub use finding::{Finding, Severity, Subject};
 pub use needs::{EndpointNeed, FallbackStep, ModelNeed, Needs, ProgramNeed, TokenizerNeed};
 pub use tokenizers::{FileFault, FileProblem};
 
+use crate::os::open_files;
 use crate::plan::CellId;
 
 /// Everything that stands against the needs: what blocks first, then warnings.
@@ -38,6 +41,7 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     findings.extend(endpoints::findings(needs, facts));
     findings.extend(models::findings(needs, facts));
     findings.extend(life::findings(needs));
+    findings.extend(files::findings(needs, facts));
     findings.extend(python::findings(needs, facts));
     findings.extend(programs::findings(needs, facts));
     findings.extend(tokenizers::findings(needs, facts));
@@ -48,6 +52,11 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     findings = findings.into_iter().map(|finding| finding.sparing(needs)).collect();
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// Lets this process open the files that the needs ask of it. Where it may not, findings say so.
+pub fn make_room(needs: &Needs) {
+    let _ = open_files::prepare(files::most(needs));
 }
 
 /// Cells that cannot be made, those of fallbacks among them, each with what stands against it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Room;
+use super::{FilesNeed, Room};
 use crate::manifest::study::{Endpoint, RuntimeCommand, Server, TokenizerFile};
 use crate::manifest::template::Template;
 use crate::plan::{CellId, CellSpec, CellWork, CommandWork};
@@ -25,6 +25,7 @@ pub struct Needs {
     pub runtimes: BTreeMap<String, (RuntimeCommand, Vec<CellId>)>,
     /// Of command experiments; each as it is started, once.
     pub programs: Vec<ProgramNeed>,
+    pub files: Vec<FilesNeed>,
     pub gpu: ProbeNeed,
     pub host: ProbeNeed,
     pub flamegraph: ProbeNeed,
@@ -156,6 +157,7 @@ impl Needs {
             {
                 needs.flamegraph.add(id, probe.required);
             }
+            needs.files.extend(FilesNeed::of(id, cell));
             needs.add_agents(id, cell);
         }
         needs

@@ -1,7 +1,7 @@
 //! What facts come to, without a server.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::manifest;
@@ -300,4 +300,53 @@ fn a_gpu_that_is_not_there_dooms_those_that_require_it() {
     let findings = judge(&needs(&text), &facts);
     assert_eq!((findings.len(), findings[0].severity), (1, Severity::Blocking));
     assert!(findings[0].message.contains("no driver"), "{findings:?}");
+}
+
+#[test]
+fn streams_need_open_files_of_the_agent_and_of_paced_endpoints() {
+    let mut facts = served();
+    let limited = |needs: &Needs, hard, facts: &mut Facts| {
+        facts.open_files.hard = Some(hard);
+        judge(needs, facts).into_iter().map(|finding| (finding.cells.len(), finding.message)).next()
+    };
+    // Four streams of the Rust runtime in the largest cells, of which there are two; one in the others.
+    let rust = needs(MANIFEST);
+    assert_eq!(limited(&rust, 36, &mut facts), None);
+    let (cells, said) = limited(&rust, 35, &mut facts).unwrap();
+    assert!(
+        cells == 2 && said.starts_with("4 streams do not fit: the agent's process needs 36"),
+        "{said}"
+    );
+    let (cells, said) = limited(&rust, 32, &mut facts).unwrap();
+    assert!(cells == 4 && said.starts_with("1 to 4 streams"), "{said}");
+    facts
+        .python
+        .insert(Program::Calls, Python::Ready { version: String::new(), folder: PathBuf::new() });
+    let python = |levels: &str| {
+        let table = "[experiment.e]\nruntime = \"python\"\n";
+        needs(&MANIFEST.replace("[experiment.e]\n", table).replace("[\"left\", \"both\"]", levels))
+    };
+    let one = python("[\"both\"]");
+    assert_eq!(limited(&one, 52, &mut facts), None);
+    assert!(limited(&one, 51, &mut facts).unwrap().1.contains("needs 52"));
+    // Its first process has three files for each of the others.
+    let apart = python("[\"both\"], processes = [\"agent\"]");
+    assert_eq!(limited(&apart, 60, &mut facts), None);
+    assert!(limited(&apart, 59, &mut facts).unwrap().1.contains("needs 60"));
+    // A user's own runtime needs what its streams take; the executor has files of its own.
+    let own = format!(
+        "{}[runtime.own]\ncommand = [\"sh\"]\n",
+        MANIFEST
+            .replace("[experiment.e]\n", "[experiment.e]\nruntime = \"own\"\n")
+            .replace("a = { ollama = \"http://localhost:11434\" }", "a = { simulated = {} }")
+            .replace(
+                "b = { openai = \"http://localhost:8080/v1\", api_key_env = \"KEY\" }",
+                "b = { simulated = {} }"
+            )
+    );
+    let own = needs(&own);
+    assert_eq!(limited(&own, 36, &mut facts), None);
+    assert!(limited(&own, 35, &mut facts).unwrap().1.contains("the executor"));
+    facts.open_files.hard = None;
+    assert_eq!(judge(&rust, &facts), []);
 }

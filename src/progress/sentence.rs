@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::tally::Tally;
 use crate::execute::ExecEvent;
+use crate::metrics::machine::BUSY_PERCENT;
 use crate::preflight::Severity;
 
 /// `75s`, `4m10s`, `3h05m`.
@@ -53,8 +54,9 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             Severity::Warning => format!("warning: {}", finding.sentence()),
         },
         ExecEvent::Calibrating { runtime, settings, streams, rate_tok_s } => format!(
-            "calibrating the runtime {} with {streams} streams at {rate_tok_s} tok/s",
-            instrument(runtime, settings)
+            "calibrating the runtime {} with {streams} {} at {rate_tok_s} tok/s",
+            instrument(runtime, settings),
+            if *streams == 1 { "stream" } else { "streams" }
         ),
         ExecEvent::Calibrated { calibration } => format!(
             "calibrated {}: error of TTFT {}; of gaps {}",
@@ -78,6 +80,10 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
             }
             if let Some(rate) = figure("tokenizer_mb_per_s") {
                 let _ = write!(line, ", {rate:.2} MB/s");
+            }
+            if let Some(share) = figure("others_cpu_percent").filter(|share| *share > BUSY_PERCENT)
+            {
+                let _ = write!(line, " (other processes took {share:.0} % of the machine)");
             }
             line
         }

@@ -117,3 +117,15 @@ fn durations_are_short() {
     let text = |seconds| short(Duration::from_secs(seconds));
     assert_eq!([text(0), text(75), text(250), text(11_100)], ["0s", "75s", "4m10s", "3h05m"]);
 }
+
+#[test]
+fn a_run_beside_much_other_work_says_so() {
+    let said = |percent: f64| {
+        let metrics = Metrics::from([("others_cpu_percent".to_owned(), Some(percent))]);
+        let (name, wall) = ("cell".to_owned(), Duration::from_secs(1));
+        let finished = ExecEvent::RunFinished { name, repeat: 1, wall, metrics };
+        super::sentence::sentence(&finished, &Tally::default()).unwrap()
+    };
+    assert!(said(34.6).ends_with("(other processes took 35 % of the machine)"), "{}", said(34.6));
+    assert!(!said(10.0).contains("other"), "{}", said(10.0));
+}

@@ -41,7 +41,9 @@ pub fn agent(
             Program::Tokenize => python.for_tokenizers().digest().ok(),
         }),
     };
-    AgentEvidence { runtime: runtime.to_owned(), digest, info: None }
+    let own = command.is_none() && runtime == "rust";
+    let profile = own.then(|| agent::PROFILE.to_owned());
+    AgentEvidence { runtime: runtime.to_owned(), digest, profile, info: None }
 }
 
 /// A tokenizer by its file; unknown if that cannot be read.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::manifest::command::Pick;
-use crate::metrics::{self, MetricsError, UnknownWork, Work};
+use crate::metrics::{self, MetricsError, Seen, UnknownWork, Work};
 use crate::store::journal::Journal;
 use crate::store::record::{CodeEvidence, RUN_FILE, Recomputation, RunRecord};
 use crate::store::verify::{self, Compared, Sealed, Wrong};
@@ -188,7 +188,7 @@ pub enum Unreadable {
 /// nothing declares any more, and those that need what its record does not hold, stay as they were.
 pub fn again(folder: &Path, stored: &RunRecord, picks: &[Pick]) -> Result<RunRecord, Unreadable> {
     let work = Work::of(stored, picks)?;
-    let computed = work.metrics(folder, &stored.process)?;
+    let computed = work.metrics(folder, Seen::of(stored))?;
     let mut record = RunRecord { calls: computed.calls, metrics: computed.run, ..stored.clone() };
     match work {
         Work::Scenario(_) => {}

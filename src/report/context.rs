@@ -10,6 +10,7 @@ use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts}
 use super::deliverables::{self, Deliverable};
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::machine_load::{self, MachineLoad};
 use super::outliers::OutlierTable;
 use super::probes::{self, Probes};
 use super::tokenizers::{self, Tokenizers};
@@ -17,7 +18,8 @@ use super::verdicts::Judged;
 use super::witness::{self, Witness};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{
-    Calibration, ErrorSummary, MachineEvidence, Metrics, ModelEvidence, RUN_FILE, RunRecord,
+    Calibration, ErrorSummary, MachineEvidence, Metrics, ModelEvidence, RELEASE, RUN_FILE,
+    RunRecord,
 };
 use crate::verdict::Checked;
 
@@ -35,6 +37,8 @@ pub struct Context<'a> {
     /// Loop lag of the idle control, by runtime.
     pub idle_floors: Vec<IdleFloor<'a>>,
     pub evidence: EvidenceTable<'a>,
+    /// What other processes took of the machine; `None`: no run knows it.
+    pub machine_load: Option<MachineLoad>,
     /// The probes outside the agent, as they speak of themselves.
     pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
@@ -195,6 +199,8 @@ pub struct Digested<'a> {
     pub name: &'a str,
     pub version: Option<&'a str>,
     pub digest: Option<&'a str>,
+    /// It was compiled without optimisation, which measures more slowly.
+    pub debug: bool,
     /// What it is built on.
     pub details: Vec<(&'a str, &'a str)>,
 }
@@ -238,6 +244,7 @@ impl<'a> Context<'a> {
             witness: witness::witness(data),
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
+            machine_load: machine_load::machine_load(data),
             probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
             deliverables: deliverables::deliverables(data),
@@ -369,6 +376,7 @@ fn evidence(data: &Data) -> EvidenceTable<'_> {
             name: "runner",
             version: Some(&evidence.runner.version),
             digest: evidence.runner.digest.as_deref(),
+            debug: false,
             details: Vec::new(),
         };
         once(&mut table.runners, runner);
@@ -377,6 +385,7 @@ fn evidence(data: &Data) -> EvidenceTable<'_> {
             name: &evidence.agent.runtime,
             version: info.map(|info| info.version.as_str()),
             digest: evidence.agent.digest.as_deref(),
+            debug: evidence.agent.profile.as_deref().is_some_and(|profile| profile != RELEASE),
             details: info
                 .map(|info| info.details.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect())
                 .unwrap_or_default(),

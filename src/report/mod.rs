@@ -22,6 +22,7 @@ pub mod format;
 mod functions;
 mod html;
 mod illustrate;
+mod machine_load;
 mod mark;
 mod outliers;
 mod probes;

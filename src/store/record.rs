@@ -15,6 +15,9 @@ pub const RUN_FORMAT: u32 = 1;
 /// File of the [`RunRecord`] in the run's folder.
 pub const RUN_FILE: &str = "run.json";
 
+/// [`AgentEvidence::profile`] of a runtime that is as fast as it can be.
+pub const RELEASE: &str = "release";
+
 /// Metrics by their names in the catalogue; `None` is unknown, never 0.
 pub type Metrics = BTreeMap<String, Option<f64>>;
 
@@ -38,6 +41,10 @@ pub struct RunRecord {
     pub finished: String,
     pub evidence: Evidence,
     pub process: ProcessUsage,
+    /// What the whole machine did meanwhile; absent where the system does not tell, and in records of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineTime>,
     /// How each probe outside the agent fared, by its name: `ok`, or `unavailable: ` and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, String>,
@@ -214,6 +221,32 @@ pub struct ProcessUsage {
     pub peak_rss_mb: Option<f64>,
     /// User and system time of the process.
     pub cpu_s: Option<f64>,
+    /// The same of processes that a command left behind; stored as part of [`MachineTime::agent_s`].
+    #[serde(skip)]
+    pub left_cpu_s: f64,
+}
+
+/// CPU time of the machine's cores from right before the start of the agent's process to its end, seconds, by
+/// the system's counters, which move on in steps of 10 ms.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MachineTime {
+    /// Time that passed.
+    pub window_s: f64,
+    /// Of all cores together, and the part of it at work, whoever worked.
+    pub cores_s: f64,
+    pub busy_s: f64,
+    /// Of the agent's process with its children, and of instruments that ended with it.
+    pub agent_s: f64,
+    /// Of the executor, which serves the paced endpoints.
+    pub runner_s: f64,
+    /// Of the run's servers on this machine, as far as their processes are seen.
+    pub servers_s: f64,
+    /// Endpoints whose server runs on this machine and is in `servers_s`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers_seen: Vec<String>,
+    /// Those whose server's processes may not be seen: their time cannot be told from that of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers_unseen: Vec<String>,
 }
 
 /// What was met while measuring. Compared with today's to find stale runs; never part of identity.
@@ -260,6 +293,10 @@ pub struct AgentEvidence {
     /// Digest of the agent's code: for `rust` of its sources and of the libraries it stands on, for
     /// a user's runtime of the program's file.
     pub digest: Option<String>,
+    /// How the Rust runtime was compiled: [`RELEASE`], or `debug`. Absent of other runtimes, and in records
+    /// of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// What the runtime said of itself.
     #[serde(default)]
     pub info: Option<RuntimeInfo>,

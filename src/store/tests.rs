@@ -22,6 +22,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         finished: "2025-01-01T00:00:01.000Z".to_owned(),
         evidence: Evidence::default(),
         process: ProcessUsage::default(),
+        machine: None,
         fallback_of: None,
         rerun_of: None,
         command: None,

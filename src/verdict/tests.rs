@@ -19,6 +19,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         finished: String::new(),
         evidence: Evidence::default(),
         process: ProcessUsage::default(),
+        machine: None,
         fallback_of: None,
         rerun_of: None,
         tokens: None,

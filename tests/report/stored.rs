@@ -186,6 +186,7 @@ impl Stored {
             startup_ms: Some(4.0),
             peak_rss_mb: Some(10.0 + f64::from(repeat)),
             cpu_s: Some(0.02),
+            ..ProcessUsage::default()
         };
         let metrics = metrics::compute(
             &record,
@@ -204,6 +205,7 @@ impl Stored {
             finished: format!("2025-06-01T10:0{repeat}:0{cell}.500Z"),
             evidence: evidence(),
             process,
+            machine: None,
             calls: metrics.calls,
             metrics: metrics.run,
             probes: BTreeMap::new(),
@@ -307,7 +309,11 @@ fn evidence() -> Evidence {
     };
     Evidence {
         runner: CodeEvidence { version: "0.1.0".into(), digest: Some("cd".repeat(32)) },
-        agent: AgentEvidence { runtime: "rust".into(), digest: Some("ef".repeat(32)), info: None },
+        agent: AgentEvidence {
+            runtime: "rust".into(),
+            digest: Some("ef".repeat(32)),
+            ..AgentEvidence::default()
+        },
         machine: MachineEvidence {
             hostname: Some("bench".into()),
             cores: Some(2),

@@ -15,14 +15,15 @@ use super::ExecEvent;
 use super::attempt::{Means, Measured, Task};
 use super::fault::{AttemptFault, CommandFault};
 use super::flamegraph::Flamegraph;
+use super::machine::Look;
 use super::sampling::Samplers;
 use crate::manifest::command::{self as declared};
 use crate::manifest::template::{Place, Template};
-use crate::metrics::Work;
 use crate::metrics::picked::{self, OUT_DIR, PickError};
+use crate::metrics::{Seen, Work};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
-use crate::store::record::{CommandRecord, StreamRecord};
+use crate::store::record::{CommandRecord, MachineTime, StreamRecord};
 use process::{End, Ended, Supervision, Trouble};
 
 /// Runs the command and picks its metrics. The inner error is the attempt's, the outer one means that
@@ -64,7 +65,10 @@ pub(super) fn measure(
         on_start: &mut on_start,
         emit: &mut *means.emit,
     };
+    let look = Look::begin(task.cell, means.server_processes);
     let ended = process::run(filled.command(work), supervision);
+    let usage = ended.as_ref().map(|ended| ended.usage.clone()).unwrap_or_default();
+    let machine = look.and_then(|look| look.end(&usage));
     // Whatever became of it, no probe goes on.
     let sampled = samplers.finish(partial)?;
     journaled?;
@@ -93,7 +97,7 @@ pub(super) fn measure(
         }
     }
     let window = ended.window;
-    Ok(judge(ended, work, task, partial).and_then(|mut measured| {
+    Ok(judge(ended, machine, work, task, partial).and_then(|mut measured| {
         sampled.check(Some(window))?;
         measured.command = Some(record);
         measured.probes = flamegraph.finish()?;
@@ -106,6 +110,7 @@ pub(super) fn measure(
 /// What the end of the command and its files mean.
 fn judge(
     ended: Ended,
+    machine: Option<MachineTime>,
     work: &CommandWork,
     task: &Task<'_>,
     partial: &Path,
@@ -133,8 +138,9 @@ fn judge(
         picked::pick(partial, pick).map_err(CommandFault::Pick)?;
     }
     let done = Work::Command { window: Some(ended.window), picks: &work.metrics };
-    let metrics = done.metrics(partial, &ended.usage)?.run;
-    Ok(Measured { usage: ended.usage, metrics, ..Measured::default() })
+    let seen = Seen { process: &ended.usage, machine: machine.as_ref() };
+    let metrics = done.metrics(partial, seen)?.run;
+    Ok(Measured { usage: ended.usage, machine, metrics, ..Measured::default() })
 }
 
 /// Where more was printed than is kept.

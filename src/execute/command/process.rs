@@ -13,7 +13,7 @@ use super::streams::{Finished, Kept};
 use crate::execute::group::Group;
 use crate::execute::{Cancel, ExecEvent, Limits};
 use crate::metrics::picked::STDOUT_FILE;
-use crate::os::process;
+use crate::os::{cpu, process};
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
 use formats::protocol::Window;
@@ -170,7 +170,10 @@ impl Watch<'_> {
         if end.as_ref().is_err_and(|end| !matches!(end, End::TooMuch(_))) {
             self.group.ask_to_end(limits.grace);
         }
+        // Before they are killed: nobody waits for them.
+        let left_cpu_s = cpu::left_in_group_s(self.group.id());
         let (status, usage) = self.group.end(recorder, limits.grace).map_err(Trouble::Watch)?;
+        let usage = ProcessUsage { left_cpu_s, ..usage };
         Ok(match end {
             Ok(end_ns) => (usage, End::Exited(status), end_ns),
             Err(end) => (usage, end, clock::monotonic_ns()),

@@ -16,8 +16,8 @@ use super::fault::AttemptFault;
 use super::request::nanoseconds;
 use super::watched::{Watched, watch};
 use super::{ExecError, Limits};
-use crate::metrics::Work;
 use crate::metrics::tokenize::summary;
+use crate::metrics::{Seen, Work};
 use crate::plan::{CellSpec, TokenizeWork};
 use crate::preflight::FileFault;
 use crate::store::record::TokenizerEvidence;
@@ -69,12 +69,14 @@ pub(super) fn measure(
     let text = text.clone();
     let spec = spec(task.cell, run, partial, asked.clone());
     let overall = overall_limit(task.cell, &asked, means.limits);
-    let Watched { usage, result, sampled } = watch(task, &spec, overall, partial, None, means)?;
+    let Watched { usage, machine, result, sampled } =
+        watch(task, &spec, overall, partial, None, means)?;
 
     let judged = result.and_then(|()| {
         let (record, done) = artifacts::check(partial, &asked, &text)?;
         sampled.check(work_window(&done))?;
-        let metrics = Work::Tokenize.metrics(partial, &usage)?.run;
+        let seen = Seen { process: &usage, machine: machine.as_ref() };
+        let metrics = Work::Tokenize.metrics(partial, seen)?.run;
         Ok((record, done, metrics))
     });
     let (record, done, metrics) = match judged {
@@ -85,6 +87,7 @@ pub(super) fn measure(
     Ok(Ok(Measured {
         info: Some(record.runtime),
         usage,
+        machine,
         metrics,
         probes: sampled.probes,
         sampling: sampled.sampling,

@@ -157,8 +157,12 @@ fn two_agents_that_start_together() {
     let mut insight = call("insight", 100, &[14, 19], 150);
     collector.server.tokens = Some(2);
     insight.server.tokens = Some(4);
-    let process =
-        ProcessUsage { startup_ms: Some(8.0), peak_rss_mb: Some(12.5), cpu_s: Some(0.03) };
+    let process = ProcessUsage {
+        startup_ms: Some(8.0),
+        peak_rss_mb: Some(12.5),
+        cpu_s: Some(0.03),
+        ..ProcessUsage::default()
+    };
     let metrics = compute(
         &record(vec![insight, collector]),
         &Recorded::default(),
@@ -353,7 +357,9 @@ fn the_catalogue_lists_what_is_computed_and_nothing_else() {
 
 /// The metrics of a scenario run, by what lies in its folder.
 fn scenario_metrics(folder: &Path) -> Result<RunMetrics, MetricsError> {
-    Work::Scenario(Conditions::default()).metrics(folder, &ProcessUsage::default())
+    let process = ProcessUsage::default();
+    let seen = Seen { process: &process, machine: None };
+    Work::Scenario(Conditions::default()).metrics(folder, seen)
 }
 
 #[test]
@@ -543,6 +549,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         finished: String::new(),
         evidence: Evidence::default(),
         process: ProcessUsage::default(),
+        machine: None,
         calls: metrics.calls.clone(),
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),

@@ -53,7 +53,8 @@ fn rates_are_over_the_sums_of_the_measured_passes() {
         row(Pieces, 1, 0, 50, 25, 5),
         row(Pieces, 2, 0, 50, 25, 15),
     ];
-    let process = ProcessUsage { startup_ms: Some(7.0), peak_rss_mb: None, cpu_s: Some(1.0) };
+    let process =
+        ProcessUsage { startup_ms: Some(7.0), cpu_s: Some(1.0), ..ProcessUsage::default() };
     let metrics = compute(&record(), &rows, &process);
     let expected = [
         // 500 tokens and 2000 bytes in 400 µs.

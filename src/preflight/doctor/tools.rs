@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use super::{Line, State};
-use crate::os::{disk, process};
+use crate::os::{disk, open_files, process};
 use crate::preflight::facts::{self, PySpy, Python};
 use crate::preflight::{Facts, Needs};
 use crate::probe::gpu;
 use crate::python;
 
 pub(super) fn lines(results: &Path, setup: &python::Setup) -> Vec<Line> {
-    let mut lines = vec![free(results)];
+    let mut lines = vec![free(results), files(open_files::limits())];
     lines.extend(python_lines(setup));
     lines.push(py_spy(&setup.python));
     lines.push(ptrace());
@@ -36,6 +36,22 @@ fn free(results: &Path) -> Line {
     let facts =
         Facts { disk: facts::Disk { folder: shown, free_bytes: Some(free) }, ..Facts::default() };
     Line::judged("disk", found, super::super::disk::findings(&Needs::default(), &facts))
+}
+
+fn files(limits: open_files::Limits) -> Line {
+    let shown = |limit: Option<u64>| limit.map_or("no limit".to_owned(), |limit| limit.to_string());
+    let found = match limits {
+        open_files::Limits { hard: None, soft: None } => "no limit".to_owned(),
+        open_files::Limits { hard, soft } if hard == soft => {
+            format!("{} in a process, each stream is one", shown(hard))
+        }
+        open_files::Limits { hard, soft } => format!(
+            "{} in a process, each stream is one; it may raise that to {}",
+            shown(soft),
+            shown(hard)
+        ),
+    };
+    Line::ok("open files", found)
 }
 
 fn python_lines(setup: &python::Setup) -> Vec<Line> {
