@@ -35,8 +35,10 @@ const RATE: f64 = 100.0;
 const TTFT: Duration = Duration::from_millis(20);
 /// About how long the calls take.
 const LASTS_S: f64 = 4.0;
-/// Most gaps of one call.
+/// Most gaps of one call, unless a runtime's batches ask for more.
 const GAPS: f64 = 120.0;
+/// Batches of a call, where the runtime hands chunks on in batches.
+const BATCHES: f64 = 4.0;
 /// Errors of TTFT that are enough for their 99th percentile.
 const ENOUGH: usize = 100;
 /// File of the [`Calibration`] in the calibration's folder.
@@ -86,7 +88,10 @@ impl Load {
 
     /// Calls of each stream, and the tokens of each call.
     fn calls(&self) -> (usize, u32) {
-        let shortest_s = TTFT.as_secs_f64() + 2.0 / self.rate_tok_s;
+        // A call shorter than a batch would not show how long batches hold chunks back.
+        let batch_s = self.settings.get("batch").and_then(Value::as_f64).unwrap_or_default();
+        let fewest = (BATCHES * batch_s * self.rate_tok_s).ceil().max(2.0);
+        let shortest_s = TTFT.as_secs_f64() + fewest / self.rate_tok_s;
         let wanted = ENOUGH.div_ceil(self.apis.len().max(1)) as f64;
         let calls = wanted.min(LASTS_S / shortest_s).floor().max(2.0);
         let gaps = ((LASTS_S / calls - TTFT.as_secs_f64()) * self.rate_tok_s).floor();
@@ -95,7 +100,7 @@ impl Load {
             clippy::cast_sign_loss,
             reason = "both are small and above 0"
         )]
-        let counts = (calls as usize, gaps.clamp(2.0, GAPS) as u32 + 1);
+        let counts = (calls as usize, gaps.clamp(fewest, GAPS.max(fewest)) as u32 + 1);
         counts
     }
 }
@@ -309,6 +314,16 @@ mod tests {
             assert!((1.0..5.0).contains(&lasts_s), "{streams} at {rate}: {lasts_s} s");
             assert!(calls * streams >= ENOUGH || rate < 100.0, "{streams} at {rate}: {calls}");
             assert!(tokens > 2, "{streams} at {rate}: {tokens}");
+        }
+    }
+
+    #[test]
+    fn a_call_lasts_several_batches() {
+        for (batch_s, rate) in [(0.05, 1000.0), (0.05, 10.0), (1.0, 100.0)] {
+            let settings = BTreeMap::from([("batch".to_owned(), batch_s.into())]);
+            let (calls, tokens) = Load { settings, ..load(1, rate) }.calls();
+            assert!(f64::from(tokens) / rate >= 4.0 * batch_s, "{batch_s} s: {tokens}");
+            assert!(calls >= 2, "{batch_s} s: {calls}");
         }
     }
 }
