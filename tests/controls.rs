@@ -121,6 +121,11 @@ fn lag_of_the_rust_runtime_loaded_and_idle() {
     let cost = number(row, "loop_lag_probe_cost_percent");
     assert!(cost > 0.0 && cost < 50.0, "{cost}");
     assert!(number(row, "chunk_probe_cost_percent") > 0.0);
+    #[cfg(target_os = "linux")]
+    {
+        let cost = number(row, "read_delay_cost_percent");
+        assert!(cost > 0.0 && cost < 5.0, "{cost}");
+    }
 
     let (folder, record) = only_run(&study);
     assert!(record.files.contains_key("loop_lag.csv"));

@@ -203,7 +203,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 134] = [
+static CATALOGUE: [MetricInfo<'static>; 135] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
     metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -364,6 +364,8 @@ static CATALOGUE: [MetricInfo<'static>; 134] = [
         "100 × CPU time of the probe ÷ Σ over loops of the time from first to last sample", "share of a core that the probe takes of a loop: its samples, each as dear as where the loop runs nothing else, its timer and the loop's turn included; an upper limit, since beside other work a turn is shared"),
     metric("chunk_probe_cost_percent", Run, Client, "%", Some(Lower),
         "100 × CPU time of the chunk probe ÷ time from the first start to the last end of all calls, warm-up included", "share of a core that the rows take, by rows that are made up after the calls; unknown without that probe"),
+    metric("read_delay_cost_percent", Run, Client, "%", Some(Lower),
+        "100 × CPU time that reads with the kernel's stamp take beyond plain ones ÷ time from the first start to the last end of all calls, warm-up included", "share of a core that learning read_delay_ms takes of the process, by reads that are made up after the calls; unknown where the system stamps nothing"),
     metric("active_s", Run, Client, "s", None,
         "length of active inference", "time in which a measured call was going on, loading left out"),
     metric("gpu_power_w", Run, Executor, "W", Some(Lower),

@@ -191,7 +191,8 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
         ("loop_lag_mean_ms_above_idle", above(mean, idle_mean)),
         ("loop_lag_stalls_above_idle", above(stalls, expected)),
         ("loop_lag_probe_cost_percent", cost_percent(record, &loops)),
-        ("chunk_probe_cost_percent", chunk_cost_percent(record)),
+        ("chunk_probe_cost_percent", cost_of_calls_percent(record, "chunks")),
+        ("read_delay_cost_percent", cost_of_calls_percent(record, "read_delay")),
     ])
 }
 
@@ -213,8 +214,9 @@ fn cost_percent(record: &AgentRecord, loops: &[LoopSamples<'_>]) -> Option<f64> 
     ratio(100.0 * ms(cost), loops.iter().filter_map(sampled_ms).sum())
 }
 
-fn chunk_cost_percent(record: &AgentRecord) -> Option<f64> {
-    let cost = *record.probe_cost_ns.get("chunks")?;
+/// Of a probe that works beside the reads of calls.
+fn cost_of_calls_percent(record: &AgentRecord, probe: &str) -> Option<f64> {
+    let cost = *record.probe_cost_ns.get(probe)?;
     let start_ns = record.calls.iter().map(|call| call.start_ns).min()?;
     let end_ns = record.calls.iter().map(|call| call.end_ns).max()?;
     ratio(100.0 * ms(cost), ms_between(start_ns, end_ns))

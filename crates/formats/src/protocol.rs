@@ -378,7 +378,8 @@ pub struct AgentRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Window>,
     /// What each probe cost the process by its own measure, nanoseconds of CPU time or, where that
-    /// cannot be told, of the loop's time; by the probe's name.
+    /// cannot be told, of the loop's time; by the probe's name: `chunks`, `loop_lag`, and `read_delay` for
+    /// the kernel's stamps beside reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub probe_cost_ns: BTreeMap<String, u64>,
     /// Every stage of every workflow, warm-up included, in the order of their starts.

@@ -472,6 +472,7 @@ fn loops_of_agents_are_measured_each_in_its_own_window() {
     record.idle = Some(Window { start_ns: 0, end_ns: 100 * MS });
     record.probe_cost_ns.insert("loop_lag".into(), 6 * MS);
     record.probe_cost_ns.insert("chunks".into(), MS);
+    record.probe_cost_ns.insert("read_delay".into(), MS / 2);
     let on = |own: &str, time_ms, lag_ms| LagSample {
         loop_name: Some(own.to_owned()),
         ..lag(time_ms, lag_ms)
@@ -495,6 +496,7 @@ fn loops_of_agents_are_measured_each_in_its_own_window() {
     close(&run, "loop_lag_p50_ms", 45.0);
     close(&run, "loop_lag_probe_cost_percent", 100.0 * 6.0 / (300.0 + 300.0));
     close(&run, "chunk_probe_cost_percent", 0.5); // 1 of 200 ms
+    close(&run, "read_delay_cost_percent", 0.25);
     let windows = lag::windows(&record, &samples);
     let of = |own: &str| -> Vec<(usize, usize)> {
         let own = windows.iter().filter(|window| window.loop_name.as_deref() == Some(own));

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::Target;
-use super::meter::{Meter, MeteredTcp, Transport, Wire};
+use super::meter::{Buffers, Meter, MeteredTcp, Transport, Wire};
 
 /// hyper's buffer must hold all headers, however small the reads are.
 const HEADER_ROOM: usize = 64 * 1024;
@@ -52,8 +52,8 @@ pub enum ConnectionError {
 }
 
 impl Connection {
-    /// Connects; every read from the socket asks for `read_buffer` bytes.
-    pub async fn open(target: &Target, read_buffer: usize) -> Result<Self, ConnectionError> {
+    /// Connects; every read from the socket asks for as many bytes as the buffer has.
+    pub async fn open(target: &Target, buffers: Buffers) -> Result<Self, ConnectionError> {
         let address = || {
             let (host, port) = target.destination();
             format!("{host}:{port}")
@@ -67,7 +67,9 @@ impl Connection {
         let stream = stream.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let local_port = stream.local_addr().ok().map(|address| address.port());
-        let mut socket = MeteredTcp::new(stream, read_buffer);
+        let Buffers { read: buffer, arrivals } = buffers;
+        let read_buffer = buffer.len();
+        let mut socket = MeteredTcp::new(stream, read_buffer, arrivals);
         let meter = Arc::clone(socket.meter());
         let transport = if let Some(config) = &target.tls {
             if target.proxy.is_some() {
@@ -87,7 +89,7 @@ impl Connection {
         let connected_ns = clock::monotonic_ns();
         let (sender, driver) = http1::Builder::new()
             .read_buf_exact_size(Some(read_buffer.max(HEADER_ROOM)))
-            .handshake(Wire::new(transport, read_buffer))
+            .handshake(Wire::new(transport, buffer))
             .await?;
         meter.begin_request();
         Ok(Self { sender, driver, ended: false, meter, connected_ns, local_port })

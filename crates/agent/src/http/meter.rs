@@ -37,8 +37,8 @@ struct Readings {
 }
 
 impl Meter {
-    fn new() -> Self {
-        Self(Mutex::new(Readings { arrivals: Vec::with_capacity(ROOM), ..Readings::default() }))
+    fn new(arrivals: Vec<Arrival>) -> Self {
+        Self(Mutex::new(Readings { arrivals, ..Readings::default() }))
     }
 
     /// When the last read that brought data returned, monotonic nanoseconds; `None`: none did yet.
@@ -107,6 +107,24 @@ impl Meter {
     }
 }
 
+/// Memory of one connection, made before the clock of its call starts: the first write to each page of it
+/// stops the process for a moment, and 64 streams that start together would wait for all of them.
+#[derive(Debug)]
+pub struct Buffers {
+    pub(super) read: Box<[u8]>,
+    pub(super) arrivals: Vec<Arrival>,
+}
+
+impl Buffers {
+    /// For reads of so many bytes.
+    #[must_use]
+    pub fn new(read_buffer: usize) -> Self {
+        // Zeroes are promised by the system and only made when they are looked at; others are there.
+        let read = vec![1; read_buffer.max(1)].into_boxed_slice();
+        Self { read, arrivals: Vec::with_capacity(ROOM) }
+    }
+}
+
 /// The operating system's socket with its meter; no read asks for more than `read_buffer` bytes.
 #[derive(Debug)]
 pub(super) struct MeteredTcp {
@@ -117,10 +135,10 @@ pub(super) struct MeteredTcp {
 }
 
 impl MeteredTcp {
-    pub(super) fn new(stream: TcpStream, read_buffer: usize) -> Self {
+    pub(super) fn new(stream: TcpStream, read_buffer: usize, arrivals: Vec<Arrival>) -> Self {
         let receiver = Receiver::of(&stream);
-        let meter = Arc::new(Meter::new());
-        Self { stream, receiver, meter, read_buffer: read_buffer.max(1) }
+        let meter = Arc::new(Meter::new(arrivals));
+        Self { stream, receiver, meter, read_buffer }
     }
 
     pub(super) fn meter(&self) -> &Arc<Meter> {
@@ -199,8 +217,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(transport: Transport, read_buffer: usize) -> Self {
-        Self { transport, buffer: vec![0; read_buffer.max(1)].into_boxed_slice() }
+    pub(super) fn new(transport: Transport, buffer: Box<[u8]>) -> Self {
+        Self { transport, buffer }
     }
 }
 

@@ -10,5 +10,5 @@ pub mod tls;
 
 pub use arrival::{Arrival, Arrivals, Delays};
 pub use connection::{Connection, ConnectionError};
-pub use meter::{DEFAULT_READ_BUFFER, Meter};
+pub use meter::{Buffers, DEFAULT_READ_BUFFER, Meter};
 pub use target::{AddressError, Target};

@@ -5,6 +5,7 @@
 
 use std::io;
 
+#[cfg(not(target_os = "linux"))]
 use tokio::net::TcpStream;
 
 /// Reads from one socket.
@@ -18,21 +19,20 @@ pub struct Receiver {
 #[cfg(target_os = "linux")]
 impl Receiver {
     /// Has the kernel stamp what the socket receives from now on. One that refuses gives no stamps.
-    pub fn of(socket: &TcpStream) -> Self {
+    pub fn of(socket: &impl std::os::fd::AsFd) -> Self {
         let asked = stamp(socket);
         let room = || nix::cmsg_space!(nix::sys::time::TimeSpec);
         Self { control: asked.map(|()| room()).unwrap_or_default() }
     }
 
     /// Reads what is there; bytes, and the time of day (nanoseconds) at which the kernel received the
-    /// newest segment of them. For use inside [`TcpStream::try_io`].
+    /// newest segment of them. For use inside tokio's `try_io`.
     pub fn receive(
         &mut self,
-        socket: &TcpStream,
+        socket: &impl std::os::fd::AsRawFd,
         buffer: &mut [u8],
     ) -> io::Result<(usize, Option<u64>)> {
         use std::io::IoSliceMut;
-        use std::os::fd::AsRawFd as _;
 
         use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
@@ -68,6 +68,55 @@ pub fn keep_stamping() -> Option<std::net::UdpSocket> {
     Some(socket)
 }
 
+/// CPU time of a read with its stamp beyond that of a plain read, nanoseconds, learnt from a connection of
+/// this process with itself. `None`: the system gives no stamps, or it cannot be told.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn stamp_cost_ns() -> Option<u64> {
+    use std::hint::black_box;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    /// Reads of a round, and bytes of each: about a token's line.
+    const READS: usize = 32;
+    const BYTES: usize = 128;
+    /// The quickest round counts: others were held up.
+    const ROUNDS: usize = 5;
+
+    let listener = TcpListener::bind("127.0.0.1:0").ok()?;
+    let connect = || {
+        let far = TcpStream::connect(listener.local_addr().ok()?).ok()?;
+        Some((listener.accept().ok()?.0, far))
+    };
+    let (mut plain, mut plain_far) = connect()?;
+    let (stamped, mut stamped_far) = connect()?;
+    let mut receiver = Receiver::of(&stamped);
+    let mut buffer = [0; BYTES];
+    let mut kept = Vec::with_capacity(READS);
+    let mut quickest = [u64::MAX; 2];
+    for _ in 0..ROUNDS {
+        // All is there before the first read, so that none of them waits.
+        plain_far.write_all(&[0; READS * BYTES]).ok()?;
+        let began_ns = super::thread_cpu_ns()?;
+        for _ in 0..READS {
+            black_box(plain.read(&mut buffer).ok()?);
+        }
+        let plain_ns = super::thread_cpu_ns()?.saturating_sub(began_ns);
+
+        stamped_far.write_all(&[0; READS * BYTES]).ok()?;
+        kept.clear();
+        let began_ns = super::thread_cpu_ns()?;
+        for _ in 0..READS {
+            let (bytes, stamp_ns) = receiver.receive(&stamped, &mut buffer).ok()?;
+            kept.push((bytes as u64, stamp_ns?));
+        }
+        let stamped_ns = super::thread_cpu_ns()?.saturating_sub(began_ns);
+        black_box(&kept);
+        quickest = [quickest[0].min(plain_ns), quickest[1].min(stamped_ns)];
+    }
+    Some(quickest[1].checked_sub(quickest[0])? / READS as u64)
+}
+
 #[cfg(not(target_os = "linux"))]
 impl Receiver {
     /// No stamps are asked for on this system.
@@ -89,5 +138,12 @@ impl Receiver {
 #[cfg(not(target_os = "linux"))]
 #[must_use]
 pub fn keep_stamping() -> Option<std::net::UdpSocket> {
+    None
+}
+
+/// There are no stamps on this system.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn stamp_cost_ns() -> Option<u64> {
     None
 }

@@ -49,6 +49,8 @@ pub(super) fn write(
         write_file(&spec.artifacts.join(LOOP_LAG_FILE), lag.table().as_bytes())?;
         probe_cost_ns.extend(lag.cost_ns.map(|cost| ("loop_lag".to_owned(), cost)));
     }
+    let reads = calls.iter().map(CallLog::stamped_reads).sum();
+    probe_cost_ns.extend(cost::read_stamps_ns(reads).map(|cost| ("read_delay".to_owned(), cost)));
     let calls = calls.into_iter().map(|call| call.into_record(delays)).collect();
     let record = AgentRecord {
         protocol: PROTOCOL,

@@ -1,8 +1,9 @@
 //! One agent's calls: when each begins, what is sent, what is kept, how it ended.
 //!
 //! Each call opens a connection of its own unless the spec says otherwise: a kept one may be closed by the
-//! server at the moment it is used. Everything that a call needs is made before its clock starts. Leaves
-//! the answer's chunks to [`super::stream`].
+//! server at the moment it is used. Everything that a call needs is made before its clock starts, and that of
+//! calls that start together before the first of their clocks. Leaves the answer's chunks to
+//! [`super::stream`].
 
 use formats::clock;
 use std::future::{self, Future};
@@ -24,7 +25,9 @@ use super::stream::{End, stream};
 use super::taker::Taker;
 use super::variant::Variant;
 use super::workflow::Workflow;
-use crate::http::{Arrival, Connection, ConnectionError, DEFAULT_READ_BUFFER, Delays, Target};
+use crate::http::{
+    Arrival, Buffers, Connection, ConnectionError, DEFAULT_READ_BUFFER, Delays, Target,
+};
 use crate::output::Events;
 use crate::wire::{self, Prompt, error_body};
 use formats::protocol::{
@@ -101,6 +104,8 @@ pub(super) struct Caller {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Of the call that is being made, or kept from the last one.
     connection: Option<Connection>,
+    /// Of the connection that is opened next.
+    buffers: Option<Buffers>,
     events: Events,
 }
 
@@ -112,7 +117,7 @@ impl Caller {
         events: Events,
     ) -> Self {
         let Access { target, headers } = access;
-        Self { settings, agent, target, headers, connection: None, events }
+        Self { settings, agent, target, headers, connection: None, buffers: None, events }
     }
 
     /// Makes all calls; waits at `barrier` between warm-up and measured ones.
@@ -127,6 +132,9 @@ impl Caller {
         let warmups = calls.iter().take_while(|call| call.warmup).count();
         let mut logs: Vec<CallLog> = Vec::with_capacity(calls.len());
         for (index, call) in (0..).zip(&calls) {
+            let log = CallLog::new(&self.agent.name, index, call.warmup, &self.settings);
+            let request = self.request(index, &call.prompt);
+            self.make_buffers();
             if index as usize == warmups {
                 barrier.wait().await;
             }
@@ -135,10 +143,12 @@ impl Caller {
             }
             let former = logs.last().map_or("", |log| log.text.as_str());
             let log = match workflow.as_mut().zip(call.stage) {
-                None => self.make(index, &call.prompt, call.warmup, &mut cancelled).await,
+                None => self.make(log, request, &mut cancelled).await,
                 Some((workflow, stage)) => {
                     let begun = workflow.begin(call, stage, former);
-                    let log = self.make(index, &begun.prompt, call.warmup, &mut cancelled).await;
+                    // Only now is its prompt known.
+                    let request = self.request(index, &begun.prompt);
+                    let log = self.make(log, request, &mut cancelled).await;
                     workflow.end(&begun, index, call.warmup, log.record.end_ns);
                     CallLog { prompt: Some(begun.prompt), ..log }
                 }
@@ -152,19 +162,24 @@ impl Caller {
         AgentLog { calls: logs, stages: workflow.map(Workflow::into_stages).unwrap_or_default() }
     }
 
+    /// For the connection that is opened next; none is where one was kept.
+    fn make_buffers(&mut self) {
+        if self.connection.is_none() && self.buffers.is_none() {
+            self.buffers = Some(Buffers::new(self.settings.read_buffer));
+        }
+    }
+
     async fn make(
         &mut self,
-        index: u32,
-        prompt: &str,
-        warmup: bool,
+        mut log: CallLog,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
         cancelled: &mut watch::Receiver<bool>,
     ) -> CallLog {
-        let request = self.request(index, prompt);
-        let mut log = CallLog::new(&self.agent.name, index, warmup, &self.settings);
         if self.connection.as_mut().is_some_and(|kept| !kept.begin_again()) {
             self.connection = None;
+            self.make_buffers();
         }
-        let (agent, call) = (self.agent.name.clone(), index);
+        let (agent, call, warmup) = (self.agent.name.clone(), log.record.call, log.record.warmup);
         let t_ns = clock::monotonic_ns();
         self.events.send(Event::CallStarted { t_ns, agent: agent.clone(), call, warmup });
         log.record.start_ns = clock::monotonic_ns();
@@ -207,13 +222,17 @@ impl Caller {
     async fn exchange(&mut self, request: Request<Full<Bytes>>, log: &mut CallLog) -> End {
         let connection = match &mut self.connection {
             Some(kept) => kept,
-            none => match Connection::open(&self.target, self.settings.read_buffer).await {
-                Ok(opened) => {
-                    log.record.connected_ns = Some(opened.connected_ns());
-                    none.insert(opened)
+            none => {
+                let made = || Buffers::new(self.settings.read_buffer);
+                let buffers = self.buffers.take().unwrap_or_else(made);
+                match Connection::open(&self.target, buffers).await {
+                    Ok(opened) => {
+                        log.record.connected_ns = Some(opened.connected_ns());
+                        none.insert(opened)
+                    }
+                    Err(error) => return before_answer(&error),
                 }
-                Err(error) => return before_answer(&error),
-            },
+            }
         };
         log.record.local_port = connection.local_port();
         let response = match connection.send(request).await {
@@ -293,6 +312,11 @@ impl CallLog {
         let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });
         let text = String::with_capacity(4 * CHUNK_ROOM);
         Self { record, prompt: None, text, chunks, arrivals: Vec::new() }
+    }
+
+    /// Reads that the kernel had stamped the bytes of.
+    pub(super) fn stamped_reads(&self) -> usize {
+        self.arrivals.len()
     }
 
     /// The record, with how long each read's bytes had lain where `delays` can tell.

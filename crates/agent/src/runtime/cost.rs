@@ -1,5 +1,5 @@
-//! What the chunk probe costs, learnt after the calls from rows that are made up: measuring each row
-//! as it comes would cost more than the row.
+//! What the probes beside each read cost, learnt after the calls from rows and reads that are made up:
+//! measuring each as it comes would cost more than it does itself.
 
 use formats::clock;
 use std::hint::black_box;
@@ -24,4 +24,12 @@ pub(super) fn chunk_rows_ns(rows: usize) -> Option<u64> {
     let used_ns = os::thread_cpu_ns()?.saturating_sub(began_ns);
     black_box(&kept);
     u64::try_from(u128::from(used_ns) * rows as u128 / MADE_UP as u128).ok()
+}
+
+/// CPU time that the stamps of so many reads took. `None`: they have none, or it cannot be told.
+pub(super) fn read_stamps_ns(reads: usize) -> Option<u64> {
+    if reads == 0 {
+        return None;
+    }
+    os::receive::stamp_cost_ns()?.checked_mul(reads as u64)
 }
