@@ -13,6 +13,7 @@ use runner::manifest::study::Pacing;
 use runner::store::Store;
 use runner::store::record::RunRecord;
 use simulator::Server;
+
 use study::{Manifest, Study};
 
 const LOAD: Duration = Duration::from_millis(120);

@@ -9,6 +9,7 @@ use runner::execute::{ExecEvent, Limits};
 use runner::os::process;
 use runner::store::Store;
 use runner::store::record::RunRecord;
+
 use study::{Manifest, Study, files};
 
 /// Short, so that hanging takes no time.

@@ -10,6 +10,7 @@ use runner::execute::derived::LAG_WINDOWS_FILE;
 use runner::store::Store;
 use runner::store::record::RunRecord;
 use serde_json::Value;
+
 use study::{Manifest, Study, python_cache, python_is_there};
 
 /// The agent `left` of the study, and a second one on the same endpoint.

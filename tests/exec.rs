@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use runner::os::process;
 use runner::store::journal::What;
+
 use study::{Manifest, RUNNER, Study, files, send};
 
 /// Runs that take about a second each.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use runner::execute::{ExecEvent, Limits};
 use runner::os::process;
 use runner::store::journal::What;
+
 use study::{Manifest, Study};
 
 const READY: &str =

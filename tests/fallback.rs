@@ -14,6 +14,7 @@ use runner::execute::{ExecEvent, Limits};
 use runner::store::Store;
 use runner::store::journal::What;
 use serde_json::{Value, json};
+
 use study::{Manifest, Study};
 
 /// What Ollama answers, with status 500, when the runner that it starts for a model cannot allocate.

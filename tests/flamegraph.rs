@@ -11,6 +11,7 @@ use runner::probe::flamegraph::{SVG_FILE, TOP_FILE};
 use runner::python::Python;
 use runner::store::Store;
 use runner::store::record::RunRecord;
+
 use study::{Manifest, Study};
 
 /// Takes chunks on the standard library alone, and wastes time over each.

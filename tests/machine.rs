@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use runner::store::Store;
 use runner::store::record::{MachineTime, RunRecord};
+
 use study::{Manifest, RUNNER, Study};
 
 /// A process that ends with the test.

@@ -16,8 +16,9 @@ use runner::probe::gpu::{self, GpuProcess, GpuSample};
 use runner::store::Store;
 use runner::store::record::RunRecord;
 use serde::de::DeserializeOwned;
-use study::{Manifest, Study};
 use tempfile::TempDir;
+
+use study::{Manifest, Study};
 
 /// The stand-in, and one that lacks what came with later drivers.
 static DRIVER: LazyLock<TempDir> = LazyLock::new(|| {

@@ -5,6 +5,7 @@ mod study;
 use std::fs;
 
 use runner::store::Store;
+
 use study::{Manifest, Study};
 
 /// Every run tells the next of the values in `values`.

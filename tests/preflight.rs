@@ -15,6 +15,7 @@ use runner::store::Store;
 use runner::store::record::RunRecord;
 use serde_json::Value;
 use simulator::Server;
+
 use study::{Manifest, RUNNER, Study};
 
 /// A paced endpoint that plays a real Ollama server with the model `simulated`.

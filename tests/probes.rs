@@ -14,6 +14,7 @@ use runner::probe::gpu::{self, GpuSample};
 use runner::probe::host::{self, HostSample};
 use runner::store::Store;
 use runner::store::record::RunRecord;
+
 use study::{Manifest, RUNNER, Study};
 
 const STAND_IN: &str = include_str!("fixtures/nvidia-smi/stand-in.sh");

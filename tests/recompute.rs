@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use runner::store::Store;
 use runner::store::record::RunRecord;
 use serde_json::Value;
+
 use study::{Manifest, Study, files};
 
 /// Everything below a folder but what may come and go.

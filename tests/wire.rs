@@ -9,6 +9,7 @@ use std::process::Command;
 
 use runner::probe::wire::{self, WIRE_FILE};
 use serde_json::Value;
+
 use study::{Manifest, RUNNER, Study, python_cache, python_is_there};
 
 /// Whether packets can be captured here; a test that needs it says that it was skipped.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use formats::protocol::{AgentRecord, Stage};
 use runner::store::record::RunRecord;
 use serde_json::Value;
+
 use study::{Study, files};
 
 const MANIFEST: &str = r#"

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+
 use study::{Study, python_cache, python_is_there};
 
 /// Summarises folders with the Python runtime's own modules, which need its standard library only.

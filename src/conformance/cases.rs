@@ -5,13 +5,13 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use formats::endpoint::{Api, Route};
+use formats::protocol::{AgentSpec, CallSpec, Connection, PROTOCOL, ProbeSpec, Spec};
 use serde_json::{Value, json};
+use simulator::Server;
 
 use super::ConformanceError;
 use crate::manifest::study::{Fault, FaultKind, JitterShape, Pacing};
-use formats::endpoint::{Api, Route};
-use formats::protocol::{AgentSpec, CallSpec, Connection, PROTOCOL, ProbeSpec, Spec};
-use simulator::Server;
 
 /// Name of every run; with it begin all request ids.
 pub(super) const RUN: &str = "conformance";

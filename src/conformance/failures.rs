@@ -3,13 +3,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
+use formats::endpoint::Api;
+use formats::protocol::{CallRecord, Connection, Event, Outcome, PROTOCOL, RESPONSES_DIR, Spec};
+use simulator::Server;
+
 use super::cases::{RUN, TOKENS, agent, faulty, pacing, serve, spec, whole_text};
 use super::process::{Finished, run};
 use super::{ConformanceError, Findings, Verdict, expect};
 use crate::manifest::study::{FaultKind, Pacing};
-use formats::endpoint::Api;
-use formats::protocol::{CallRecord, Connection, Event, Outcome, PROTOCOL, RESPONSES_DIR, Spec};
-use simulator::Server;
 
 /// Throttle of the case that has one, chunks per second.
 const THROTTLE: f64 = 50.0;

@@ -15,7 +15,6 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
-
 use simulator::SimulatorError;
 
 /// One requirement of the protocol and how the program met it.

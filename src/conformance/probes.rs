@@ -1,12 +1,12 @@
 //! Instruments in the process: the idle control and the loop-lag probe.
 
+use formats::endpoint::Api;
+use formats::protocol::{AgentRecord, Event, LOOP_LAG_FILE, Spec, Window, are_loop_lag_columns};
 use serde::Deserialize;
 
 use super::cases::{agent, pacing, serve, spec};
 use super::process::{Finished, run};
 use super::{ConformanceError, Findings, Verdict, expect};
-use formats::endpoint::Api;
-use formats::protocol::{AgentRecord, Event, LOOP_LAG_FILE, Spec, Window, are_loop_lag_columns};
 
 /// Length of the idle control.
 const IDLE_NS: u64 = 100_000_000;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::ConformanceError;
 use formats::protocol::{AgentRecord, Event, RECORD_FILE, Spec};
+
+use super::ConformanceError;
 
 /// No case takes longer than a few seconds; a program that does hangs.
 const PATIENCE: Duration = Duration::from_secs(30);

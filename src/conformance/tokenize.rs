@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::cases::spec;
-use super::process::{Finished, Folder, run};
-use super::{ConformanceError, Findings, Verdict, expect};
 use formats::digest;
 use formats::protocol::{
     ModeSpec, PART_COLUMNS, Spec, TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeMode, TokenizeSpec,
 };
+
+use super::cases::spec;
+use super::process::{Finished, Folder, run};
+use super::{ConformanceError, Findings, Verdict, expect};
 
 const PASSES: &str = "records every pass of tokenizer work with the digest of its ids";
 const PARTS: &str = "writes a row of tokenize_parts.csv for every part";

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use super::cases::{RUN, TOKENS, agent, pacing, serve, spec, whole_text};
-use super::process::{Finished, run};
-use super::{ConformanceError, Findings, Verdict, expect};
 use formats::endpoint::Api;
 use formats::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, CallRecord, Event, Outcome, PROTOCOL, RESPONSES_DIR,
 };
 use formats::sends::Send;
+
+use super::cases::{RUN, TOKENS, agent, pacing, serve, spec, whole_text};
+use super::process::{Finished, run};
+use super::{ConformanceError, Findings, Verdict, expect};
 
 /// Median delay between a send and the time noted for it beyond which times are not plausible, ms.
 const PLAUSIBLE_MS: f64 = 20.0;

@@ -4,14 +4,15 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::cases::{RUN, agent, pacing, serve, spec};
-use super::process::{Finished, Folder, run};
-use super::{ConformanceError, Findings, Verdict};
-use crate::workflow::contract;
 use agent::workflow::{ingest, scan};
 use formats::endpoint::Api;
 use formats::protocol::{ScanSpec, Spec, Stage, WorkflowSpec};
 use simulator::Server;
+
+use super::cases::{RUN, agent, pacing, serve, spec};
+use super::process::{Finished, Folder, run};
+use super::{ConformanceError, Findings, Verdict};
+use crate::workflow::contract;
 
 const STAGES: &str = "records the stages of a workflow";
 const PROMPTS: &str = "makes the prompts of a workflow, byte by byte";

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::fault::{ArtifactFault, AttemptFault};
-use crate::metrics::lag::{self, LoopSamples};
-use crate::metrics::{self, LagSample};
-use crate::store::failed::CallOutcome;
 use formats::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, CallRecord, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Outcome,
     PROTOCOL, RECORD_FILE, RESPONSES_DIR, Spec, Window, are_loop_lag_columns,
 };
+
+use super::fault::{ArtifactFault, AttemptFault};
+use crate::metrics::lag::{self, LoopSamples};
+use crate::metrics::{self, LagSample};
+use crate::store::failed::CallOutcome;
 
 /// Reads the record and checks everything that was asked for. A call that does not count is a fault
 /// of its own, the worst one is named.

@@ -1,11 +1,13 @@
 //! One attempt at one run: from an empty folder to a sealed run, or to a kept failure.
 
-use formats::clock;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use formats::clock;
+use formats::protocol::RuntimeInfo;
 
 use super::fault::AttemptFault;
 use super::machine::ServerProcesses;
@@ -28,7 +30,6 @@ use crate::store::record::{
     ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory, TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
-use formats::protocol::RuntimeInfo;
 
 /// File of the protocol's spec in the run's folder.
 pub(super) const SPEC_FILE: &str = "spec.json";

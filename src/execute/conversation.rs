@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use formats::protocol::{Event, PROTOCOL};
+
 use super::fault::AgentFault;
 use super::{ExecEvent, Limits};
-use formats::protocol::{Event, PROTOCOL};
 
 /// How far the runtime is.
 #[derive(Debug, Clone, Copy)]

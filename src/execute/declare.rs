@@ -1,8 +1,9 @@
 //! What is kept of a plan before its first run: its cells, and every criterion with the number of runs
 //! that could have been looked at when it was chosen.
 
-use formats::clock;
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+use formats::clock;
 
 use crate::manifest::study::Level;
 use crate::plan::{Filters, Plan};

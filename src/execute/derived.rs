@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use formats::protocol::{AgentRecord, LOOP_LAG_FILE};
+
 use super::ExecError;
 use super::fault::AttemptFault;
 use crate::metrics::lag;
-use formats::protocol::{AgentRecord, LOOP_LAG_FILE};
 
 /// Loop lag in windows of 100 ms beside the chunks taken in them; its header is that of
 /// [`lag::LagWindow`].

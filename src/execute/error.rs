@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use simulator::SimulatorError;
+
 use crate::preflight::{Finding, Severity};
 use crate::store::StoreError;
-use simulator::SimulatorError;
 
 /// Why execution stopped. What was sealed before stays.
 #[derive(Debug, thiserror::Error)]

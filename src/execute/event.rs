@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-
 use formats::protocol::{Outcome, TokenizeMode};
+use serde::{Serialize, Serializer};
 
 /// One thing that happened. As JSON: an object with the field `event`, durations in seconds.
 #[derive(Debug, Clone, Serialize)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use formats::protocol::{Outcome, PROTOCOL};
+
 use super::tokenize::TokenizeFault;
 use crate::manifest::study::RetryOn;
 use crate::metrics::MetricsError;
@@ -12,7 +14,6 @@ use crate::plan::CellSpec;
 use crate::server::ServerError;
 use crate::store::failed::CANCELLED;
 use crate::workflow::contract::ContractError;
-use formats::protocol::{Outcome, PROTOCOL};
 
 /// Why an attempt gave no run.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use formats::endpoint::{Family, Server};
+
 use super::fault::AttemptFault;
 use crate::plan::ScenarioWork;
 use crate::probe::gpu::Driver;
@@ -14,7 +16,6 @@ use crate::probe::sampling::Unavailable;
 use crate::server::{self, LoadedModel, ServerError};
 use crate::store::failed::GpuMemory;
 use crate::store::record::{Evidence, HeldModel, ServerMemory, UnloadedModels};
-use formats::endpoint::{Family, Server};
 
 /// The servers that tell, by their endpoints' names.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! From a plan to a session: what is done already, what is needed and what there is, before anything is
 //! made. The loop over the runs is left to [`super::session`].
 
-use formats::clock;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::PathBuf;
+
+use formats::clock;
 
 use super::agenda::{self, Agenda};
 use super::machine::ServerProcesses;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use crate::manifest::study::{Endpoint, Pacing};
-use crate::plan::CellSpec;
 use formats::sends::SENDS_FILE;
 use simulator::{Server, SimulatorError};
+
+use crate::manifest::study::{Endpoint, Pacing};
+use crate::plan::CellSpec;
 
 /// Running paced endpoints by endpoint name; they end when dropped.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 //!
 //! Knows the events of the protocol, not what they are for: artifacts and metrics are left to others.
 
-use formats::clock;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -10,6 +9,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use formats::clock;
 
 use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use formats::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
+
 use super::prompt::{self, Place};
 use crate::manifest::study::{Endpoint, Server, Work};
 use crate::plan::{CellSpec, ScenarioWork, SpecAgent};
-use formats::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
 
 /// One attempt at one repeat of a cell.
 #[derive(Debug, Clone, Copy)]

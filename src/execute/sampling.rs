@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use formats::protocol::Window;
+
 use super::attempt::Task;
 use super::fault::AttemptFault;
 use super::{ExecError, ExecEvent};
@@ -13,7 +15,6 @@ use crate::probe::gpu::{self, Driver, Selection};
 use crate::probe::host::{self, Server};
 use crate::probe::sampling::{Sampling, Unavailable, longest_gap};
 use crate::server;
-use formats::protocol::Window;
 
 const GPU: &str = "gpu";
 const HOST: &str = "host";

@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use formats::endpoint::Api;
+use formats::protocol::{Connection, Outcome};
 use serde_json::{Value, json};
 
 use super::conversation::Conversation;
@@ -11,8 +13,6 @@ use super::request::Request;
 use super::*;
 use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn, Server, Work};
 use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
-use formats::endpoint::Api;
-use formats::protocol::{Connection, Outcome};
 
 fn cell() -> CellSpec {
     let agent = |name: &str| SpecAgent {

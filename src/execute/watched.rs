@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use formats::protocol::Spec;
+
 use super::ExecError;
 use super::attempt::{LOG_FILE, Means, SPEC_FILE, Task};
 use super::fault::AttemptFault;
@@ -13,7 +15,6 @@ use super::sampling::{self, Samplers};
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
 use crate::store::record::{MachineTime, ProcessUsage};
-use formats::protocol::Spec;
 
 /// What became of the process and of the probes.
 pub(super) struct Watched {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use agent::workflow::{ingest, scan};
+use formats::protocol::{AgentRecord, ScanSpec, Spec, WorkflowSpec};
+
 use super::fault::{ArtifactFault, AttemptFault};
 use crate::manifest::study::Work;
 use crate::plan::ScenarioWork;
 use crate::workflow::{contract, corpus};
-use agent::workflow::{ingest, scan};
-use formats::protocol::{AgentRecord, ScanSpec, Spec, WorkflowSpec};
 
 /// Checks the agents that have a workflow, after all their calls went well.
 pub fn check(

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::problem::Problem;
 use toml::de::{DeArray, DeTable, DeValue};
+
+use super::problem::Problem;
 
 /// A manifest's text and the places of its keys and values.
 #[derive(Debug, Clone)]

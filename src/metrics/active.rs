@@ -1,8 +1,9 @@
 //! When a run was at work, and what counters and rates gained in that time.
 
+use formats::protocol::{AgentRecord, TokenizeRecord, Window};
+
 use super::lag::measured_window;
 use super::seconds;
-use formats::protocol::{AgentRecord, TokenizeRecord, Window};
 
 /// A curve says nothing of a time in which it has no point for longer than ten of its usual steps, or
 /// for this long, whichever is longer.

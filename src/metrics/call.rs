@@ -1,11 +1,12 @@
 //! Metrics of one call.
 
+use formats::protocol::CallRecord;
+
 use super::errors::CallErrors;
 use super::wire::{self, CallWire};
 use super::{ms, ms_between, ratio, seconds};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
-use formats::protocol::CallRecord;
 
 /// Every metric of the catalogue that a call has. Computed for calls that failed too, as far as they
 /// got; only those whose outcome counts enter the run's.

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use formats::protocol::{AgentRecord, CallRecord};
+use formats::sends::Send;
+
 use super::call::sample;
 use super::ms_between;
 use crate::store::record::{Calibration, ErrorSummary};
-use formats::protocol::{AgentRecord, CallRecord};
-use formats::sends::Send;
 
 /// Send times of chunks with text, by agent and call.
 #[derive(Debug, Default)]

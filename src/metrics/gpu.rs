@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use formats::protocol::Window;
+
 use super::active::{Curve, WorkTimes, is_in, length_s};
 use super::call::sample;
 use super::run::named;
 use super::{MetricsError, ratio, read_rows};
 use crate::probe::gpu::{GpuSample, is_slowed};
 use crate::store::record::Metrics;
-use formats::protocol::Window;
 
 /// Utilisation from which on a GPU is at its limit, percent.
 const REDLINE: f64 = 99.0;

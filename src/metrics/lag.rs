@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use formats::protocol::{AgentRecord, Window};
 use serde::{Deserialize, Serialize};
 
 use super::call::sample;
@@ -13,7 +14,6 @@ use super::run::named;
 use super::{MetricsError, ms, ms_between, ratio, read_rows};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
-use formats::protocol::{AgentRecord, Window};
 
 /// A lag beyond this is a stall, milliseconds.
 const STALL_MS: f64 = 10.0;

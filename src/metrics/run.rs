@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use formats::protocol::{AgentRecord, CallRecord, Stage};
+
 use super::call::{gaps_ms, read_delays_ms, sample};
 use super::catalogue::{Scope, catalogue};
 use super::errors::CallErrors;
@@ -10,7 +12,6 @@ use super::wire::{self, CallWire};
 use super::{ms, ratio, seconds};
 use crate::stats::Sample;
 use crate::store::record::{CallSummary, Metrics, ProcessUsage};
-use formats::protocol::{AgentRecord, CallRecord, Stage};
 
 /// Speed-up of two agents below which the researchers call the endpoint contended.
 const CONTENTION_BELOW: f64 = 1.5;

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use formats::protocol::ScanSpec;
 use sha2::{Digest, Sha256};
 
 use super::CellId;
@@ -18,7 +19,6 @@ use crate::manifest::study::{
     JitterShape, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
-use formats::protocol::ScanSpec;
 
 /// The version of the document; part of what is hashed.
 pub const VERSION: &str = "runner/cell/1";

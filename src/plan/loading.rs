@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use formats::endpoint::Family;
+
 use super::resolve::{Resolved, ResolvedAgent};
 use super::{Plan, RunKey};
 use crate::manifest::factor::{COLD, RELOADING};
 use crate::manifest::study::{Endpoint, Level};
-use formats::endpoint::Family;
 
 /// Loads that an order of runs causes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use formats::protocol::Connection;
+
 use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
 use crate::corpus;
@@ -13,7 +15,6 @@ use crate::manifest::study::{
 };
 use crate::manifest::template::Template;
 use crate::manifest::{Study, factor};
-use formats::protocol::Connection;
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]

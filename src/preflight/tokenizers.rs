@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use formats::digest;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::needs::TokenizerNeed;
 use super::{Facts, Finding, Needs, Subject};
-use formats::digest;
 
 /// A tokenizer whose file is none.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,10 @@
 //! A tick that comes late is taken late and does not move the next one; ticks that have passed
 //! meanwhile are skipped and counted, never made up for. What is looked at is left to the probes.
 
-use formats::clock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use formats::clock;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Sample;

@@ -9,10 +9,9 @@ mod tally;
 
 use std::io::Write;
 
+use crate::execute::ExecEvent;
 use bars::Bars;
 use lines::Lines;
-
-use crate::execute::ExecEvent;
 
 /// A listener that writes to `W` or draws bars.
 pub struct Progress<W>(Kind<W>);

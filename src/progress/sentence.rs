@@ -1,6 +1,5 @@
 //! Events in words, for people.
 
-use crate::store::record::ErrorSummary;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use super::tally::Tally;
 use crate::execute::ExecEvent;
 use crate::metrics::machine::BUSY_PERCENT;
 use crate::preflight::Severity;
+use crate::store::record::ErrorSummary;
 
 /// `75s`, `4m10s`, `3h05m`.
 #[must_use]

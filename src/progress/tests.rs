@@ -1,11 +1,12 @@
 use std::time::{Duration, Instant};
 
+use formats::protocol::TokenizeMode;
+
 use super::sentence::short;
 use super::tally::Tally;
 use super::*;
 use crate::execute::ExecEvent;
 use crate::store::record::Metrics;
-use formats::protocol::TokenizeMode;
 
 fn finished(seconds: u64) -> ExecEvent {
     ExecEvent::RunFinished {

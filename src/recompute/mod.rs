@@ -8,9 +8,10 @@
 
 mod change;
 
-use formats::clock;
 use std::path::Path;
 
+use formats::clock;
+use formats::protocol::RECORD_FILE;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -20,7 +21,6 @@ use crate::store::journal::Journal;
 use crate::store::record::{CodeEvidence, RUN_FILE, Recomputation, RunRecord};
 use crate::store::verify::{self, Compared, Sealed, Wrong};
 use crate::store::{Store, StoreError, reseal::reseal};
-use formats::protocol::RECORD_FILE;
 
 pub use change::{Change, changes};
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use formats::protocol::Outcome;
 use serde::Serialize;
 
 use super::fallbacks::FallbackTaken;
@@ -14,7 +15,6 @@ use super::verdicts::Judged;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::record::RunRecord;
 use crate::verdict::Checked;
-use formats::protocol::Outcome;
 
 /// A study with all that is stored of it.
 #[derive(Debug, Clone)]

@@ -10,12 +10,12 @@ mod verdicts;
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use formats::protocol::{Outcome, Stage};
 use serde_json::Value;
 
 use super::cell_table;
 use super::data::{Cell, Data, NamedLevel};
 use crate::store::record::{Metrics, RunRecord};
-use formats::protocol::{Outcome, Stage};
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! How large a difference is, apart from units.
 
+use statrs::function::gamma::ln_gamma;
+
 use super::noncentral::noncentral_t_below;
 use super::{Interval, Sample, Undefined, checked, normal};
-use statrs::function::gamma::ln_gamma;
 
 /// A standardised difference of means with the sizes of both samples.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,15 +1,15 @@
 //! Attempts that did not succeed, kept with their reason under `failed/`.
 
-use formats::clock;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use formats::clock;
+use formats::protocol::Outcome;
 use serde::{Deserialize, Serialize};
 
 use super::record::ServerMemory;
 use super::{Layout, StoreError, set_aside};
-use formats::protocol::Outcome;
 
 /// The version of `failure.json` that this program writes.
 pub const FAILURE_FORMAT: u32 = 1;

@@ -3,11 +3,11 @@
 //! It is a history for people and for recovery after a crash. What exists is decided by the folders
 //! alone.
 
-use formats::clock;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use formats::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError};

@@ -1,12 +1,12 @@
 //! One `exec` per study at a time.
 
-use formats::clock;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::thread;
 use std::time::Duration;
 
+use formats::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError};

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use formats::endpoint::Api;
+use formats::protocol::{Outcome, RuntimeInfo, Stage, Window};
+use serde::{Deserialize, Serialize};
 
 use crate::probe::sampling::Sampling;
 use crate::probe::wire;
-use formats::protocol::{Outcome, RuntimeInfo, Stage, Window};
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
 pub const RUN_FORMAT: u32 = 1;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
 use rayon::prelude::*;
 
+use super::StoreError;
 use super::digest;
 use super::record::{FileDigest, RUN_FILE, RunRecord};
 use crate::os::disk;

@@ -1,11 +1,11 @@
 //! Published numbers against stored runs.
 
+use serde::Serialize;
+
 use super::cells::{self, Cell};
 use super::{catalogue, threshold, unit, words};
 use crate::manifest::study::{Claim, Tolerance};
 use crate::metrics::{self, DeclaredMetric};
-
-use serde::Serialize;
 
 /// What stored runs say of a published number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

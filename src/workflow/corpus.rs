@@ -5,10 +5,9 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-
 use agent::workflow::scan;
 use formats::protocol::ScanSpec;
+use sha2::{Digest, Sha256};
 
 /// What a scan finds, by content.
 #[derive(Debug, Clone, PartialEq, Eq)]

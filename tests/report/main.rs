@@ -18,6 +18,7 @@ mod templates;
 mod verdicts;
 
 use runner::report::{self, RenderError, Template};
+
 use stored::Stored;
 
 fn general() -> Template {

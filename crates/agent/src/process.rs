@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
+use formats::protocol::Event;
 use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::finish::{Environment, Finish, RuntimeError};
 use crate::output::Events;
 use crate::{check, os, runtime, tokenize};
-use formats::protocol::Event;
 
 /// Does what must be done while the process has one thread. A spec that cannot be read is left to
 /// [`run`], which says so.

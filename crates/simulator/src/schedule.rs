@@ -3,11 +3,10 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
+use formats::pacing::{JitterShape, Pacing};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
-
-use formats::pacing::{JitterShape, Pacing};
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use formats::clock;
-use formats::clock::utc_now;
+use formats::clock::{self, utc_now};
 use formats::pacing::Pacing;
 use formats::sends::Send;
 

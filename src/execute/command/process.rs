@@ -1,12 +1,14 @@
 //! One command: start it, keep what it says, end it with everything it started.
 
-use formats::clock;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use formats::clock;
+use formats::protocol::Window;
 
 use super::output;
 use super::streams::{Finished, Kept};
@@ -16,7 +18,6 @@ use crate::metrics::picked::STDOUT_FILE;
 use crate::os::{cpu, process};
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
-use formats::protocol::Window;
 
 /// File of the command's standard error in the run's folder.
 pub const STDERR_FILE: &str = "stderr.txt";

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use formats::protocol::{
+    AgentRecord, PassRecord, RECORD_FILE, TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeRecord,
+    TokenizeSpec,
+};
+
 use super::TokenizeFault;
 use super::texts::Text;
 use crate::execute::artifacts::{header, read};
 use crate::execute::fault::{ArtifactFault, AttemptFault};
 use crate::metrics::tokenize::PartRow;
-use formats::protocol::{
-    AgentRecord, PassRecord, RECORD_FILE, TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeRecord,
-    TokenizeSpec,
-};
 
 /// Reads the record and holds it, and the table of parts, against what was asked for.
 pub(super) fn check(

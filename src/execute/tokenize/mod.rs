@@ -11,6 +11,11 @@ mod texts;
 use std::path::Path;
 use std::time::Duration;
 
+use formats::protocol::{
+    Connection, ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec,
+    Window,
+};
+
 use super::attempt::{Means, Measured, Task};
 use super::fault::AttemptFault;
 use super::request::nanoseconds;
@@ -21,10 +26,6 @@ use crate::metrics::{Seen, Work};
 use crate::plan::{CellSpec, TokenizeWork};
 use crate::preflight::FileFault;
 use crate::store::record::TokenizerEvidence;
-use formats::protocol::{
-    Connection, ModeSpec, PROTOCOL, ProbeSpec, Spec, TokenizeMode, TokenizeRecord, TokenizeSpec,
-    Window,
-};
 
 pub use texts::{Text, Texts};
 

@@ -8,11 +8,12 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use formats::digest;
+use formats::protocol::{PART_COLUMNS, TokenizeMode};
+
 use super::files::absolute;
 use crate::corpus::{self, CorpusError, Source};
 use crate::store::{Layout, StoreError};
-use formats::digest;
-use formats::protocol::{PART_COLUMNS, TokenizeMode};
 
 /// A text with its cuts.
 #[derive(Debug, Clone)]

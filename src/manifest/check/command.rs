@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 
 use indexmap::IndexMap;
 
+use super::names::name_of_key;
 use crate::manifest::command::{
     self, Command, ENV, Input, MAX_OUTPUT, Pick, PickFrom, STDOUT, Stat,
 };
@@ -16,8 +17,6 @@ use crate::manifest::study::{Experiment, Level};
 use crate::manifest::template::{Place, Template};
 use crate::manifest::units;
 use crate::manifest::written::{self, Scalar};
-
-use super::names::name_of_key;
 
 /// Checks the command of an experiment and what surrounds it.
 pub(super) fn command(

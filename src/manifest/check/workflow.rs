@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use agent::workflow::Kind;
+use agent::workflow::template::{self, ANSWER, DATA};
+use formats::protocol::ScanSpec;
 use indexmap::IndexMap;
 
 use super::names::reference;
@@ -12,9 +15,6 @@ use crate::manifest::study::Workflow;
 use crate::manifest::units;
 use crate::manifest::written::{self, Manifest, Scalar};
 use crate::workflow::{Corpus, corpus};
-use agent::workflow::Kind;
-use agent::workflow::template::{self, ANSWER, DATA};
-use formats::protocol::ScanSpec;
 
 const EXTENSIONS: &str = "known are `csv`, `json` and `md`";
 

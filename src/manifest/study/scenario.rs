@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use formats::protocol::ScanSpec;
 use indexmap::IndexMap;
 
 use crate::workflow::Corpus;
-use formats::protocol::ScanSpec;
 
 /// Inference options by name (`num_ctx`, `temperature`, …), in the order of the manifest.
 /// Values are normalised: a number that is whole is an integer.

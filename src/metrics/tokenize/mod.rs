@@ -8,6 +8,7 @@ mod tests;
 
 use std::path::Path;
 
+use formats::protocol::{TOKENIZE_FILE, TokenizeMode, TokenizeRecord};
 use serde::Deserialize;
 
 use super::active::WorkTimes;
@@ -15,7 +16,6 @@ use super::call::sample;
 use super::run::{named, process as usage};
 use super::{MetricsError, ms, ratio, read_rows, sampled, seconds};
 use crate::store::record::{Metrics, ProcessUsage, TokenCount, TokenSummary};
-use formats::protocol::{TOKENIZE_FILE, TokenizeMode, TokenizeRecord};
 
 /// One row of [`TOKENIZE_FILE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

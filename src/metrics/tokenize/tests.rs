@@ -1,5 +1,6 @@
-use super::*;
 use formats::protocol::{PassRecord, TokenizeMode, Window};
+
+use super::*;
 
 const US: u64 = 1_000;
 

@@ -1,12 +1,13 @@
 //! The clock and timers of this machine, measured: they bound what any client can tell.
 
-use formats::clock;
 use std::time::Duration;
+
+use formats::clock;
+use formats::clock::monotonic_ns;
 
 use super::Line;
 use crate::preflight::{Finding, Subject};
 use crate::stats::Sample;
-use formats::clock::monotonic_ns;
 
 /// Readings of the clock.
 const READINGS: u32 = 10_000;

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::thread;
 
+use formats::endpoint::Api;
+
 use super::Line;
 use crate::server::{Listener, ServerFacts, identify};
-use formats::endpoint::Api;
 
 /// Where servers listen unless they are told otherwise, and who does.
 const PORTS: [(u16, &str); 8] = [

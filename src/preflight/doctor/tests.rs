@@ -1,12 +1,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use formats::endpoint::Api;
+use simulator::Server;
+
 use super::*;
 use crate::manifest::study::Pacing;
 use crate::os::condition::Condition;
 use crate::store::record::MachineEvidence;
-use formats::endpoint::Api;
-use simulator::Server;
 
 fn line<'l>(lines: &'l [Line], name: &str) -> &'l Line {
     lines.iter().find(|line| line.name == name).unwrap_or_else(|| panic!("{name}: {lines:?}"))

@@ -8,9 +8,10 @@ mod recording;
 pub mod sample;
 mod smi;
 
-use formats::clock;
 use std::sync::Arc;
 use std::time::Duration;
+
+use formats::clock;
 
 use self::nvml::Library;
 pub use self::recording::Recording;

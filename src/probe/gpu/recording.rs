@@ -1,10 +1,11 @@
 //! What was recorded of a run, whichever way to the driver it took: rows in order, until when each GPU
 //! was seen, and what none of its rows knows.
 
-use formats::clock;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+use formats::clock;
 
 use super::Device;
 use super::sample::{

@@ -3,13 +3,14 @@
 
 pub mod sample;
 
-use formats::clock;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use formats::clock;
 
 pub use self::sample::{HostSample, METRICS_FILE};
 use super::sampling::{CpuTime, Sampling, Unavailable};

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::path::Path;
 
+use formats::protocol::{AgentRecord, RECORD_FILE};
 use serde::de::DeserializeOwned;
 
 use super::groups::labels;
 use super::{FigureError, Request};
 use crate::metrics;
 use crate::report::completeness::fresh;
-use formats::protocol::{AgentRecord, RECORD_FILE};
 
 /// Cells that one picture of raw files shows.
 const MOST_CELLS: usize = 6;

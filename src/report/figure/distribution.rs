@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use formats::protocol::{LOOP_LAG_FILE, RECORD_FILE};
+
 use super::artifacts::{self, Choice, Shown};
 use super::plot::{self, Area, WIDTH};
 use super::scale::Scale;
@@ -9,7 +11,6 @@ use super::svg::{Svg, px};
 use super::{Drawn, FigureError, Request, thin};
 use crate::metrics::lag::{self, LagSample};
 use crate::stats::Sample;
-use formats::protocol::{LOOP_LAG_FILE, RECORD_FILE};
 
 pub const LAG: &str = "lag_distribution";
 pub const GAPS: &str = "gap_distribution";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use formats::protocol::AgentRecord;
 use serde::Deserialize;
 
 use super::artifacts::{self, Choice, Shown};
@@ -9,7 +10,6 @@ use super::plot::{self, Area, LINE, WIDTH};
 use super::scale::Scale;
 use super::svg::{Anchor, Svg, px};
 use super::{Drawn, FigureError, Request, thin};
-use formats::protocol::AgentRecord;
 
 pub const LAG: &str = "lag_over_time";
 pub const GPU: &str = "gpu_over_time";

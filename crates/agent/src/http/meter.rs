@@ -76,9 +76,13 @@ impl Meter {
         std::mem::take(&mut self.lock().arrivals)
     }
 
-    /// A request is about to be written: what was written before (a TLS handshake) was none of it.
+    /// A request is about to be written: what was written and read before (a TLS handshake, the answer of a
+    /// proxy) was none of it.
     pub(super) fn begin_request(&self) {
-        self.lock().last_write_ns = None;
+        let mut readings = self.lock();
+        let mut arrivals = std::mem::take(&mut readings.arrivals);
+        arrivals.clear();
+        *readings = Readings { arrivals, ..Readings::default() };
     }
 
     /// Another call uses the connection.

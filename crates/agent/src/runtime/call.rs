@@ -5,7 +5,6 @@
 //! calls that start together before the first of their clocks. Leaves the answer's chunks to
 //! [`super::stream`].
 
-use formats::clock;
 use std::future::{self, Future};
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,6 +12,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use formats::clock;
+use formats::protocol::{
+    self, AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec, StageRecord,
+};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -30,9 +33,6 @@ use crate::http::{
 };
 use crate::output::Events;
 use crate::wire::{self, Prompt, error_body};
-use formats::protocol::{
-    self, AgentSpec, CallRecord, Event, Outcome, ServerCounts, Spec, StageRecord,
-};
 
 /// Longest body of an error that is read, bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
@@ -175,6 +175,11 @@ impl Caller {
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,
         cancelled: &mut watch::Receiver<bool>,
     ) -> CallLog {
+        if self.connection.is_some() {
+            // The event loop looks at its sockets once, so that a server's goodbye that came with the end of
+            // the last answer, or since, is seen.
+            tokio::task::yield_now().await;
+        }
         if self.connection.as_mut().is_some_and(|kept| !kept.begin_again()) {
             self.connection = None;
             self.make_buffers();

@@ -1,8 +1,9 @@
 //! What the probes beside each read cost, learnt after the calls from rows and reads that are made up:
 //! measuring each as it comes would cost more than it does itself.
 
-use formats::clock;
 use std::hint::black_box;
+
+use formats::clock;
 
 use super::call::ChunkRow;
 use crate::os;

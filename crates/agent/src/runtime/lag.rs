@@ -3,7 +3,6 @@
 //! Only raw samples are kept, in room made before the first of them; windows, percentiles and the
 //! comparison with the idle control are left to the metrics.
 
-use formats::clock;
 use std::fmt::Write as _;
 use std::future::{self, Future as _};
 use std::io;
@@ -11,13 +10,14 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use formats::clock;
+use formats::protocol::LOOP_LAG_COLUMNS;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::finish::RuntimeError;
 use crate::os;
 use crate::os::timer::FineTimer;
-use formats::protocol::LOOP_LAG_COLUMNS;
 
 /// Samples that room is made for: more than four minutes at 1 ms. A longer run makes more as it goes.
 const ROOM: usize = 1 << 18;

@@ -1,14 +1,15 @@
 //! The answer of one call: chunks are taken as they come, until the stream says or shows its end.
 
-use formats::clock;
 use std::io;
 use std::time::Duration;
+
+use formats::clock;
+use formats::protocol::Outcome;
 
 use super::pieces::{Next, Pieces, Times};
 use super::taker::Taker;
 use crate::http::ConnectionError;
 use crate::wire::{DecodeError, Decoder};
-use formats::protocol::Outcome;
 
 /// How long the end of a body is waited for once the answer is whole, so that a server sees its answer
 /// taken and its last bytes are counted.

@@ -1,11 +1,12 @@
 //! Taking chunks: when each may be taken, and what is noted of it.
 
+use formats::protocol::Event;
+
 use super::call::{CallLog, ChunkRow, Settings};
 use super::pieces::Times;
 use super::throttle::Throttle;
 use crate::output::Events;
 use crate::wire::Chunk;
-use formats::protocol::Event;
 
 /// Least time between two progress events of a call, nanoseconds.
 const PROGRESS_NS: u64 = 100_000_000;

@@ -1,7 +1,8 @@
 //! A token bucket with a burst of one, kept on absolute times so that late timers do not add up.
 
-use formats::clock;
 use std::time::Duration;
+
+use formats::clock;
 
 /// How far a late timer may be caught up with, nanoseconds. Beyond it the delay was not the timer's.
 const CATCH_UP_NS: u64 = 5_000_000;

@@ -4,9 +4,10 @@
 //! and ingests, the others wait, and the loop-lag probe sees it. Leaves what the summary says to
 //! [`crate::workflow`].
 
-use crate::workflow::{Scan, ingest, scan, template};
 use formats::clock;
 use formats::protocol::{CallSpec, ScanSpec, Stage, StageRecord, WorkflowSpec};
+
+use crate::workflow::{Scan, ingest, scan, template};
 
 /// One agent's workflow as it goes.
 #[derive(Debug)]

@@ -4,13 +4,18 @@
 //! one of languages and not of engines. No file is written before the last pass has ended, and events
 //! are few and sent between passes.
 
-use formats::clock;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use formats::clock;
+use formats::digest;
+use formats::protocol::{
+    AgentRecord, ClockPair, Event, ModeSpec, PART_COLUMNS, PROTOCOL, PassRecord, Spec,
+    TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeMode, TokenizeRecord, TokenizeSpec, Window,
+};
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 use tokio::sync::watch;
@@ -18,12 +23,6 @@ use tokio::sync::watch;
 use crate::finish::Finish;
 use crate::finish::RuntimeError;
 use crate::output::{Events, info, write_file, write_record};
-
-use formats::digest;
-use formats::protocol::{
-    AgentRecord, ClockPair, Event, ModeSpec, PART_COLUMNS, PROTOCOL, PassRecord, Spec,
-    TOKENIZE_COLUMNS, TOKENIZE_FILE, TokenizeMode, TokenizeRecord, TokenizeSpec, Window,
-};
 
 /// Least time between two events that tell of passes.
 const PROGRESS_NS: u64 = 100_000_000;

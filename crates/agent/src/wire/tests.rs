@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use formats::endpoint::Api;
+use formats::protocol::ServerCounts;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{DecodeError, Ending, LINE_LIMIT, Prompt, decoder, error_body};
-use formats::endpoint::Api;
-use formats::protocol::ServerCounts;
 
 /// Everything a decoder says of a stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
-
 use formats::protocol::ScanSpec;
+use walkdir::WalkDir;
 
 /// How a file is read; told by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

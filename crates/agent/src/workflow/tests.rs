@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use formats::protocol::ScanSpec;
+
 use super::template::{TemplateError, check, fill};
 use super::*;
-use formats::protocol::ScanSpec;
 
 fn spec(folder: &Path) -> ScanSpec {
     ScanSpec {

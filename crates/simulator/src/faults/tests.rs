@@ -1,5 +1,6 @@
-use super::*;
 use formats::pacing::FaultKind;
+
+use super::*;
 
 fn fault(kind: FaultKind, first: Option<u32>, every: Option<u32>) -> Fault {
     Fault { kind, after: 0, first, every }

@@ -1,5 +1,6 @@
-use super::*;
 use formats::endpoint::Api;
+
+use super::*;
 
 fn pacing() -> Pacing {
     Pacing {

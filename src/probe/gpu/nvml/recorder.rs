@@ -4,12 +4,13 @@
 //! The driver takes 20 ms for each `PCIe` counter, which would ruin a schedule of 10 ms; their values
 //! stand in the first row after each look at them.
 
-use formats::clock;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use formats::clock;
 
 use super::watched::Watched;
 use super::{Library, Look};

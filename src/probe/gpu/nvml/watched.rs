@@ -3,9 +3,9 @@
 //! Units are turned into those of the rows here. Functions and units are those of NVIDIA's reference:
 //! power in mW, the energy counter in mJ, `PCIe` throughput in KB/s.
 
-use formats::clock;
 use std::collections::{BTreeMap, BTreeSet};
 
+use formats::clock;
 use nvml_wrapper::enum_wrappers::device::{Clock, PcieUtilCounter, TemperatureSensor};
 use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
 use nvml_wrapper::error::{Bits, NvmlError};

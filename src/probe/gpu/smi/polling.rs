@@ -1,8 +1,9 @@
 //! A program per look, on an absolute schedule.
 
+use formats::clock;
+
 use super::recorder::{Asking, Heard, Message};
 use crate::probe::schedule;
-use formats::clock;
 
 /// Looks that may fail in a row before there is no point in going on.
 const FAILURES: u32 = 3;

@@ -1,10 +1,11 @@
 //! Recording with `nvidia-smi`: one program that repeats itself, or, when that does not work or ends, a
 //! program per look.
 
-use formats::clock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use formats::clock;
 
 use super::query::Query;
 use super::rows::Rows;

@@ -3,7 +3,6 @@
 //! It sleeps between looks, so its interval is the one asked for and what a look takes. Its rows carry
 //! its own time stamps, which tell when it looked.
 
-use formats::clock;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
@@ -11,6 +10,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use formats::clock;
 use wait4::Wait4 as _;
 
 use super::placing::{parse_stamp, place};
