@@ -94,7 +94,50 @@ fn proxies_that_the_environment_names_are_not_used() {
         format!("good = {{ ollama = \"{}\", proxy = \"http://127.0.0.1:9\" }}\n", good.base_url());
     let study = self::study(&through, &["good"], "simulated", "");
     let findings = findings(&study, 5);
-    assert!(findings[0]["message"].as_str().unwrap().contains("cannot connect"), "{findings:?}");
+    let said = findings[0]["message"].as_str().unwrap();
+    assert!(said.contains("cannot connect through the proxy http://127.0.0.1:9"), "{findings:?}");
+    assert!(findings[0]["advice"].as_str().unwrap().contains("the proxy"), "{findings:?}");
+}
+
+#[test]
+fn addresses_that_lead_into_an_api_are_named_with_the_right_ones() {
+    let good = ollama();
+    let address = good.base_url();
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let endpoints = format!(
+        "a = {{ anthropic = \"{address}/v1\" }}\nb = {{ ollama = \"{address}/api\" }}\n\
+         c = {{ ollama = \"{address}/v1\" }}\nd = {{ openai = \"{address}\" }}\n\
+         e = {{ openai = \"{https}/v1\" }}\n\
+         f = {{ openai = \"{https}/v1\", ca_file = \"{file}\" }}\n",
+        https = address.replace("http:", "https:"),
+        file = empty.path().display(),
+    );
+    let study = study(&endpoints, &["a", "b", "c", "d", "e", "f"], "simulated", "max_tokens = 9");
+    let found = findings(&study, 5);
+    let said = |index: usize| found[index]["message"].as_str().unwrap();
+    for index in 0..3 {
+        assert!(said(index).ends_with(&format!("its API begins at {address}")), "{}", said(index));
+    }
+    assert!(said(3).ends_with(&format!("its API is at {address}/v1")), "{}", said(3));
+    assert!(said(4).contains("it does not speak TLS"), "{}", said(4));
+    assert!(said(5).starts_with("cannot read the certificates in"), "{}", said(5));
+    assert!(found[5]["advice"].as_str().unwrap().contains("`ca_file`"), "{}", found[5]);
+}
+
+#[test]
+fn a_kept_connection_without_an_earlier_call_is_warned_of() {
+    let experiment = |warmup| format!("fixed = {{ connection = \"keep\" }}\nwarmup = {warmup}");
+    for (warmup, warned) in [(0, true), (1, false)] {
+        let study = study(
+            "good = { ollama = \"http://127.0.0.1:9\" }\n",
+            &["good"],
+            "simulated",
+            &experiment(warmup),
+        );
+        let output = Command::new(RUNNER).arg("check").arg(study.manifest()).output().unwrap();
+        let said = study::text(&output);
+        assert_eq!(said.contains("connection `keep` has none to keep"), warned, "{said}");
+    }
 }
 
 /// Another address is another server, which nobody chose.

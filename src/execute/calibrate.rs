@@ -2,8 +2,8 @@
 //!
 //! What a client adds depends on what it has to do, so a calibration imitates the cells that it stands for:
 //! the same runtime and settings, wire protocols, number of streams and rate; each combination once per
-//! session, a few seconds. A run whose endpoints are all paced measures its own error and needs none. A
-//! calibration that fails is a note and stays unknown in the evidence; the runs are made all the same.
+//! session, a few seconds. A run whose endpoints are all paced measures its own error and needs none, unless a
+//! throttle holds chunks back. A calibration that fails is a note and stays unknown in the evidence; the runs are made all the same.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -54,6 +54,10 @@ pub enum Clock {
     Both,
     /// The executor, from outside the measured process.
     Executor,
+    /// A packet capture.
+    Wire,
+    /// The agent's timestamps with a packet capture.
+    ClientAndWire,
     /// The program that was measured says so itself.
     Program,
 }
@@ -66,6 +70,8 @@ impl Clock {
             Clock::Server => "server",
             Clock::Both => "client + server",
             Clock::Executor => "executor",
+            Clock::Wire => "wire",
+            Clock::ClientAndWire => "client + wire",
             Clock::Program => "the command",
         }
     }
@@ -187,7 +193,7 @@ the electricity that the watched GPUs take), or both.
 ";
 
 use Better::{Higher, Lower};
-use Clock::{Both, Client, Executor, Server};
+use Clock::{Both, Client, ClientAndWire, Executor, Server, Wire};
 use Scope::{AgainstSolo, CallAndRun, CallAndRunAgainstSolo, Command, Priced, Run, Tokenizer};
 
 const fn metric(
@@ -252,25 +258,25 @@ static CATALOGUE: [MetricInfo<'static>; 135] = [
         "99th percentile of the same", "delay that one read in a hundred exceeds"),
     metric("read_delay_max_ms", CallAndRun, Client, "ms", Some(Lower),
         "largest of the same", "longest time for which the client left bytes lying"),
-    metric("wire_ttft_ms", CallAndRun, Executor, "ms", Some(Lower),
+    metric("wire_ttft_ms", CallAndRun, Wire, "ms", Some(Lower),
         "arrival of the first chunk with text − the request's last byte, both on the wire", "time to the first chunk without the client: the server's and the network's; unknown without the wire probe and of encrypted calls"),
-    metric("client_send_delay_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("client_send_delay_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "the request's last byte on the wire − start", "what the client needed to connect and to send, by a packet capture"),
-    metric("client_delay_p50_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("client_delay_p50_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "50th percentile of (a chunk's taking − its arrival on the wire)", "how long text lay in the client before it was taken; the wait of a throttle or of a batch is in it"),
-    metric("client_delay_p99_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("client_delay_p99_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "99th percentile of the same", "delay that one chunk in a hundred exceeds"),
-    metric("client_delay_max_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("client_delay_max_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "largest of the same", "longest time for which text lay in the client"),
-    metric("wire_ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("wire_ttft_error_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "|ttft_ms − wire_ttft_ms|", "how much of the time to the first chunk was the client's own"),
-    metric("wire_gap_error_mean_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("wire_gap_error_mean_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "|mean of (client's gap − gap on the wire)|", "what the client's own part does to a mean of gaps; unknown where a throttle, a batch or rechunk holds chunks back"),
-    metric("wire_gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("wire_gap_error_p50_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "50th percentile of |client's gap − gap on the wire|", "how much of a gap was typically the client's own; unknown as above"),
-    metric("wire_gap_error_p99_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("wire_gap_error_p99_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "99th percentile of the same", "client's own part of a gap that one in a hundred exceeds"),
-    metric("wire_gap_error_max_ms", CallAndRun, Both, "ms", Some(Lower),
+    metric("wire_gap_error_max_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "largest of the same", "client's own part of the gap that it changed most"),
     metric("ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
         "|ttft_ms − (the paced endpoint's send of its first chunk with text − when it had read the request)|", "measurement error of the time to the first chunk, the way of the request included"),

@@ -26,7 +26,12 @@ fn unserved(subject: Subject, need: &EndpointNeed, error: &NoServer) -> Finding 
         }
         NoServer::Endpoint(error) => error,
     };
+    let proxy = need.endpoint.server().is_some_and(|server| server.route.proxy.is_some());
     let advice = match (error, need.endpoint.is_ollama_server()) {
+        (ServerError::Unreachable { .. }, _) if proxy => {
+            "start the server or the proxy, or correct their addresses in the manifest"
+        }
+        (ServerError::Trust(_), _) => "correct `ca_file` of the endpoint in the manifest",
         (ServerError::Unreachable { .. }, true) => {
             "start it (`OLLAMA_HOST=… ollama serve`), or correct its address in the manifest"
         }

@@ -31,6 +31,9 @@ pub struct CellRow {
     /// The mean differs from the reference cell's by less than the measurement error. The reference
     /// is the baseline, or else the experiment's first cell.
     pub below_error: bool,
+    /// That error, the larger of both cells', in the metric's unit; absent for the reference itself, and where
+    /// the metric is no time of the client or its error unknown.
+    pub error: Option<f64>,
 }
 
 /// One metric by cell of an experiment, as a table of the report shows it.
@@ -114,11 +117,16 @@ pub fn rows<'a>(
     let levels = levels(data, selection);
     let reference = reference(selection);
     let reference_sample = reference.and_then(|cell| sample(cell, metric));
+    let of_reference = reference.and_then(|cell| measurement_error(cell, metric));
     selection
         .cells
         .iter()
         .map(|cell| {
             let sample = sample(cell, metric);
+            let other = reference.is_some_and(|reference| reference.id != cell.id);
+            // Either side's instrument can make a difference: as comparisons have it.
+            let error = measurement_error(cell, metric).into_iter().chain(of_reference);
+            let error = error.max_by(f64::total_cmp).filter(|_| other);
             CellRow {
                 cell: cell.short().to_owned(),
                 name: cell.name.clone(),
@@ -130,8 +138,8 @@ pub fn rows<'a>(
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),
                 ci: sample.as_ref().and_then(|s| s.mean_ci(0.95)).map(|ci| [ci.low, ci.high]),
-                below_error: reference.is_some_and(|reference| reference.id != cell.id)
-                    && below_error(cell, metric, sample.as_ref(), reference_sample.as_ref()),
+                below_error: below(error, sample.as_ref(), reference_sample.as_ref()),
+                error,
             }
         })
         .collect()
@@ -170,9 +178,12 @@ pub fn main_metrics<'a>(
 ) -> (Vec<MetricInfo<'a>>, Vec<MetricInfo<'a>>) {
     let runs: Vec<&RunRecord> = selection.cells.iter().copied().flat_map(fresh).collect();
     let experiment = selection.experiment.map(|own| own.name.as_str());
+    let axes = selection.experiment.map_or(&[][..], |own| &own.axes);
+    let connections = axes.iter().any(|axis| axis.name == "connection");
     let asked = |name: &str| {
         let own = data.hypotheses.iter().filter(|one| Some(one.experiment.as_str()) == experiment);
         own.flat_map(|one| &one.metrics).any(|metric| metric == name)
+            || name == "connect_ms" && connections
     };
     let several_agents = several_agents(&runs);
     let heads = |name: &str| {
@@ -233,14 +244,9 @@ fn reference<'a>(selection: &Selection<'a>) -> Option<&'a Cell> {
     selection.cells.iter().copied().find(at_baseline).or_else(|| selection.cells.first().copied())
 }
 
-/// Whether a difference of client times drowns in the error that calibration found.
-fn below_error(
-    cell: &Cell,
-    metric: &MetricInfo<'_>,
-    sample: Option<&Sample>,
-    reference: Option<&Sample>,
-) -> bool {
-    match (sample, reference, measurement_error(cell, metric)) {
+/// Whether the difference of two means drowns in the error of the instruments.
+fn below(error: Option<f64>, sample: Option<&Sample>, reference: Option<&Sample>) -> bool {
+    match (sample, reference, error) {
         (Some(sample), Some(reference), Some(error)) => {
             (sample.mean() - reference.mean()).abs() < error
         }

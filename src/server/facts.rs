@@ -73,8 +73,23 @@ async fn anthropic(ask: &Questions, models: &[String]) -> Result<ServerFacts, Se
     match version {
         Ok(Some(version)) if version["version"].is_string() => ollama(ask, models).await,
         Err(error @ (ServerError::Unreachable { .. } | ServerError::Refused { .. })) => Err(error),
-        _ => openai(ask, KIND, "/v1", models).await,
+        _ => {
+            not_above(ask, KIND, "/models").await?;
+            openai(ask, KIND, "/v1", models).await
+        }
     }
+}
+
+/// An address that leads into the API instead of above it, which an answer to `path` shows.
+async fn not_above(ask: &Questions, kind: &'static str, path: &str) -> Result<(), ServerError> {
+    let written = ask.url.trim_end_matches('/');
+    let above = ["/v1", "/api"].iter().find_map(|end| written.strip_suffix(end));
+    if let Some(above) = above
+        && ask.get(path).await.is_some_and(|answer| answer.is_object())
+    {
+        return Err(ask.foreign(kind, format!("its API begins at {above}")));
+    }
+    Ok(())
 }
 
 async fn ollama(ask: &Questions, models: &[String]) -> Result<ServerFacts, ServerError> {
@@ -88,6 +103,9 @@ async fn ollama(ask: &Questions, models: &[String]) -> Result<ServerFacts, Serve
             let found = "an OpenAI-compatible server answers there".to_owned();
             return Err(ask.foreign(KIND, found));
         }
+        // Below `/v1` Ollama answers as OpenAI does, and below `/api` to the same paths without it.
+        not_above(ask, KIND, "/models").await?;
+        not_above(ask, KIND, "/tags").await?;
     }
     let tags = tags.unwrap_or_default();
     let loaded = ask.get("/api/ps").await.and_then(|ps| loaded_of(&ps));

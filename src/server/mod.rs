@@ -23,6 +23,8 @@ use questions::Questions;
 pub enum ServerError {
     #[error("{url:?} is no address of a server: {reason}")]
     Address { url: String, reason: String },
+    #[error("{0}")]
+    Trust(String),
     #[error("no server answers at {url}: {reason}")]
     Unreachable {
         url: String,

@@ -28,6 +28,7 @@ const EXCERPT: usize = 60;
 pub(super) struct Questions {
     /// Base address, as it is written.
     pub url: String,
+    proxy: Option<String>,
     client: Client,
     /// It once did not answer in time: what is not essential is not asked any more.
     hangs: Cell<bool>,
@@ -73,9 +74,9 @@ impl Questions {
         // The same trust as that of the calls that are measured.
         let trust = if url.scheme() == "https" {
             let config = tls::config(server.route.ca_file.as_deref());
-            config.map_err(|error| wrong(error.to_string()))?
+            config.map_err(|error| ServerError::Trust(error.to_string()))?
         } else {
-            tls::nobody().map_err(|error| wrong(error.to_string()))?
+            tls::nobody().map_err(|error| ServerError::Trust(error.to_string()))?
         };
         let mut client = Client::builder()
             .tls_backend_preconfigured(Arc::unwrap_or_clone(trust))
@@ -89,7 +90,8 @@ impl Questions {
             client = client.proxy(Proxy::all(proxy).map_err(|error| wrong(chain(&error)))?);
         }
         let client = client.build().map_err(|error| wrong(chain(&error)))?;
-        Ok(Self { url: server.url.clone(), client, hangs: Cell::new(false) })
+        let proxy = server.route.proxy.clone();
+        Ok(Self { url: server.url.clone(), proxy, client, hangs: Cell::new(false) })
     }
 
     /// Runs questions to their end, blocking.
@@ -154,7 +156,9 @@ impl Questions {
                 chain(&error)
             } else {
                 self.hangs.set(error.is_timeout());
-                format!("cannot connect: {}", root(&error))
+                let through = self.proxy.as_ref();
+                let through = through.map(|proxy| format!(" through the proxy {proxy}"));
+                format!("cannot connect{}: {}", through.unwrap_or_default(), root(&error))
             };
             self.unreachable(reason, connected)
         })
@@ -190,7 +194,11 @@ fn root(error: &reqwest::Error) -> String {
     while let Some(cause) = deepest.source() {
         deepest = cause;
     }
-    deepest.to_string()
+    let words = deepest.to_string();
+    if words.contains("InvalidContentType") {
+        return "it does not speak TLS, so its address may begin with http://".to_owned();
+    }
+    words
 }
 
 /// An error with its causes, without the address, which the message has already.

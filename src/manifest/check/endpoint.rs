@@ -73,10 +73,14 @@ fn api(at: &At<'_>, key: &str, path: Option<ApiPath>, problems: &mut Problems<'_
     let (api, allowed) = match (key, path) {
         ("ollama", None | Some(ApiPath::Generate)) => (Some(Api::Ollama), ""),
         ("ollama", Some(ApiPath::Chat)) => (Some(Api::OllamaChat), ""),
-        ("ollama", Some(ApiPath::Completions)) => (None, "`generate` or `chat`"),
+        ("ollama", Some(ApiPath::Completions)) => {
+            (None, "`generate` or `chat`; `completions` is a path of `openai`")
+        }
         ("openai", None | Some(ApiPath::Chat)) => (Some(Api::OpenaiChat), ""),
         ("openai", Some(ApiPath::Completions)) => (Some(Api::OpenaiCompletions), ""),
-        ("openai", Some(ApiPath::Generate)) => (None, "`chat` or `completions`"),
+        ("openai", Some(ApiPath::Generate)) => {
+            (None, "`chat` or `completions`; `generate` is a path of `ollama`")
+        }
         (_, None) => (Some(Api::Anthropic), ""),
         (_, Some(_)) => (None, "nothing: it has one path"),
     };
@@ -106,17 +110,29 @@ fn ca_file(
 fn proxy(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) -> Option<String> {
     let proxy = written.proxy.as_ref()?;
     let at = at.key("proxy");
-    let rest = proxy.strip_prefix("http://");
-    let port = rest.and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));
-    if !port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
-        let help = "for example \"http://proxy.example:3128\"";
-        problems.value(
-            &at,
-            format!("{:?} is no http proxy with a port", shown(proxy)),
-            Some(help.into()),
-        );
-    }
-    Some(address(&at, proxy, problems))
+    let rest = proxy.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let port = rest.and_then(|rest| rest.rsplit_once(':'));
+    let whole = port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let example = "for example \"http://proxy.example:3128\"";
+    let (what, help) = if rest.is_some_and(|rest| rest.contains('@')) {
+        (
+            "the address of a proxy must not hold a password",
+            "proxies with a password are not supported",
+        )
+    } else if proxy.starts_with("https://") {
+        ("a proxy is spoken to without TLS", example)
+    } else if !whole || rest.is_some_and(|rest| rest.contains('/')) || !clean(proxy) {
+        ("a proxy is an http address with a port", example)
+    } else {
+        return Some(proxy.trim_end_matches('/').to_owned());
+    };
+    problems.value(&at, format!("{what}, not {:?}", shown(proxy)), Some(help.into()));
+    None
+}
+
+/// Whether all of an address can stand in a request.
+fn clean(url: &str) -> bool {
+    url.is_ascii() && !url.contains(char::is_whitespace)
 }
 
 /// A base address without a slash at its end.
@@ -128,7 +144,7 @@ fn address(at: &At<'_>, url: &str, problems: &mut Problems<'_>) -> String {
             let help = "use `api_key_env` with the name of an environment variable";
             problems.value(at, "an address must not hold a password", Some(help.into()));
         }
-        Some(host) if !host.is_empty() && url.is_ascii() && !url.contains(char::is_whitespace) => {}
+        Some(host) if !host.is_empty() && clean(url) => {}
         _ => {
             let help = "for example \"http://localhost:11434\"";
             problems.value(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use formats::endpoint::{Api, Family};
+use formats::protocol::Connection;
 use indexmap::IndexMap;
 
 use super::Common;
@@ -24,7 +25,7 @@ use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile,
+    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile, Work,
 };
 use crate::manifest::written::{self, Scalar};
 
@@ -110,6 +111,9 @@ pub(super) fn experiment(
         rates(&at, setting, &matrix, problems);
         cold::cold((&at, name), setting, &matrix, written, problems, warnings);
         warn_server_side(setting, name, written, &axes, &fixed, warnings);
+        if settings.warmup == 0 {
+            warn_nothing_kept(setting, name, &matrix, warnings);
+        }
     }
     if matches!(kind, ExperimentKind::Tokenize(_)) {
         tokenize::needs(&at, written, &axes, &fixed, problems);
@@ -272,6 +276,28 @@ pub(super) fn scenarios_of<'l>(
             _ => None,
         })
         .collect()
+}
+
+/// An agent that makes a single call has no earlier one whose connection it could keep: say so.
+fn warn_nothing_kept(
+    setting: &Setting<'_>,
+    experiment: &str,
+    matrix: &Matrix<'_>,
+    warnings: &mut Vec<String>,
+) {
+    let added = matrix.include.iter().filter_map(|cell| cell.get("connection"));
+    let levels = matrix.axes.get("connection").into_iter().flatten();
+    let mut levels = levels.chain(matrix.fixed.get("connection")).chain(added);
+    let keeps =
+        levels.any(|level| matches!(level, Level::Text(text) if text == Connection::Keep.name()));
+    let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include).into_iter();
+    let mut agents = scenarios.filter_map(|name| setting.scenarios.get(name)).flatten();
+    if keeps && agents.any(|agent| matches!(agent.work, Work::Prompt(_))) {
+        warnings.push(format!(
+            "experiment `{experiment}`: without warm-up an agent with a prompt makes one call, so that \
+             connection `keep` has none to keep; with `warmup = 1` it keeps that of the warm-up"
+        ));
+    }
 }
 
 /// Options that only a server's start can set change nothing at other servers than Ollama: say so.

@@ -91,6 +91,9 @@ pub struct Contrast {
     pub p_adjusted: Option<f64>,
     /// The difference is smaller than the measurement error.
     pub below_error: bool,
+    /// That error, the larger of both sides', in the metric's unit; absent where the metric is no time of the
+    /// client or its error unknown.
+    pub error: Option<f64>,
     /// How the circumstances of both sides differ; then there is no test.
     pub circumstances: Option<String>,
     pub judgement: Judgement,
@@ -98,6 +101,15 @@ pub struct Contrast {
 }
 
 impl Contrast {
+    /// Held against the error of the instruments of either side.
+    #[must_use]
+    pub fn within(mut self, error: Option<f64>) -> Self {
+        let both = self.difference.zip(error);
+        self.below_error = both.is_some_and(|(difference, error)| difference.abs() < error);
+        self.error = error;
+        self
+    }
+
     /// Without any figure.
     pub fn undefined(why: impl Into<String>) -> Self {
         Self {
@@ -112,6 +124,7 @@ impl Contrast {
             p: None,
             p_adjusted: None,
             below_error: false,
+            error: None,
             circumstances: None,
             judgement: Judgement::NotDefined,
             why: Some(why.into()),

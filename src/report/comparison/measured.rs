@@ -127,11 +127,7 @@ impl<'a> Comparer<'a> {
             contrast = contrast.under_other_circumstances(differences);
         }
         let error = [of.error, to.error].into_iter().flatten().max_by(f64::total_cmp);
-        contrast.below_error = match (contrast.difference, error) {
-            (Some(difference), Some(error)) => difference.abs() < error,
-            _ => false,
-        };
-        contrast
+        contrast.within(error)
     }
 
     /// The test alone.

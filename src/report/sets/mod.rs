@@ -309,14 +309,12 @@ fn row(metric: &MetricInfo<'_>, a: &SetCell, b: &SetCell) -> Row {
     let (of_a, of_b) = (values(a), values(b));
     let (a_n, b_n) = (of_a.len(), of_b.len());
     let samples = (Sample::new(of_a), Sample::new(of_b));
-    let mut contrast = match &samples {
+    let contrast = match &samples {
         (Ok(a), Ok(b)) => Contrast::new(b, a, false),
         (Err(error), _) => Contrast::undefined(format!("A: {error}")),
         (_, Err(error)) => Contrast::undefined(format!("B: {error}")),
     };
     let error = measurement_error_of(a.fresh().chain(b.fresh()), metric);
-    contrast.below_error =
-        contrast.difference.zip(error).is_some_and(|(difference, error)| difference.abs() < error);
     Row {
         cell: a.short().to_owned(),
         name: a.name.clone(),
@@ -324,7 +322,7 @@ fn row(metric: &MetricInfo<'_>, a: &SetCell, b: &SetCell) -> Row {
         a_mean: samples.0.ok().map(|sample| sample.mean()),
         b_n,
         b_mean: samples.1.ok().map(|sample| sample.mean()),
-        contrast,
+        contrast: contrast.within(error),
     }
 }
 
