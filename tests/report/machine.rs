@@ -30,7 +30,7 @@ fn a_quiet_machine_is_said_to_be_one() {
     let quiet = stored(|_, repeat| (repeat != 2).then_some(f64::from(repeat)), false);
     let text = rendered(&quiet, "study.md.j2");
     let said = "took a median of 2.0 % of all cores' time during a run, at most 3.0 % \
-                (`others_cpu_percent`, known of 4 of 6 runs). In none of them they took more than 10 %.";
+                (`others_cpu_percent`, known of 4 of 6 runs). In none of them did they take more than 10 %.";
     assert!(text.contains(said), "{text}");
     let go = "| the machine was quiet | go, at most 3.0 % in 4 of 6 runs |";
     assert!(rendered(&quiet, "tr117.md.j2").contains(go), "{text}");

@@ -45,6 +45,17 @@ fn real_runs_are_judged() {
     assert!(text.contains("- **supported**: Reading at 30 tok/s raises the efficiency"), "{text}");
     assert!(text.contains("- **refuted**: Reading at 30 tok/s raises the throughput"), "{text}");
     assert!(text.contains("before its first run") && !text.contains("Post hoc"), "{text}");
+    for pair in text.lines().collect::<Vec<_>>().windows(2) {
+        let glued = pair[0].starts_with('|') && !pair[1].starts_with('|') && !pair[1].is_empty();
+        assert!(!glued, "a sentence would become a row of the table before it: {pair:?}");
+    }
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let excerpt = readme.lines().filter_map(|line| line.strip_prefix("> "));
+    let excerpt: Vec<&str> = excerpt.filter(|line| line.starts_with(['|', '-'])).collect();
+    assert!(excerpt.len() > 10, "{excerpt:?}");
+    for line in excerpt {
+        assert!(text.lines().any(|own| own == line), "the README says otherwise: {line}");
+    }
 }
 
 #[test]
