@@ -279,7 +279,7 @@ static CATALOGUE: [MetricInfo<'static>; 135] = [
     metric("wire_gap_error_max_ms", CallAndRun, ClientAndWire, "ms", Some(Lower),
         "largest of the same", "client's own part of the gap that it changed most"),
     metric("ttft_error_ms", CallAndRun, Both, "ms", Some(Lower),
-        "|ttft_ms − (the paced endpoint's send of its first chunk with text − when it had read the request)|", "measurement error of the time to the first chunk, the way of the request included"),
+        "|ttft_ms − (the paced endpoint's send of its first chunk with text − when the request had come to it)|", "measurement error of the time to the first chunk, the way of the request included"),
     metric("gap_error_p50_ms", CallAndRun, Both, "ms", Some(Lower),
         "50th percentile of |client's gap − paced endpoint's gap|", "typical measurement error of a gap; unknown when chunks cannot be paired or a throttle holds them back"),
     metric("gap_error_p99_ms", CallAndRun, Both, "ms", Some(Lower),

@@ -22,8 +22,8 @@ pub struct SendLog {
 #[derive(Debug)]
 struct Request {
     name: String,
-    /// When it had been read; absent in logs of earlier versions.
-    read_ns: Option<u64>,
+    /// When the kernel had received it, or else when it had been read; absent in logs of earlier versions.
+    arrived_ns: Option<u64>,
     /// Time and tokens of every send with text, in the order of the sends.
     texts: Vec<(u64, u32)>,
 }
@@ -34,8 +34,8 @@ impl SendLog {
         for send in sends {
             let Some(key) = agent_and_call(&send.request) else { continue };
             let entry = log.requests.entry(key).or_insert_with(|| {
-                let read_ns = send.request_read_ns;
-                Some(Request { name: send.request.clone(), read_ns, texts: Vec::new() })
+                let arrived_ns = send.request_arrived_ns.or(send.request_read_ns);
+                Some(Request { name: send.request.clone(), arrived_ns, texts: Vec::new() })
             });
             match entry {
                 Some(request) if request.name == send.request => {
@@ -69,7 +69,7 @@ fn agent_and_call(request: &str) -> Option<(String, u32)> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CallErrors {
     /// The client's time to the first chunk minus the server's, each from the request: as the client
-    /// sent it, as the server had read it. Where a log or a record does not tell the one or the other:
+    /// sent it, as it had come to the server. Where a log or a record does not tell the one or the other:
     /// taken by the client minus sent by the server.
     pub ttft_ms: Option<f64>,
     /// Client's gap minus server's gap; empty when they cannot be paired.
@@ -86,8 +86,8 @@ impl CallErrors {
         let Some(request) = log.request(call) else { return Self::default() };
         let sent = &request.texts;
         let taken = &call.text_offsets_ns;
-        let way = request.read_ns.zip(call.sent_ns);
-        let way_ms = way.map_or(0.0, |(read_ns, sent_ns)| ms_between(sent_ns, read_ns));
+        let way = request.arrived_ns.zip(call.sent_ns);
+        let way_ms = way.map_or(0.0, |(arrived_ns, sent_ns)| ms_between(sent_ns, arrived_ns));
         let ttft_ms = taken.first().zip(sent.first()).map(|(offset, sent)| {
             ms_between(sent.0, call.start_ns.saturating_add(*offset)) + way_ms
         });

@@ -30,6 +30,11 @@ pub struct Send {
     /// versions.
     #[serde(default)]
     pub request_read_ns: Option<u64>,
+    /// Monotonic nanoseconds at which the kernel had received the request's last byte, which a server
+    /// without a core at that moment reads later. Absent where the kernel does not tell (other systems
+    /// than Linux, a request that came with the one before), and in logs of older versions.
+    #[serde(default)]
+    pub request_arrived_ns: Option<u64>,
 }
 
 /// A log that cannot be written or read.
@@ -52,6 +57,7 @@ pub fn write(path: &Path, sends: &[Send]) -> Result<(), SendsError> {
             "tokens",
             "bytes",
             "request_read_ns",
+            "request_arrived_ns",
         ])?;
         for send in sends {
             writer.serialize(send)?;

@@ -54,7 +54,7 @@ pub struct Answer<'a> {
     pub path: &'a str,
     pub call: Call,
     /// When the request was fully read.
-    pub arrived_ns: u64,
+    pub read_ns: u64,
     pub format: &'a dyn Format,
     pub reply: Reply<'a>,
 }
@@ -112,7 +112,7 @@ impl Answer<'_> {
         }
 
         let slot = shared.slots.take(&shared.stopping)?;
-        let turn_ns = if slot.waited { monotonic_ns() } else { self.arrived_ns };
+        let turn_ns = if slot.waited { monotonic_ns() } else { self.read_ns };
         let hold = shared.load.hold(&self.call.model, self.call.wish, turn_ns);
         let start_ns = turn_ns.max(hold.ready_ns);
         sleep_until(start_ns, &shared.stopping)?;
@@ -128,7 +128,7 @@ impl Answer<'_> {
         let end = End {
             tokens: said.tokens,
             limited: limit < own,
-            total_ns: now_ns.saturating_sub(self.arrived_ns),
+            total_ns: now_ns.saturating_sub(self.read_ns),
             load_ns: hold.own_ns,
             prefill_ns: prefilled_ns - first_chunk_ns,
             decode_ns: said.span_ns() + first_chunk_ns,

@@ -111,7 +111,7 @@ impl<'a> Exchange<'a> {
             Ok(Asked::Text(call, format)) => return self.play(reply, call, &*format),
             Ok(Asked::Load { model, wish, answer }) => {
                 self.shared.remember(&model);
-                let hold = self.shared.load.hold(&model, wish, self.request.arrived_ns);
+                let hold = self.shared.load.hold(&model, wish, self.request.came.read_ns);
                 if sleep_until(hold.ready_ns, &self.shared.stopping).is_err() {
                     return After::Gone;
                 }
@@ -135,7 +135,7 @@ impl<'a> Exchange<'a> {
             stream: self.stream,
             path: &self.request.path,
             call,
-            arrived_ns: self.request.arrived_ns,
+            read_ns: self.request.came.read_ns,
             format,
             reply,
         };

@@ -1,10 +1,13 @@
 //! Requests read whole from a connection: HTTP/1.1 as far as clients of inference servers need it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use formats::clock::monotonic_ns;
+
+use super::arrival;
+use super::log::Came;
 
 /// The largest body that is accepted.
 const MAX_BODY: u64 = 64 << 20;
@@ -22,8 +25,8 @@ pub struct Request {
     /// The client asked for the connection to be closed after the answer.
     pub close: bool,
     pub body: Vec<u8>,
-    /// Monotonic nanoseconds right after its last byte was read, before it was parsed.
-    pub arrived_ns: u64,
+    /// When its last byte came; read before it was parsed.
+    pub came: Came,
 }
 
 /// Why there is no next request.
@@ -53,6 +56,8 @@ pub struct Reader<'c> {
     /// When the last read for this request returned, monotonic nanoseconds; `None` as long as all
     /// of it came with the request before.
     read_ns: Option<u64>,
+    /// When the kernel had received what that read brought.
+    arrived_ns: Option<u64>,
 }
 
 struct Head {
@@ -68,12 +73,13 @@ enum Body {
 
 impl<'c> Reader<'c> {
     pub fn new(stream: &'c TcpStream) -> Self {
-        Self { stream, buffer: Vec::new(), read_ns: None }
+        Self { stream, buffer: Vec::new(), read_ns: None, arrived_ns: None }
     }
 
     /// Waits for the next request.
     pub fn next(&mut self) -> Result<Request, NoRequest> {
         self.read_ns = None;
+        self.arrived_ns = None;
         let head = loop {
             if let Some((head, length)) = parse_head(&self.buffer)? {
                 self.buffer.drain(..length);
@@ -92,20 +98,25 @@ impl<'c> Reader<'c> {
             Body::Length(length) => self.take(length)?,
             Body::Chunked => self.take_chunked()?,
         };
-        request.arrived_ns = self.read_ns.unwrap_or_else(monotonic_ns);
+        request.came.read_ns = self.read_ns.unwrap_or_else(monotonic_ns);
+        request.came.arrived_ns = self.arrived_ns;
         Ok(request)
     }
 
     /// Reads at least one byte more.
     fn fill(&mut self) -> Result<(), NoRequest> {
         let mut piece = [0; 16 << 10];
-        let read = self.stream.read(&mut piece)?;
-        self.read_ns = Some(monotonic_ns());
-        if read == 0 {
-            return Err(NoRequest::Gone);
-        }
+        let read = self.read(&mut piece)?;
         self.buffer.extend_from_slice(&piece[..read]);
         Ok(())
+    }
+
+    /// Bytes read, 1 or more.
+    fn read(&mut self, piece: &mut [u8]) -> Result<usize, NoRequest> {
+        let (read, arrived_ns) = arrival::read(self.stream, piece)?;
+        self.read_ns = Some(monotonic_ns());
+        self.arrived_ns = arrived_ns;
+        if read == 0 { Err(NoRequest::Gone) } else { Ok(read) }
     }
 
     fn take(&mut self, length: u64) -> Result<Vec<u8>, NoRequest> {
@@ -114,12 +125,12 @@ impl<'c> Reader<'c> {
         }
         let there = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
         let mut body: Vec<u8> = self.buffer.drain(..there).collect();
-        let missing = length - there as u64;
-        if missing > 0 {
-            if self.stream.take(missing).read_to_end(&mut body)? as u64 != missing {
-                return Err(NoRequest::Gone);
-            }
-            self.read_ns = Some(monotonic_ns());
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut piece = [0; 16 << 10];
+        while body.len() < length {
+            let most = piece.len().min(length - body.len());
+            let read = self.read(&mut piece[..most])?;
+            body.extend_from_slice(&piece[..read]);
         }
         Ok(body)
     }
@@ -189,7 +200,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, NoRequest> {
             id: None,
             close: false,
             body: Vec::new(),
-            arrived_ns: 0,
+            came: Came { arrived_ns: None, read_ns: 0 },
         },
         body: Body::Length(0),
         expects_continue: false,

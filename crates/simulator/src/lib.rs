@@ -7,6 +7,7 @@
 //! cannot cancel out; everything it says of itself says `simulated`.
 
 mod answer;
+mod arrival;
 mod clock;
 mod connection;
 mod facts;

@@ -20,9 +20,18 @@ pub struct RequestLog {
     pub number: u64,
     /// The request's own name, or its number.
     pub name: String,
-    /// When it had been read; `None` if it was refused before that.
-    read_ns: Option<u64>,
+    /// When it came; `None` if it was refused before it was read.
+    came: Option<Came>,
     rows: Mutex<Vec<Row>>,
+}
+
+/// When a request's last byte came, monotonic nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Came {
+    /// When the kernel had received it; `None`: not known.
+    pub arrived_ns: Option<u64>,
+    /// Right after it was read.
+    pub read_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +44,10 @@ pub struct Row {
 
 impl Log {
     /// A log for a request that begins; it ends when the result is dropped.
-    pub fn begin(&self, name: Option<String>, read_ns: Option<u64>) -> Arc<RequestLog> {
+    pub fn begin(&self, name: Option<String>, came: Option<Came>) -> Arc<RequestLog> {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let name = name.unwrap_or_else(|| format!("#{number}"));
-        let log = Arc::new(RequestLog { number, name, read_ns, rows: Mutex::default() });
+        let log = Arc::new(RequestLog { number, name, came, rows: Mutex::default() });
         lock(&self.requests).push(Arc::clone(&log));
         log
     }
@@ -59,7 +68,8 @@ impl Log {
                 index: row.index,
                 tokens: row.tokens,
                 bytes: row.bytes,
-                request_read_ns: log.read_ns,
+                request_read_ns: log.came.map(|came| came.read_ns),
+                request_arrived_ns: log.came.and_then(|came| came.arrived_ns),
             }));
             !ended
         });

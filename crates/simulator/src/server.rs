@@ -13,6 +13,7 @@ use formats::pacing::Pacing;
 use formats::sends::Send;
 
 use super::SimulatorError;
+use super::arrival;
 use super::clock::nanoseconds;
 use super::connection;
 use super::http::Request;
@@ -59,7 +60,7 @@ impl Shared {
     /// answer the connection is closed.
     pub fn reply<'c>(&'c self, stream: &'c TcpStream, request: Option<&Request>) -> Reply<'c> {
         let name = request.and_then(|request| request.id.clone());
-        let log = self.log.begin(name, request.map(|request| request.arrived_ns));
+        let log = self.log.begin(name, request.map(|request| request.came));
         let close = request.is_none_or(|request| request.close);
         Reply::new(stream, &self.stopping, log, close)
     }
@@ -84,6 +85,7 @@ impl Server {
         pacing::check(&pacing)?;
         let listener =
             listen(address).map_err(|source| SimulatorError::Listen { address, source })?;
+        arrival::stamp(&listener);
         let address =
             listener.local_addr().map_err(|source| SimulatorError::Listen { address, source })?;
         let shared = Arc::new(Shared {

@@ -65,6 +65,7 @@ fn send(request: &str, time_us: u64, index: u32, tokens: u32) -> Send {
         tokens,
         bytes: 10,
         request_read_ns: None,
+        request_arrived_ns: None,
     }
 }
 
@@ -271,11 +272,17 @@ fn the_error_of_a_first_chunk_holds_the_way_of_the_request() {
         request_read_ns: Some(1_011 * MS),    // the request took 10 ms
         ..send("run/x/a/0", 1_049_000, 0, 1)  // and its first token 1 ms
     };
-    let recorded = Recorded { sends: Some(&[logged]), ..Recorded::default() };
-    let usage = ProcessUsage::default();
-    let metrics = compute(&record(vec![own]), &recorded, &usage, Conditions::default());
+    let error = |logged: &Send| {
+        let recorded =
+            Recorded { sends: Some(std::slice::from_ref(logged)), ..Recorded::default() };
+        let usage = ProcessUsage::default();
+        compute(&record(vec![own.clone()]), &recorded, &usage, Conditions::default())
+    };
     // By the client 49 ms, by the server 38 ms.
-    close(&metrics.run, "ttft_error_ms", 11.0);
+    close(&error(&logged).run, "ttft_error_ms", 11.0);
+    // That the server read it 8 ms late is none of the client's.
+    let stamped = Send { request_arrived_ns: Some(1_003 * MS), ..logged };
+    close(&error(&stamped).run, "ttft_error_ms", 3.0);
 }
 
 #[test]

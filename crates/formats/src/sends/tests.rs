@@ -11,8 +11,9 @@ fn what_is_written_is_read_back() {
         tokens: 1,
         bytes: 99,
         request_read_ns: Some(u64::MAX - 2),
+        request_arrived_ns: Some(u64::MAX - 3),
     };
-    let unread = Send { request_read_ns: None, ..send(0, "#1") };
+    let unread = Send { request_read_ns: None, request_arrived_ns: None, ..send(0, "#1") };
     let sends = vec![send(0, "run/collector/1"), send(1, "with, \"comma\"\nand line"), unread];
     write(&path, &sends).unwrap();
     assert_eq!(read(&path).unwrap(), sends);
@@ -23,7 +24,7 @@ fn an_empty_log_has_its_header() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(SENDS_FILE);
     write(&path, &[]).unwrap();
-    let header = "time_ns,request,index,tokens,bytes,request_read_ns\n";
+    let header = "time_ns,request,index,tokens,bytes,request_read_ns,request_arrived_ns\n";
     assert_eq!(std::fs::read_to_string(&path).unwrap(), header);
     assert_eq!(read(&path).unwrap(), []);
 }
@@ -40,6 +41,7 @@ fn a_log_from_before_requests_were_timed_stays_readable() {
         tokens: 3,
         bytes: 4,
         request_read_ns: None,
+        request_arrived_ns: None,
     };
     assert_eq!(read(&path).unwrap(), [send]);
 }

@@ -54,11 +54,18 @@ fn a_request_is_read_when_its_last_byte_is() {
         let read_ns = sends[0].request_read_ns.unwrap();
         assert!(before_ns < read_ns && read_ns <= sends[0].time_ns, "{}", protocol.path);
         assert!(sends.iter().all(|send| send.request_read_ns == Some(read_ns)));
+        if cfg!(target_os = "linux") {
+            // The kernel's clock is the time of day, whose distance is known to microseconds.
+            let arrived_ns = sends[0].request_arrived_ns.unwrap();
+            let since = before_ns - 50_000..read_ns + 50_000;
+            assert!(since.contains(&arrived_ns), "{arrived_ns} in {since:?}, {}", protocol.path);
+        }
     }
     // Of what is no request nobody can say when it was read.
     ask(&server, "nonsense\r\n\r\n");
     let refused = server.take_sends("");
     assert_eq!((refused.len(), refused[0].request_read_ns), (1, None));
+    assert_eq!(refused[0].request_arrived_ns, None);
 }
 
 #[test]
