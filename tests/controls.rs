@@ -199,9 +199,7 @@ fn lag_of_the_python_runtime_loaded_and_idle() {
 
 /// A runtime that blocks its loop `block` milliseconds after each chunk.
 fn blocking(block: &str) -> Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/runtimes/blocking.py");
-    let tables =
-        format!("{PAIR}\n[runtime.blocking]\ncommand = [\"python3\", \"{script}\", \"{block}\"]");
+    let tables = format!("{PAIR}\n{}", study::blocking_runtime(block));
     let experiment = "[experiment.pair]\nscenario = \"pair\"\nruntime = \"blocking\"\n\
                       probes = { loop_lag = \"1ms\" }\ncontrols = [\"idle\"]\nmatrix = { model = [\"m\"] }";
     let study = Study::new(&Manifest {

@@ -102,14 +102,12 @@ fn every_call_of_the_python_runtime_is_found() {
     is_witnessed(&run, &folder);
 }
 
-/// The runtime holds its loop up for 20 ms after each chunk, or not at all.
+/// A run of a runtime that holds its loop up for `block` milliseconds after each chunk.
 fn blocking(block: &str) -> Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/runtimes/blocking.py");
-    let tables = format!("[runtime.blocking]\ncommand = [\"python3\", \"{script}\", \"{block}\"]");
     let study = Study::new(&Manifest {
         defaults: "max_tokens = 20",
         pacing: r#"ttft = "50ms", rate = "100 tok/s""#,
-        tables: &tables,
+        tables: &study::blocking_runtime(block),
         experiment: "runtime = \"blocking\"\nprobes = { loop_lag = \"1ms\", wire = true }\n\
                      controls = [\"idle\"]",
         ..Manifest::default()

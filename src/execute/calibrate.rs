@@ -24,7 +24,7 @@ use super::runtimes::Runtimes;
 use super::watched::write_spec;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
 use crate::manifest::study::{Endpoint, Options, Pacing, Probes, Retry, Work};
-use crate::metrics;
+use crate::metrics::{self, ENOUGH_FOR_P99};
 use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
 use crate::store::record::Calibration;
 use crate::store::{Layout, StoreError};
@@ -39,8 +39,6 @@ const LASTS_S: f64 = 4.0;
 const GAPS: f64 = 120.0;
 /// Batches of a call, where the runtime hands chunks on in batches.
 const BATCHES: f64 = 4.0;
-/// Errors of TTFT that are enough for their 99th percentile.
-const ENOUGH: usize = 100;
 /// File of the [`Calibration`] in the calibration's folder.
 const RESULT_FILE: &str = "calibration.json";
 
@@ -92,7 +90,7 @@ impl Load {
         let batch_s = self.settings.get("batch").and_then(Value::as_f64).unwrap_or_default();
         let fewest = (BATCHES * batch_s * self.rate_tok_s).ceil().max(2.0);
         let shortest_s = TTFT.as_secs_f64() + fewest / self.rate_tok_s;
-        let wanted = ENOUGH.div_ceil(self.apis.len().max(1)) as f64;
+        let wanted = ENOUGH_FOR_P99.div_ceil(self.apis.len().max(1)) as f64;
         let calls = wanted.min(LASTS_S / shortest_s).floor().max(2.0);
         let gaps = ((LASTS_S / calls - TTFT.as_secs_f64()) * self.rate_tok_s).floor();
         #[expect(
@@ -312,7 +310,10 @@ mod tests {
             let each_s = TTFT.as_secs_f64() + f64::from(tokens - 1) / rate;
             let lasts_s = calls as f64 * each_s;
             assert!((1.0..5.0).contains(&lasts_s), "{streams} at {rate}: {lasts_s} s");
-            assert!(calls * streams >= ENOUGH || rate < 100.0, "{streams} at {rate}: {calls}");
+            assert!(
+                calls * streams >= ENOUGH_FOR_P99 || rate < 100.0,
+                "{streams} at {rate}: {calls}"
+            );
             assert!(tokens > 2, "{streams} at {rate}: {tokens}");
         }
     }

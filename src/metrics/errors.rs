@@ -141,7 +141,7 @@ fn sent_rate(texts: &[(u64, u32)]) -> Option<f64> {
 }
 
 /// Fewest errors of which a 99th percentile says anything.
-const ENOUGH_FOR_P99: usize = 100;
+pub const ENOUGH_FOR_P99: usize = 100;
 
 fn summary(errors: &[f64]) -> Option<ErrorSummary> {
     let mean = sample(errors.to_vec())?.mean().abs();

@@ -41,7 +41,7 @@ use crate::store::record::{CallSummary, MachineTime, Metrics, ProcessUsage};
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
-pub use errors::calibration;
+pub use errors::{ENOUGH_FOR_P99, calibration};
 pub use lag::LagSample;
 pub use work::{Seen, UnknownWork, Work};
 

@@ -118,35 +118,14 @@ pub fn of_chunks<'w>(
 
 #[cfg(test)]
 mod tests {
-    use formats::protocol::{Outcome, ServerCounts};
-
+    use super::super::tests::call;
     use super::*;
     use crate::probe::wire::Passed;
 
     #[test]
     fn figures_are_differences_between_the_record_and_the_wire() {
-        let record = CallRecord {
-            agent: "a".to_owned(),
-            call: 0,
-            warmup: false,
-            start_ns: 10_000_000,
-            connected_ns: None,
-            local_port: None,
-            sent_ns: None,
-            headers_ns: None,
-            text_offsets_ns: vec![3_500_000, 4_000_000],
-            end_ns: 20_000_000,
-            http_status: None,
-            outcome: Outcome::Ok,
-            error: None,
-            chunks: 3,
-            bytes: 0,
-            reads: None,
-            largest_read: None,
-            read_delays_ns: None,
-            finish_reason: None,
-            server: ServerCounts::default(),
-        };
+        let record =
+            CallRecord { text_offsets_ns: vec![3_500_000, 4_000_000], ..call("a", 10, &[], 20) };
         let passed = |time_ns| Passed { time_ns, bytes: 1 };
         let wire = CallOnTheWire {
             agent: "a".to_owned(),

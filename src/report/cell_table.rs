@@ -116,17 +116,17 @@ pub fn rows<'a>(
 ) -> Vec<CellRow> {
     let levels = levels(data, selection);
     let reference = reference(selection);
-    let reference_sample = reference.and_then(|cell| sample(cell, metric));
-    let of_reference = reference.and_then(|cell| measurement_error(cell, metric));
+    let reference_mean = reference.and_then(|cell| sample(cell, metric)).map(|own| own.mean());
     selection
         .cells
         .iter()
         .map(|cell| {
             let sample = sample(cell, metric);
-            let other = reference.is_some_and(|reference| reference.id != cell.id);
-            // Either side's instrument can make a difference: as comparisons have it.
-            let error = measurement_error(cell, metric).into_iter().chain(of_reference);
-            let error = error.max_by(f64::total_cmp).filter(|_| other);
+            let mean = sample.as_ref().map(Sample::mean);
+            let other = reference.filter(|reference| reference.id != cell.id);
+            let error = other
+                .and_then(|other| measurement_error_of(fresh(cell).chain(fresh(other)), metric));
+            let difference = mean.zip(reference_mean).map(|(own, other)| own - other);
             CellRow {
                 cell: cell.short().to_owned(),
                 name: cell.name.clone(),
@@ -134,11 +134,11 @@ pub fn rows<'a>(
                 n: sample.as_ref().map_or(0, Sample::n),
                 runs: fresh(cell).count(),
                 planned: cell.planned(),
-                mean: sample.as_ref().map(Sample::mean),
+                mean,
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),
                 ci: sample.as_ref().and_then(|s| s.mean_ci(0.95)).map(|ci| [ci.low, ci.high]),
-                below_error: below(error, sample.as_ref(), reference_sample.as_ref()),
+                below_error: drowns(difference, error),
                 error,
             }
         })
@@ -244,14 +244,9 @@ fn reference<'a>(selection: &Selection<'a>) -> Option<&'a Cell> {
     selection.cells.iter().copied().find(at_baseline).or_else(|| selection.cells.first().copied())
 }
 
-/// Whether the difference of two means drowns in the error of the instruments.
-fn below(error: Option<f64>, sample: Option<&Sample>, reference: Option<&Sample>) -> bool {
-    match (sample, reference, error) {
-        (Some(sample), Some(reference), Some(error)) => {
-            (sample.mean() - reference.mean()).abs() < error
-        }
-        _ => false,
-    }
+/// Whether a difference is smaller than the error of the instruments; never where either is unknown.
+pub(super) fn drowns(difference: Option<f64>, error: Option<f64>) -> bool {
+    difference.zip(error).is_some_and(|(difference, error)| difference.abs() < error)
 }
 
 /// The largest error of a metric that calibration or the runs' own send logs found; `None` where it is

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::completeness::fresh;
 use super::data::Data;
 use super::select::value;
+use crate::metrics::ENOUGH_FOR_P99;
 use crate::stats::Sample;
 use crate::store::record::RunRecord;
 
@@ -188,7 +189,7 @@ fn client<'a>(
 }
 
 fn spread(values: Vec<f64>) -> Option<Spread> {
-    let enough = values.len() >= 100;
+    let enough = values.len() >= ENOUGH_FOR_P99;
     let known = Sample::new(values).ok()?;
     let p99 = enough.then(|| known.percentile(99.0));
     Some(Spread { p50: known.percentile(50.0), p99, max: known.max() })

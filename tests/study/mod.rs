@@ -51,6 +51,12 @@ pub struct Manifest<'a> {
     pub experiment: &'a str,
 }
 
+/// The table of the runtime `blocking`, which holds its loop up for `block` milliseconds after each chunk.
+pub fn blocking_runtime(block: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/runtimes/blocking.py");
+    format!("[runtime.blocking]\ncommand = [\"python3\", \"{script}\", \"{block}\"]")
+}
+
 pub struct Study {
     pub folder: TempDir,
     pub results: PathBuf,

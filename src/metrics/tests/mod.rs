@@ -15,7 +15,7 @@ use formats::protocol::{
 
 const MS: u64 = 1_000_000;
 
-fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord {
+pub(super) fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord {
     CallRecord {
         agent: agent.into(),
         call: 0,

@@ -123,17 +123,11 @@ fn ipv4(watches: &[Watch]) -> Vec<Step> {
         step(RETURN, 0, 0, 0),
         step(INDEX_OF_IPV4_PAYLOAD, 0, 0, 0),
     ];
-    for watch in watches {
-        let address = watch.address.map(|address| address.to_canonical());
-        let words = match address {
-            None => Vec::new(),
-            Some(IpAddr::V4(address)) => vec![Ipv4Addr::to_bits(address)],
-            Some(IpAddr::V6(_)) => continue,
-        };
-        steps.extend(end(&words, 12, 0, watch.port));
-        steps.extend(end(&words, 16, 2, watch.port));
-    }
-    steps.push(step(RETURN, 0, 0, 0));
+    let words = |address| match address {
+        IpAddr::V4(address) => Some(vec![Ipv4Addr::to_bits(address)]),
+        IpAddr::V6(_) => None,
+    };
+    steps.extend(ends(watches, words, 12, 16));
     steps
 }
 
@@ -144,15 +138,28 @@ fn ipv6(watches: &[Watch]) -> Vec<Step> {
         step(RETURN, 0, 0, 0),
         step(INDEX, 0, 0, IPV6_HEADER),
     ];
+    let words = |address| match address {
+        IpAddr::V6(address) => Some(words(address)),
+        IpAddr::V4(_) => None,
+    };
+    steps.extend(ends(watches, words, 8, 24));
+    steps
+}
+
+/// Accepts packets from or to a watch, by the words of its address in this kind of IP header, if it can
+/// stand there, and by its port; drops the others.
+fn ends(
+    watches: &[Watch],
+    words: impl Fn(IpAddr) -> Option<Vec<u32>>,
+    source_at: u32,
+    destination_at: u32,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
     for watch in watches {
         let address = watch.address.map(|address| address.to_canonical());
-        let words = match address {
-            None => Vec::new(),
-            Some(IpAddr::V6(address)) => words(address),
-            Some(IpAddr::V4(_)) => continue,
-        };
-        steps.extend(end(&words, 8, 0, watch.port));
-        steps.extend(end(&words, 24, 2, watch.port));
+        let Some(words) = address.map_or(Some(Vec::new()), &words) else { continue };
+        steps.extend(end(&words, source_at, 0, watch.port));
+        steps.extend(end(&words, destination_at, 2, watch.port));
     }
     steps.push(step(RETURN, 0, 0, 0));
     steps

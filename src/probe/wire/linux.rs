@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::Unavailable;
 use super::filter::program;
+use super::packet::Packet;
 use super::watch::Watch;
 
 /// Every protocol: packets that leave are shown to nobody who asks for one of them.
@@ -21,18 +22,6 @@ const LONGEST: usize = 256 * 1024;
 const WAIT: Duration = Duration::from_millis(20);
 const OUTGOING: u8 = 4;
 const LOOPBACK: u16 = 772;
-
-/// A packet as the kernel shows it.
-#[derive(Debug)]
-pub struct Packet<'p> {
-    /// From the IP header on.
-    pub bytes: &'p [u8],
-    /// What it had; more than `bytes` if it was cut.
-    pub length: usize,
-    /// Time of day, nanoseconds.
-    pub stamp_ns: u64,
-    pub interface: u32,
-}
 
 /// A socket that shows packets of the watched connections.
 #[derive(Debug)]

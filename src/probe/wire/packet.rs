@@ -1,8 +1,20 @@
-//! One captured packet as TCP means it.
+//! One captured packet: as the kernel shows it, and as TCP means it.
 
 use std::net::SocketAddr;
 
 use etherparse::{IpNumber, LaxIpSlice, TcpSlice};
+
+/// A packet as the kernel shows it.
+#[derive(Debug)]
+pub struct Packet<'p> {
+    /// From the IP header on.
+    pub bytes: &'p [u8],
+    /// What it had; more than `bytes` if it was cut.
+    pub length: usize,
+    /// Time of day, nanoseconds.
+    pub stamp_ns: u64,
+    pub interface: u32,
+}
 
 /// A TCP segment.
 #[derive(Debug, Clone, Copy)]

@@ -3,19 +3,8 @@
 use std::io;
 
 use super::Unavailable;
+use super::packet::Packet;
 use super::watch::Watch;
-
-/// A packet as the kernel shows it.
-#[derive(Debug)]
-pub struct Packet<'p> {
-    /// From the IP header on.
-    pub bytes: &'p [u8],
-    /// What it had; more than `bytes` if it was cut.
-    pub length: usize,
-    /// Time of day, nanoseconds.
-    pub stamp_ns: u64,
-    pub interface: u32,
-}
 
 /// There is none.
 #[derive(Debug)]

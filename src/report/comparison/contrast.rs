@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::metrics::Better;
+use crate::report::cell_table::drowns;
 use crate::stats::{self, Interval, Sample, Undefined};
 
 /// Confidence of all intervals.
@@ -104,8 +105,7 @@ impl Contrast {
     /// Held against the error of the instruments of either side.
     #[must_use]
     pub fn within(mut self, error: Option<f64>) -> Self {
-        let both = self.difference.zip(error);
-        self.below_error = both.is_some_and(|(difference, error)| difference.abs() < error);
+        self.below_error = drowns(self.difference, error);
         self.error = error;
         self
     }

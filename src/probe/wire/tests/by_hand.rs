@@ -24,6 +24,32 @@ pub const SYN: u8 = 2;
 pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
 
+/// The record of a call that was answered, without any time.
+pub fn blank(agent: &str, call: u32) -> CallRecord {
+    CallRecord {
+        agent: agent.to_owned(),
+        call,
+        warmup: false,
+        start_ns: 0,
+        connected_ns: None,
+        local_port: None,
+        sent_ns: None,
+        headers_ns: None,
+        text_offsets_ns: Vec::new(),
+        end_ns: 0,
+        http_status: Some(200),
+        outcome: Outcome::Ok,
+        error: None,
+        chunks: 0,
+        bytes: 0,
+        reads: None,
+        largest_read: None,
+        read_delays_ns: None,
+        finish_reason: None,
+        server: ServerCounts::default(),
+    }
+}
+
 /// A TCP connection whose packets are written down, a millisecond apart.
 pub struct Talk {
     client: SocketAddrV4,
@@ -176,26 +202,12 @@ impl Clock {
     pub fn record(&self, call: u32, began_ms: u64, taken_ms: &[u64], end_ms: u64) -> CallRecord {
         let start_ns = self.monotonic_ns(began_ms);
         CallRecord {
-            agent: "a".to_owned(),
-            call,
-            warmup: false,
             start_ns,
-            connected_ns: None,
             local_port: Some(40_000),
             sent_ns: Some(start_ns),
-            headers_ns: None,
             text_offsets_ns: taken_ms.iter().map(|taken| (taken - began_ms) * MS).collect(),
             end_ns: self.monotonic_ns(end_ms),
-            http_status: Some(200),
-            outcome: Outcome::Ok,
-            error: None,
-            chunks: 0,
-            bytes: 0,
-            reads: None,
-            largest_read: None,
-            read_delays_ns: None,
-            finish_reason: None,
-            server: ServerCounts::default(),
+            ..blank("a", call)
         }
     }
 

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use formats::clock::monotonic_ns;
-use formats::protocol::{CallRecord, Outcome, ServerCounts};
+use formats::protocol::CallRecord;
 
-use super::by_hand::{LAST, chunk, line};
+use super::by_hand::{LAST, blank, chunk, line};
 
 /// What a server noted of one request: when it had read it, and when it sent each chunk.
 #[derive(Debug, Default, Clone)]
@@ -109,26 +109,13 @@ pub fn call(
         }
     }
     CallRecord {
-        agent: agent.to_owned(),
-        call,
-        warmup: false,
         start_ns,
-        connected_ns: None,
         local_port: Some(stream.local_addr().unwrap().port()),
         sent_ns: Some(sent_ns),
         headers_ns,
         text_offsets_ns,
         end_ns: monotonic_ns(),
-        http_status: Some(200),
-        outcome: Outcome::Ok,
-        error: None,
-        chunks: 0,
-        bytes: 0,
-        reads: None,
-        largest_read: None,
-        read_delays_ns: None,
-        finish_reason: None,
-        server: ServerCounts::default(),
+        ..blank(agent, call)
     }
 }
 
