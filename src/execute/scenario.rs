@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use formats::protocol::{AgentRecord, Window};
-use formats::sends::SENDS_FILE;
 
 use super::attempt::{Failed, Means, Measured, Task};
 use super::flamegraph::Flamegraph;
@@ -96,7 +95,7 @@ pub(super) fn measure(
     probes.extend(sampled.probes);
     probes.extend(wire.said.map(|said| ("wire".to_owned(), said)));
     Ok(Ok(Measured {
-        calibration: own_calibration(task.cell, &agent, partial),
+        calibration: own_calibration(task.cell, computed.calibration),
         info: Some(agent.runtime),
         usage,
         machine,
@@ -110,13 +109,9 @@ pub(super) fn measure(
     }))
 }
 
-/// The error of the run's own timestamps, where the log of its servers tells it.
-fn own_calibration(cell: &CellSpec, record: &AgentRecord, folder: &Path) -> Option<Calibration> {
-    if !calibrate::by_itself(cell) {
-        return None;
-    }
-    let sends = metrics::read_sends(&folder.join(SENDS_FILE)).ok()??;
-    let calibration = metrics::calibration(record, &sends)?;
+/// The error of the run's own timestamps, where the logs of all its servers tell it.
+fn own_calibration(cell: &CellSpec, calibration: Option<Calibration>) -> Option<Calibration> {
+    let calibration = calibration.filter(|_| calibrate::by_itself(cell))?;
     Some(Calibration { own: true, ..calibrate::described(calibration, cell) })
 }
 

@@ -108,15 +108,25 @@ impl CallErrors {
 #[must_use]
 pub fn calibration(record: &AgentRecord, sends: &[Send]) -> Option<Calibration> {
     let log = SendLog::new(sends);
+    let of = |call: &CallRecord| CallErrors::of(call, &log, false);
+    summed_up(record, &log, &record.calls.iter().map(of).collect::<Vec<_>>())
+}
+
+/// As [`calibration`], from the errors of all calls in the order of the record.
+pub fn summed_up(
+    record: &AgentRecord,
+    log: &SendLog,
+    errors: &[CallErrors],
+) -> Option<Calibration> {
     let (mut ttfts, mut gaps, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     let mut agents = Vec::new();
-    for call in record.calls.iter().filter(|call| !call.warmup && call.outcome.counts()) {
+    let calls = record.calls.iter().zip(errors);
+    for (call, errors) in calls.filter(|(call, _)| !call.warmup && call.outcome.counts()) {
         if !agents.contains(&&call.agent) {
             agents.push(&call.agent);
         }
-        let errors = CallErrors::of(call, &log, false);
         ttfts.extend(errors.ttft_ms);
-        gaps.extend(errors.gaps_ms);
+        gaps.extend(&errors.gaps_ms);
         rates.extend(log.texts(call).and_then(sent_rate));
     }
     Some(Calibration {

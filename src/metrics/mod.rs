@@ -36,7 +36,7 @@ use serde::de::DeserializeOwned;
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
 use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
-use crate::store::record::{CallSummary, MachineTime, Metrics, ProcessUsage};
+use crate::store::record::{Calibration, CallSummary, MachineTime, Metrics, ProcessUsage};
 
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
@@ -51,6 +51,9 @@ pub struct RunMetrics {
     /// One per call, warm-up included, in the order of the record.
     pub calls: Vec<CallSummary>,
     pub run: Metrics,
+    /// What the log of the paced endpoint says of the client's timestamps; `None` without one, of a
+    /// throttled run, and where nothing can be paired with it.
+    pub calibration: Option<Calibration>,
 }
 
 /// What was asked of a run that its records must be read by.
@@ -169,7 +172,8 @@ pub fn compute(
     run.extend(gpu::metrics(&work, recorded.gpu, tokens));
     run.extend(host::metrics(&work, recorded.host, tokens));
     run.extend(machine::metrics(recorded.machine));
-    RunMetrics { calls, run }
+    let calibration = if throttled { None } else { errors::summed_up(record, &log, &errors) };
+    RunMetrics { calls, run, calibration }
 }
 
 /// The stage whose call it was.

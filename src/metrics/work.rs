@@ -72,7 +72,7 @@ impl<'a> Work<'a> {
     pub fn metrics(&self, folder: &Path, seen: Seen<'_>) -> Result<RunMetrics, MetricsError> {
         let of_run = |mut run: Metrics| {
             run.extend(machine::metrics(seen.machine));
-            RunMetrics { calls: Vec::new(), run }
+            RunMetrics { calls: Vec::new(), run, calibration: None }
         };
         match self {
             Self::Scenario(conditions) => {
