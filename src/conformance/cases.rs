@@ -60,6 +60,7 @@ pub(super) fn agent(name: &str, api: Api, url: &str, warmups: u32, calls: u32) -
         route: Route::default(),
         api_key_env: None,
         model: "simulated".to_owned(),
+        answers_as: Vec::new(),
         options: BTreeMap::new(),
         max_tokens: None,
         calls: (0..warmups + calls).map(call).collect(),

@@ -93,6 +93,11 @@ impl AttemptFault {
                 Outcome::InBandError => "in_band_error",
                 Outcome::Truncated => "truncated",
                 Outcome::Malformed => "malformed",
+                Outcome::Refused => "refused",
+                Outcome::Empty => "empty",
+                Outcome::ContextFull => "context_full",
+                Outcome::NotStreamed => "not_streamed",
+                Outcome::OtherModel => "other_model",
                 Outcome::Ok | Outcome::Length | Outcome::Cancelled => "agent",
             },
         }
@@ -133,6 +138,11 @@ impl AttemptFault {
             | Self::Probe { .. }
             | Self::ProbeGap { .. } => None,
             Self::Unload { .. } => Some(RetryOn::Connect),
+            // The same question would be answered in the same way.
+            Self::Call {
+                outcome: Outcome::ContextFull | Outcome::NotStreamed | Outcome::OtherModel,
+                ..
+            } => None,
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,
@@ -140,7 +150,9 @@ impl AttemptFault {
                 Outcome::InBandError => RetryOn::InBandError,
                 Outcome::Truncated => RetryOn::Truncated,
                 Outcome::Malformed => RetryOn::Malformed,
-                Outcome::Ok | Outcome::Length | Outcome::Cancelled => RetryOn::Agent,
+                Outcome::Refused => RetryOn::Refused,
+                Outcome::Empty => RetryOn::Empty,
+                _ => RetryOn::Agent,
             }),
         }
     }

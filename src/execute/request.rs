@@ -84,6 +84,7 @@ impl Request<'_> {
             route,
             api_key_env,
             model: agent.model.clone(),
+            answers_as: Vec::new(),
             options,
             max_tokens: agent.max_tokens,
             calls: self.calls(agent),

@@ -112,6 +112,8 @@ fn retry_name(cause: study::RetryOn) -> &'static str {
         study::RetryOn::InBandError => "in_band_error",
         study::RetryOn::Truncated => "truncated",
         study::RetryOn::Malformed => "malformed",
+        study::RetryOn::Refused => "refused",
+        study::RetryOn::Empty => "empty",
         study::RetryOn::Agent => "agent",
     }
 }

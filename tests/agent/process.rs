@@ -45,6 +45,7 @@ pub fn agent(url: &str) -> AgentSpec {
         route: Route::default(),
         api_key_env: None,
         model: "m".to_owned(),
+        answers_as: Vec::new(),
         options: std::collections::BTreeMap::new(),
         max_tokens: None,
         calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false, stage: None }],

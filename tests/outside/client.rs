@@ -31,6 +31,7 @@ pub fn spec(streams: u32, api: Api, url: &str, folder: &Path) -> Spec {
         route: Route::default(),
         api_key_env: None,
         model: "m".to_owned(),
+        answers_as: Vec::new(),
         options: std::collections::BTreeMap::new(),
         max_tokens: None,
         calls: vec![CallSpec { prompt: "Count.".to_owned(), warmup: false, stage: None }],

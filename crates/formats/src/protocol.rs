@@ -209,6 +209,9 @@ pub struct AgentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
     pub model: String,
+    /// Further names that a stream may give the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers_as: Vec<String>,
     /// Inference options by Ollama's names. Ollama: sent as `options`. OpenAI and Anthropic: sent as
     /// top-level keys.
     #[serde(default)]
@@ -496,6 +499,10 @@ pub struct CallRecord {
     /// What went wrong, in words; for `http_error` and `in_band_error` the server's own message.
     #[serde(default)]
     pub error: Option<String>,
+    /// Bytes of text, in UTF-8, of each chunk in `text_offsets_ns`, in the same order. Empty in records of
+    /// runtimes that do not tell it: then tokens cannot be apportioned to chunks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub text_bytes: Vec<u64>,
     /// Chunks of any kind (lines or events with a payload).
     pub chunks: u64,
     /// Bytes read from the socket, headers included.
@@ -510,9 +517,12 @@ pub struct CallRecord {
     /// Absent where the system does not stamp segments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_delays_ns: Option<Vec<u64>>,
-    /// The server's reason for ending (`stop`, `length`, …).
+    /// The server's reason for ending (`stop`, `length`, …), in its own words; absent where it told none.
     #[serde(default)]
     pub finish_reason: Option<String>,
+    /// The name that the stream gives the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     #[serde(default)]
     pub server: ServerCounts,
 }
@@ -542,7 +552,8 @@ pub struct ServerCounts {
     pub cached_tokens: Option<u64>,
 }
 
-/// How a call ended. Only `ok` and `length` count.
+/// How a call ended. Only `ok` and `length` count; the others stand in the order in which one of several
+/// is named, the worst last.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -551,6 +562,16 @@ pub enum Outcome {
     Ok,
     /// Stopped at `max_tokens`.
     Length,
+    /// Stopped before `max_tokens`, though the reason says `length`: the context was full.
+    ContextFull,
+    /// A whole answer without any text.
+    Empty,
+    /// A whole JSON answer in place of a stream.
+    NotStreamed,
+    /// The stream names another model than was asked for.
+    OtherModel,
+    /// The server ended it for a reason that is no good one (`abort`, `content_filter`, …).
+    Refused,
     /// The stream ended without the server's last record.
     Truncated,
     /// An error object inside a stream whose status was 200.
@@ -558,7 +579,7 @@ pub enum Outcome {
     HttpError,
     Timeout,
     ConnectError,
-    /// The stream broke its own protocol: not JSON, invalid UTF-8, a line beyond the limit.
+    /// The stream broke its own protocol: compressed, not JSON, of an unknown shape, a line beyond the limit.
     Malformed,
     Cancelled,
 }
@@ -570,12 +591,23 @@ impl Outcome {
         matches!(self, Outcome::Ok | Outcome::Length)
     }
 
+    /// Whether the answer was read to its end, good or not.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self <= Outcome::Refused || self == Outcome::HttpError
+    }
+
     /// The name in artifacts and tables (`in_band_error`).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
             Outcome::Length => "length",
+            Outcome::ContextFull => "context_full",
+            Outcome::Empty => "empty",
+            Outcome::NotStreamed => "not_streamed",
+            Outcome::OtherModel => "other_model",
+            Outcome::Refused => "refused",
             Outcome::Truncated => "truncated",
             Outcome::InBandError => "in_band_error",
             Outcome::HttpError => "http_error",

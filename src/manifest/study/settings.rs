@@ -98,6 +98,8 @@ pub enum RetryOn {
     InBandError,
     Truncated,
     Malformed,
+    Refused,
+    Empty,
     /// The agent process died, hung or broke the protocol.
     Agent,
 }

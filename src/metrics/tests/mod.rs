@@ -36,6 +36,8 @@ pub(super) fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> 
         largest_read: None,
         read_delays_ns: None,
         finish_reason: None,
+        model: None,
+        text_bytes: Vec::new(),
         server: ServerCounts::default(),
     }
 }

@@ -312,6 +312,8 @@ impl CallLog {
             largest_read: None,
             read_delays_ns: None,
             finish_reason: None,
+            model: None,
+            text_bytes: Vec::new(),
             server: ServerCounts::default(),
         };
         let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });

@@ -46,6 +46,8 @@ pub fn blank(agent: &str, call: u32) -> CallRecord {
         largest_read: None,
         read_delays_ns: None,
         finish_reason: None,
+        model: None,
+        text_bytes: Vec::new(),
         server: ServerCounts::default(),
     }
 }
@@ -148,6 +150,7 @@ pub fn spec() -> Spec {
         route: Route::default(),
         api_key_env: None,
         model: "m".to_owned(),
+        answers_as: Vec::new(),
         options: BTreeMap::new(),
         max_tokens: None,
         calls: Vec::new(),
