@@ -19,12 +19,15 @@ use formats::protocol::{
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT,
+};
 use tokio::sync::{Barrier, watch};
 
 use super::access::Access;
+use super::judge::{End, Judge};
 use super::pieces::Pieces;
-use super::stream::{End, stream};
+use super::stream::stream;
 use super::taker::Taker;
 use super::variant::Variant;
 use super::workflow::Workflow;
@@ -217,6 +220,8 @@ impl Caller {
             .header(HOST, self.target.authority())
             .header(USER_AGENT, concat!("runner/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, "application/json")
+            // A body that is packed comes in other pieces than it was sent.
+            .header(ACCEPT_ENCODING, "identity")
             .header("x-request-id", id);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -248,18 +253,36 @@ impl Caller {
         let status = response.status();
         log.record.headers_ns = connection.meter().last_read_ns();
         log.record.http_status = Some(status.as_u16());
+        let headers = response.headers().clone();
+        let header = |name: HeaderName| {
+            let told = headers.get(name)?.to_str().ok()?.trim().to_ascii_lowercase();
+            (!told.is_empty()).then_some(told)
+        };
         let mut body = response.into_body();
+        let packing = header(CONTENT_ENCODING).filter(|packing| *packing != "identity");
         if !status.is_success() {
             let bytes = error_bytes(connection, &mut body).await;
-            let message = error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}"));
+            let message = match packing {
+                None => error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}")),
+                Some(packing) => format!("HTTP {status}; what it says is compressed ({packing})"),
+            };
             return End::failed(Outcome::HttpError, message);
         }
-        let mut decoder = wire::decoder(self.agent.api);
+        if let Some(packing) = packing {
+            let message = format!(
+                "the answer is compressed (content-encoding {packing}), though none was asked for: switch \
+                 compression off in the server or the proxy before it"
+            );
+            return End::failed(Outcome::Malformed, message);
+        }
+        let mut decoder = wire::decoder(self.agent.api, header(CONTENT_TYPE).as_deref());
         let mut taker = Taker::new(log, &self.settings, &self.events);
         let mut pieces = Pieces::new(connection, &mut body, self.settings.variant);
-        let end = stream(&mut pieces, decoder.as_mut(), &mut taker).await;
+        let judge = Judge::new(&self.agent);
+        let end = stream(&mut pieces, decoder.as_mut(), &mut taker, &judge).await;
         let ending = decoder.ending();
         log.record.finish_reason.clone_from(&ending.finish_reason);
+        log.record.model = ending.models.first().cloned();
         log.record.server = ending.counts.clone();
         end
     }
@@ -281,7 +304,7 @@ impl Caller {
                 self.connection = Some(connection);
             }
         }
-        let whole = end.outcome.counts() || end.outcome == Outcome::HttpError;
+        let whole = end.outcome.is_whole();
         let last_taken_ns = record.text_offsets_ns.last().map(|offset| record.start_ns + offset);
         record.end_ns =
             if whole { last_read_ns.max(last_taken_ns).unwrap_or(now_ns) } else { now_ns };
@@ -302,6 +325,7 @@ impl CallLog {
             sent_ns: None,
             headers_ns: None,
             text_offsets_ns: Vec::with_capacity(CHUNK_ROOM),
+            text_bytes: Vec::with_capacity(CHUNK_ROOM),
             end_ns: 0,
             http_status: None,
             outcome: Outcome::Cancelled,
@@ -313,7 +337,6 @@ impl CallLog {
             read_delays_ns: None,
             finish_reason: None,
             model: None,
-            text_bytes: Vec::new(),
             server: ServerCounts::default(),
         };
         let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });

@@ -8,22 +8,28 @@
 mod anthropic;
 mod json;
 mod lines;
+mod names;
 mod ollama;
 mod openai;
+mod opening;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use formats::endpoint::{Api, Family};
 use formats::protocol::ServerCounts;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-pub use json::{error_body, error_message};
+use json::Word;
 #[cfg(test)]
 use lines::LINE_LIMIT;
+pub use names::is_same_model;
+pub use words::error_body;
 
 /// One prompt with everything that shapes its answer.
 #[derive(Debug, Clone, Copy)]
@@ -67,13 +73,41 @@ pub fn key_header(api: Api, key: &str) -> (&'static str, String) {
     }
 }
 
-/// The decoder of one answer.
+/// The decoder of one answer. `content_type`: what the server says that the body is.
 #[must_use]
-pub fn decoder(api: Api) -> Box<dyn Decoder> {
+pub fn decoder(api: Api, content_type: Option<&str>) -> Box<dyn Decoder> {
     match api.family() {
-        Family::Ollama => Box::new(ollama::Decoder::default()),
+        Family::Ollama => {
+            let kind = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+            let is_document = kind.trim().eq_ignore_ascii_case("application/json");
+            Box::new(ollama::Decoder::new(is_document))
+        }
         Family::Openai => Box::new(sse::Decoder::<openai::OpenAi>::default()),
         Family::Anthropic => Box::new(sse::Decoder::<anthropic::Anthropic>::default()),
+    }
+}
+
+/// What a server's reason for ending means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The model had said all, up to a stop sequence or a tool's call.
+    Stopped,
+    /// So many tokens came as were asked for, or as the context holds.
+    Length,
+    /// Any other: the answer is no good one.
+    Other,
+}
+
+/// What a reason means in a protocol's words.
+#[must_use]
+pub fn reason(api: Api, word: &str) -> Reason {
+    match (api.family(), word) {
+        (Family::Ollama | Family::Openai, "stop" | "tool_calls")
+        | (Family::Anthropic, "end_turn" | "stop_sequence" | "tool_use") => Reason::Stopped,
+        (Family::Ollama | Family::Openai, "length") | (Family::Anthropic, "max_tokens") => {
+            Reason::Length
+        }
+        _ => Reason::Other,
     }
 }
 
@@ -85,8 +119,9 @@ pub trait Decoder: Send {
     /// The next whole chunk; `None`: more bytes are needed, or the stream has said its last word.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError>;
 
-    /// After the end of the body: a last chunk whose line end is missing, if it is whole otherwise.
-    fn last_chunk(&mut self) -> Option<Chunk<'_>>;
+    /// After the end of the body: a last chunk whose line end is missing, if it is whole otherwise, or all
+    /// of a body that is no stream.
+    fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError>;
 
     /// What the stream has told of its own end so far.
     fn ending(&self) -> &Ending;
@@ -106,18 +141,47 @@ pub struct Chunk<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// What the stream has told of its own end so far.
+/// What the stream has told of itself and its own end so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ending {
     /// The server said that the answer is whole.
     pub complete: bool,
+    /// The answer came as one JSON document.
+    pub not_streamed: bool,
     /// An error object inside the stream, in the server's words.
     pub error: Option<String>,
-    /// In the server's words.
+    /// In the server's words; the last that is not empty.
     pub finish_reason: Option<String>,
-    /// The reason says that the answer was cut at the limit that was asked for.
-    pub limited: bool,
+    /// Names that the stream gave the model, each once.
+    pub models: Vec<String>,
     pub counts: ServerCounts,
+}
+
+impl Ending {
+    /// Most names of models that are kept.
+    const MODELS: usize = 4;
+
+    /// Notes a name of the model.
+    fn names(&mut self, model: Option<&RawValue>) {
+        let Some(name) = model.and_then(|told| serde_json::from_str::<Word<'_>>(told.get()).ok())
+        else {
+            return;
+        };
+        let Word(name) = name;
+        if !name.is_empty()
+            && !self.models.iter().any(|known| *known == name)
+            && self.models.len() < Self::MODELS
+        {
+            self.models.push(name.into_owned());
+        }
+    }
+
+    /// Notes a reason for ending.
+    fn reasons(&mut self, reason: Option<Word<'_>>) {
+        if let Some(Word(reason)) = reason.filter(|Word(reason)| !reason.is_empty()) {
+            self.finish_reason = Some(reason.into_owned());
+        }
+    }
 }
 
 /// A stream that breaks its own protocol.
@@ -129,4 +193,6 @@ pub enum DecodeError {
     NotUtf8,
     #[error("a line of the stream is not what its protocol allows ({reason}): {line}")]
     NotJson { reason: String, line: String },
+    #[error("{0} came in place of an answer")]
+    Page(String),
 }

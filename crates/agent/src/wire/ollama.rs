@@ -4,13 +4,16 @@
 //! text into a message and is otherwise the same.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use formats::endpoint::Api;
-use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{Count, Text, error_message, joined, known, parse};
-use super::lines::{LINE_LIMIT, Lines};
+use super::json::{self, Payload, Text, Word, count, filled, joined, not_allowed, object};
+use super::lines::{LineEnd, Lines};
+use super::opening::Opening;
+use super::words::{error_words, is, is_filled, page};
 use super::{Chunk, DecodeError, Ending, Prompt};
 
 /// Settings that Ollama takes beside `options`, not in it.
@@ -48,44 +51,56 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
 
 /// Incremental decoder of one answer.
 #[derive(Debug)]
-pub struct Decoder {
+pub(super) struct Decoder {
+    opening: Opening,
+    /// The body is said to be one JSON document.
+    is_document: bool,
     lines: Lines,
+    /// Records that were read.
+    records: u64,
     ending: Ending,
 }
 
-/// One line, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Record<'a> {
-    #[serde(borrow)]
-    response: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow)]
-    message: Option<Message<'a>>,
-    done: Option<bool>,
-    #[serde(borrow)]
-    done_reason: Option<Text<'a>>,
-    error: Option<serde_json::Value>,
-    total_duration: Option<Count>,
-    load_duration: Option<Count>,
-    prompt_eval_count: Option<Count>,
-    prompt_eval_duration: Option<Count>,
-    eval_count: Option<Count>,
-    eval_duration: Option<Count>,
+object! {
+    /// One line.
+    struct Record {
+        model as "model": &'a RawValue,
+        response as "response": Text<'a>,
+        thinking as "thinking": Text<'a>,
+        message as "message": &'a RawValue,
+        done as "done": bool,
+        done_reason as "done_reason": Word<'a>,
+        error as "error": &'a RawValue,
+        error_code as "error_code": &'a RawValue,
+        object as "object": &'a RawValue,
+        kind as "type": &'a RawValue,
+        total_duration as "total_duration": &'a RawValue,
+        load_duration as "load_duration": &'a RawValue,
+        prompt_eval_count as "prompt_eval_count": &'a RawValue,
+        prompt_eval_duration as "prompt_eval_duration": &'a RawValue,
+        eval_count as "eval_count": &'a RawValue,
+        eval_duration as "eval_duration": &'a RawValue,
+    }
 }
 
-/// Where chat has its text.
-#[derive(Debug, Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
+object! {
+    /// Where chat has its text.
+    struct Message {
+        content as "content": Text<'a>,
+        thinking as "thinking": Text<'a>,
+    }
 }
 
-impl Default for Decoder {
-    fn default() -> Self {
-        Self { lines: Lines::new(LINE_LIMIT), ending: Ending::default() }
+impl Decoder {
+    /// `is_document`: the server says that the body is one JSON document, and not one to a line.
+    pub(super) fn new(is_document: bool) -> Self {
+        Self {
+            opening: Opening::Unknown,
+            is_document,
+            lines: Lines::new(LineEnd::Feed),
+            records: 0,
+            ending: Ending::default(),
+        }
     }
 }
 
@@ -99,6 +114,10 @@ impl super::Decoder for Decoder {
 
     /// The next whole line that is not blank.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
+        self.opening = self.opening.look(&mut self.lines, is_spread)?;
+        if self.opening != Opening::Stream {
+            return Ok(None);
+        }
         let line = loop {
             if self.ending.complete {
                 return Ok(None);
@@ -109,17 +128,25 @@ impl super::Decoder for Decoder {
                 Some(line) => break line,
             }
         };
-        let line = self.lines.get(line);
-        let text = read(line, &mut self.ending)?;
-        Ok(Some(Chunk { bytes: line.len(), text }))
+        self.record(line).map(Some)
     }
 
     /// A last line without its end; one that is cut in the middle is no chunk.
-    fn last_chunk(&mut self) -> Option<Chunk<'_>> {
-        let line = self.lines.rest().filter(|_| !self.ending.complete)?;
-        let line = self.lines.get(line);
-        let text = read(line, &mut self.ending).ok()?;
-        Some(Chunk { bytes: line.len(), text })
+    fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
+        if self.ending.complete {
+            return Ok(None);
+        }
+        if self.opening == Opening::Whole {
+            let body = self.lines.untaken()?.trim_ascii();
+            if body.starts_with(b"<") {
+                return Err(DecodeError::Page(page(body)));
+            }
+            let text = json::read::<Ollama>(body, &mut self.ending)?;
+            self.ending.not_streamed = self.ending.complete;
+            return Ok(Some(Chunk { bytes: body.len(), text }));
+        }
+        let Some(line) = self.lines.rest() else { return Ok(None) };
+        Ok(self.record(line).ok())
     }
 
     fn ending(&self) -> &Ending {
@@ -127,26 +154,67 @@ impl super::Decoder for Decoder {
     }
 }
 
-/// Text of a line; what it says of the answer's end goes to `ending`.
-fn read<'a>(line: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
-    let record: Record<'a> = parse(line)?;
-    if let Some(error) = &record.error {
-        ending.error = Some(error_message(error));
+impl Decoder {
+    fn record(&mut self, line: Range<usize>) -> Result<Chunk<'_>, DecodeError> {
+        let line = self.lines.get(line);
+        let text = json::read::<Ollama>(line, &mut self.ending)?;
+        let whole = self.is_document && self.records == 0 && self.ending.complete;
+        self.ending.not_streamed = whole && !text.is_empty();
+        self.records += 1;
+        Ok(Chunk { bytes: line.len(), text })
     }
-    if record.done == Some(true) {
-        ending.complete = true;
-        ending.finish_reason = record.done_reason.map(|Text(reason)| reason.into_owned());
-        ending.limited = ending.finish_reason.as_deref() == Some("length");
-        let counts = &mut ending.counts;
-        counts.total_ns = known(record.total_duration);
-        counts.load_ns = known(record.load_duration);
-        counts.prompt_tokens = known(record.prompt_eval_count);
-        counts.prefill_ns = known(record.prompt_eval_duration);
-        counts.tokens = known(record.eval_count);
-        counts.decode_ns = known(record.eval_duration);
+}
+
+/// Whether a JSON document is spread over several lines; `None`: its first line is not there yet.
+fn is_spread(body: &[u8]) -> Option<bool> {
+    if !body.starts_with(b"{") {
+        return Some(false);
     }
-    Ok(match record.message {
-        None => joined(record.thinking, record.response),
-        Some(message) => joined(message.thinking, message.content),
-    })
+    let mut rest = body[1..].iter().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
+    rest.next().map(|&byte| byte == b'\n')
+}
+
+/// What records mean here.
+struct Ollama;
+
+impl Payload for Ollama {
+    type Event<'a> = Record<'a>;
+
+    fn read<'a>(
+        record: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        if is_filled(record.error)
+            || is_filled(record.error_code)
+            || is(record.object, "error")
+            || is(record.kind, "error")
+        {
+            ending.error = Some(error_words(payload));
+            return Ok(Cow::Borrowed(""));
+        }
+        let has_text = record.response.is_some() || record.thinking.is_some();
+        if !has_text && record.message.is_none() && record.done.is_none() {
+            return Err(not_allowed("a record of an unknown shape", payload));
+        }
+        ending.names(record.model);
+        if record.done == Some(true) {
+            ending.complete = true;
+            ending.reasons(record.done_reason);
+            let counts = &mut ending.counts;
+            counts.total_ns = count(record.total_duration);
+            counts.load_ns = count(record.load_duration);
+            counts.prompt_tokens = count(record.prompt_eval_count);
+            counts.prefill_ns = count(record.prompt_eval_duration);
+            counts.tokens = count(record.eval_count);
+            counts.decode_ns = count(record.eval_duration);
+        }
+        let message = match record.message {
+            None => Message::default(),
+            Some(message) => serde_json::from_str(message.get())
+                .map_err(|error| not_allowed(error.to_string(), payload))?,
+        };
+        let thoughts = filled([record.thinking, message.thinking]).0;
+        Ok(joined(thoughts, filled([record.response, message.content]).0))
+    }
 }

@@ -4,34 +4,36 @@
 //! the format are not skipped: that could hide an error.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::json::error_body;
-use super::lines::{LINE_LIMIT, Lines};
+use super::json::{self, Payload, not_allowed};
+use super::lines::{LINE_LIMIT, LineEnd, Lines};
+use super::opening::Opening;
+use super::words::{error_words, page};
 use super::{Chunk, DecodeError, Ending};
 
 /// What the events of one protocol mean.
-pub(super) trait Dialect: fmt::Debug + Send {
+pub(super) trait Dialect: Payload + std::fmt::Debug + Send {
+    /// Data of an event that is the mark of the answer's end, and no chunk.
+    const END_MARK: Option<&[u8]>;
     /// A stream that is closed after a finish reason is whole, though its last event is missing.
     const REASON_IS_ENOUGH: bool;
 
-    /// The text of an event's data; what it says of the answer's end goes to `ending`. `None`: it is the
-    /// mark of the end and no chunk.
-    fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Option<Cow<'a, str>>, DecodeError>;
-
-    /// The server's words for an error in a line that is no field of an event, if it is one.
-    fn stray(line: &[u8]) -> Result<String, DecodeError>;
+    /// The text of a whole JSON answer that came in place of a stream.
+    fn whole<'a>(body: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError>;
 }
 
 /// Incremental decoder of one answer.
 #[derive(Debug)]
 pub(super) struct Decoder<D> {
+    opening: Opening,
     lines: Lines,
     /// Data of the event that is being read; `data:` lines of one event are joined by `\n`.
     event: Vec<u8>,
     has_data: bool,
+    /// The event has the name `error`.
+    is_error: bool,
     /// The event was handed out and gives way to the next one.
     dispatched: bool,
     ending: Ending,
@@ -41,9 +43,11 @@ pub(super) struct Decoder<D> {
 impl<D> Default for Decoder<D> {
     fn default() -> Self {
         Self {
-            lines: Lines::new(LINE_LIMIT),
+            opening: Opening::Unknown,
+            lines: Lines::new(LineEnd::Any),
             event: Vec::with_capacity(1024),
             has_data: false,
+            is_error: false,
             dispatched: false,
             ending: Ending::default(),
             dialect: PhantomData,
@@ -61,11 +65,15 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
 
     /// The next event with data.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
+        self.opening = self.opening.look(&mut self.lines, |came| Some(came.starts_with(b"{")))?;
+        if self.opening != Opening::Stream {
+            return Ok(None);
+        }
         while !self.ending.complete {
             let Some(line) = self.lines.next()? else { return Ok(None) };
             if self.take(line)? {
                 let bytes = self.event.len();
-                let text = D::read(self.event.trim_ascii(), &mut self.ending)?;
+                let text = read::<D>(&self.event, self.is_error, &mut self.ending)?;
                 return Ok(text.map(|text| Chunk { bytes, text }));
             }
         }
@@ -73,20 +81,23 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
     }
 
     /// A last event without its blank line; one that is cut in the middle is no chunk.
-    fn last_chunk(&mut self) -> Option<Chunk<'_>> {
+    fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
         if self.ending.complete {
-            return None;
+            return Ok(None);
+        }
+        if self.opening == Opening::Whole {
+            return whole::<D>(self.lines.untaken()?, &mut self.ending).map(Some);
         }
         if let Some(line) = self.lines.rest() {
-            self.take(line).ok()?;
+            let _ = self.take(line);
         }
         // An empty range stands for the blank line that is missing.
-        if !self.take(0..0).ok()? {
-            return None;
+        if !matches!(self.take(0..0), Ok(true)) {
+            return Ok(None);
         }
         let bytes = self.event.len();
-        let text = D::read(self.event.trim_ascii(), &mut self.ending).ok()??;
-        Some(Chunk { bytes, text })
+        let text = read::<D>(&self.event, self.is_error, &mut self.ending);
+        Ok(text.ok().flatten().map(|text| Chunk { bytes, text }))
     }
 
     fn ending(&self) -> &Ending {
@@ -105,6 +116,7 @@ impl<D: Dialect> Decoder<D> {
         if self.dispatched {
             self.event.clear();
             self.dispatched = false;
+            self.is_error = false;
         }
         if line.is_empty() {
             return Ok(self.dispatch());
@@ -126,11 +138,20 @@ impl<D: Dialect> Decoder<D> {
                 self.event.extend_from_slice(value);
                 self.has_data = true;
             }
+            b"event" => self.is_error = value.trim_ascii() == b"error",
             // llama.cpp writes its errors so.
-            b"error" => self.ending.error = Some(error_body(value).unwrap_or_default()),
+            b"error" => self.ending.error = Some(error_words(value)),
             // A line that starts with a colon is a comment, often a keep-alive.
-            b"" | b"event" | b"id" | b"retry" => {}
-            _ => self.ending.error = Some(D::stray(line)?),
+            b"" | b"id" | b"retry" => {}
+            _ => {
+                // An error object can stand in the stream without `data:`. Other lines break the protocol,
+                // and skipping them could hide text.
+                let read = json::read::<D>(line, &mut self.ending).map(|_| ());
+                if self.ending.error.is_none() {
+                    let stray = not_allowed("no field of an event", line);
+                    return Err(read.err().unwrap_or(stray));
+                }
+            }
         }
         Ok(false)
     }
@@ -138,10 +159,53 @@ impl<D: Dialect> Decoder<D> {
     /// The end of an event; true when it has data to be read.
     fn dispatch(&mut self) -> bool {
         if !self.has_data {
+            self.is_error = false;
             return false;
         }
         self.has_data = false;
         self.dispatched = true;
-        !self.event.trim_ascii().is_empty()
+        self.is_error || !self.event.trim_ascii().is_empty()
     }
+}
+
+/// The text of an event's data. `None`: it is the mark of the end and no chunk.
+fn read<'a, D: Dialect>(
+    data: &'a [u8],
+    is_error: bool,
+    ending: &mut Ending,
+) -> Result<Option<Cow<'a, str>>, DecodeError> {
+    const ERROR: &[u8] = b"error:";
+    let data = data.trim_ascii();
+    let begins_as_error =
+        data.get(..ERROR.len()).is_some_and(|start| start.eq_ignore_ascii_case(ERROR));
+    if is_error || begins_as_error {
+        let words = if begins_as_error { &data[ERROR.len()..] } else { data };
+        ending.error = Some(error_words(words));
+        return Ok(Some(Cow::Borrowed("")));
+    }
+    if D::END_MARK == Some(data) {
+        ending.complete = true;
+        return Ok(None);
+    }
+    json::read::<D>(data, ending).map(Some)
+}
+
+/// A body that is no stream of events.
+fn whole<'a, D: Dialect>(body: &'a [u8], ending: &mut Ending) -> Result<Chunk<'a>, DecodeError> {
+    let body = body.trim_ascii();
+    if body.starts_with(b"<") {
+        return Err(DecodeError::Page(page(body)));
+    }
+    let read = D::whole(body, ending);
+    if ending.error.is_none() && read.is_err() {
+        // An error can be followed by other lines, of which it says that they mean nothing.
+        let first = body.split(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
+        let mut aside = Ending::default();
+        let _ = json::read::<D>(first, &mut aside);
+        ending.error = aside.error;
+    }
+    let text = if ending.error.is_some() { Cow::Borrowed("") } else { read? };
+    ending.complete = true;
+    ending.not_streamed = true;
+    Ok(Chunk { bytes: body.len(), text })
 }
