@@ -15,9 +15,10 @@ use super::request::{IDLE, Request};
 use super::watched::{Watched, watch};
 use super::wire::Wire;
 use super::{ExecError, Limits, artifacts, calibrate, derived, workflow};
+use crate::metrics::serving::serving;
 use crate::metrics::{self, Conditions, Seen};
 use crate::plan::{CellSpec, ScenarioWork};
-use crate::store::record::Calibration;
+use crate::store::record::{Calibration, Evidence};
 
 /// Makes the calls and computes what they tell. The inner error is the attempt's, the outer one means
 /// that nothing more can be stored.
@@ -26,6 +27,7 @@ pub(super) fn measure(
     scenario: &ScenarioWork,
     run: &str,
     partial: &Path,
+    evidence: &Evidence,
     means: &mut Means<'_>,
 ) -> Result<Result<Measured, Failed>, ExecError> {
     let paced = means.paced.addresses();
@@ -75,11 +77,17 @@ pub(super) fn measure(
             Ok(outcome) => (record, outcome),
         },
     };
+    let endpoint_of = |agent: &str| {
+        let mut agents = scenario.agents.iter();
+        agents.find(|own| own.name == agent).map(|own| own.endpoint_name.as_str())
+    };
+    let serving = serving(&spec, endpoint_of, evidence, &servers);
     let judged = (|| {
         let conditions = Conditions {
             throttled: scenario.throttle.is_some(),
             held_back: Conditions::holds_back(|name| spec.variant.contains_key(name)),
             cold: scenario.cold,
+            serving: &serving,
         };
         let seen = Seen { process: &usage, machine: machine.as_ref() };
         let metrics = metrics::of_calls(&record, partial, seen, conditions)?;
@@ -105,6 +113,7 @@ pub(super) fn measure(
         sampling: sampled.sampling,
         wire: wire.summary,
         servers,
+        serving,
         ..Measured::default()
     }))
 }
