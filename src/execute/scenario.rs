@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use formats::clock;
 use formats::protocol::{AgentRecord, Window};
 
 use super::attempt::{Failed, Means, Measured, Task};
@@ -49,6 +50,7 @@ pub(super) fn measure(
     {
         return Ok(Err(Failed { fault, servers: servers.look() }));
     }
+    let began_ns = clock::monotonic_ns();
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let wire = Wire::start(task.cell, &spec, partial);
     let refusal = flamegraph.refusal().or_else(|| wire.refusal());
@@ -65,7 +67,7 @@ pub(super) fn measure(
     }
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
     let recorded = result.and_then(|()| {
-        let record = artifacts::check(partial, &spec)?;
+        let record = artifacts::check(partial, &spec, began_ns)?;
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
         Ok(record)
