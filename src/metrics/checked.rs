@@ -108,7 +108,7 @@ fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
     let decoded = told.decode_ns.unwrap_or(0);
     let least_ns = LEAST_TOKEN_NS * tokens.saturating_sub(1).clamp(1, 1 << 30);
     refute(&mut told.decode_ns, decoded < least_ns, &|ns| {
-        format!("the server's decode time of {ns} ns cannot be for {tokens} tokens")
+        format!("the server's decode time of {ns} ns cannot be for {}", plural(tokens, "token"))
     });
     let prefill = told.prefill_ns.unwrap_or(0);
     refute(&mut told.prefill_ns, prefill < LEAST_WORK_NS, &|ns| {
@@ -138,7 +138,7 @@ fn span_ns(call: &CallRecord, decode_ns: Option<u64>, notes: &mut Vec<String>) -
     let apart = offsets.windows(2).filter(|pair| pair[1].saturating_sub(pair[0]) >= together);
     let moments = 1 + apart.count();
     if moments < MOMENTS {
-        let (chunks, moments) = (plural(offsets.len(), "chunk"), plural(moments, "moment"));
+        let (chunks, moments) = (plural(offsets.len() as u64, "chunk"), plural(moments as u64, "moment"));
         notes.push(format!("no rate of the client: the text came in {chunks} at {moments}"));
         return None;
     }
@@ -153,7 +153,7 @@ fn span_ns(call: &CallRecord, decode_ns: Option<u64>, notes: &mut Vec<String>) -
     Some(span)
 }
 
-fn plural(count: usize, word: &str) -> String {
+fn plural(count: u64, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
