@@ -138,7 +138,8 @@ fn span_ns(call: &CallRecord, decode_ns: Option<u64>, notes: &mut Vec<String>) -
     let apart = offsets.windows(2).filter(|pair| pair[1].saturating_sub(pair[0]) >= together);
     let moments = 1 + apart.count();
     if moments < MOMENTS {
-        let (chunks, moments) = (plural(offsets.len() as u64, "chunk"), plural(moments as u64, "moment"));
+        let (chunks, moments) =
+            (plural(offsets.len() as u64, "chunk"), plural(moments as u64, "moment"));
         notes.push(format!("no rate of the client: the text came in {chunks} at {moments}"));
         return None;
     }
