@@ -11,14 +11,19 @@ import httpx
 from runner_agent import VERSION
 from runner_agent.client import Backend, Body, Transport, client
 from runner_agent.events import Events
+from runner_agent.outcome import End
 from runner_agent.socket_stream import Meter
 from runner_agent.spec import Agent, Call, Spec
-from runner_agent.stream import End, Stream, broken
+from runner_agent.stream import Stream, broken
 from runner_agent.taker import CallLog, Taker
 from runner_agent.wire import WIRES
 from runner_agent.wire.decoding import Prompt, error_body
 from runner_agent.workflow import Workflow
 
+# Outcomes of answers that were read to their end.
+WHOLE = frozenset(
+    ("ok", "length", "context_full", "empty", "not_streamed", "other_model", "refused", "http_error")
+)
 # Longest body of an error that is read, bytes.
 ERROR_BODY_LIMIT = 64 * 1024
 
@@ -136,14 +141,20 @@ class Caller:
             record = log.record
             record["headers_ns"] = self.meter.last_read_ns
             record["http_status"] = response.status_code
+            encoding = response.headers.get("content-encoding", "").strip()
+            if encoding.lower() not in ("", "identity"):
+                return compressed(encoding, response.status_code, response.is_success)
             if not response.is_success:
                 text = error_body(await error_bytes(response))
                 return End("http_error", text or f"HTTP {response.status_code}")
             taker = Taker(log, self.events, self.spec.chunks)
-            stream = Stream(self.spec, self.wire, taker)
+            stream = Stream(self.spec, self.agent, self.wire, taker)
             end = await stream.read(response, self.meter)
-            record["finish_reason"] = stream.decoder.ending.finish_reason
-            record["server"] = stream.decoder.ending.counts
+            ending = stream.decoder.ending
+            record["finish_reason"] = ending.finish_reason
+            if ending.model is not None:
+                record["model"] = ending.model
+            record["server"] = ending.counts
             return end
         finally:
             await response.aclose()
@@ -160,19 +171,27 @@ class Caller:
         record["reads"] = meter.reads
         record["largest_read"] = meter.largest or None
         record["end_ns"] = monotonic_ns()
-        counts = end.outcome in ("ok", "length")
-        if counts or end.outcome == "http_error":
+        if end.outcome in WHOLE:
             offsets = record["text_offsets_ns"]
             last_taken_ns = record["start_ns"] + offsets[-1] if offsets else 0
             record["end_ns"] = max(meter.last_read_ns or 0, last_taken_ns) or record["end_ns"]
-        self.transport.end_call(counts)
+        self.transport.end_call(end.outcome in ("ok", "length"))
+
+
+def compressed(encoding: str, status: int, is_success: bool) -> End:
+    """A packed body is read no further: its pieces are not those that the server made."""
+    words = (
+        f"the answer is compressed (content-encoding {encoding}), though none was asked for: switch "
+        "compression off in the server or the proxy before it"
+    )
+    return End("malformed", words) if is_success else End("http_error", f"HTTP {status}: {words}")
 
 
 async def error_bytes(response: httpx.Response) -> bytes:
     """The body of an error, as far as it can be read."""
     body = bytearray()
     with suppress(httpx.TransportError):
-        async for piece in response.aiter_bytes():
+        async for piece in response.aiter_raw():
             body += piece
             if len(body) >= ERROR_BODY_LIMIT:
                 break
