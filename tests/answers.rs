@@ -20,6 +20,7 @@ mod scripted;
 use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 
 use serde_json::Value;
 
@@ -40,11 +41,16 @@ fn rust() -> &'static Found {
     })
 }
 
-fn python(json: &'static str) -> &'static Found {
-    static STDLIB: OnceLock<Found> = OnceLock::new();
-    static ORJSON: OnceLock<Found> = OnceLock::new();
-    let found = if json == "orjson" { &ORJSON } else { &STDLIB };
-    found.get_or_init(|| play::all(cases(), &runtime::command, Some(json)))
+/// With both libraries that it may decode with: `stdlib`, `orjson`.
+fn python() -> &'static [Found; 2] {
+    static FOUND: OnceLock<[Found; 2]> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        thread::scope(|scope| {
+            ["stdlib", "orjson"]
+                .map(|json| scope.spawn(move || play::all(cases(), &runtime::command, Some(json))))
+                .map(|played| played.join().unwrap())
+        })
+    })
 }
 
 /// Fails with every case in which a runtime recorded something else than what lies beside it.
@@ -81,13 +87,14 @@ fn rust_reads_the_table() {
 
 #[test]
 fn python_reads_the_table() {
-    expect_of(&[("python, stdlib", python("stdlib")), ("python, orjson", python("orjson"))]);
+    let [stdlib, orjson] = python();
+    expect_of(&[("python, stdlib", stdlib), ("python, orjson", orjson)]);
 }
 
 #[test]
 fn both_agree() {
     let (mut report, mut wrong) = (String::new(), 0);
-    let (rust, stdlib, orjson) = (rust(), python("stdlib"), python("orjson"));
+    let (rust, [stdlib, orjson]) = (rust(), python());
     for (index, case) in cases().iter().enumerate() {
         let before = report.len();
         let Value::Object(fields) = &rust[index] else { unreachable!() };

@@ -132,9 +132,7 @@ class Caller:
             proxy = self.agent.target.proxy
             return End("connect_error", f"no connection through the proxy {proxy}: {error}")
         except httpx.RemoteProtocolError as error:
-            # What was said before the connection was open is no answer of the server.
-            silent = "without sending a response" in str(error) or self.meter.local_port is None
-            return End("connect_error" if silent else "malformed", broken(error))
+            return self.no_header(error, log)
         except httpx.HTTPError as error:
             return End("connect_error", str(error) or repr(error))
         try:
@@ -149,15 +147,31 @@ class Caller:
                 return End("http_error", text or f"HTTP {response.status_code}")
             taker = Taker(log, self.events, self.spec.chunks)
             stream = Stream(self.spec, self.agent, self.wire, taker)
-            end = await stream.read(response, self.meter)
-            ending = stream.decoder.ending
-            record["finish_reason"] = ending.finish_reason
-            if ending.model is not None:
-                record["model"] = ending.model
-            record["server"] = ending.counts
-            return end
+            try:
+                return await stream.read(response, self.meter)
+            finally:  # also of a call that is given up
+                ending = stream.decoder.ending
+                record["finish_reason"] = ending.finish_reason
+                if ending.model is not None:
+                    record["model"] = ending.model
+                record["server"] = ending.counts
         finally:
             await response.aclose()
+
+    def no_header(self, error: httpx.RemoteProtocolError, log: CallLog) -> End:
+        """How a call ends whose answer did not begin as it should."""
+        meter = self.meter
+        # What was said before the connection was open is no answer of the server.
+        if meter.local_port is None:
+            return End("connect_error", broken(error))
+        if self.agent.target.tls is None:
+            if meter.beginning[:5] == b"HTTP/" and meter.beginning.endswith(b" 101"):
+                log.record["headers_ns"], log.record["http_status"] = meter.last_read_ns, 101
+                return End("http_error", "HTTP 101")
+            if not b"HTTP/".startswith(meter.beginning[:5]):
+                return End("malformed", f"the answer is no HTTP: {broken(error)}")
+        silent = "without sending a response" in str(error)
+        return End("connect_error" if silent else "malformed", broken(error))
 
     def finish(self, log: CallLog, end: End) -> None:
         """Completes the record and closes the connection, unless another call may use it."""

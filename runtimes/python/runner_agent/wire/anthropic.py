@@ -6,7 +6,7 @@ the last one holds: at the beginning some servers send an estimate.
 """
 
 from runner_agent.wire.decoding import Prompt, Wire
-from runner_agent.wire.payload import count, not_allowed, object_of, reason_of, text_of, total
+from runner_agent.wire.payload import count, joined, not_allowed, object_of, reason_of, text_of, total
 from runner_agent.wire.sse import EventDecoder
 
 # What an event says that it is.
@@ -66,7 +66,7 @@ class AnthropicDecoder(EventDecoder):
     def block_text(self, block: dict, data: bytes) -> str:
         if (reason := block.get("stop_reason")) is not None:
             self.tell_reason(reason, data)
-        return text_of(block.get("thinking"), data) + text_of(block.get("text"), data)
+        return joined(block.get("thinking"), block.get("text"), data)
 
     def whole_text(self, message: dict, data: bytes) -> str:
         """A whole message has at its top what the events of a stream bring one after the other."""

@@ -46,10 +46,10 @@ class BodyDecoder:
     def push(self, data: bytes) -> None:
         if not self.begun:
             data = self.begin(data)
-        if self.held is not None:
-            self.hold(data)
-        elif not self.ending.over:
+        if self.held is None:
             self.lines.push(data)
+        else:
+            self.hold(data)
 
     def begin(self, data: bytes) -> bytes:
         """Passes over a byte-order mark, and finds by the first character what the body is."""

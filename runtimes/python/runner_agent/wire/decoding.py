@@ -38,10 +38,11 @@ class Chunk(NamedTuple):
     @classmethod
     def of(cls, size: int, text: str) -> "Chunk":
         """A chunk of so many bytes with this text, in which halves of surrogate pairs may stand."""
-        if text.isascii():
-            return cls(size, text, len(text))
-        text = unicode(text)
-        return cls(size, text, len(text.encode()))
+        try:
+            return cls(size, text, len(text.encode()))
+        except UnicodeEncodeError:
+            text = unicode(text)
+            return cls(size, text, len(text.encode()))
 
 
 class Malformed(ValueError):

@@ -5,12 +5,19 @@ into a message and is otherwise the same.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 
 from runner_agent.wire.body import BodyDecoder
 from runner_agent.wire.decoding import Chunk, Lines, Load, Malformed, Prompt, Wire, bearer
 from runner_agent.wire.errors import error_in, error_words
-from runner_agent.wire.payload import CutOff, count, not_allowed, object_of, parse, reason_of, text_of
+from runner_agent.wire.payload import (
+    CutOff,
+    count,
+    joined,
+    not_allowed,
+    object_of,
+    parse,
+    reason_of,
+)
 
 # Settings that Ollama takes beside `options`, not in it.
 TOP_LEVEL = ("format", "keep_alive", "raw", "suffix", "system", "template", "think")
@@ -65,25 +72,25 @@ class OllamaDecoder(BodyDecoder):
 
     def chunks(self) -> Iterator[Chunk]:
         """Every whole line that is not blank; what follows the last record is of no interest."""
-        with closing(self.lines.whole()) as lines:
-            for line in lines:
-                if not line.strip():
-                    continue
-                try:
-                    chunk = self.read(line)
-                except CutOff:
-                    if not self.is_first:
-                        raise
-                    # One record spread over several lines, which is whole when the body ends.
-                    self.held = bytearray(line)
-                    break
-                if chunk is not None:
-                    yield chunk
-                self.is_first = False
-                if self.ending.over:
-                    return
-        if self.held is not None:
-            self.hold(self.lines.rest())
+        lines = self.lines.whole()
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                chunk = self.read(line)
+            except CutOff:
+                if not self.is_first:
+                    raise
+                # One record spread over several lines, which is whole when the body ends.
+                lines.close()
+                self.held = bytearray(line)
+                self.hold(self.lines.rest())
+                return
+            if chunk is not None:
+                yield chunk
+            self.is_first = False
+            if self.ending.over:
+                return
 
     def last_chunk(self) -> Chunk | None:
         """A last line without its end; one that is cut in the middle is no chunk."""
@@ -107,14 +114,15 @@ class OllamaDecoder(BodyDecoder):
                 raise
             self.ending.fail(error)
             return None
-        error = error_in(record)
-        if error is not None:
+        if (error := error_in(record)) is not None:
             self.ending.fail(error)
             return Chunk(len(line), "", 0)
-        chunk = Chunk.of(len(line), self.text(record, line))
-        if self.is_first and chunk.text and self.ending.over and self.is_json():
+        text = self.text(record, line)
+        if self.is_first and text and self.ending.over and self.is_json():
             self.ending.streamed = False
-        return chunk
+        if text.isascii():
+            return Chunk(len(line), text, len(text))
+        return Chunk.of(len(line), text)
 
     def is_json(self) -> bool:
         return self.content_type.partition(";")[0].strip().lower() == "application/json"
@@ -122,24 +130,27 @@ class OllamaDecoder(BodyDecoder):
     def text(self, record: dict, line: bytes) -> str:
         """Text of a record; what it says of the answer's end goes to `ending`."""
         ending = self.ending
-        model = record.get("model")
-        if model != ending.model:
+        if (model := record.get("model")) != ending.model:
             ending.tell_model(model)
         if (reason := record.get("done_reason")) is not None:
             ending.finish_reason = reason_of(reason, line) or ending.finish_reason
-        done = record.get("done")
-        if done is True:
-            ending.keep({ours: count(record.get(theirs)) for ours, theirs in COUNTS.items()})
-            ending.end()
-        elif done is None:
-            if self.shape.isdisjoint(record):
-                raise not_allowed(f"a record has none of {', '.join(sorted(self.shape))}", line)
-        elif done is not False:
-            raise not_allowed("true or false was expected", line)
+        if (done := record.get("done")) is not False:
+            self.not_undone(done, record, line)
         return self.record_text(record, line)
 
+    def not_undone(self, done: object, record: dict, line: bytes) -> None:
+        """A record that does not say that others follow: the last one, or one that does not say."""
+        if done is True:
+            ending = self.ending
+            ending.keep({ours: count(record.get(theirs)) for ours, theirs in COUNTS.items()})
+            ending.end()
+        elif done is not None:
+            raise not_allowed("true or false was expected", line)
+        elif self.shape.isdisjoint(record):
+            raise not_allowed(f"a record has none of {', '.join(sorted(self.shape))}", line)
+
     def record_text(self, record: dict, line: bytes) -> str:
-        return text_of(record.get("thinking"), line) + text_of(record.get("response"), line)
+        return joined(record.get("thinking"), record.get("response"), line)
 
     def whole_text(self, record: dict, data: bytes) -> str:
         text = self.text(record, data)
@@ -157,7 +168,7 @@ class ChatDecoder(OllamaDecoder):
         message = object_of(record.get("message"), line)
         if message is None:
             return ""
-        return text_of(message.get("thinking"), line) + text_of(message.get("content"), line)
+        return joined(message.get("thinking"), message.get("content"), line)
 
 
 GENERATE = Wire(

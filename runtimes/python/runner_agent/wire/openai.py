@@ -7,6 +7,7 @@ llama.cpp's `timings` and its `error:` field included. Only `choices[0]` counts.
 from runner_agent.wire.decoding import Prompt, Wire, bearer
 from runner_agent.wire.payload import (
     count,
+    joined,
     milliseconds,
     not_allowed,
     object_of,
@@ -54,8 +55,7 @@ class OpenaiDecoder(EventDecoder):
 
     def text(self, event: dict, data: bytes) -> str:
         ending = self.ending
-        model = event.get("model")
-        if model != ending.model:
+        if (model := event.get("model")) != ending.model:
             ending.tell_model(model)
         if (timings := event.get("timings")) is not None:
             ending.keep(timing_counts(timings))
@@ -74,13 +74,14 @@ class OpenaiDecoder(EventDecoder):
 
 def first(event: dict, data: bytes) -> dict | None:
     choices = event.get("choices")
-    if choices is None or choices == []:
+    if choices and type(choices) is list:
+        if isinstance(choices[0], dict):
+            return choices[0]
+    elif choices is None or choices == []:
         if SHAPE.isdisjoint(event):
             raise not_allowed(f"an event has none of {', '.join(sorted(SHAPE))}", data)
         return None
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
-        raise not_allowed("a list of objects was expected", data)
-    return choices[0]
+    raise not_allowed("a list of objects was expected", data)
 
 
 def choice_text(choice: dict, data: bytes) -> str:
@@ -89,16 +90,18 @@ def choice_text(choice: dict, data: bytes) -> str:
     if delta is None:
         delta = object_of(choice.get("message"), data)
     if delta is not None:
-        text = ""
-        for name in THOUGHTS:
-            if (thought := delta.get(name)) is not None:
-                text = text_of(thought, data)
-                if text:
-                    break
-        text += text_of(delta.get("content"), data)
+        text = joined(thought(delta, data), delta.get("content"), data)
         if text:
             return text
     return text_of(choice.get("text"), data)
+
+
+def thought(delta: dict, data: bytes) -> str | None:
+    """The first that is not empty of the fields that servers have for it."""
+    for name in THOUGHTS:
+        if (told := delta.get(name)) is not None and (text := text_of(told, data)):
+            return text
+    return None
 
 
 def usage_counts(usage: object) -> dict[str, int | None]:

@@ -105,6 +105,13 @@ def text_of(value: object, payload: bytes) -> str:
     return text
 
 
+def joined(thought: object, text: object, payload: bytes) -> str:
+    """What a model thinks and what it says, of one record or event."""
+    if thought is None and type(text) is str:  # most of them
+        return text
+    return text_of(thought, payload) + text_of(text, payload)
+
+
 def part_text(part: object, payload: bytes) -> str:
     if isinstance(part, str):
         return part

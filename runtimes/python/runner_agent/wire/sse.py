@@ -97,6 +97,8 @@ class EventDecoder(BodyDecoder):
         self.ending.fail(error)
 
     def dispatch(self) -> bytes | None:
+        if not self.data and not self.is_error:
+            return None
         event = b"\n".join(self.data)
         self.data.clear()
         self.size = 0
@@ -119,8 +121,10 @@ class EventDecoder(BodyDecoder):
                 raise
             self.ending.fail(error)
             return None
-        error = error_in(event)
-        if error is not None:
+        if (error := error_in(event)) is not None:
             self.ending.fail(error)
             return Chunk(len(data), "", 0)
-        return Chunk.of(len(data), self.text(event, data))
+        text = self.text(event, data)
+        if text.isascii():
+            return Chunk(len(data), text, len(text))
+        return Chunk.of(len(data), text)
