@@ -23,25 +23,26 @@ class End(NamedTuple):
     error: str | None = None
 
 
-def judge(agent: Agent, decoder: Decoder, texts: list[str], body_ended: bool, broken: str | None) -> End:
-    """The first outcome of the protocol's table that fits an answer that was no breach of its protocol.
+def judge(agent: Agent, decoder: Decoder, texts: list[str], broken: str | None) -> End:
+    """The first outcome of the protocol's table that fits an answer that did not breach its protocol.
 
-    `body_ended`: the body has come to its end, or nothing came after a finish reason. `broken`: what broke
-    the connection before.
+    `broken` says what broke the connection before the body had come to its end, or before nothing came
+    any more after a finish reason.
     """
     ending = decoder.ending
     reason, tokens = ending.finish_reason, ending.counts.get("tokens")
     if ending.error is not None:
         return End("in_band_error", ending.error)
-    if not ending.complete and not (decoder.ends_by_reason and body_ended and reason):
+    ended_by_reason = decoder.ends_by_reason and reason is not None and broken is None
+    if not (ending.complete or ended_by_reason):
         return End("truncated", cut(agent, texts, broken))
     if reason is not None and reason not in decoder.reasons:
         return End("refused", f'the server ended the answer for the reason "{reason}"')
     if ending.model is not None and not is_asked(ending.model, agent):
         return End(
             "other_model",
-            f'the answer is of model "{ending.model}", "{agent.model}" was asked for; if it is the same model '
-            "by another name, list that name in the endpoint's answers_as",
+            f'the answer is of model "{ending.model}", "{agent.model}" was asked for; if it is the '
+            "same model by another name, list that name in the endpoint's answers_as",
         )
     if not ending.streamed:
         return End("not_streamed", "a whole JSON answer came in place of a stream")
@@ -55,7 +56,8 @@ def judge(agent: Agent, decoder: Decoder, texts: list[str], body_ended: bool, br
         return End("ok")
     asked = tokens_asked(agent)
     if asked is not None and tokens is not None and tokens < asked:
-        return End("context_full", f"the answer ended with {tokens} of {asked} tokens: the context was full")
+        words = f"the answer ended with {tokens} of {asked} tokens: the context was full"
+        return End("context_full", words)
     return End("length")
 
 
@@ -64,8 +66,8 @@ def cut(agent: Agent, texts: list[str], broken: str | None) -> str:
     last = texts[-REPEATED:]
     if agent.api.startswith("ollama") and len(last) == REPEATED and len(set(last)) == 1:
         words += (
-            f"; its last {REPEATED} chunks and more are the same text, and Ollama ends a stream so when one "
-            "token came some 30 times in a row"
+            f"; its last {REPEATED} chunks or more are the same text, and Ollama ends a stream so when "
+            "one token came some 30 times in a row"
         )
     return words
 

@@ -56,7 +56,7 @@ class Stream:
                     return End("malformed", failure)
             except httpx.TransportError as error:
                 failure = broken(error)
-        return judge(self.agent, self.decoder, self.taker.log.texts, failure is None, failure)
+        return judge(self.agent, self.decoder, self.taker.log.texts, failure)
 
     async def read_pieces(self, body: AsyncIterator[pieces.Piece], meter: Meter) -> None:
         """Takes the pieces of a body up to the answer's end, an error, or the body's own end."""

@@ -55,7 +55,7 @@ class AnthropicDecoder(EventDecoder):
             ending.keep(usage_counts(message.get("usage")))
         if (usage := event.get("usage")) is not None:
             ending.keep(usage_counts(usage))
-        # What is added to a block of content, or at the message's end why it ended; and a block's beginning.
+        # A delta is added to a block of content or, at the message's end, says why it ended.
         text = ""
         if (delta := object_of(event.get("delta"), data)) is not None:
             text = self.block_text(delta, data)
@@ -102,7 +102,8 @@ MESSAGES = Wire(
     body=body,
     decoder=AnthropicDecoder,
     sample=(
-        b'event: message_start\ndata: {"type":"message_start","message":{"model":"m","usage":{"input_tokens":1}}}\n\n',
+        b'event: message_start\ndata: {"type":"message_start",'
+        b'"message":{"model":"m","usage":{"input_tokens":1}}}\n\n',
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
         b'"delta":{"type":"text_delta","text":"a"}}\n\n',
         b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},'

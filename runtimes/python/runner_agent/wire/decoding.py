@@ -91,10 +91,11 @@ class Decoder(Protocol):
     ending: Ending
     # The header of the response that tells what its body is.
     content_type: str
-    # Why an answer may end when all went well, in the protocol's words; those that say that it was cut at
-    # the limit; whether an answer whose reason is known may end without its end mark.
+    # The server's reasons for ending an answer with which all is well.
     reasons: frozenset[str]
+    # Those of them that say that it was cut at a limit of tokens.
     limits: frozenset[str]
+    # An answer whose reason is known may end without its end mark.
     ends_by_reason: bool
 
     def push(self, data: bytes) -> None:

@@ -50,7 +50,7 @@ class OpenaiDecoder(EventDecoder):
 
     reasons = frozenset(("stop", "length", "tool_calls"))
     limits = frozenset(("length",))
-    # Some servers close the connection after the finish reason, without `[DONE]`, and some do not even that.
+    # Some servers close the connection after the finish reason, without `[DONE]`; some do not even that.
     ends_by_reason = True
 
     def text(self, event: dict, data: bytes) -> str:
@@ -138,7 +138,8 @@ CHAT_COMPLETIONS = Wire(
     decoder=OpenaiDecoder,
     sample=(
         b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
-        b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"\\u00e9"},"finish_reason":"stop"}]}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"\\u00e9"},'
+        b'"finish_reason":"stop"}]}\n\n',
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
         b"data: [DONE]\n\n",
     ),

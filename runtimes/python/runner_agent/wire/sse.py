@@ -88,7 +88,7 @@ class EventDecoder(BodyDecoder):
         return None
 
     def stray(self, line: bytes) -> None:
-        """A line that is no field of an event: an error, or a breach of the protocol that is not skipped."""
+        """A line that is no field of an event: an error, or a breach of the protocol."""
         error = error_words(line)
         if error is None:
             error = error_in(parse(self.load, line))
