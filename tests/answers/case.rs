@@ -131,7 +131,8 @@ fn read(root: &Path, folder: &Path) -> Case {
         .unwrap_or_else(|error| panic!("{name}/expected.json: {error}"));
     let mut named: Vec<&str> = expected.as_object().unwrap().keys().map(String::as_str).collect();
     let mut fields = FIELDS.to_vec();
-    (named.sort_unstable(), fields.sort_unstable());
+    named.sort_unstable();
+    fields.sort_unstable();
     assert_eq!(named, fields, "{name}/expected.json");
     Case { name, answer, expected }
 }

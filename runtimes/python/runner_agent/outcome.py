@@ -13,7 +13,7 @@ from runner_agent.wire.decoding import Decoder
 REPEATED = 20
 # Where options have the tokens that are asked for, unless the spec has a limit.
 LIMIT_OPTIONS = ("num_predict", "max_tokens", "max_completion_tokens")
-DATE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
+DATE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4})\Z", re.ASCII)
 
 
 class End(NamedTuple):

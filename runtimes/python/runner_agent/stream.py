@@ -61,10 +61,11 @@ class Stream:
     async def read_pieces(self, body: AsyncIterator[pieces.Piece], meter: Meter) -> None:
         """Takes the pieces of a body up to the answer's end, an error, or the body's own end."""
         decoder, ending = self.decoder, self.decoder.ending
-        may_end = False
+        # A batch hands over later what has come in time.
+        quiet, may_end = QUIET_END + (self.variant.batch or 0), False
         while True:
             try:
-                piece = await (within_quiet(body) if may_end else anext(body))
+                piece = await (within(quiet, body) if may_end else anext(body))
             except StopAsyncIteration:
                 break
             except asyncio.TimeoutError:
@@ -124,9 +125,9 @@ class Stream:
         return chunks, None
 
 
-async def within_quiet(body: AsyncIterator[pieces.Piece]) -> pieces.Piece:
-    """The next piece, if one comes while it is waited for."""
-    return await asyncio.wait_for(anext(body), QUIET_END)
+async def within(seconds: float, body: AsyncIterator[pieces.Piece]) -> pieces.Piece:
+    """The next piece, if one comes in that time."""
+    return await asyncio.wait_for(anext(body), seconds)
 
 
 async def body_end(body: AsyncIterator[pieces.Piece]) -> None:

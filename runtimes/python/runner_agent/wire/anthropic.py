@@ -48,8 +48,6 @@ class AnthropicDecoder(EventDecoder):
         kind = event.get("type")
         if not isinstance(kind, str) or kind not in TYPES:
             raise not_allowed("an event of an unknown type", data)
-        if kind == "message_stop":
-            ending.end()
         if (message := object_of(event.get("message"), data)) is not None:
             ending.tell_model(message.get("model"))
             ending.keep(usage_counts(message.get("usage")))
@@ -61,6 +59,8 @@ class AnthropicDecoder(EventDecoder):
             text = self.block_text(delta, data)
         if (block := object_of(event.get("content_block"), data)) is not None:
             text += self.block_text(block, data)
+        if kind == "message_stop":
+            ending.end()
         return text
 
     def block_text(self, block: dict, data: bytes) -> str:

@@ -19,6 +19,7 @@ from runner_agent.wire.errors import error_in
 from runner_agent.wire.payload import CutOff, parse
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLANKS = b" \t\r\n"
 # Longest beginning of a page that is searched for its title, bytes.
 PAGE_LIMIT = 64 * 1024
 TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -52,7 +53,7 @@ class BodyDecoder:
             self.hold(data)
 
     def begin(self, data: bytes) -> bytes:
-        """Passes over a byte-order mark, and finds by the first character what the body is."""
+        """Passes over a byte-order mark and blanks, and finds by the first character what the body is."""
         if self.first is not None:
             data = self.first + data
             if BYTE_ORDER_MARK.startswith(data):  # it may be cut anywhere
@@ -60,11 +61,11 @@ class BodyDecoder:
                 return b""
             self.first = None
             data = data.removeprefix(BYTE_ORDER_MARK)
-        character = data.lstrip()[:1]
-        if character:
+        data = data.lstrip(BLANKS)
+        if data:
             self.begun = True
-            self.is_page = character == b"<"
-            if self.is_page or (self.object_is_whole and character == b"{"):
+            self.is_page = data.startswith(b"<")
+            if self.is_page or (self.object_is_whole and data.startswith(b"{")):
                 self.held = bytearray()
         return data
 

@@ -134,9 +134,10 @@ class OllamaDecoder(BodyDecoder):
             ending.tell_model(model)
         if (reason := record.get("done_reason")) is not None:
             ending.finish_reason = reason_of(reason, line) or ending.finish_reason
+        text = self.record_text(record, line)
         if (done := record.get("done")) is not False:
             self.not_undone(done, record, line)
-        return self.record_text(record, line)
+        return text
 
     def not_undone(self, done: object, record: dict, line: bytes) -> None:
         """A record that does not say that others follow: the last one, or one that does not say."""
