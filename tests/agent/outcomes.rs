@@ -46,7 +46,7 @@ fn errors_before_the_stream_keep_the_servers_words() {
 }
 
 #[test]
-fn an_answer_to_a_request_without_a_prompt_is_no_generation() {
+fn an_answer_that_ends_for_a_reason_of_no_list_does_not_count() {
     let finished = one_call(|_, reply| {
         reply.head(200, NDJSON);
         reply.chunk("{\"response\":\"\",\"done\":true,\"done_reason\":\"load\"}\n");
@@ -101,11 +101,11 @@ fn a_stream_cut_before_its_last_record_is_truncated_however_it_is_cut() {
 fn streams_that_break_the_protocol_are_malformed() {
     let not_json = one_call(|_, reply| {
         reply.head(200, NDJSON);
-        reply.chunk("response: a\n");
+        reply.chunk("no json\n");
         reply.chunk(last(0));
         reply.end();
     });
-    assert_failed(&not_json, Outcome::Malformed, "response: a");
+    assert_failed(&not_json, Outcome::Malformed, "no json");
     let not_http = one_call(|_, reply| reply.raw("220 smtp ready\r\n\r\n"));
     assert_failed(&not_http, Outcome::Malformed, "HTTP");
     let no_chunk_size = one_call(|_, reply| {

@@ -18,6 +18,7 @@ from runner_agent.fields import (
     positive,
     switch,
     text_of,
+    texts_of,
     whole,
 )
 from runner_agent.scan import KINDS, Scan
@@ -34,7 +35,7 @@ SPEC_KEYS = frozenset(
 PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
 AGENT_KEYS = frozenset(
     ("name", "api", "url", "route", "api_key_env", "model", "options", "max_tokens")
-    + ("calls", "workflow")
+    + ("answers_as", "calls", "workflow")
 )
 ROUTE_KEYS = frozenset(("ca_file", "proxy"))
 CALL_KEYS = frozenset(("prompt", "warmup", "stage"))
@@ -55,6 +56,8 @@ class Agent:
     api: str
     target: Target
     model: str
+    # Further names that a stream may give the model.
+    answers_as: tuple[str, ...]
     options: dict
     max_tokens: int | None
     calls: tuple[Call, ...]
@@ -175,6 +178,7 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         api=given["api"],
         target=target,
         model=text_of(given, "model"),
+        answers_as=texts_of(given, "answers_as"),
         options=dict(given.get("options") or {}),
         max_tokens=None if given.get("max_tokens") is None else count(given, "max_tokens"),
         calls=calls,

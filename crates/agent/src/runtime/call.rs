@@ -35,7 +35,7 @@ use crate::http::{
     Arrival, Buffers, Connection, ConnectionError, DEFAULT_READ_BUFFER, Delays, Target,
 };
 use crate::output::Events;
-use crate::wire::{self, Prompt, error_body};
+use crate::wire::{self, Decoder, Prompt, error_body};
 
 /// Longest body of an error that is read, bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
@@ -109,6 +109,8 @@ pub(super) struct Caller {
     connection: Option<Connection>,
     /// Of the connection that is opened next.
     buffers: Option<Buffers>,
+    /// Of the answer that is being read.
+    decoder: Option<Box<dyn Decoder>>,
     events: Events,
 }
 
@@ -120,7 +122,16 @@ impl Caller {
         events: Events,
     ) -> Self {
         let Access { target, headers } = access;
-        Self { settings, agent, target, headers, connection: None, buffers: None, events }
+        Self {
+            settings,
+            agent,
+            target,
+            headers,
+            connection: None,
+            buffers: None,
+            decoder: None,
+            events,
+        }
     }
 
     /// Makes all calls; waits at `barrier` between warm-up and measured ones.
@@ -255,16 +266,18 @@ impl Caller {
         log.record.http_status = Some(status.as_u16());
         let headers = response.headers().clone();
         let header = |name: HeaderName| {
-            let told = headers.get(name)?.to_str().ok()?.trim().to_ascii_lowercase();
-            (!told.is_empty()).then_some(told)
+            headers.get(name)?.to_str().ok().map(str::trim).filter(|told| !told.is_empty())
         };
         let mut body = response.into_body();
-        let packing = header(CONTENT_ENCODING).filter(|packing| *packing != "identity");
+        let packing =
+            header(CONTENT_ENCODING).filter(|packing| !packing.eq_ignore_ascii_case("identity"));
         if !status.is_success() {
             let bytes = error_bytes(connection, &mut body).await;
             let message = match packing {
                 None => error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}")),
-                Some(packing) => format!("HTTP {status}; what it says is compressed ({packing})"),
+                Some(packing) => {
+                    format!("HTTP {status}; its body is compressed (content-encoding {packing})")
+                }
             };
             return End::failed(Outcome::HttpError, message);
         }
@@ -275,16 +288,11 @@ impl Caller {
             );
             return End::failed(Outcome::Malformed, message);
         }
-        let mut decoder = wire::decoder(self.agent.api, header(CONTENT_TYPE).as_deref());
+        let decoder = self.decoder.insert(wire::decoder(self.agent.api, header(CONTENT_TYPE)));
         let mut taker = Taker::new(log, &self.settings, &self.events);
         let mut pieces = Pieces::new(connection, &mut body, self.settings.variant);
         let judge = Judge::new(&self.agent);
-        let end = stream(&mut pieces, decoder.as_mut(), &mut taker, &judge).await;
-        let ending = decoder.ending();
-        log.record.finish_reason.clone_from(&ending.finish_reason);
-        log.record.model = ending.models.first().cloned();
-        log.record.server = ending.counts.clone();
-        end
+        stream(&mut pieces, decoder.as_mut(), &mut taker, &judge).await
     }
 
     /// Completes the record and closes the connection, unless another call may use it.
@@ -310,6 +318,12 @@ impl Caller {
             if whole { last_read_ns.max(last_taken_ns).unwrap_or(now_ns) } else { now_ns };
         record.outcome = end.outcome;
         record.error = end.error;
+        if let Some(decoder) = self.decoder.take() {
+            let ending = decoder.ending();
+            record.finish_reason.clone_from(&ending.finish_reason);
+            record.model.clone_from(&ending.model);
+            record.server = ending.counts.clone();
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub(super) fn new(agent: &'a AgentSpec) -> Self {
         const LIMITS: [&str; 3] = ["num_predict", "max_tokens", "max_completion_tokens"];
-        let named = || LIMITS.iter().find_map(|name| agent.options.get(*name)?.as_u64());
+        let number = |name: &&str| agent.options.get(*name)?.as_u64().filter(|limit| *limit > 0);
+        let named = || LIMITS.iter().find_map(number);
         Self {
             api: agent.api,
             model: &agent.model,
@@ -52,10 +53,10 @@ impl<'a> Judge<'a> {
             let message = format!("the server ended the answer for the reason {word:?}");
             return End::failed(Outcome::Refused, message);
         }
-        if let Some(other) = ending.models.iter().find(|told| !self.is_asked_for(told)) {
+        if let Some(other) = ending.model.as_deref().filter(|told| !self.is_asked_for(told)) {
             let message = format!(
                 "the answer is of model {other:?}, {:?} was asked for; if it is the same model by another \
-                 name, list that name in the endpoint's `answers_as`",
+                 name, list that name in the endpoint's answers_as",
                 self.model
             );
             return End::failed(Outcome::OtherModel, message);
@@ -66,11 +67,12 @@ impl<'a> Judge<'a> {
         }
         let tokens = ending.counts.tokens;
         if !taker.has_text() {
-            let reason = word.map_or_else(|| "not told".to_owned(), |word| format!("{word:?}"));
-            let count = tokens
-                .map(|count| format!(", tokens by the server's count: {count}"))
-                .unwrap_or_default();
-            let message = format!("the answer has no text (reason: {reason}{count})");
+            let reason = word.map_or_else(|| "none told".to_owned(), |word| format!("{word:?}"));
+            let counted = tokens.map_or_else(
+                || "no tokens counted by the server".to_owned(),
+                |tokens| format!("{tokens} tokens by the server's count"),
+            );
+            let message = format!("the answer has no text (reason: {reason}, {counted})");
             return End::failed(Outcome::Empty, message);
         }
         if meaning != Some(Reason::Length) {

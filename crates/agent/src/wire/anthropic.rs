@@ -10,9 +10,11 @@ use formats::protocol::ServerCounts;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{self, Payload, Text, Word, count, figures, joined, not_allowed, object, sum};
+use super::json::{
+    self, Payload, Word, count, figures, filled, is_error, joined, not_allowed, object, sum,
+};
 use super::sse::Dialect;
-use super::words::{error_words, is, is_filled};
+use super::words::{error_words, is};
 use super::{DecodeError, Ending, Prompt};
 
 /// The version of the protocol that is spoken; servers refuse requests without it.
@@ -43,8 +45,8 @@ pub(super) struct Anthropic;
 object! {
     /// One event, or a whole answer.
     struct Event {
-        kind as "type": Word<'a>,
-        message as "message": Message<'a>,
+        kind as "type": &'a RawValue,
+        message as "message": &'a RawValue,
         content_block as "content_block": Block<'a>,
         delta as "delta": Block<'a>,
         usage as "usage": &'a RawValue,
@@ -53,7 +55,7 @@ object! {
         object as "object": &'a RawValue,
         // Of a whole answer.
         model as "model": &'a RawValue,
-        content as "content": Text<'a>,
+        content as "content": &'a RawValue,
         stop_reason as "stop_reason": Word<'a>,
     }
 }
@@ -61,8 +63,8 @@ object! {
 object! {
     /// A block of content, or what is added to one. At the message's end: why it ended.
     struct Block {
-        text as "text": Text<'a>,
-        thinking as "thinking": Text<'a>,
+        text as "text": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
         stop_reason as "stop_reason": Word<'a>,
     }
 }
@@ -85,7 +87,6 @@ object! {
 }
 
 impl Dialect for Anthropic {
-    const END_MARK: Option<&[u8]> = None;
     const REASON_IS_ENOUGH: bool = false;
 
     fn whole<'a>(body: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
@@ -101,29 +102,37 @@ impl Payload for Anthropic {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        let kind = event.kind.as_ref().map(|Word(kind)| kind.as_ref());
-        if is_error(&event) {
+        if event.is_error() {
             ending.error = Some(error_words(payload));
             return Ok(Cow::Borrowed(""));
         }
-        match kind {
-            Some("message_stop") => ending.complete = true,
-            Some(
-                "message_start"
-                | "content_block_start"
-                | "content_block_delta"
-                | "content_block_stop"
-                | "message_delta"
-                | "ping",
-            ) => {}
-            _ => return Err(not_allowed("an event of an unknown shape", payload)),
+        let kinds = [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+            "ping",
+        ];
+        let kind = event.kind.flatten();
+        if !kinds.iter().any(|name| is(kind, name)) {
+            return Err(not_allowed("an event of an unknown shape", payload));
         }
-        let message = event.message.unwrap_or_default();
-        ending.names(message.model);
-        count_usage(figures(event.usage.or(message.usage)), &mut ending.counts);
-        let Some(block) = event.delta.or(event.content_block) else { return Ok(Cow::Borrowed("")) };
-        ending.reasons(block.stop_reason);
-        Ok(joined(block.thinking.unwrap_or_default().0, block.text.unwrap_or_default().0))
+        let wrong = |error: serde_json::Error| not_allowed(error.to_string(), payload);
+        let message: Message<'_> = match event.message.flatten() {
+            None => Message::default(),
+            Some(message) => serde_json::from_str(message.get()).map_err(wrong)?,
+        };
+        ending.names(message.model.flatten());
+        let usage = if event.usage.flatten().is_some() { event.usage } else { message.usage };
+        count_usage(figures(usage), &mut ending.counts);
+        ending.complete = is(kind, "message_stop");
+        let block = event.delta.flatten().or(event.content_block.flatten());
+        let Some(block) = block else { return Ok(Cow::Borrowed("")) };
+        ending.reasons(block.stop_reason.flatten().as_ref());
+        let thoughts = filled([block.thinking]).map_err(wrong)?;
+        Ok(joined(thoughts, filled([block.text]).map_err(wrong)?))
     }
 }
 
@@ -138,25 +147,25 @@ impl Payload for Whole {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        if is_error(&event) {
+        if event.is_error() {
             ending.error = Some(error_words(payload));
             return Ok(Cow::Borrowed(""));
         }
-        let Some(Text(content)) = event.content else {
+        if event.content.is_none() {
             return Err(not_allowed("a whole answer of an unknown shape", payload));
-        };
-        ending.names(event.model);
-        ending.reasons(event.stop_reason);
+        }
+        ending.names(event.model.flatten());
+        ending.reasons(event.stop_reason.flatten().as_ref());
         count_usage(figures(event.usage), &mut ending.counts);
-        Ok(content)
+        filled([event.content]).map_err(|error| not_allowed(error.to_string(), payload))
     }
 }
 
-fn is_error(event: &Event<'_>) -> bool {
-    is_filled(event.error)
-        || is_filled(event.error_code)
-        || is(event.object, "error")
-        || event.kind.as_ref().is_some_and(|Word(kind)| kind == "error")
+impl Event<'_> {
+    fn is_error(&self) -> bool {
+        let (error, code) = (self.error.flatten(), self.error_code.flatten());
+        is_error(error, code, self.object.flatten(), self.kind.flatten())
+    }
 }
 
 fn count_usage(usage: Option<Usage<'_>>, counts: &mut ServerCounts) {
@@ -164,8 +173,7 @@ fn count_usage(usage: Option<Usage<'_>>, counts: &mut ServerCounts) {
     let new = count(usage.input);
     let cached = count(usage.cache_read);
     let written = count(usage.cache_creation);
-    let prompt = new.and_then(|_| sum([new, cached, written]));
-    counts.prompt_tokens = prompt.or(counts.prompt_tokens);
+    counts.prompt_tokens = sum([new, cached, written]).or(counts.prompt_tokens);
     counts.cached_tokens = cached.or(counts.cached_tokens);
     counts.tokens = count(usage.output).or(counts.tokens);
 }

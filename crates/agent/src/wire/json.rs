@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::words::{error_words, is, is_filled};
 use super::{DecodeError, Ending};
 
 /// Deepest nesting of a payload that is read.
@@ -49,17 +50,70 @@ pub(super) trait Payload {
 }
 
 /// Text of one payload, which is borrowed unless the payload had to be repaired.
+///
+/// A payload that is an error is that, however the rest of it looks.
 pub(super) fn read<'a, P: Payload>(
     payload: &'a [u8],
     ending: &mut Ending,
 ) -> Result<Cow<'a, str>, DecodeError> {
-    let error = match parse::<P::Event<'a>>(payload) {
-        Ok(event) => return P::read(event, payload, ending),
+    let understood = parse(payload).and_then(|event| P::read(event, payload, ending));
+    let error = match understood {
+        Ok(text) => return Ok(text),
         Err(error) => error,
     };
-    let Some(repaired) = repaired(payload) else { return Err(error) };
-    let event = parse::<P::Event<'_>>(&repaired)?;
-    P::read(event, &repaired, ending).map(|text| Cow::Owned(text.into_owned()))
+    let repaired = repaired(payload);
+    if let Some(repaired) = &repaired
+        && let Ok(text) = parse(repaired).and_then(|event| P::read(event, repaired, ending))
+    {
+        return Ok(Cow::Owned(text.into_owned()));
+    }
+    let payload = repaired.as_deref().unwrap_or(payload);
+    if let Ok(told) = parse::<Told<'_>>(payload) {
+        if told.is_error() {
+            ending.error = Some(error_words(payload));
+            return Ok(Cow::Borrowed(""));
+        }
+        ending.names(told.model.flatten());
+    }
+    Err(error)
+}
+
+object! {
+    /// What is looked for in a payload that is not understood otherwise.
+    struct Told {
+        error as "error": &'a RawValue,
+        error_code as "error_code": &'a RawValue,
+        object as "object": &'a RawValue,
+        kind as "type": &'a RawValue,
+        model as "model": &'a RawValue,
+    }
+}
+
+impl Told<'_> {
+    fn is_error(&self) -> bool {
+        is_error(
+            self.error.flatten(),
+            self.error_code.flatten(),
+            self.object.flatten(),
+            self.kind.flatten(),
+        )
+    }
+}
+
+/// Whether the body is a JSON object whose end is missing.
+pub(super) fn is_cut(body: &[u8]) -> bool {
+    body.starts_with(b"{")
+        && serde_json::from_slice::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+}
+
+/// Whether an object is an error, by the fields that say so.
+pub(super) fn is_error(
+    error: Option<&RawValue>,
+    code: Option<&RawValue>,
+    object: Option<&RawValue>,
+    kind: Option<&RawValue>,
+) -> bool {
+    is_filled(error) || is_filled(code) || is(object, "error") || is(kind, "error")
 }
 
 /// One payload as a JSON object.
@@ -108,7 +162,7 @@ fn outside_strings(payload: &[u8], mut visit: impl FnMut(usize, u8)) {
 
 /// The payload without what keeps it from being JSON and loses no more than a character or a number;
 /// `None`: there is nothing of that kind.
-fn repaired(payload: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn repaired(payload: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(payload);
     let unicode = matches!(text, Cow::Borrowed(_));
     let mut repaired = text.into_owned().into_bytes();
@@ -165,13 +219,13 @@ fn unit_at(payload: &[u8], place: usize) -> Option<u16> {
 }
 
 /// Defines an object of which these names matter; all others are skipped, and the last of equal ones
-/// holds. What is null is absent.
+/// holds. A field that is there and null is `Some(None)`.
 macro_rules! object {
     ($(#[$meta:meta])* struct $name:ident { $($(#[$note:meta])* $field:ident as $key:literal: $kind:ty,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub(super) struct $name<'a> {
-            $($(#[$note])* pub(super) $field: Option<$kind>,)*
+            $($(#[$note])* pub(super) $field: Option<Option<$kind>>,)*
             lifetime: std::marker::PhantomData<&'a ()>,
         }
 
@@ -190,7 +244,7 @@ macro_rules! object {
                         let mut read = $name::default();
                         while let Some($crate::wire::json::Key(key)) = map.next_key()? {
                             match key.as_ref() {
-                                $($key => read.$field = map.next_value()?,)*
+                                $($key => read.$field = Some(map.next_value()?),)*
                                 _ => { map.next_value::<serde::de::IgnoredAny>()?; }
                             }
                         }
@@ -252,44 +306,78 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn visit_str<E>(self, text: &str) -> Result<Text<'a>, E> {
                 Ok(Text(Cow::Owned(text.to_owned())))
             }
-            fn visit_string<E>(self, text: String) -> Result<Text<'a>, E> {
-                Ok(Text(Cow::Owned(text)))
-            }
             fn visit_unit<E>(self) -> Result<Text<'a>, E> {
                 Ok(Text::default())
             }
             fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Text<'a>, S::Error> {
                 let mut all = Text::default();
-                while let Some(Text(part)) = list.next_element()? {
+                while let Some(Part(part)) = list.next_element()? {
                     all.0 = joined(all.0, part);
                 }
                 Ok(all)
-            }
-            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Text<'a>, M::Error> {
-                let from = serde::de::value::MapAccessDeserializer::new(map);
-                let Part { text, thinking, reasoning, summary, content, .. } =
-                    Part::deserialize(from)?;
-                Ok(filled([text, thinking, reasoning, summary, content]))
             }
         }
         deserializer.deserialize_any(Parts(PhantomData))
     }
 }
 
-object! {
-    /// A part of a text that is given as a list.
-    struct Part {
-        text as "text": Text<'a>,
-        thinking as "thinking": Text<'a>,
-        reasoning as "reasoning": Text<'a>,
-        summary as "summary": Text<'a>,
-        content as "content": Text<'a>,
+/// A part of a text that is given as a list.
+struct Part<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Kinds<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Kinds<'a> {
+            type Value = Part<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a part of a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Part<'a>, E> {
+                Ok(Part(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Part<'a>, E> {
+                Ok(Part(Cow::Owned(text.to_owned())))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Part<'a>, M::Error> {
+                let from = serde::de::value::MapAccessDeserializer::new(map);
+                let told = PartFields::deserialize(from)?;
+                let texts = [told.text, told.thinking, told.reasoning, told.summary, told.content];
+                filled(texts).map(Part).map_err(serde::de::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(Kinds(PhantomData))
     }
 }
 
-/// The first text that is not empty.
-pub(super) fn filled<'a, const N: usize>(texts: [Option<Text<'a>>; N]) -> Text<'a> {
-    texts.into_iter().flatten().find(|Text(text)| !text.is_empty()).unwrap_or_default()
+object! {
+    struct PartFields {
+        text as "text": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
+        reasoning as "reasoning": &'a RawValue,
+        summary as "summary": &'a RawValue,
+        content as "content": &'a RawValue,
+    }
+}
+
+/// The first text that is not empty. What stands behind it is not looked at.
+pub(super) fn filled<'a, const N: usize>(
+    told: [Option<Option<&'a RawValue>>; N],
+) -> serde_json::Result<Cow<'a, str>> {
+    for raw in told.into_iter().flatten().flatten() {
+        let Text(text) = serde_json::from_str(raw.get())?;
+        if !text.is_empty() {
+            return Ok(text);
+        }
+    }
+    Ok(Cow::Borrowed(""))
+}
+
+/// A text, whatever it is of; `None`: it is no text.
+pub(super) fn text_of(told: &RawValue) -> Option<String> {
+    let text = told.get();
+    let word: Option<Word<'_>> = serde_json::from_str(text).ok();
+    word.map(|Word(word)| word.into_owned())
+        .or_else(|| serde_json::from_slice(&repaired(text.as_bytes())?).ok())
 }
 
 /// One text after the other, without copying where only one is filled.
@@ -304,30 +392,35 @@ pub(super) fn joined<'a>(first: Cow<'a, str>, second: Cow<'a, str>) -> Cow<'a, s
 }
 
 /// An object whose figures may be told; what is none tells nothing.
-pub(super) fn figures<'a, T: Deserialize<'a> + Default>(told: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(told?.get()).ok()
+pub(super) fn figures<'a, T: Deserialize<'a>>(told: Option<Option<&'a RawValue>>) -> Option<T> {
+    serde_json::from_str(told.flatten()?.get()).ok()
 }
 
 /// A count or duration; servers write `1000`, some `1e3`. What is no number from 0 to 2^53 is unknown.
-pub(super) fn count(told: Option<&RawValue>) -> Option<u64> {
-    number(told).and_then(rounded)
+pub(super) fn count(told: Option<Option<&RawValue>>) -> Option<u64> {
+    let text = number(told)?;
+    match text.parse() {
+        Ok(count) => Some(count).filter(|count| *count <= COUNT_LIMIT),
+        Err(_) => text.parse().ok().and_then(rounded),
+    }
 }
 
 /// Milliseconds with a fraction as whole nanoseconds.
-pub(super) fn milliseconds(told: Option<&RawValue>) -> Option<u64> {
-    number(told).and_then(|ms| rounded(ms * 1e6))
+pub(super) fn milliseconds(told: Option<Option<&RawValue>>) -> Option<u64> {
+    let ms: f64 = number(told)?.parse().ok()?;
+    rounded(ms * 1e6)
 }
 
-/// The sum of counts, as a count.
-pub(super) fn sum(counts: [Option<u64>; 3]) -> Option<u64> {
-    let sum = counts.into_iter().flatten().try_fold(0_u64, u64::checked_add)?;
+/// The sum of counts, as a count; unknown where the first is.
+pub(super) fn sum([first, second, third]: [Option<u64>; 3]) -> Option<u64> {
+    let sum = first?.checked_add(second.unwrap_or(0))?.checked_add(third.unwrap_or(0))?;
     (sum <= COUNT_LIMIT).then_some(sum)
 }
 
-/// Whatever is written like a number, as the nearest double.
-fn number(told: Option<&RawValue>) -> Option<f64> {
-    let text = told?.get();
-    text.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then(|| text.parse().ok())?
+/// Whatever is written like a number.
+fn number(told: Option<Option<&RawValue>>) -> Option<&str> {
+    let text = told.flatten()?.get();
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then_some(text)
 }
 
 #[expect(

@@ -80,7 +80,7 @@ pub fn decoder(api: Api, content_type: Option<&str>) -> Box<dyn Decoder> {
         Family::Ollama => {
             let kind = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default();
             let is_document = kind.trim().eq_ignore_ascii_case("application/json");
-            Box::new(ollama::Decoder::new(is_document))
+            Box::new(ollama::Decoder::new(api, is_document))
         }
         Family::Openai => Box::new(sse::Decoder::<openai::OpenAi>::default()),
         Family::Anthropic => Box::new(sse::Decoder::<anthropic::Anthropic>::default()),
@@ -112,7 +112,7 @@ pub fn reason(api: Api, word: &str) -> Reason {
 }
 
 /// Reads an answer as it comes: push bytes, take chunks until there is none.
-pub trait Decoder: Send {
+pub trait Decoder: std::fmt::Debug + Send {
     /// Adds bytes of the response body.
     fn push(&mut self, bytes: &[u8]);
 
@@ -152,34 +152,29 @@ pub struct Ending {
     pub error: Option<String>,
     /// In the server's words; the last that is not empty.
     pub finish_reason: Option<String>,
-    /// Names that the stream gave the model, each once.
-    pub models: Vec<String>,
+    /// Name that the stream gives the model; the last that is not empty.
+    pub model: Option<String>,
     pub counts: ServerCounts,
 }
 
 impl Ending {
-    /// Most names of models that are kept.
-    const MODELS: usize = 4;
-
     /// Notes a name of the model.
     fn names(&mut self, model: Option<&RawValue>) {
-        let Some(name) = model.and_then(|told| serde_json::from_str::<Word<'_>>(told.get()).ok())
-        else {
+        let Some(told) = model else { return };
+        // Most events repeat it.
+        let plain = told.get().strip_prefix('"').and_then(|told| told.strip_suffix('"'));
+        if plain.is_some() && plain == self.model.as_deref() {
             return;
-        };
-        let Word(name) = name;
-        if !name.is_empty()
-            && !self.models.iter().any(|known| *known == name)
-            && self.models.len() < Self::MODELS
-        {
-            self.models.push(name.into_owned());
         }
+        self.model = json::text_of(told).filter(|name| !name.is_empty()).or(self.model.take());
     }
 
     /// Notes a reason for ending.
-    fn reasons(&mut self, reason: Option<Word<'_>>) {
-        if let Some(Word(reason)) = reason.filter(|Word(reason)| !reason.is_empty()) {
-            self.finish_reason = Some(reason.into_owned());
+    fn reasons<'w>(&mut self, reason: impl Into<Option<&'w Word<'w>>>) {
+        if let Some(Word(reason)) = reason.into()
+            && !reason.is_empty()
+        {
+            self.finish_reason = Some(reason.clone().into_owned());
         }
     }
 }
@@ -193,6 +188,13 @@ pub enum DecodeError {
     NotUtf8,
     #[error("a line of the stream is not what its protocol allows ({reason}): {line}")]
     NotJson { reason: String, line: String },
-    #[error("{0} came in place of an answer")]
-    Page(String),
+    #[error("an HTML page came in place of an answer{}",
+        .title.as_deref().map(|title| format!(", titled {title:?}")).unwrap_or_default())]
+    Page { title: Option<String> },
+}
+
+impl DecodeError {
+    fn page(title: Option<String>) -> Self {
+        Self::Page { title }
+    }
 }

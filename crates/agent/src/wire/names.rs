@@ -17,7 +17,8 @@ fn core(name: &str) -> String {
 
 /// Without `-2024-08-06`, `-20240806`, `-0613` or `@20240806` at the end.
 fn without_date(name: &str) -> &str {
-    const SHAPES: [&str; 4] = ["-dddd-dd-dd", "-dddddddd", "@dddddddd", "-dddd"];
+    const SHAPES: [&str; 6] =
+        ["-dddd-dd-dd", "@dddd-dd-dd", "-dddddddd", "@dddddddd", "-dddd", "@dddd"];
     let ends_so = |shape: &&str| {
         let at = name.len().checked_sub(shape.len()).filter(|at| *at > 0)?;
         let end = name.get(at..)?;

@@ -4,16 +4,15 @@
 //! text into a message and is otherwise the same.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use formats::endpoint::Api;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{self, Payload, Text, Word, count, filled, joined, not_allowed, object};
+use super::json::{self, Payload, Word, count, filled, is_error, joined, not_allowed, object};
 use super::lines::{LineEnd, Lines};
-use super::opening::Opening;
-use super::words::{error_words, is, is_filled, page};
+use super::opening::{Opening, page_so_far};
+use super::words::{after_error, error_words, title};
 use super::{Chunk, DecodeError, Ending, Prompt};
 
 /// Settings that Ollama takes beside `options`, not in it.
@@ -52,6 +51,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
 /// Incremental decoder of one answer.
 #[derive(Debug)]
 pub(super) struct Decoder {
+    api: Api,
     opening: Opening,
     /// The body is said to be one JSON document.
     is_document: bool,
@@ -65,10 +65,10 @@ object! {
     /// One line.
     struct Record {
         model as "model": &'a RawValue,
-        response as "response": Text<'a>,
-        thinking as "thinking": Text<'a>,
+        response as "response": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
         message as "message": &'a RawValue,
-        done as "done": bool,
+        done as "done": &'a RawValue,
         done_reason as "done_reason": Word<'a>,
         error as "error": &'a RawValue,
         error_code as "error_code": &'a RawValue,
@@ -86,15 +86,16 @@ object! {
 object! {
     /// Where chat has its text.
     struct Message {
-        content as "content": Text<'a>,
-        thinking as "thinking": Text<'a>,
+        content as "content": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
     }
 }
 
 impl Decoder {
     /// `is_document`: the server says that the body is one JSON document, and not one to a line.
-    pub(super) fn new(is_document: bool) -> Self {
+    pub(super) fn new(api: Api, is_document: bool) -> Self {
         Self {
+            api,
             opening: Opening::Unknown,
             is_document,
             lines: Lines::new(LineEnd::Feed),
@@ -116,10 +117,10 @@ impl super::Decoder for Decoder {
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
         self.opening = self.opening.look(&mut self.lines, is_spread)?;
         if self.opening != Opening::Stream {
-            return Ok(None);
+            return self.lines.untaken().and_then(page_so_far).map(|()| None);
         }
         let line = loop {
-            if self.ending.complete {
+            if self.ending.complete || self.ending.error.is_some() {
                 return Ok(None);
             }
             match self.lines.next()? {
@@ -128,7 +129,9 @@ impl super::Decoder for Decoder {
                 Some(line) => break line,
             }
         };
-        self.record(line).map(Some)
+        let is_whole = self.is_document && self.records == 0;
+        self.records += 1;
+        record(self.api, is_whole, self.lines.get(line), &mut self.ending).map(Some)
     }
 
     /// A last line without its end; one that is cut in the middle is no chunk.
@@ -139,14 +142,28 @@ impl super::Decoder for Decoder {
         if self.opening == Opening::Whole {
             let body = self.lines.untaken()?.trim_ascii();
             if body.starts_with(b"<") {
-                return Err(DecodeError::Page(page(body)));
+                return Err(DecodeError::page(title(body)));
             }
-            let text = json::read::<Ollama>(body, &mut self.ending)?;
-            self.ending.not_streamed = self.ending.complete;
+            if json::is_cut(body) {
+                return Ok(None);
+            }
+            let text = read(self.api, body, &mut self.ending)?;
+            if !self.ending.complete && self.ending.error.is_none() {
+                return Err(not_allowed("a whole answer that is not done", body));
+            }
+            self.ending.not_streamed = true;
             return Ok(Some(Chunk { bytes: body.len(), text }));
         }
         let Some(line) = self.lines.rest() else { return Ok(None) };
-        Ok(self.record(line).ok())
+        // What a line that is wrong says of the end is not believed.
+        let before = self.ending.clone();
+        let line = self.lines.get(line);
+        let is_whole = self.is_document && self.records == 0;
+        if let Ok(chunk) = record(self.api, is_whole, line, &mut self.ending) {
+            return Ok(Some(chunk));
+        }
+        self.ending = before;
+        Ok(None)
     }
 
     fn ending(&self) -> &Ending {
@@ -154,15 +171,16 @@ impl super::Decoder for Decoder {
     }
 }
 
-impl Decoder {
-    fn record(&mut self, line: Range<usize>) -> Result<Chunk<'_>, DecodeError> {
-        let line = self.lines.get(line);
-        let text = json::read::<Ollama>(line, &mut self.ending)?;
-        let whole = self.is_document && self.records == 0 && self.ending.complete;
-        self.ending.not_streamed = whole && !text.is_empty();
-        self.records += 1;
-        Ok(Chunk { bytes: line.len(), text })
-    }
+/// A line as a chunk; `is_whole`: one that is the last is a whole answer.
+fn record<'a>(
+    api: Api,
+    is_whole: bool,
+    line: &'a [u8],
+    ending: &mut Ending,
+) -> Result<Chunk<'a>, DecodeError> {
+    let text = read(api, line, ending)?;
+    ending.not_streamed = is_whole && ending.complete && !text.is_empty();
+    Ok(Chunk { bytes: line.len(), text })
 }
 
 /// Whether a JSON document is spread over several lines; `None`: its first line is not there yet.
@@ -174,10 +192,23 @@ fn is_spread(body: &[u8]) -> Option<bool> {
     rest.next().map(|&byte| byte == b'\n')
 }
 
-/// What records mean here.
-struct Ollama;
+/// Text of a line; what it says of the answer's end goes to `ending`.
+fn read<'a>(api: Api, line: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
+    if let Some(words) = after_error(line) {
+        ending.error = Some(error_words(words));
+        return Ok(Cow::Borrowed(""));
+    }
+    if api == Api::OllamaChat {
+        json::read::<Chat>(line, ending)
+    } else {
+        json::read::<Generate>(line, ending)
+    }
+}
 
-impl Payload for Ollama {
+/// What records of `/api/generate` mean.
+struct Generate;
+
+impl Payload for Generate {
     type Event<'a> = Record<'a>;
 
     fn read<'a>(
@@ -185,36 +216,77 @@ impl Payload for Ollama {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        if is_filled(record.error)
-            || is_filled(record.error_code)
-            || is(record.object, "error")
-            || is(record.kind, "error")
-        {
-            ending.error = Some(error_words(payload));
+        let has_text = record.response.is_some() || record.thinking.is_some();
+        if !record.ends(has_text, payload, ending)? {
             return Ok(Cow::Borrowed(""));
         }
-        let has_text = record.response.is_some() || record.thinking.is_some();
-        if !has_text && record.message.is_none() && record.done.is_none() {
+        let text = texts(record.thinking, record.response);
+        text.map_err(|error| not_allowed(error.to_string(), payload))
+    }
+}
+
+/// What records of `/api/chat` mean.
+struct Chat;
+
+impl Payload for Chat {
+    type Event<'a> = Record<'a>;
+
+    fn read<'a>(
+        record: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        if !record.ends(record.message.is_some(), payload, ending)? {
+            return Ok(Cow::Borrowed(""));
+        }
+        let Some(message) = record.message.flatten() else { return Ok(Cow::Borrowed("")) };
+        let text = serde_json::from_str(message.get())
+            .and_then(|message: Message<'a>| texts(message.thinking, message.content));
+        text.map_err(|error| not_allowed(error.to_string(), payload))
+    }
+}
+
+/// Thoughts, then what is said.
+fn texts<'a>(
+    thoughts: Option<Option<&'a RawValue>>,
+    said: Option<Option<&'a RawValue>>,
+) -> serde_json::Result<Cow<'a, str>> {
+    Ok(joined(filled([thoughts])?, filled([said])?))
+}
+
+impl Record<'_> {
+    /// Notes what the record says of the answer and its end; false: it is an error.
+    fn ends(
+        &self,
+        has_text: bool,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<bool, DecodeError> {
+        let (error, code) = (self.error.flatten(), self.error_code.flatten());
+        if is_error(error, code, self.object.flatten(), self.kind.flatten()) {
+            ending.error = Some(error_words(payload));
+            return Ok(false);
+        }
+        if !has_text && self.done.is_none() {
             return Err(not_allowed("a record of an unknown shape", payload));
         }
-        ending.names(record.model);
-        if record.done == Some(true) {
-            ending.complete = true;
-            ending.reasons(record.done_reason);
-            let counts = &mut ending.counts;
-            counts.total_ns = count(record.total_duration);
-            counts.load_ns = count(record.load_duration);
-            counts.prompt_tokens = count(record.prompt_eval_count);
-            counts.prefill_ns = count(record.prompt_eval_duration);
-            counts.tokens = count(record.eval_count);
-            counts.decode_ns = count(record.eval_duration);
-        }
-        let message = match record.message {
-            None => Message::default(),
-            Some(message) => serde_json::from_str(message.get())
-                .map_err(|error| not_allowed(error.to_string(), payload))?,
+        let done = match self.done.flatten().map(RawValue::get) {
+            Some("true") => true,
+            Some("false") | None => false,
+            Some(_) => return Err(not_allowed("`done` is neither true or false", payload)),
         };
-        let thoughts = filled([record.thinking, message.thinking]).0;
-        Ok(joined(thoughts, filled([record.response, message.content]).0))
+        ending.names(self.model.flatten());
+        ending.reasons(self.done_reason.as_ref().and_then(Option::as_ref));
+        if done {
+            ending.complete = true;
+            let counts = &mut ending.counts;
+            counts.total_ns = count(self.total_duration);
+            counts.load_ns = count(self.load_duration);
+            counts.prompt_tokens = count(self.prompt_eval_count);
+            counts.prefill_ns = count(self.prompt_eval_duration);
+            counts.tokens = count(self.eval_count);
+            counts.decode_ns = count(self.eval_duration);
+        }
+        Ok(true)
     }
 }

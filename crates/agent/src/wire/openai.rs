@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::json::{
-    self, First, Payload, Text, Word, count, figures, filled, joined, milliseconds, not_allowed,
-    object, sum,
+    self, First, Payload, Word, count, figures, filled, is_error, joined, milliseconds,
+    not_allowed, object, sum,
 };
 use super::sse::Dialect;
-use super::words::{error_words, is, is_filled};
+use super::words::error_words;
 use super::{DecodeError, Ending, Prompt};
 
 /// The body of a streaming request.
@@ -58,9 +58,9 @@ object! {
 
 object! {
     struct Choice {
-        text as "text": Text<'a>,
+        text as "text": &'a RawValue,
         delta as "delta": Delta<'a>,
-        message as "message": Delta<'a>,
+        message as "message": &'a RawValue,
         finish_reason as "finish_reason": Word<'a>,
     }
 }
@@ -68,10 +68,10 @@ object! {
 object! {
     /// What is added to the answer.
     struct Delta {
-        content as "content": Text<'a>,
-        reasoning as "reasoning": Text<'a>,
-        reasoning_content as "reasoning_content": Text<'a>,
-        reasoning_details as "reasoning_details": Text<'a>,
+        content as "content": &'a RawValue,
+        reasoning as "reasoning": &'a RawValue,
+        reasoning_content as "reasoning_content": &'a RawValue,
+        reasoning_details as "reasoning_details": &'a RawValue,
     }
 }
 
@@ -101,7 +101,6 @@ object! {
 }
 
 impl Dialect for OpenAi {
-    const END_MARK: Option<&[u8]> = Some(b"[DONE]");
     /// Some servers close the connection after the finish reason, without `[DONE]`.
     const REASON_IS_ENOUGH: bool = true;
 
@@ -118,36 +117,42 @@ impl Payload for OpenAi {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        if is_filled(event.error)
-            || is_filled(event.error_code)
-            || is(event.object, "error")
-            || is(event.kind, "error")
-        {
+        let (error, code) = (event.error.flatten(), event.error_code.flatten());
+        if is_error(error, code, event.object.flatten(), event.kind.flatten()) {
             ending.error = Some(error_words(payload));
             return Ok(Cow::Borrowed(""));
         }
         if event.choices.is_none() && event.usage.is_none() && event.timings.is_none() {
             return Err(not_allowed("an event of an unknown shape", payload));
         }
-        ending.names(event.model);
+        ending.names(event.model.flatten());
         count_timings(figures(event.timings), &mut ending.counts);
         count_usage(figures(event.usage), &mut ending.counts);
-        let Some(First(Some(choice))) = event.choices else { return Ok(Cow::Borrowed("")) };
-        ending.reasons(choice.finish_reason);
-        let plain = choice.text.unwrap_or_default().0;
-        let Some(delta) = choice.delta.or(choice.message) else { return Ok(plain) };
-        let thoughts =
-            filled([delta.reasoning, delta.reasoning_content, delta.reasoning_details]).0;
-        let text = joined(thoughts, delta.content.unwrap_or_default().0);
-        Ok(if text.is_empty() { plain } else { text })
+        let Some(First(Some(choice))) = event.choices.flatten() else {
+            return Ok(Cow::Borrowed(""));
+        };
+        ending.reasons(choice.finish_reason.as_ref().and_then(Option::as_ref));
+        text(choice).map_err(|error| not_allowed(error.to_string(), payload))
     }
+}
+
+/// Thoughts and text of chat, or the text of completions.
+fn text(choice: Choice<'_>) -> serde_json::Result<Cow<'_, str>> {
+    let delta = match (choice.delta.flatten(), choice.message.flatten()) {
+        (Some(delta), _) => delta,
+        (None, Some(message)) => serde_json::from_str(message.get())?,
+        (None, None) => Delta::default(),
+    };
+    let thoughts = filled([delta.reasoning, delta.reasoning_content, delta.reasoning_details])?;
+    let text = joined(thoughts, filled([delta.content])?);
+    if text.is_empty() { filled([choice.text]) } else { Ok(text) }
 }
 
 fn count_timings(timings: Option<Timings<'_>>, counts: &mut ServerCounts) {
     let Some(timings) = timings else { return };
     let (new, cached) = (count(timings.prompt_n), count(timings.cache_n));
     let tokens = count(timings.predicted_n);
-    counts.prompt_tokens = new.and_then(|_| sum([new, cached, None])).or(counts.prompt_tokens);
+    counts.prompt_tokens = sum([new, cached, None]).or(counts.prompt_tokens);
     counts.cached_tokens = cached.or(counts.cached_tokens);
     counts.prefill_ns = milliseconds(timings.prompt_ms).or(counts.prefill_ns);
     counts.tokens = tokens.or(counts.tokens);

@@ -2,6 +2,7 @@
 
 use super::DecodeError;
 use super::lines::Lines;
+use super::words::title;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -17,7 +18,7 @@ pub(super) enum Opening {
 }
 
 impl Opening {
-    /// Looks at what has come, after a byte-order mark, which is passed over. `is_whole` is asked with all
+    /// Looks at what has come, after a byte-order mark and blanks, which are passed over. `is_whole` is asked with all
     /// of it from the first byte that is no space on; `None`: too few bytes to tell.
     pub(super) fn look(
         self,
@@ -31,8 +32,9 @@ impl Opening {
         if came.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(came) {
             return Ok(Self::Unknown);
         }
-        let marked = came.starts_with(BYTE_ORDER_MARK);
+        let all = came.len();
         let came = came.strip_prefix(BYTE_ORDER_MARK).unwrap_or(came).trim_ascii_start();
+        let passed_over = all - came.len();
         let opening = match came.first() {
             None => Self::Unknown,
             Some(b'<') => Self::Whole,
@@ -42,9 +44,15 @@ impl Opening {
                 Some(false) => Self::Stream,
             },
         };
-        if marked && opening != Self::Unknown {
-            lines.skip(BYTE_ORDER_MARK.len());
+        if opening != Self::Unknown {
+            lines.skip(passed_over);
         }
         Ok(opening)
     }
+}
+
+/// A page is one as soon as its title has come.
+pub(super) fn page_so_far(body: &[u8]) -> Result<(), DecodeError> {
+    let title = title(body).filter(|_| body.trim_ascii_start().starts_with(b"<"));
+    title.map_or(Ok(()), |title| Err(DecodeError::page(Some(title))))
 }

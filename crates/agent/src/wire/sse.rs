@@ -9,14 +9,15 @@ use std::ops::Range;
 
 use super::json::{self, Payload, not_allowed};
 use super::lines::{LINE_LIMIT, LineEnd, Lines};
-use super::opening::Opening;
-use super::words::{error_words, page};
+use super::opening::{Opening, page_so_far};
+use super::words::{after_error, error_words, title};
 use super::{Chunk, DecodeError, Ending};
+
+/// Data of an event that is the mark of an answer's end, whatever the protocol.
+const END_MARK: &[u8] = b"[DONE]";
 
 /// What the events of one protocol mean.
 pub(super) trait Dialect: Payload + std::fmt::Debug + Send {
-    /// Data of an event that is the mark of the answer's end, and no chunk.
-    const END_MARK: Option<&[u8]>;
     /// A stream that is closed after a finish reason is whole, though its last event is missing.
     const REASON_IS_ENOUGH: bool;
 
@@ -36,6 +37,8 @@ pub(super) struct Decoder<D> {
     is_error: bool,
     /// The event was handed out and gives way to the next one.
     dispatched: bool,
+    /// The first line of a body that is no stream was looked at.
+    looked_at_line: bool,
     ending: Ending,
     dialect: PhantomData<D>,
 }
@@ -49,6 +52,7 @@ impl<D> Default for Decoder<D> {
             has_data: false,
             is_error: false,
             dispatched: false,
+            looked_at_line: false,
             ending: Ending::default(),
             dialect: PhantomData,
         }
@@ -66,10 +70,13 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
     /// The next event with data.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
         self.opening = self.opening.look(&mut self.lines, |came| Some(came.starts_with(b"{")))?;
+        if self.opening == Opening::Whole {
+            self.look_at_whole()?;
+        }
         if self.opening != Opening::Stream {
             return Ok(None);
         }
-        while !self.ending.complete {
+        while !self.ending.complete && self.ending.error.is_none() {
             let Some(line) = self.lines.next()? else { return Ok(None) };
             if self.take(line)? {
                 let bytes = self.event.len();
@@ -82,11 +89,11 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
 
     /// A last event without its blank line; one that is cut in the middle is no chunk.
     fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
-        if self.ending.complete {
+        if self.ending.complete || self.ending.error.is_some() {
             return Ok(None);
         }
         if self.opening == Opening::Whole {
-            return whole::<D>(self.lines.untaken()?, &mut self.ending).map(Some);
+            return whole::<D>(self.lines.untaken()?, &mut self.ending);
         }
         if let Some(line) = self.lines.rest() {
             let _ = self.take(line);
@@ -96,8 +103,13 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
             return Ok(None);
         }
         let bytes = self.event.len();
-        let text = read::<D>(&self.event, self.is_error, &mut self.ending);
-        Ok(text.ok().flatten().map(|text| Chunk { bytes, text }))
+        // What an event that is wrong says of the end is not believed.
+        let mut ending = self.ending.clone();
+        let Ok(text) = read::<D>(&self.event, self.is_error, &mut ending) else {
+            return Ok(None);
+        };
+        self.ending = ending;
+        Ok(text.map(|text| Chunk { bytes, text }))
     }
 
     fn ending(&self) -> &Ending {
@@ -111,6 +123,22 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
 }
 
 impl<D: Dialect> Decoder<D> {
+    /// What a body that is no stream says before its end: a page its title, a first line an error, after which
+    /// other lines may come.
+    fn look_at_whole(&mut self) -> Result<(), DecodeError> {
+        let body = self.lines.untaken()?;
+        page_so_far(body)?;
+        if !self.looked_at_line
+            && let Some(end) = body.trim_ascii_start().iter().position(|&byte| byte == b'\n')
+        {
+            self.looked_at_line = true;
+            let mut aside = Ending::default();
+            let _ = json::read::<D>(&body.trim_ascii_start()[..end], &mut aside);
+            self.ending.error = aside.error;
+        }
+        Ok(())
+    }
+
     /// Takes one line; true when it completed an event that is to be read.
     fn take(&mut self, line: Range<usize>) -> Result<bool, DecodeError> {
         if self.dispatched {
@@ -140,7 +168,9 @@ impl<D: Dialect> Decoder<D> {
             }
             b"event" => self.is_error = value.trim_ascii() == b"error",
             // llama.cpp writes its errors so.
-            b"error" => self.ending.error = Some(error_words(value)),
+            field if field.eq_ignore_ascii_case(b"error") => {
+                self.ending.error = Some(error_words(value));
+            }
             // A line that starts with a colon is a comment, often a keep-alive.
             b"" | b"id" | b"retry" => {}
             _ => {
@@ -159,7 +189,9 @@ impl<D: Dialect> Decoder<D> {
     /// The end of an event; true when it has data to be read.
     fn dispatch(&mut self) -> bool {
         if !self.has_data {
-            self.is_error = false;
+            if self.is_error {
+                self.ending.error = Some(String::new());
+            }
             return false;
         }
         self.has_data = false;
@@ -174,38 +206,36 @@ fn read<'a, D: Dialect>(
     is_error: bool,
     ending: &mut Ending,
 ) -> Result<Option<Cow<'a, str>>, DecodeError> {
-    const ERROR: &[u8] = b"error:";
     let data = data.trim_ascii();
-    let begins_as_error =
-        data.get(..ERROR.len()).is_some_and(|start| start.eq_ignore_ascii_case(ERROR));
-    if is_error || begins_as_error {
-        let words = if begins_as_error { &data[ERROR.len()..] } else { data };
-        ending.error = Some(error_words(words));
+    if is_error {
+        ending.error = Some(error_words(data));
         return Ok(Some(Cow::Borrowed("")));
     }
-    if D::END_MARK == Some(data) {
+    if data == END_MARK {
         ending.complete = true;
         return Ok(None);
+    }
+    if let Some(words) = after_error(data) {
+        ending.error = Some(error_words(words));
+        return Ok(Some(Cow::Borrowed("")));
     }
     json::read::<D>(data, ending).map(Some)
 }
 
-/// A body that is no stream of events.
-fn whole<'a, D: Dialect>(body: &'a [u8], ending: &mut Ending) -> Result<Chunk<'a>, DecodeError> {
+/// A body that is no stream of events; `None`: it was cut.
+fn whole<'a, D: Dialect>(
+    body: &'a [u8],
+    ending: &mut Ending,
+) -> Result<Option<Chunk<'a>>, DecodeError> {
     let body = body.trim_ascii();
     if body.starts_with(b"<") {
-        return Err(DecodeError::Page(page(body)));
+        return Err(DecodeError::page(title(body)));
     }
-    let read = D::whole(body, ending);
-    if ending.error.is_none() && read.is_err() {
-        // An error can be followed by other lines, of which it says that they mean nothing.
-        let first = body.split(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
-        let mut aside = Ending::default();
-        let _ = json::read::<D>(first, &mut aside);
-        ending.error = aside.error;
+    if json::is_cut(body) {
+        return Ok(None);
     }
-    let text = if ending.error.is_some() { Cow::Borrowed("") } else { read? };
+    let text = D::whole(body, ending)?;
     ending.complete = true;
     ending.not_streamed = true;
-    Ok(Chunk { bytes: body.len(), text })
+    Ok(Some(Chunk { bytes: body.len(), text }))
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::shortened;
+use super::json::{repaired, shortened};
 
 /// Longest text of an error that is kept, bytes.
 const ERROR_LIMIT: usize = 2048;
@@ -36,9 +36,11 @@ fn says(value: &Value) -> bool {
 #[must_use]
 pub fn error_words(error: &[u8]) -> String {
     let text = String::from_utf8_lossy(error);
-    let words = match serde_json::from_str::<Value>(&text) {
-        Ok(Value::String(words)) => words,
-        Ok(Value::Object(fields)) => ["error", "message", "detail", "text"]
+    let value =
+        serde_json::from_str(&text).ok().or_else(|| serde_json::from_slice(&repaired(error)?).ok());
+    let words = match value {
+        Some(Value::String(words)) => words,
+        Some(Value::Object(fields)) => ["error", "message", "detail", "text"]
             .iter()
             .filter_map(|name| fields.get(*name))
             .find(|value| says(value))
@@ -58,25 +60,30 @@ fn inner(error: &Value) -> String {
 #[must_use]
 pub fn error_body(body: &[u8]) -> Option<String> {
     if body.trim_ascii_start().starts_with(b"<") {
-        return Some(page(body));
+        return Some(match title(body) {
+            Some(title) => format!("an HTML page titled {title:?}"),
+            None => "an HTML page without a title".to_owned(),
+        });
     }
     Some(error_words(body)).filter(|message| !message.is_empty())
 }
 
-/// A page made for people, by its title.
+/// The title of a page made for people; `None`: it has none, or not yet.
 #[must_use]
-pub fn page(html: &[u8]) -> String {
+pub fn title(html: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(html);
     // Only ASCII letters change, so places stay where they are.
     let lower = text.to_ascii_lowercase();
-    let title = lower.find("<title").and_then(|open| {
-        let start = open + lower.get(open..)?.find('>')? + 1;
-        let end = start + lower.get(start..)?.find("</title")?;
-        text.get(start..end)
-    });
-    let title = title.map(|title| title.split_whitespace().collect::<Vec<_>>().join(" "));
-    match title.filter(|title| !title.is_empty()) {
-        Some(title) => format!("an HTML page titled {:?}", shortened(&title, TITLE_LIMIT)),
-        None => "an HTML page without a title".to_owned(),
-    }
+    let open = lower.find("<title")?;
+    let start = open + lower.get(open..)?.find('>')? + 1;
+    let end = start + lower.get(start..)?.find("</title")?;
+    let title = text.get(start..end)?.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(shortened(&title, TITLE_LIMIT)).filter(|title| !title.is_empty())
+}
+
+/// What follows `error:` at the beginning of a line, in any case; `None`: it begins otherwise.
+pub(super) fn after_error(line: &[u8]) -> Option<&[u8]> {
+    const ERROR: &[u8] = b"error:";
+    let (start, rest) = line.trim_ascii().split_at_checked(ERROR.len())?;
+    start.eq_ignore_ascii_case(ERROR).then_some(rest)
 }
