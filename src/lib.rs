@@ -7,7 +7,7 @@
 //! Layers, the lowest first; none knows one above it, which a test holds:
 //!
 //! ```text
-//! os, stats, corpus, workflow, python
+//! os, stats, encoding, corpus, workflow, python
 //! server, probe, manifest
 //! plan, store, provenance
 //! metrics, verdict, preflight
@@ -21,6 +21,7 @@
 //!
 //! - [`os`]: what depends on the operating system, with a branch for each.
 //! - [`stats`]: pure statistics.
+//! - [`encoding`]: text files as editors and shells save them.
 //! - [`corpus`]: the texts of tokenizer experiments, generated from a seed.
 //! - [`workflow`]: what a workflow is asked for, and what a runtime must leave of it.
 //! - [`python`]: a Python of the user's, private environments of pinned packages on it, the bundled runtime.
@@ -44,6 +45,7 @@
 pub mod cli;
 pub mod conformance;
 pub mod corpus;
+pub mod encoding;
 pub mod execute;
 pub mod manifest;
 pub mod metrics;

@@ -128,6 +128,50 @@ fn a_metric_that_is_declared_later_is_known_of_earlier_runs() {
     assert!(table.lines().next().unwrap().ends_with(",v") && table.contains(",3\n"), "{table}");
 }
 
+/// A level is not what a number means but what was written: 3.10 may be a version.
+#[test]
+fn a_level_gets_into_the_command_as_it_is_written() {
+    let study = scripted("printf %s \"$2\"", "");
+    let text = r#"
+        schema = 1
+        name = "demo"
+        [experiment.c]
+        repeats = 1
+        command = ["sh", "work.sh", "{out}", "{v}", "{f}"]
+        fixed = { f = 2.50 }
+        matrix = { v = [3.10, 1.0, 1e-5, 1e21, 0x10, 1_000, 1_000.50, 0.5, "7.0"] }
+        exclude = [{ v = 0.50 }]
+        include = [{ v = 8.00 }]
+    "#;
+    fs::write(study.manifest(), text).unwrap();
+    study.expect(0, &["exec"]);
+    let store = Store::open(&study.results, "demo").unwrap();
+    let mut words: Vec<String> = Vec::new();
+    for cell in store.cells() {
+        let command = store.runs(cell)[&1].command.clone().unwrap();
+        assert_eq!(command.words[4], "2.50");
+        words.push(command.words[3].clone());
+    }
+    words.sort();
+    // Whole numbers have no other way of being written than TOML's own notations.
+    assert_eq!(words, ["1.0", "1000", "1000.50", "16", "1e-5", "1e21", "3.10", "7.0", "8.00"]);
+    // It is a number all the same.
+    for (filter, cells) in
+        [("v=3.1", 1), ("v=3.10", 1), ("v=0.00001", 1), ("v=7.0", 0), ("v~3.10", 1)]
+    {
+        let output = study.command(&["plan", "--json", "--filter", filter]).output().unwrap();
+        assert_eq!(output.status.success(), cells == 1, "{filter}: {}", study::text(&output));
+    }
+    let table = study.expect(0, &["export"]);
+    // Tables of figures hold the number.
+    assert!(table.contains(",3.1,"), "{table}");
+
+    let twice = text.replace("3.10,", "3.10, 3.1,");
+    fs::write(study.manifest(), twice).unwrap();
+    let refused = study.expect(4, &["plan"]);
+    assert!(refused.contains("write \"3.10\" and \"3.1\""), "{refused}");
+}
+
 #[test]
 fn what_is_asked_for_is_the_identity_and_nothing_else() {
     let id = |body: &str| {
@@ -331,6 +375,39 @@ fn an_input_that_changed_since_is_not_measured() {
     let failure = &study.failures()[0].1;
     assert_eq!(failure.cause, "inputs");
     assert!(failure.message.contains("data.txt is not what"), "{}", failure.message);
+}
+
+/// A process that ends at once, before anybody looks at it; one whose child is the large one; and those that
+/// are smaller than what the system counts to them of the program that started them.
+#[test]
+fn the_memory_of_short_commands_is_known_or_not_told() {
+    let study = scripted("", "");
+    let text = r#"
+        schema = 1
+        name = "demo"
+        [experiment.c]
+        repeats = 4
+        command = ["sh", "{script}.sh"]
+        matrix = { script = ["large", "child", "small"] }
+    "#;
+    fs::write(study.manifest(), text).unwrap();
+    let large = "python3 -c 'x = bytearray(100_000_000); x[::4096] = b\"1\" * len(x[::4096])'";
+    let folder = study.folder.path();
+    fs::write(folder.join("large.sh"), format!("exec {large}")).unwrap();
+    fs::write(folder.join("child.sh"), format!("{large}\ntrue")).unwrap();
+    fs::write(folder.join("small.sh"), "exec true").unwrap();
+    study.expect(0, &["exec"]);
+    let store = Store::open(&study.results, "demo").unwrap();
+    for cell in store.cells() {
+        for record in store.runs(cell).values() {
+            let peak = record.metrics["peak_rss_mb"];
+            if record.command.as_ref().unwrap().words[1] == "small.sh" {
+                assert!(peak.is_none_or(|peak| (1.0..3.0).contains(&peak)), "{peak:?}");
+            } else {
+                assert!((100.0..140.0).contains(&peak.unwrap()), "{peak:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -110,6 +110,82 @@ fn a_manifest_that_is_not_there_is_named() {
     assert!(error.to_string().contains("no/such.toml"), "{error}");
 }
 
+/// A manifest with a text of several lines and a prompt file, loaded from such bytes; its cells' ids.
+fn ids(manifest: &[u8], prompt: &[u8]) -> Result<Vec<String>, LoadError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    std::fs::write(&path, manifest).unwrap();
+    std::fs::write(folder.path().join("p.md"), prompt).unwrap();
+    let plan = Plan::new(manifest::load(&path, None)?, &Filters::default())?;
+    Ok((0..plan.cells()).map(|cell| plan.id(u32::try_from(cell).unwrap()).hex()).collect())
+}
+
+const TWO_PROMPTS: &str = r#"schema = 1
+name = "t"
+[endpoint]
+e = { simulated = {} }
+[prompt]
+p = { file = "p.md" }
+q = { text = """Say
+"hi" and wait""" }
+[scenario]
+one = [{ agent = "a", endpoint = "e", prompt = "p" }, { agent = "b", endpoint = "e", prompt = "q" }]
+[experiment.x]
+scenario = "one"
+"#;
+
+#[test]
+fn neither_a_mark_nor_the_ends_of_lines_change_what_is_measured() {
+    let prompt = "Line one\nLine two\n";
+    let plain = ids(TWO_PROMPTS.as_bytes(), prompt.as_bytes()).unwrap();
+    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let (manifest, file) = (windows(TWO_PROMPTS), windows(prompt));
+    assert_eq!(ids(manifest.as_bytes(), file.as_bytes()).unwrap(), plain);
+    // One that is asked for is kept.
+    let asked = TWO_PROMPTS.replace("text = \"\"\"Say\n", "text = \"\"\"Say\\r\n");
+    assert_ne!(ids(asked.as_bytes(), prompt.as_bytes()).unwrap(), plain);
+}
+
+#[test]
+fn places_are_right_behind_a_mark() {
+    let text =
+        TWO_PROMPTS.replace("schema", "schem").replace("endpoint = \"e\", prompt = \"q\"", "");
+    let error = ids(format!("\u{feff}{text}").as_bytes(), b"x").unwrap_err();
+    let LoadError::Invalid(errors) = error else { panic!("{error}") };
+    let found: Vec<_> = errors.problems.iter().map(|own| (own.line, &own.problem)).collect();
+    let (line, unknown) = found.iter().find(|own| own.1.message.contains("unknown")).unwrap();
+    assert_eq!((*line, unknown.span.clone()), (1, 0..5));
+    assert!(found.iter().any(|own| own.0 == 10), "{found:?}");
+}
+
+#[test]
+fn other_encodings_are_named_with_what_to_do() {
+    let utf16 = |text: &str| -> Vec<u8> {
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let latin1 = TWO_PROMPTS.replace("wait", "w\u{e4}it");
+    let latin1: Vec<u8> = latin1.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    for (manifest, named) in [
+        (utf16(TWO_PROMPTS), "UTF-16"),
+        (latin1, "line 8 has the byte 0xE4, which is not UTF-8; in Latin-1"),
+    ] {
+        let error = ids(&manifest, b"x").unwrap_err();
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        let error = error.to_string();
+        assert!(error.contains("m.toml") && error.contains(named), "{error}");
+        assert!(help.contains("save it as UTF-8"), "{help}");
+    }
+    for (prompt, named) in [(utf16("Say hi"), "UTF-16"), (b"Gr\xfc\xdfe".to_vec(), "0xFC")] {
+        let LoadError::Invalid(errors) = ids(TWO_PROMPTS.as_bytes(), &prompt).unwrap_err() else {
+            panic!("another error")
+        };
+        let problem = &errors.problems[0].problem;
+        assert!(problem.message.contains("p.md is not UTF-8"), "{}", problem.message);
+        assert!(problem.message.contains(named), "{}", problem.message);
+        assert!(problem.help.as_ref().unwrap().contains("save it as UTF-8"));
+    }
+}
+
 /// Whatever the bytes, loading ends with a study or an error, never with a panic.
 mod any_bytes {
     use proptest::prelude::*;

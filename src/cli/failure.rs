@@ -50,6 +50,7 @@ impl Failure {
     pub fn load(error: LoadError) -> Self {
         match error {
             LoadError::Invalid(errors) => Self::manifest(errors),
+            error @ LoadError::Encoding { .. } => Self::diagnostic(exit::INVALID_MANIFEST, error),
             other => Self::diagnostic(exit::USAGE, other),
         }
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CommandResult, Failure, StudyArgs, exit};
+use crate::encoding;
 use crate::manifest::Study;
 use crate::plan::Plan;
 use crate::report::{self, Data, Missing, RenderError, Stale, Template};
@@ -144,9 +145,14 @@ fn template_file(file: Option<&Path>, study: &Study) -> Option<PathBuf> {
 }
 
 fn read_template(path: &Path) -> Result<Template, Failure> {
-    let source = fs::read_to_string(path).map_err(|error| {
+    let bytes = fs::read(path).map_err(|error| {
         Failure::new(exit::USAGE, format!("cannot read {}: {error}", path.display()), None)
     })?;
+    let source = encoding::decode(bytes).map_err(|reason| {
+        let message = format!("the template {} is not UTF-8: {reason}", path.display());
+        Failure::new(exit::USAGE, message, Some(encoding::HELP))
+    })?;
+    let source = encoding::unix_lines(&source).into_owned();
     Ok(Template { name: path.display().to_string(), source })
 }
 

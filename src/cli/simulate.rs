@@ -12,6 +12,7 @@ use formats::sends;
 use simulator::{Server, SimulatorError};
 
 use super::{CommandResult, Failure, exit};
+use crate::encoding;
 use crate::manifest::study::{Fault, FaultKind, JitterShape, Pacing};
 use crate::manifest::units;
 use crate::os::open_files;
@@ -157,8 +158,10 @@ fn pacing(args: &Args) -> Result<Pacing, Failure> {
 /// Reads a trace: a number of milliseconds per line; empty lines are skipped.
 fn trace(path: &Path) -> Result<Vec<Duration>, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the trace {shown}: {error}"))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("cannot read the trace {shown}: {error}"))?;
+    let text = encoding::decode(bytes)
+        .map_err(|reason| format!("the trace {shown} is not UTF-8: {reason}"))?;
     let mut gaps = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let gap = line.trim().parse::<f64>().ok();

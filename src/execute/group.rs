@@ -32,6 +32,13 @@ impl Group {
         Self { leader, own_peak_rss, seen_peak_rss: None }
     }
 
+    /// Of a process that was started as a copy of this one, of which at most so many bytes were resident
+    /// in it at its start. What the system counts of it is its own as soon as that is more; where it is
+    /// not, its peak is unknown: a look at the leader says nothing of its children, or of its last moment.
+    pub fn of_copy(leader: Child, copied: Option<u64>) -> Self {
+        Self { leader, own_peak_rss: copied, seen_peak_rss: None }
+    }
+
     /// Its leader's.
     pub fn id(&self) -> u32 {
         self.leader.id()

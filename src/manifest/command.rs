@@ -101,7 +101,7 @@ pub enum Stat {
     Min,
     Max,
     Sum,
-    /// Number of values that are not empty.
+    /// Number of values that are known.
     Count,
     First,
     Last,

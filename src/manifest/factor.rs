@@ -291,6 +291,7 @@ pub fn show_free(level: &Level) -> String {
         Level::Text(text) if text.chars().any(char::is_control) => text.escape_debug().to_string(),
         Level::Text(text) => text.clone(),
         Level::Number(number) => format!("{number}"),
+        Level::Written { text, .. } => text.clone(),
         Level::Bool(truth) => truth.to_string(),
     }
 }

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
+use crate::encoding::{self, NotUtf8};
+
 pub use check::{NAME_HELP, PatternPart, is_name, pattern};
 pub use problem::ManifestErrors;
 pub use source::Source;
@@ -28,13 +30,19 @@ pub use study::Study;
 
 /// Loads a manifest, checks all of it, and applies a profile.
 pub fn load(path: &Path, profile: Option<&str>) -> Result<Study, LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let bytes =
+        std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let text = encoding::decode(bytes)
+        .map_err(|reason| LoadError::Encoding { path: path.to_owned(), reason })?;
     parse(path, &text, profile)
 }
 
 /// As [`load`], from a text; `path` names it in errors and is where relative paths start.
+///
+/// How the file ends its lines does not get into texts of several lines, as TOML allows: a checkout on
+/// another system must not change what is measured.
 pub fn parse(path: &Path, text: &str, profile: Option<&str>) -> Result<Study, LoadError> {
+    let text = &*encoding::unix_lines(text);
     let (source, syntax) = Source::parse(path, text);
     if !syntax.is_empty() {
         return Err(LoadError::Invalid(ManifestErrors::new(&source, syntax)));
@@ -73,6 +81,9 @@ pub enum LoadError {
     #[error("cannot read the manifest {path}: {source}")]
     #[diagnostic(help("is the path right? `runner init` writes a starter manifest"))]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("the manifest {path} is not UTF-8, as TOML must be: {reason}")]
+    #[diagnostic(help("{}", encoding::HELP))]
+    Encoding { path: PathBuf, reason: NotUtf8 },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Invalid(#[from] ManifestErrors),

@@ -110,6 +110,14 @@ impl Source {
         }
     }
 
+    /// A number with a point or an exponent as it is written, if one is there; without the underscores
+    /// between its digits, which TOML allows and few programs read.
+    #[must_use]
+    pub fn float_at(&self, at: &At<'_>) -> Option<String> {
+        let node = self.node(at).filter(|node| matches!(node.kind, Kind::Float))?;
+        Some(self.text.get(node.span.clone())?.replace('_', ""))
+    }
+
     fn find(&self, at: &At<'_>) -> (Range<usize>, Range<usize>) {
         let Some((parent, step)) = at.parent_and_step() else {
             return (0..0, 0..0);

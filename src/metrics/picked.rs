@@ -3,10 +3,13 @@
 //! The files are sealed with the run, so a figure can be picked again at any time; what was declared
 //! after a run was made is known of it all the same.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use csv::StringRecord;
+use serde_json::Value;
+
+use crate::encoding::{self, NotUtf8};
 use crate::manifest::command::{Pick, PickFrom, STDOUT, Stat};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
@@ -30,13 +33,31 @@ pub fn path(run: &Path, file: &str) -> PathBuf {
     if file == STDOUT { run.join(STDOUT_FILE) } else { run.join(OUT_DIR).join(file) }
 }
 
-/// Picks a metric from the files in a run's folder. `None`: the file says that it is unknown (null,
-/// no values in the column).
-pub fn pick(run: &Path, pick: &Pick) -> Result<Option<f64>, PickError> {
-    let picked = match &pick.from {
-        PickFrom::Json(pointer) => json(&path(run, &pick.file), pointer),
-        PickFrom::Csv { column, stat } => csv(&path(run, &pick.file), column, *stat),
-    };
+/// A figure as its file tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Picked {
+    Value(f64),
+    /// The file says that nobody knows it; with the place, where it is worth a word.
+    Unknown(Option<String>),
+}
+
+impl Picked {
+    #[must_use]
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Picked::Value(value) => Some(*value),
+            Picked::Unknown(_) => None,
+        }
+    }
+}
+
+/// Picks a metric from the files in a run's folder.
+pub fn pick(run: &Path, pick: &Pick) -> Result<Picked, PickError> {
+    let picked = fs::read(path(run, &pick.file)).map_err(|error| error.to_string());
+    let picked = picked.and_then(|bytes| match &pick.from {
+        PickFrom::Json(pointer) => json(bytes, pointer),
+        PickFrom::Csv { column, stat } => csv(&bytes, column, *stat),
+    });
     picked.map_err(|reason| PickError {
         metric: pick.name.clone(),
         reason: format!("{}: {reason}", pick.file),
@@ -46,19 +67,27 @@ pub fn pick(run: &Path, pick: &Pick) -> Result<Option<f64>, PickError> {
 /// Declared metrics of a run; one that cannot be picked is unknown.
 #[must_use]
 pub fn known(run: &Path, picks: &[Pick]) -> Metrics {
-    let value = |own: &Pick| (own.name.clone(), pick(run, own).ok().flatten());
+    let value = |own: &Pick| {
+        let picked = pick(run, own).ok();
+        (own.name.clone(), picked.and_then(|picked| picked.value()))
+    };
     picks.iter().map(value).collect()
 }
 
-fn json(path: &Path, pointer: &str) -> Result<Option<f64>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let document: serde_json::Value = serde_json::from_reader(BufReader::new(file))
+fn not_utf8(reason: &NotUtf8) -> String {
+    format!("is not UTF-8: {reason}; have the program write UTF-8")
+}
+
+fn json(bytes: Vec<u8>, pointer: &str) -> Result<Picked, String> {
+    let text = encoding::decode(bytes).map_err(|reason| not_utf8(&reason))?;
+    let document: Value = serde_json::from_str(&text)
+        .or_else(|error| serde_json::from_str(&with_nulls(&text)).map_err(|_| error))
         .map_err(|error| format!("is not JSON: {error}"))?;
     match document.pointer(pointer) {
         None => Err(format!("there is nothing at `{pointer}`")),
-        Some(serde_json::Value::Null) => Ok(None),
+        Some(Value::Null) => Ok(Picked::Unknown(None)),
         Some(value) => match value.as_f64().filter(|number| number.is_finite()) {
-            Some(number) => Ok(Some(number)),
+            Some(number) => Ok(Picked::Value(number)),
             None => {
                 Err(format!("`{}` at `{pointer}` is not a number", excerpt(&value.to_string())))
             }
@@ -66,35 +95,91 @@ fn json(path: &Path, pointer: &str) -> Result<Option<f64>, String> {
     }
 }
 
-fn csv(path: &Path, column: &str, stat: Stat) -> Result<Option<f64>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut reader = csv::Reader::from_reader(BufReader::new(file));
+/// JSON with null where the writers of several languages put NaN and infinities, which JSON lacks: what
+/// is no number is unknown, and elsewhere in the document it is nobody's affair.
+fn with_nulls(text: &str) -> String {
+    // Such a word is all that is made of letters and parsed as a number.
+    let known = |word: &str| if word.parse::<f64>().is_ok() { "null" } else { word }.to_owned();
+    let mut out = String::with_capacity(text.len());
+    let mut word = String::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        if !quoted && (c.is_ascii_alphabetic() || matches!(c, '-' | '+')) {
+            word.push(c);
+            continue;
+        }
+        out.push_str(&known(&word));
+        word.clear();
+        out.push(c);
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    out + &known(&word)
+}
+
+fn csv(bytes: &[u8], column: &str, stat: Stat) -> Result<Picked, String> {
+    // In other columns there may be anything.
+    let text = encoding::decode_lossy(bytes).map_err(|reason| not_utf8(&reason))?;
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| error.to_string())?;
-    let index = headers.iter().position(|name| name.trim() == column).ok_or_else(|| {
-        let names: Vec<&str> = headers.iter().collect();
-        format!("it has no column `{column}`; its header is `{}`", excerpt(&names.join(",")))
-    })?;
-    let mut values = Vec::new();
+    let mut named = (0..).zip(headers).filter(|(_, name)| name.trim() == column);
+    let index = match (named.next(), named.next()) {
+        (Some((index, _)), None) => index,
+        (Some(_), Some(_)) => {
+            return Err(format!("it has more than one column `{column}`: which is meant?"));
+        }
+        (None, _) => return Err(no_column(column, headers)),
+    };
+    let mut cells = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| error.to_string())?;
         let text = record.get(index).unwrap_or_default().trim();
-        if text.is_empty() {
-            continue;
-        }
-        let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
         let line = record.position().map_or(0, csv::Position::line);
-        values.push(value.ok_or_else(|| {
-            format!("line {line}: `{}` in the column `{column}` is not a number", excerpt(text))
-        })?);
+        let value = match text.parse::<f64>() {
+            _ if text.is_empty() => {
+                Err(format!("line {line} has nothing in the column `{column}`"))
+            }
+            Ok(value) if value.is_finite() => Ok(value),
+            Ok(_) => Err(format!("line {line} has `{text}` in the column `{column}`")),
+            Err(_) => {
+                let text = excerpt(text);
+                return Err(format!(
+                    "line {line}: `{text}` in the column `{column}` is not a number"
+                ));
+            }
+        };
+        cells.push(value);
     }
-    Ok(aggregate(&values, stat))
+    Ok(aggregate(&cells, stat))
 }
 
-/// `None` where there are too few values.
-fn aggregate(values: &[f64], stat: Stat) -> Option<f64> {
-    let sample = Sample::new(values.to_vec()).ok();
+fn no_column(column: &str, headers: &StringRecord) -> String {
+    let names: Vec<&str> = headers.iter().collect();
+    let names = names.join(",");
+    let separator = [(';', "semicolons"), ('\t', "tabs")]
+        .into_iter()
+        .find(|(separator, _)| headers.len() == 1 && names.contains(*separator))
+        .map(|(_, name)| format!(": it is separated by {name}, write commas (and decimal points)"));
+    let shown = excerpt(&names);
+    format!("it has no column `{column}`; its header is `{shown}`{}", separator.unwrap_or_default())
+}
+
+/// Of cells, each a value or why it has none. What an unknown value enters is unknown, too: the mean of
+/// the others would be that of those that went well.
+fn aggregate(cells: &[Result<f64, String>], stat: Stat) -> Picked {
+    let entering = match stat {
+        Stat::Count => &[],
+        Stat::First => cells.get(..1).unwrap_or(&[]),
+        Stat::Last => cells.last_chunk::<1>().map_or(&[][..], |last| last),
+        _ => cells,
+    };
+    if let Some(reason) = entering.iter().find_map(|cell| cell.as_ref().err()) {
+        return Picked::Unknown(Some(reason.clone()));
+    }
+    let values: Vec<f64> = cells.iter().flatten().copied().collect();
+    let sample = Sample::new(values.clone()).ok();
     let sample = sample.as_ref();
-    match stat {
+    let value = match stat {
         Stat::Count => Some(values.len() as f64),
         Stat::First => values.first().copied(),
         Stat::Last => values.last().copied(),
@@ -105,7 +190,9 @@ fn aggregate(values: &[f64], stat: Stat) -> Option<f64> {
         Stat::Min => sample.map(Sample::min),
         Stat::Max => sample.map(Sample::max),
         Stat::Percentile(percent) => sample.map(|sample| sample.percentile(percent)),
-    }
+    };
+    // Too few values.
+    value.map_or(Picked::Unknown(None), Picked::Value)
 }
 
 /// The start of a text, fit for a message.
@@ -128,19 +215,18 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let out = run.path().join(OUT_DIR);
         std::fs::create_dir(&out).unwrap();
-        std::fs::write(out.join("s.json"), r#"{"a": {"b/c": [1, 98.5]}, "n": null, "t": "x"}"#)
-            .unwrap();
-        std::fs::write(out.join("r.csv"), "ms, name\n1,a\n,b\n3,c\n2,d\n").unwrap();
-        std::fs::write(out.join("bad.csv"), "ms\n1\nNaN\n").unwrap();
+        let write = |name: &str, content: &[u8]| std::fs::write(out.join(name), content).unwrap();
+        write("s.json", br#"{"a": {"b/c": [1, 98.5]}, "n": null, "t": "x"}"#);
+        write("r.csv", b"ms, name\n1,a\n3,c\n2,d\n");
         std::fs::write(run.path().join(STDOUT_FILE), "{\"v\": 7}\n").unwrap();
 
         let json = |file: &str, pointer: &str| {
             pick(run.path(), &pick_of(file, PickFrom::Json(pointer.to_owned())))
         };
-        assert_eq!(json("s.json", "/a/b~1c/1").unwrap(), Some(98.5));
-        assert_eq!(json("s.json", "/n").unwrap(), None);
-        assert_eq!(json(STDOUT, "/v").unwrap(), Some(7.0));
-        let message = |result: Result<Option<f64>, PickError>| result.unwrap_err().to_string();
+        assert_eq!(json("s.json", "/a/b~1c/1").unwrap(), Picked::Value(98.5));
+        assert_eq!(json("s.json", "/n").unwrap(), Picked::Unknown(None));
+        assert_eq!(json(STDOUT, "/v").unwrap(), Picked::Value(7.0));
+        let message = |result: Result<Picked, PickError>| result.unwrap_err().to_string();
         assert_eq!(message(json("s.json", "/x")), "metric `m`: s.json: there is nothing at `/x`");
         assert!(message(json("s.json", "/t")).contains("is not a number"));
         assert!(message(json("r.csv", "/t")).contains("is not JSON"));
@@ -159,11 +245,63 @@ mod tests {
             ("last", 2.0),
             ("sd", 1.0),
         ] {
-            let found = csv("r.csv", "ms", stat).unwrap().unwrap();
+            let found = csv("r.csv", "ms", stat).unwrap().value().unwrap();
             assert!((found - expected).abs() < 1e-12, "{stat}: {found}");
         }
         assert!(message(csv("r.csv", "us", "max")).contains("its header is `ms"));
-        assert!(message(csv("bad.csv", "ms", "max")).contains("line 3: `NaN`"));
         assert!(["", "p", "p101", "p-1", "pinf", "mode"].iter().all(|s| Stat::parse(s).is_none()));
+    }
+
+    #[test]
+    fn json_as_other_languages_write_it() {
+        for (content, expected) in [
+            (&b"\xef\xbb\xbf{\"v\": 1.5}"[..], Some(1.5)),
+            (b"{\"v\": 1.5, \"other\": [NaN, -Infinity, inf, -nan]}", Some(1.5)),
+            (b"{\"v\": NaN}", None),
+            (b"{\"v\": -Infinity, \"t\": \"a \\\" NaN\"}", None),
+            (b"{\"x\": NaN, \"v\": 1e-2, \"t\": \"\\\\\"}", Some(0.01)),
+        ] {
+            let shown = String::from_utf8_lossy(content).into_owned();
+            let picked = json(content.to_vec(), "/v").unwrap_or_else(|e| panic!("{shown}: {e}"));
+            assert_eq!(picked.value(), expected, "{shown}");
+        }
+        // A text that reads like one stays a text, and what is no JSON anyhow is refused as it stands.
+        let text = json(b"{\"x\": NaN, \"v\": \"NaN\"}".to_vec(), "/v").unwrap_err();
+        assert_eq!(text, "`\"NaN\"` at `/v` is not a number");
+        assert!(json(b"{\"v\": nothing}".to_vec(), "/v").unwrap_err().contains("is not JSON"));
+        let wide: Vec<u8> = "{\"v\": 1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(json(wide, "/v").unwrap_err().contains("UTF-16"));
+    }
+
+    #[test]
+    fn a_column_with_an_unknown_value() {
+        let stat =
+            |content: &str, stat: &str| csv(content.as_bytes(), "ms", Stat::parse(stat).unwrap());
+        for (cell, place) in [("nan", "line 3 has `nan`"), ("inf", "`inf`"), ("", "has nothing in")]
+        {
+            let content = format!("\u{feff}step,ms\n1,2\n2,{cell}\n3,4\n");
+            for of_all in ["mean", "median", "p50", "sum", "min", "max", "sd"] {
+                let picked = stat(&content, of_all).unwrap();
+                let Picked::Unknown(Some(reason)) = picked else { panic!("{of_all}: {picked:?}") };
+                assert!(reason.contains(place), "{reason}");
+            }
+            // None of them depends on it.
+            for (own, expected) in [("count", 2.0), ("first", 2.0), ("last", 4.0)] {
+                assert_eq!(stat(&content, own).unwrap(), Picked::Value(expected), "{own}");
+            }
+        }
+        assert_eq!(stat("ms\n", "mean").unwrap(), Picked::Unknown(None));
+        assert_eq!(stat("ms,x\nnan,1\n", "first").unwrap().value(), None);
+        assert!(stat("ms\n1\nx\n", "max").unwrap_err().contains("line 3: `x`"));
+    }
+
+    #[test]
+    fn the_column_that_is_meant() {
+        let mean = |content: &[u8]| csv(content, "ms", Stat::Mean);
+        assert!(mean(b"ms,ms\n1,100\n").unwrap_err().contains("more than one column `ms`"));
+        assert_eq!(mean(b"a,a,ms\n1,2,3\n").unwrap(), Picked::Value(3.0));
+        assert!(mean(b"step;ms\n1;2,5\n").unwrap_err().contains("separated by semicolons"));
+        // Latin-1 in a column that nobody asks for.
+        assert_eq!(mean(b"ms,name\n3,caf\xe9\n").unwrap(), Picked::Value(3.0));
     }
 }

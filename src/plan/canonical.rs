@@ -60,7 +60,7 @@ impl Canonical {
         match level {
             Level::Default => self.bytes.extend_from_slice(b"null"),
             Level::Text(text) => self.text(text),
-            Level::Number(number) => self.number(*number),
+            Level::Number(number) | Level::Written { number, .. } => self.number(*number),
             Level::Bool(truth) => self.boolean(*truth),
         }
     }

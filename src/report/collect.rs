@@ -247,9 +247,8 @@ fn named_level(name: String, level: &Level) -> NamedLevel {
 /// In the factor's base unit. Some defaults are numbers (`concurrency` is 1).
 pub(super) fn number(name: &str, level: &Level) -> Option<f64> {
     match level {
-        Level::Number(number) => Some(*number),
         Level::Default => factor::lookup(name)?.default?.parse().ok(),
-        Level::Text(_) | Level::Bool(_) => None,
+        _ => level.number(),
     }
 }
 

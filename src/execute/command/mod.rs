@@ -19,7 +19,7 @@ use super::machine::Look;
 use super::sampling::Samplers;
 use crate::manifest::command::{self as declared};
 use crate::manifest::template::{Place, Template};
-use crate::metrics::picked::{self, OUT_DIR, PickError};
+use crate::metrics::picked::{self, OUT_DIR, PickError, Picked};
 use crate::metrics::{Seen, Work};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
@@ -97,7 +97,12 @@ pub(super) fn measure(
         }
     }
     let window = ended.window;
-    Ok(judge(ended, machine, work, task, partial).and_then(|mut measured| {
+    let mut unknown = Vec::new();
+    let judged = judge(ended, machine, work, (task, partial), &mut unknown);
+    for message in unknown {
+        (means.emit)(ExecEvent::Note { message: format!("{}: {message}", task.name) });
+    }
+    Ok(judged.and_then(|mut measured| {
         sampled.check(Some(window))?;
         measured.command = Some(record);
         measured.probes = flamegraph.finish()?;
@@ -107,13 +112,13 @@ pub(super) fn measure(
     }))
 }
 
-/// What the end of the command and its files mean.
+/// What the end of the command and its files mean. Adds why metrics are unknown that files could tell.
 fn judge(
     ended: Ended,
     machine: Option<MachineTime>,
     work: &CommandWork,
-    task: &Task<'_>,
-    partial: &Path,
+    (task, partial): (&Task<'_>, &Path),
+    unknown: &mut Vec<String>,
 ) -> Result<Measured, AttemptFault> {
     match ended.end {
         End::Cancelled => return Err(AttemptFault::Cancelled),
@@ -135,7 +140,10 @@ fn judge(
             let metric = pick.name.clone();
             return Err(CommandFault::Pick(PickError { metric, reason }).into());
         }
-        picked::pick(partial, pick).map_err(CommandFault::Pick)?;
+        let picked = picked::pick(partial, pick).map_err(CommandFault::Pick)?;
+        if let Picked::Unknown(Some(reason)) = picked {
+            unknown.push(format!("`{}` is unknown: {}: {reason}", pick.name, pick.file));
+        }
     }
     let done = Work::Command { window: Some(ended.window), picks: &work.metrics };
     let seen = Seen { process: &ended.usage, machine: machine.as_ref() };

@@ -79,6 +79,8 @@ pub enum Trouble {
 pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, Trouble> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process::lead_group(&mut command);
+    process::start_as_copy(&mut command);
+    let copied = process::copied_bytes();
     let started_ns = clock::monotonic_ns();
     let mut child = command.spawn().map_err(Trouble::Start)?;
     let ended = process::when_ended(&child);
@@ -96,7 +98,7 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
         }
     };
     let mut watch = Watch {
-        group: Group::new(child),
+        group: Group::of_copy(child, copied),
         supervision,
         started: Instant::now(),
         sized: Instant::now(),
@@ -144,7 +146,6 @@ impl Watch<'_> {
                 recorder.attach(self.group.id());
                 recorder.check(self.supervision.limits.grace);
             }
-            self.group.look_at_memory();
             match ended.recv_timeout(TICK) {
                 Ok(end_ns) => return Ok(end_ns),
                 Err(RecvTimeoutError::Timeout) => {}

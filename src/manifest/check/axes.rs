@@ -102,6 +102,13 @@ impl Levels<'_> {
             }
         };
         match (&level, axis) {
+            (Level::Number(number), _) if self.kind.is_command() => {
+                // What the program gets is what was written: 3.10 may be a version.
+                let text = problems.source().float_at(at);
+                if let Some(text) = text.filter(|text| *text != factor::show_free(&level)) {
+                    return Some(Level::Written { number: *number, text });
+                }
+            }
             (Level::Text(name), "model") => {
                 let name = self.setting.common.models.get(name).unwrap_or(name);
                 return Some(Level::Text(name.clone()));
@@ -154,7 +161,13 @@ impl Levels<'_> {
                     // Two names of the study may stand for one model of a profile: merged, not wrong.
                     if parsed.contains(&level) && name != "model" {
                         let shown = factor::show(&name, &level);
-                        problems.value(&at, format!("axis `{name}` has `{shown}` twice"), None);
+                        let help = alike(&parsed, &level).map(|other| {
+                            format!(
+                                "`{other}` is the same number; if these are names, write \"{other}\" \
+                                 and \"{shown}\""
+                            )
+                        });
+                        problems.value(&at, format!("axis `{name}` has `{shown}` twice"), help);
                     }
                     parsed.push(level);
                 }
@@ -174,6 +187,12 @@ impl Levels<'_> {
         }
         axes
     }
+}
+
+/// The same number among other levels, as it is written there if that is in another way.
+fn alike(levels: &[Level], level: &Level) -> Option<String> {
+    let other = factor::show_free(levels.iter().find(|other| *other == level)?);
+    (level.number().is_some() && other != factor::show_free(level)).then_some(other)
 }
 
 pub(super) fn zip(

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::Common;
 use super::names::{name, reference};
+use crate::encoding;
 use crate::manifest::factor;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
@@ -25,11 +26,12 @@ pub(super) fn prompts(
         let at = section.key(key);
         let content = match (&body.file, &body.text) {
             (None, Some(text)) => Ok(text.clone()),
-            (Some(file), None) => std::fs::read_to_string(dir.join(file)).map_err(|error| {
-                let shown = dir.join(file).display().to_string();
-                (format!("cannot read the prompt file {shown}: {error}"), Some("file"))
-            }),
-            _ => Err((format!("prompt `{key}` needs exactly one of `file` and `text`"), None)),
+            (Some(file), None) => prompt_file(&dir.join(file)),
+            _ => {
+                let message = format!("prompt `{key}` needs exactly one of `file` and `text`");
+                problems.key(&at, message, None);
+                continue;
+            }
         };
         match content {
             Ok(content) if content.trim().is_empty() => {
@@ -38,14 +40,24 @@ pub(super) fn prompts(
             Ok(content) => {
                 prompts.insert(key.clone(), content);
             }
-            Err((message, Some(inner))) => {
-                let help = "paths start at the manifest's folder";
-                problems.value(&at.key(inner), message, Some(help.into()));
-            }
-            Err((message, None)) => problems.key(&at, message, None),
+            Err((message, help)) => problems.value(&at.key("file"), message, Some(help.into())),
         }
     }
     prompts
+}
+
+/// The text of a prompt file, the same from whatever editor or checkout; else what is wrong with it and
+/// what to do.
+fn prompt_file(path: &Path) -> Result<String, (String, &'static str)> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        let message = format!("cannot read the prompt file {shown}: {error}");
+        (message, "paths start at the manifest's folder")
+    })?;
+    let text = encoding::decode(bytes).map_err(|reason| {
+        (format!("the prompt file {shown} is not UTF-8: {reason}"), encoding::HELP)
+    })?;
+    Ok(encoding::unix_lines(&text).into_owned())
 }
 
 pub(super) fn scenarios(

@@ -40,13 +40,16 @@ impl Selections<'_> {
                 continue;
             };
             let Some(level) = self.checker.level(&at, axis, value, problems) else { continue };
-            if existing && !levels.contains(&level) {
+            let known = levels.iter().find(|known| **known == level);
+            if existing && known.is_none() {
                 let shown = factor::show(axis, &level);
                 let known: Vec<String> = levels.iter().map(|l| factor::show(axis, l)).collect();
                 let help = suggest(&shown, known.iter().map(String::as_str));
                 problems.value(&at, format!("axis `{axis}` has no level `{shown}`"), help);
             }
-            selection.insert(axis.clone(), level);
+            // As the matrix writes it, where it is one of its levels.
+            let own = known.filter(|_| existing).cloned();
+            selection.insert(axis.clone(), own.unwrap_or(level));
         }
         selection
     }

@@ -75,17 +75,43 @@ pub struct Override {
 }
 
 /// One value of a factor, normalised (`"64 KiB"` = `65536`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Level {
     /// The factor's default: left out of identity.
     Default,
     Text(String),
     /// In the factor's base unit: bytes, tokens/s, seconds, a plain number.
     Number(f64),
+    /// A number of a command's axis that is written in another way than it is shown: `3.10`, `1e-5`. The
+    /// command gets it as it is written, and it is the same level as the number.
+    Written {
+        number: f64,
+        text: String,
+    },
     Bool(bool),
 }
 
+impl PartialEq for Level {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Level::Default, Level::Default) => true,
+            (Level::Text(one), Level::Text(other)) => one == other,
+            (Level::Bool(one), Level::Bool(other)) => one == other,
+            _ => self.number().is_some_and(|number| Some(number) == other.number()),
+        }
+    }
+}
+
 impl Level {
+    /// A number, however it is written.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Level::Number(number) | Level::Written { number, .. } => Some(*number),
+            Level::Default | Level::Text(_) | Level::Bool(_) => None,
+        }
+    }
+
     /// As JSON; a number that is whole is an integer, and the default is null.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
@@ -94,10 +120,12 @@ impl Level {
             Level::Text(text) => text.clone().into(),
             Level::Bool(truth) => (*truth).into(),
             #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
-            Level::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+            Level::Number(number) | Level::Written { number, .. }
+                if number.fract() == 0.0 && number.abs() < 9e15 =>
+            {
                 (*number as i64).into()
             }
-            Level::Number(number) => (*number).into(),
+            Level::Number(number) | Level::Written { number, .. } => (*number).into(),
         }
     }
 }
