@@ -4,6 +4,10 @@
 mod study;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use runner::execute::{ExecEvent, Limits};
@@ -30,6 +34,8 @@ fn limits() -> Limits {
         log_bytes: 100_000,
         unload: Duration::from_millis(300),
         connect_backoff: Duration::from_millis(1),
+        busy_backoff: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(300),
         absence: Duration::ZERO,
     }
 }
@@ -273,6 +279,106 @@ fn a_failed_call_is_tried_again_as_the_policy_says() {
     assert!(study.journal().iter().any(|what| matches!(what, What::Retried { attempt: 1, .. })));
     assert!(study.journal().iter().any(|what| matches!(what, What::Finished { attempt: 2, .. })));
     study.expect(0, &["verify"]);
+}
+
+/// A server that has the model, and too much to do, with these further headers of its answer; its address, and
+/// when it was called.
+fn busy_server(headers: &'static str) -> (String, Arc<Mutex<Vec<Instant>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&calls);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let lines: Vec<String> = request
+                .by_ref()
+                .lines()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .map(|line| line.to_lowercase())
+                .collect();
+            let length = lines.iter().find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.map_or(0, |length| length.parse().unwrap());
+            // What is left unread at the close would reset the connection.
+            let _ = request.take(length).read_to_end(&mut Vec::new());
+            let (status, headers, body) = if lines.iter().any(|line| line.contains("completions")) {
+                noted.lock().unwrap().push(Instant::now());
+                (429, headers, r#"{"error":{"message":"slow down"}}"#)
+            } else {
+                (200, "", r#"{"data":[{"id":"m"}]}"#)
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    (url, calls)
+}
+
+/// A study of such a server that tries a refused call three times.
+fn study_of(url: &str) -> Study {
+    let defaults = "retry = { max = 2, on = [\"http_error\"] }";
+    let study = Study::new(&Manifest { defaults, ..Manifest::default() });
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let paced = text.lines().find(|line| line.starts_with("a = {")).unwrap();
+    let text = text.replace(paced, &format!("a = {{ openai = \"{url}\" }}"));
+    fs::write(study.manifest(), text).unwrap();
+    study
+}
+
+#[test]
+fn a_busy_server_is_called_again_when_it_asks_for_it() {
+    let between = |calls: &Mutex<Vec<Instant>>| -> Vec<Duration> {
+        calls.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
+    };
+    let notes = |events: &[ExecEvent]| -> Vec<String> {
+        let note = |event: &ExecEvent| match event {
+            ExecEvent::Note { message } if message.contains("HTTP 429") => Some(message.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(note).collect()
+    };
+    let (url, calls) = busy_server("Retry-After: 1\r\n");
+    let (summary, events) = study_of(&url).execute(Limits::default());
+    assert_eq!(summary.unwrap().failed, 1);
+    let pauses = between(&calls);
+    assert!(
+        pauses.len() == 2 && pauses.iter().all(|pause| pause.as_secs_f64() >= 1.0),
+        "{pauses:?}"
+    );
+    let said = notes(&events);
+    assert!(said.len() == 2 && said[0].contains("waiting 1 s as the server asks"), "{said:?}");
+
+    // No longer than the longest pause, and without a word of the server longer each time.
+    let limits = || Limits { busy_backoff: Duration::from_millis(100), ..limits() };
+    let (url, calls) = busy_server("Retry-After: 3600\r\n");
+    let (_, events) = study_of(&url).execute(limits());
+    let pauses = between(&calls);
+    assert!(pauses.iter().all(|pause| (0.3..5.0).contains(&pause.as_secs_f64())), "{pauses:?}");
+    assert!(notes(&events)[0].contains("called again in 3600 s; waiting 0.3 s"), "{events:?}");
+    let (url, calls) = busy_server("");
+    study_of(&url).execute(limits()).0.unwrap();
+    let pauses = between(&calls);
+    assert!(pauses[0].as_millis() >= 100 && pauses[1].as_millis() >= 200, "{pauses:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn who_waits_for_a_busy_server_can_stop_at_once() {
+    let (url, calls) = busy_server("Retry-After: 50\r\n");
+    let study = study_of(&url);
+    let mut exec = study.start(&[]);
+    while !exec.wait_for("note")["message"].as_str().unwrap().contains("waiting 50 s") {}
+    let asked = Instant::now();
+    exec.signal("-INT");
+    let (code, said) = exec.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(calls.lock().unwrap().len(), 1);
+    assert!(matches!(study.journal().last(), Some(What::Ended { interrupted: true, .. })));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::fault::AttemptFault;
 use super::machine::ServerProcesses;
 use super::memory::{self, ChangedModel};
 use super::paced::PacedServers;
+use super::pause::Busy;
 use super::runtimes::Runtimes;
 use super::tokenize::Texts;
 use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, tokenize};
@@ -99,6 +100,8 @@ pub enum Ended {
         /// The endpoint that took no connection.
         unreached: Option<String>,
         cancelled: bool,
+        /// A server that refused it for having too much to do.
+        busy: Option<Busy>,
         /// Where what it left lies.
         kept: PathBuf,
     },
@@ -296,6 +299,7 @@ fn keep(
         refused: fault.is_refusal(),
         unreached: fault.unreached(task.cell).map(str::to_owned),
         cancelled,
+        busy: Busy::of(&calls),
         kept,
     })
 }

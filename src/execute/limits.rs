@@ -18,8 +18,13 @@ pub struct Limits {
     /// For a server to put its models out of memory before a cold run.
     pub unload: Duration,
     /// Wait before another attempt after a failure to connect, times the number of attempts made: a
-    /// server that restarts gets a moment. Other failures are retried at once.
+    /// server that restarts gets a moment.
     pub connect_backoff: Duration,
+    /// Wait after a server had too much to do and did not say until when; twice as long after each
+    /// further attempt. Other failures are retried at once.
+    pub busy_backoff: Duration,
+    /// However long a server asks to be waited.
+    pub longest_pause: Duration,
     /// How long an endpoint that takes no connections any more is waited for, once, before the runs that
     /// need it are left undone.
     pub absence: Duration,
@@ -35,6 +40,8 @@ impl Default for Limits {
             log_bytes: 64 * 1024 * 1024,
             unload: Duration::from_secs(30),
             connect_backoff: Duration::from_millis(500),
+            busy_backoff: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
             absence: Duration::from_secs(10),
         }
     }

@@ -26,6 +26,7 @@ mod machine;
 mod memory;
 mod opening;
 pub mod paced;
+mod pause;
 mod process;
 pub mod prompt;
 mod reach;

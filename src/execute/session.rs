@@ -3,8 +3,6 @@
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
 
 use super::agenda::{Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
@@ -13,6 +11,7 @@ use super::doomed::Doomed;
 use super::machine::ServerProcesses;
 use super::opening::{Settings, Summary};
 use super::paced::PacedServers;
+use super::pause::Pause;
 use super::reach::{Reach, Reached};
 use super::runtimes::Runtimes;
 use super::surroundings::Surroundings;
@@ -362,7 +361,15 @@ impl Session<'_> {
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
                     return Ok(Made::Sealed);
                 }
-                Ended::Failed { message, retry_cause, refused, unreached, cancelled, kept } => {
+                Ended::Failed {
+                    message,
+                    retry_cause,
+                    refused,
+                    unreached,
+                    cancelled,
+                    busy,
+                    kept,
+                } => {
                     if let Some(endpoint) = unreached {
                         self.reach.note_refusal(&endpoint);
                     }
@@ -389,18 +396,19 @@ impl Session<'_> {
                         repeat,
                         attempt: number,
                     })?;
-                    if retry_cause == Some(RetryOn::Connect) {
-                        thread::sleep(self.backoff(number));
+                    let limits = &self.settings.limits;
+                    let pause = Pause::after(number, retry_cause, busy.as_ref(), limits);
+                    if let Some(because) = &pause.because {
+                        emit(ExecEvent::Note { message: format!("{name}: {because}") });
+                    }
+                    if !pause.wait(self.cancel, emit) {
+                        return Ok(Made::Cancelled);
                     }
                 }
             }
         }
         // The loop ends within: there is a last attempt.
         Ok(Made::Cancelled)
-    }
-
-    fn backoff(&self, attempts: u32) -> Duration {
-        self.settings.limits.connect_backoff.saturating_mul(attempts)
     }
 
     fn check_disk(&self) -> Result<(), ExecError> {

@@ -46,6 +46,33 @@ fn errors_before_the_stream_keep_the_servers_words() {
 }
 
 #[test]
+fn what_a_server_asks_to_be_waited_is_recorded() {
+    // The answer's own date counts: the two clocks need not agree.
+    const DATE: &str = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    let cases = [
+        ("", None),
+        ("retry-after: 7\r\n", Some(7)),
+        ("Retry-After: Sun, 06 Nov 1994 08:50:00 GMT\r\n", Some(23)),
+        ("retry-after: Sun, 06 Nov 1994 08:49:00 GMT\r\n", Some(0)),
+        ("retry-after: soon\r\n", None),
+        ("retry-after: -3\r\n", None),
+    ];
+    let server = Scripted::start(move |request, reply| {
+        let number = (0..cases.len()).find(|n| request.body.contains(&format!("number {n}")));
+        let (header, _) = cases[number.unwrap()];
+        reply.raw(format!(
+            "HTTP/1.1 429 X\r\n{DATE}{header}content-length: 12\r\nconnection: close\r\n\r\n{{\"error\":\"\"}}"
+        ));
+    });
+    let mut agent = agent(&server.url);
+    let prompts = (0..cases.len()).map(|n| format!("number {n}"));
+    agent.calls = prompts.map(|prompt| CallSpec { prompt, warmup: false, stage: None }).collect();
+    let record = run(spec(vec![agent])).record.unwrap();
+    let seen: Vec<_> = record.calls.iter().map(|call| call.retry_after_s).collect();
+    assert_eq!(seen, cases.map(|(_, asked)| asked));
+}
+
+#[test]
 fn an_answer_that_ends_for_a_reason_of_no_list_does_not_count() {
     let finished = one_call(|_, reply| {
         reply.head(200, NDJSON);

@@ -21,6 +21,7 @@ pub fn call(agent: &str, call: u32, start_ns: u64, texts: Vec<u64>) -> CallRecor
         end_ns: start_ns + texts[texts.len() - 1] + 1_000_000,
         text_offsets_ns: texts,
         http_status: Some(200),
+        retry_after_s: None,
         outcome: Outcome::Length,
         error: None,
         chunks: tokens + 1,

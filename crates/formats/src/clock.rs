@@ -68,6 +68,17 @@ pub fn utc_now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
+/// Seconds from one date of HTTP (`Sun, 06 Nov 1994 08:49:37 GMT`) to another, from now if there is none;
+/// 0 for one that is past. `None`: the later one is no such date.
+#[must_use]
+pub fn seconds_between(from: Option<&str>, until: &str) -> Option<u64> {
+    let parse = |text: &str| Some(jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp());
+    let from = from.and_then(parse).unwrap_or_else(jiff::Timestamp::now);
+    let seconds = parse(until)?.duration_since(from).as_secs_f64().ceil().max(0.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, from 0")]
+    Some(seconds as u64)
+}
+
 /// Lets the calling thread, and threads it starts, wake from a sleep as close to the deadline as the
 /// kernel can: Linux otherwise groups wake-ups within 50 µs. Elsewhere nothing needs to be asked for.
 pub fn wake_on_time() {
@@ -75,5 +86,20 @@ pub fn wake_on_time() {
     {
         // A kernel that refuses leaves sleeps 50 µs coarser, which the logs of who sleeps show.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_between_dates_of_http() {
+        let from = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(seconds_between(from, "Sun, 06 Nov 1994 08:50:00 GMT"), Some(23));
+        assert_eq!(seconds_between(from, "Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
+        assert_eq!(seconds_between(None, "Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
+        assert!(seconds_between(Some("?"), "Fri, 31 Dec 2399 23:59:59 GMT") > Some(3600));
+        assert_eq!(seconds_between(from, "soon"), None);
     }
 }

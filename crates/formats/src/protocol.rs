@@ -495,6 +495,10 @@ pub struct CallRecord {
     pub end_ns: u64,
     #[serde(default)]
     pub http_status: Option<u16>,
+    /// After how many seconds the answer asks to be called again: its header `Retry-After`, rounded up; a
+    /// date counts from the answer's own `Date`. Absent: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     pub outcome: Outcome,
     /// What went wrong, in words; for `http_error` and `in_band_error` the server's own message.
     #[serde(default)]

@@ -9,7 +9,7 @@ from time import monotonic_ns
 import httpx
 
 from runner_agent import VERSION
-from runner_agent.client import Backend, Body, Transport, client
+from runner_agent.client import Backend, Body, Transport, client, retry_after_s
 from runner_agent.events import Events
 from runner_agent.outcome import End
 from runner_agent.socket_stream import Meter
@@ -139,6 +139,9 @@ class Caller:
             record = log.record
             record["headers_ns"] = self.meter.last_read_ns
             record["http_status"] = response.status_code
+            asked_s = retry_after_s(response.headers)
+            if asked_s is not None:
+                record["retry_after_s"] = asked_s
             encoding = response.headers.get("content-encoding", "").strip()
             if encoding.lower() not in ("", "identity"):
                 return compressed(encoding, response.status_code, response.is_success)

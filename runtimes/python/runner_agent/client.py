@@ -1,10 +1,13 @@
 """httpx above metered sockets: one client per agent, and what becomes of its connections."""
 
 import asyncio
+import math
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 import h11
 import httpcore
@@ -170,3 +173,25 @@ def client(transport: Transport) -> httpx.AsyncClient:
         # A body that is packed comes in other pieces than it was sent.
         headers={"accept-encoding": "identity"},
     )
+
+
+def retry_after_s(headers: Mapping[str, str]) -> int | None:
+    """When a server that refuses a call asks to be called again (RFC 9110, section 10.2.3): in whole
+    seconds, rounded up; a date counts from the answer's own `Date`."""
+    asked = headers.get("retry-after", "").strip()
+    if re.fullmatch("[0-9]{1,15}", asked):
+        return int(asked)
+    until = date(asked)
+    if until is None:
+        return None
+    start = date(headers.get("date", "")) or datetime.now(timezone.utc)
+    return max(0, math.ceil((until - start).total_seconds()))
+
+
+def date(text: str) -> datetime | None:
+    """A date of HTTP; `None` if it is none."""
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)

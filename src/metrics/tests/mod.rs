@@ -16,7 +16,7 @@ use formats::protocol::{
 
 const MS: u64 = 1_000_000;
 
-pub(super) fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord {
+pub(crate) fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> CallRecord {
     CallRecord {
         agent: agent.into(),
         call: 0,
@@ -29,6 +29,7 @@ pub(super) fn call(agent: &str, start_ms: u64, text_ms: &[u64], end_ms: u64) -> 
         text_offsets_ns: text_ms.iter().map(|t| t * MS).collect(),
         end_ns: end_ms * MS,
         http_status: Some(200),
+        retry_after_s: None,
         outcome: Outcome::Ok,
         error: None,
         chunks: text_ms.len() as u64 + 1,

@@ -5,10 +5,12 @@
 mod arrival;
 mod connection;
 mod meter;
+mod retry_after;
 mod target;
 pub mod tls;
 
 pub use arrival::{Arrival, Arrivals, Delays};
 pub use connection::{Connection, ConnectionError};
 pub use meter::{Buffers, DEFAULT_READ_BUFFER, Meter};
+pub use retry_after::retry_after_s;
 pub use target::{AddressError, Target};

@@ -33,6 +33,7 @@ use super::variant::Variant;
 use super::workflow::Workflow;
 use crate::http::{
     Arrival, Buffers, Connection, ConnectionError, DEFAULT_READ_BUFFER, Delays, Target,
+    retry_after_s,
 };
 use crate::output::Events;
 use crate::wire::{self, Decoder, Prompt, error_body};
@@ -264,6 +265,7 @@ impl Caller {
         let status = response.status();
         log.record.headers_ns = connection.meter().last_read_ns();
         log.record.http_status = Some(status.as_u16());
+        log.record.retry_after_s = retry_after_s(response.headers());
         let headers = response.headers().clone();
         let header = |name: HeaderName| {
             headers.get(name)?.to_str().ok().map(str::trim).filter(|told| !told.is_empty())
@@ -342,6 +344,7 @@ impl CallLog {
             text_bytes: Vec::with_capacity(CHUNK_ROOM),
             end_ns: 0,
             http_status: None,
+            retry_after_s: None,
             outcome: Outcome::Cancelled,
             error: None,
             chunks: 0,

@@ -38,6 +38,7 @@ pub fn blank(agent: &str, call: u32) -> CallRecord {
         text_offsets_ns: Vec::new(),
         end_ns: 0,
         http_status: Some(200),
+        retry_after_s: None,
         outcome: Outcome::Ok,
         error: None,
         chunks: 0,

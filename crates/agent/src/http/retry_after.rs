@@ -1,0 +1,36 @@
+//! When a server that refuses a call asks to be called again: RFC 9110, section 10.2.3.
+
+use formats::clock;
+use hyper::HeaderMap;
+use hyper::header::{DATE, RETRY_AFTER};
+
+/// The header `Retry-After` in whole seconds, rounded up. A date counts from the answer's own `Date`,
+/// since the clocks of two machines differ. `None`: it is not there, or neither a number nor a date.
+pub fn retry_after_s(headers: &HeaderMap) -> Option<u64> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = text(RETRY_AFTER)?.trim();
+    asked.parse().ok().or_else(|| clock::seconds_between(text(DATE), asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read() {
+        let asked = |retry_after: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
+            headers.extend(date.map(|date| (DATE, date.parse().unwrap())));
+            retry_after_s(&headers)
+        };
+        assert_eq!(retry_after_s(&HeaderMap::new()), None);
+        assert_eq!(asked("5", None), Some(5));
+        assert_eq!(asked("0", None), Some(0));
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:40 GMT", date), Some(3));
+        for wrong in ["-1", "1.5", "soon", ""] {
+            assert_eq!(asked(wrong, None), None, "{wrong}");
+        }
+    }
+}
