@@ -40,6 +40,9 @@ pub struct Condition {
     pub hottest: Option<(String, f64)>,
     /// What the system reads the time from.
     pub clock_source: Option<String>,
+    /// There is a GPU to compute on that is none of NVIDIA's, as far as its driver's file tells (Linux:
+    /// AMD's); every Mac has one.
+    pub other_gpu: bool,
 }
 
 /// A look at the machine that lasts a while: what it does meanwhile, apart from this process and those
@@ -110,6 +113,7 @@ impl Look {
                 root,
                 "sys/devices/system/clocksource/clocksource0/current_clocksource",
             ),
+            other_gpu: cfg!(target_os = "macos") || root.join("dev/kfd").exists(),
         }
     }
 }

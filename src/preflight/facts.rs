@@ -1,6 +1,6 @@
 //! What there is: servers, Python, GPUs, the disk and the state of the machine, all asked at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -30,6 +30,8 @@ pub struct Place<'a> {
 pub struct Facts {
     /// By the names of their endpoints.
     pub servers: BTreeMap<String, Result<ServerFacts, NoServer>>,
+    /// Endpoints whose servers are on this machine.
+    pub own_servers: BTreeSet<String>,
     /// Of the programs that are needed.
     pub python: BTreeMap<Program, Python>,
     /// By their names, those whose files are none.
@@ -115,6 +117,12 @@ impl Facts {
             let programs = programs::faults(needs, place.study_folder);
             let programs_missing = programs_missing(needs, place.study_folder);
             let tokenizers = tokenizers::faults(needs);
+            // A name is looked up, which few studies need.
+            let crowded = needs.servers().filter(|_| !needs.threads.is_empty());
+            let own_servers = crowded
+                .filter(|(_, server, _)| server::is_of_this_machine(server))
+                .map(|(name, _, _)| name.clone())
+                .collect();
             let disk = Disk {
                 folder: place.results.to_owned(),
                 free_bytes: disk::free_bytes(super::disk::existing(place.results)),
@@ -125,6 +133,7 @@ impl Facts {
             });
             Self {
                 servers: servers.collect(),
+                own_servers,
                 python: python
                     .into_iter()
                     .filter_map(|(program, found)| Some((program, found.join().ok()?)))

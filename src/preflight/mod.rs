@@ -20,6 +20,7 @@ mod needs;
 mod probes;
 mod programs;
 mod python;
+mod threads;
 mod tokenizers;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python, ask};
 pub use files::FilesNeed;
 pub use finding::{Finding, Severity, Subject};
 pub use needs::{EndpointNeed, FallbackStep, ModelNeed, Needs, ProgramNeed, TokenizerNeed};
+pub use threads::{ModelThreads, ThreadsNeed};
 pub use tokenizers::{FileFault, FileProblem};
 
 use crate::os::open_files;
@@ -48,6 +50,7 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     findings.extend(probes::findings(needs, facts));
     findings.extend(context::findings(needs, facts));
     findings.extend(memory::findings(needs, facts));
+    findings.extend(threads::findings(needs, facts));
     findings.extend(machine::findings(&facts.machine));
     findings = findings.into_iter().map(|finding| finding.sparing(needs)).collect();
     findings.sort_by_key(|finding| finding.severity);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FilesNeed, Room};
+use super::{FilesNeed, Room, ThreadsNeed};
 use crate::manifest::study::{Endpoint, RuntimeCommand, Server, TokenizerFile};
 use crate::manifest::template::Template;
 use crate::plan::{CellId, CellSpec, CellWork, CommandWork};
@@ -26,6 +26,7 @@ pub struct Needs {
     /// Of command experiments; each as it is started, once.
     pub programs: Vec<ProgramNeed>,
     pub files: Vec<FilesNeed>,
+    pub threads: Vec<ThreadsNeed>,
     pub gpu: ProbeNeed,
     pub host: ProbeNeed,
     pub flamegraph: ProbeNeed,
@@ -158,6 +159,7 @@ impl Needs {
                 needs.flamegraph.add(id, probe.required);
             }
             needs.files.extend(FilesNeed::of(id, cell));
+            needs.threads.extend(ThreadsNeed::of(id, cell));
             needs.add_agents(id, cell);
         }
         needs

@@ -350,3 +350,87 @@ fn streams_need_open_files_of_the_agent_and_of_paced_endpoints() {
     facts.open_files.hard = None;
     assert_eq!(judge(&rust, &facts), []);
 }
+
+/// Two models at the same time on Ollama servers of this machine, and what is set for them.
+fn crowded(left: &str, right: &str) -> Needs {
+    needs(&format!(
+        r#"
+schema = 1
+name = "s"
+[endpoint]
+a = {{ ollama = "http://localhost:11434" }}
+c = {{ ollama = "http://127.0.0.1:11435" }}
+far = {{ ollama = "http://192.0.2.1:11434" }}
+[options]
+left = {{ temperature = 0{left} }}
+right = {{ temperature = 0{right} }}
+[prompt]
+p = {{ text = "p" }}
+[scenario]
+pair = [
+  {{ agent = "left", endpoint = "a", prompt = "p", options = "left", model = "gemma3" }},
+  {{ agent = "right", endpoint = "c", prompt = "p", options = "right", model = "gemma3" }},
+]
+shared = [{{ agent = "left", endpoint = "a", prompt = "p", model = "gemma3", count = 8 }}]
+apart = [
+  {{ agent = "left", endpoint = "a", prompt = "p", model = "gemma3" }},
+  {{ agent = "right", endpoint = "far", prompt = "p", model = "gemma3" }},
+]
+[experiment.e]
+matrix = {{ scenario = ["pair", "shared", "apart"] }}
+"#
+    ))
+}
+
+/// What is found of processors where there are so many cores and no GPU, of servers that hold a model with
+/// so much of it in the memory of a GPU.
+fn crowds(needs: &Needs, cores: usize, vram_bytes: Option<u64>, gpu: bool) -> Vec<Finding> {
+    let mut facts = served();
+    let loaded = LoadedModel { name: "gemma3:latest".to_owned(), vram_bytes, ..Default::default() };
+    let server = server(&mut facts, "a").clone();
+    for name in ["a", "c", "far"] {
+        let loaded = Some(vec![loaded.clone()]);
+        facts.servers.insert(name.to_owned(), Ok(ServerFacts { loaded, ..server.clone() }));
+    }
+    facts.own_servers = ["a", "c"].map(str::to_owned).into();
+    facts.machine.cores = Some(cores);
+    facts.gpus = Some(if gpu { Ok(vec![self::gpu(8, 8)]) } else { Err("no driver".to_owned()) });
+    let findings = judge(needs, &facts);
+    findings.into_iter().filter(|finding| finding.subject == Subject::Cpu).collect()
+}
+
+#[test]
+fn models_that_share_a_processor_are_told_their_threads() {
+    let needs = crowded("", "");
+    assert_eq!(needs.cells.len(), 3);
+    for told in [Some(0), None] {
+        let found = crowds(&needs, 2, told, false);
+        let [finding] = found.as_slice() else { panic!("{told:?}: {found:?}") };
+        assert_eq!((finding.severity, finding.cells.len()), (Severity::Warning, 1));
+        let said = finding.sentence();
+        assert!(said.contains("scenario `pair` has 2 models"), "{said}");
+        assert!(said.contains("on the 2 cores of this machine, with 4 threads together"), "{said}");
+        assert!(
+            said.contains("`num_thread` is not set") && said.contains("`num_thread = 1`"),
+            "{said}"
+        );
+    }
+    assert!(crowds(&needs, 8, None, false)[0].advice.contains("`num_thread = 4`"));
+    // On a GPU, or where nobody told but there is one.
+    assert_eq!(crowds(&needs, 2, Some(1), false), []);
+    assert_eq!(crowds(&needs, 2, None, true), []);
+
+    let set = |left: &str, right: &str, cores| {
+        let found = crowds(&crowded(left, right), cores, None, false);
+        found.first().map(|finding| finding.message.clone())
+    };
+    assert_eq!(set(", num_thread = 1", ", num_thread = 1", 2), None);
+    assert!(set(", num_thread = 1", "", 2).unwrap().contains("3 threads"));
+    let said = set(", num_thread = 2", ", num_thread = 2", 2).unwrap();
+    assert!(said.contains("4 threads together:"), "{said}");
+    let found = crowds(&crowded(", num_thread = 1", ", num_thread = 1"), 1, None, false);
+    assert!(found[0].advice.contains("fewer agents"), "{found:?}");
+    // A model that is kept off the GPU.
+    let found = crowds(&crowded(", num_gpu = 0", ", num_gpu = 0"), 2, Some(1), true);
+    assert_eq!(found.len(), 1);
+}

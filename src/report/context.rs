@@ -13,6 +13,7 @@ use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::machine_load::{self, MachineLoad};
 use super::outliers::OutlierTable;
+use super::placement::{self, Placement};
 use super::probes::{self, Probes};
 use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
@@ -40,6 +41,8 @@ pub struct Context<'a> {
     pub evidence: EvidenceTable<'a>,
     /// What other processes took of the machine; `None`: no run knows it.
     pub machine_load: Option<MachineLoad>,
+    /// Where the models lay, of those whose servers tell.
+    pub placements: Vec<Placement>,
     /// The probes outside the agent, as they speak of themselves.
     pub probes: Probes,
     pub flamegraphs: &'a [Flamegraph],
@@ -248,6 +251,7 @@ impl<'a> Context<'a> {
             idle_floors: controls::idle_floors(data),
             evidence: evidence(data),
             machine_load: machine_load::machine_load(data),
+            placements: placement::placements(data),
             probes: probes::probes(data),
             flamegraphs: &data.flamegraphs,
             deliverables: deliverables::deliverables(data),

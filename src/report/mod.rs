@@ -26,6 +26,7 @@ mod illustrate;
 mod machine_load;
 mod mark;
 mod outliers;
+mod placement;
 mod probes;
 mod render;
 mod select;

@@ -83,6 +83,17 @@ pub fn is_local(server: &Server) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Whether a server is on this machine, its names and its other addresses included: they are looked up, and
+/// only a machine's own can be bound.
+#[must_use]
+pub fn is_of_this_machine(server: &Server) -> bool {
+    let own = |ip: &IpAddr| std::net::UdpSocket::bind((*ip, 0)).is_ok();
+    let through_proxy = server.route.proxy.is_some();
+    is_local(server)
+        || !through_proxy
+            && destination(server).is_some_and(|(_, addresses)| addresses.iter().any(own))
+}
+
 /// The port that calls to a server go to, and the addresses behind its name as this machine knows them:
 /// the proxy's where there is one.
 #[must_use]

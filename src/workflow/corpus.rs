@@ -9,6 +9,8 @@ use agent::workflow::scan;
 use formats::protocol::ScanSpec;
 use sha2::{Digest, Sha256};
 
+use crate::encoding::{self, NotUtf8};
+
 /// What a scan finds, by content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Corpus {
@@ -18,24 +20,29 @@ pub struct Corpus {
     pub digest: String,
 }
 
-/// A file of the corpus that cannot be read.
+/// A file of the corpus that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {source}", path.display())]
-pub struct CorpusError {
-    pub path: PathBuf,
-    pub source: io::Error,
+pub enum CorpusError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// Its summary would say nothing of it.
+    #[error("{} is not UTF-8: {reason}", path.display())]
+    Encoding { path: PathBuf, reason: NotUtf8 },
 }
 
 /// Scans and reads everything that a workflow will.
 pub fn corpus(spec: &ScanSpec) -> Result<Corpus, CorpusError> {
     fs::read_dir(&spec.folder)
-        .map_err(|source| CorpusError { path: spec.folder.clone(), source })?;
+        .map_err(|source| CorpusError::Read { path: spec.folder.clone(), source })?;
     let scan = scan(spec);
     let mut hash = Sha256::new();
     hash.update(scan.left_out.to_le_bytes());
     for file in &scan.files {
         let content = fs::read(&file.path)
-            .map_err(|source| CorpusError { path: file.path.clone(), source })?;
+            .map_err(|source| CorpusError::Read { path: file.path.clone(), source })?;
+        // A byte that is none of UTF-8 is replaced; of other files nothing would be left.
+        encoding::decode_lossy(&content)
+            .map_err(|reason| CorpusError::Encoding { path: file.path.clone(), reason })?;
         // With their lengths, so that nothing can move from one part into the next.
         for part in [&file.name, &content] {
             hash.update((part.len() as u64).to_le_bytes());
@@ -69,6 +76,16 @@ mod tests {
     fn a_folder_that_is_missing_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(corpus(&spec(&folder.path().join("gone"))).is_err());
+    }
+
+    #[test]
+    fn a_file_of_utf16_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.csv"), b"caf\xe9,b\n1,2\n").unwrap();
+        assert_eq!(corpus(&spec(folder.path())).unwrap().files, 1);
+        fs::write(folder.path().join("b.csv"), b"\xff\xfea\0,\0b\0").unwrap();
+        let error = corpus(&spec(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("b.csv is not UTF-8: it is UTF-16"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! How busy other processes kept the machine, in words and as a condition.
 
 use runner::report::{self, Template};
-use runner::store::record::MachineTime;
+use runner::store::record::{
+    EndpointEvidence, HeldModel, MachineTime, ModelEvidence, ServerMemory,
+};
 
 use super::stored::Stored;
 
@@ -18,6 +20,51 @@ fn stored(percent: impl Fn(u32, u32) -> Option<f64>, unseen: bool) -> Stored {
         stored.seal(cell, &record);
     }
     stored
+}
+
+/// A complete study on an Ollama server that holds a model of 1000 bytes after each run, with so many of them in
+/// the memory of a GPU.
+fn held(kind: &str, vram_bytes: impl Fn(u32) -> Option<u64>) -> String {
+    let stored = Stored::empty();
+    for (cell, repeat) in Stored::complete().stored_runs() {
+        let mut record = stored.run(cell, repeat);
+        let models = [("gemma3".to_owned(), ModelEvidence::default())].into();
+        let met = EndpointEvidence { kind: kind.to_owned(), server: None, version: None, models };
+        record.evidence.endpoints.insert("gpu".to_owned(), met);
+        let held = |name: &str, vram_bytes| HeldModel {
+            name: name.to_owned(),
+            size_bytes: Some(1000),
+            vram_bytes,
+            ..HeldModel::default()
+        };
+        // The other one lay there before.
+        let loaded = Some(vec![held("qwen", Some(1)), held("gemma3:latest", vram_bytes(repeat))]);
+        let memory = ServerMemory { unloaded: None, loaded };
+        record.servers.insert("gpu".to_owned(), memory);
+        stored.seal(cell, &record);
+    }
+    let text = rendered(&stored, "study.md.j2");
+    let said = text.lines().filter(|line| line.starts_with("- `gemma3` on `gpu`"));
+    said.collect::<Vec<_>>().join("|")
+}
+
+#[test]
+fn where_a_model_lay_is_a_line_of_the_report() {
+    let of = |vram_bytes: fn(u32) -> Option<u64>| held("ollama", vram_bytes);
+    assert_eq!(of(|_| Some(0)), "- `gemma3` on `gpu`: all on the CPU (told of 6 of 6 runs)");
+    assert_eq!(
+        of(|_| Some(1000)),
+        "- `gemma3` on `gpu`: all of it on the GPU (told of 6 of 6 runs)"
+    );
+    assert_eq!(of(|_| None), "- `gemma3` on `gpu`: not told (6 runs)");
+    let some = of(|repeat| (repeat < 3).then_some(625));
+    assert_eq!(some, "- `gemma3` on `gpu`: 62.5 % of it on the GPU (told of 4 of 6 runs)");
+    let moved = of(|repeat| Some(200 * u64::from(repeat)));
+    assert_eq!(
+        moved,
+        "- `gemma3` on `gpu`: 20.0 % to 60.0 % of it on the GPU (told of 6 of 6 runs)"
+    );
+    assert_eq!(held("simulated", |_| Some(0)), "");
 }
 
 fn rendered(stored: &Stored, template: &str) -> String {

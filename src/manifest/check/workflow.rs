@@ -9,12 +9,13 @@ use formats::protocol::ScanSpec;
 use indexmap::IndexMap;
 
 use super::names::reference;
+use crate::encoding;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::Workflow;
 use crate::manifest::units;
 use crate::manifest::written::{self, Manifest, Scalar};
-use crate::workflow::{Corpus, corpus};
+use crate::workflow::{Corpus, CorpusError, corpus};
 
 const EXTENSIONS: &str = "known are `csv`, `json` and `md`";
 
@@ -111,7 +112,10 @@ fn scan(
             None
         }
         Err(error) => {
-            let help = "paths start at the manifest's folder";
+            let help = match &error {
+                CorpusError::Read { .. } => "paths start at the manifest's folder",
+                CorpusError::Encoding { .. } => encoding::HELP,
+            };
             problems.value(&at.key("folder"), error.to_string(), Some(help.into()));
             None
         }
