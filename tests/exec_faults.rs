@@ -423,6 +423,41 @@ api_key_env = "RUNNER_TEST_NO_SUCH_KEY"
 }
 
 #[test]
+fn a_plan_and_a_journal_that_lost_power_are_said_and_kept() {
+    let study = Study::new(&Manifest::default());
+    study.expect(0, &["exec"]);
+    let (plan, journal) = (study.layout().plan(), study.layout().journal());
+    fs::write(&plan, "").unwrap();
+    let cut = fs::read(&journal).unwrap().len() as u64 - 5;
+    fs::File::options().write(true).open(&journal).unwrap().set_len(cut).unwrap();
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("kept as plan.json.damaged") && said.contains("nothing to do"), "{said}");
+    assert!(
+        said.contains("1 line of the journal") && said.contains("journal.jsonl.damaged"),
+        "{said}"
+    );
+    assert_eq!(fs::read(journal.with_extension("jsonl.damaged")).unwrap().len() as u64, cut);
+    study.expect(0, &["report"]);
+    study.expect(0, &["verify"]);
+    let said = study.expect(0, &["exec"]);
+    assert!(!said.contains("damaged"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_no_panic() {
+    let study = Study::new(&Manifest::default());
+    let manifest = study.manifest();
+    let manifest = manifest.to_str().unwrap();
+    for arguments in [&["schema", "metrics"][..], &["check", manifest], &["plan", manifest]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(study::RUNNER);
+        let output = command.args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", study::text(&output));
+    }
+}
+
+#[test]
 fn a_results_folder_that_cannot_be_written_stops_before_the_first_call() {
     let mut study = Study::new(&Manifest::default());
     study.results = "/proc/results".into();

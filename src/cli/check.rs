@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> CommandResult {
             }
             Ok(lines) => {
                 for line in lines {
-                    println!("{line}");
+                    report::print(format!("{line}\n").as_bytes())?;
                 }
             }
             Err(Checked::Problems(errors)) if args.json => documents.push(document(&errors)),
@@ -49,7 +49,8 @@ pub fn run(args: &Args) -> CommandResult {
     }
     if args.json {
         let bad = documents.iter().any(|d| d["problems"].as_array().is_some_and(|p| !p.is_empty()));
-        println!("{}", serde_json::to_string_pretty(&documents).unwrap_or_default());
+        let text = serde_json::to_string_pretty(&documents).unwrap_or_default();
+        report::print(format!("{text}\n").as_bytes())?;
         return Ok(if bad { exit::INVALID_MANIFEST } else { exit::DONE });
     }
     let last = failures.pop();

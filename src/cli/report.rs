@@ -111,7 +111,8 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
 
 /// Writes to standard output; a reader that has enough is no error.
 pub fn print(text: &[u8]) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text) {
+    let mut out = std::io::stdout();
+    match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::error(exit::INTERNAL, error))
         }

@@ -91,6 +91,7 @@ pub fn execute(
         Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
         lock => lock,
     };
+    let plan_is_lost = lock.is_ok() && recovery::repair(&layout, emit)?;
     let store = Store::open(&settings.results, &study.results_name())?;
     let mut agenda = Agenda::new(plan, &store);
     if settings.rerun_outliers {
@@ -127,6 +128,9 @@ pub fn execute(
     let mut summary = Summary::default();
     if settings.stale != Stale::Rerun {
         summary.stale = stale.len();
+    }
+    if plan_is_lost {
+        executed::write(&layout, declare::executed_plan(plan, &store)?)?;
     }
     if agenda.todo.is_empty() {
         // What was asked to see whether runs are stale may not have been told.

@@ -6,8 +6,33 @@ use super::artifacts;
 use super::{ExecError, ExecEvent};
 use crate::os::process;
 use crate::store::failed::{self, Failure};
-use crate::store::journal::{self, Journal, What};
-use crate::store::{Layout, Store};
+use crate::store::journal::{self, Damage, Journal, What};
+use crate::store::{Layout, Store, StoreError, executed, set_aside};
+
+/// Sees to the study's own files after a crash or a loss of power: what cannot be read is kept beside them and
+/// said. Runs do not depend on them. `true`: the plan that was executed is to be written anew.
+pub fn repair(layout: &Layout, emit: &mut dyn FnMut(ExecEvent)) -> Result<bool, ExecError> {
+    if let Some(Damage { lines, first, kept }) = journal::repair(layout)? {
+        let kept = layout.relative(&kept);
+        let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+        let message = format!(
+            "a crash or a loss of power spoiled {lines} of the journal, from line {first} on; what can be \
+             read of it stays, and the journal as it was is kept as {kept}"
+        );
+        emit(ExecEvent::Note { message });
+    }
+    let plan = layout.plan();
+    let Err(StoreError::Malformed { reason, .. }) = executed::read(layout) else {
+        return Ok(false);
+    };
+    let kept = layout.relative(&set_aside(&plan, &layout.root().join("plan.json.damaged"))?);
+    let message = format!(
+        "plan.json cannot be read ({reason}); it is kept as {kept} and written anew. When hypotheses were \
+         declared is not known any more: those with runs count as declared after them"
+    );
+    emit(ExecEvent::Note { message });
+    Ok(true)
+}
 
 /// Ends the agent of the last exec if it still runs: it would disturb what is measured now. Its
 /// process is known by its start mark, so that a later process with its id is left alone.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use formats::clock;
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, StoreError};
+use super::{Layout, StoreError, seal};
 
 /// One line of `journal.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,8 +108,50 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("read", path)(error)),
     };
-    Ok(text
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect())
+    Ok(lines(&text).filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// Its lines, without the zeros that a loss of power leaves before or behind what was being written.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').map(|line| {
+        let is_text = |byte: &u8| *byte != 0 && !byte.is_ascii_whitespace();
+        let from = line.iter().position(is_text).unwrap_or(line.len());
+        let until = line.iter().rposition(is_text).map_or(from, |last| last + 1);
+        line.get(from..until).unwrap_or_default()
+    })
+}
+
+/// What a crash or a loss of power did to a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Lines that hold zeros or are no JSON.
+    pub lines: usize,
+    /// The first of them, from 1.
+    pub first: usize,
+    /// Where the journal is kept as it was.
+    pub kept: PathBuf,
+}
+
+/// Takes out of the journal what is no entry of any version; the journal as it was is kept beside it.
+pub fn repair(layout: &Layout) -> Result<Option<Damage>, StoreError> {
+    let path = layout.journal();
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::io("read", &path)(error)),
+    };
+    let is_entry = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+    let raw = text.split(|byte| *byte == b'\n');
+    let damaged = raw
+        .zip(lines(&text))
+        .map(|(raw, line)| raw.contains(&0) || !line.is_empty() && !is_entry(line));
+    let damaged: Vec<usize> = (1..).zip(damaged).filter(|own| own.1).map(|own| own.0).collect();
+    let Some(first) = damaged.first().copied() else { return Ok(None) };
+    let kept = super::layout::free_place(&layout.root().join("journal.jsonl.damaged"));
+    seal::write_whole(&kept, &text)?;
+    let sound: Vec<&[u8]> = lines(&text).filter(|line| is_entry(line)).collect();
+    let mut sound = sound.join(&b'\n');
+    sound.push(b'\n');
+    seal::write_whole(&path, &sound)?;
+    Ok(Some(Damage { lines: damaged.len(), first, kept }))
 }

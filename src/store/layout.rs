@@ -188,6 +188,16 @@ pub fn set_aside(from: &Path, to: &Path) -> Result<PathBuf, StoreError> {
     if let Some(parent) = to.parent() {
         disk::create_folders(parent).map_err(StoreError::io("create", parent))?;
     }
+    let place = free_place(to);
+    fs::rename(from, &place).map_err(StoreError::io("move", from))?;
+    for folder in [from.parent(), place.parent()].into_iter().flatten() {
+        disk::sync_folder(folder).map_err(StoreError::io("sync", folder))?;
+    }
+    Ok(place)
+}
+
+/// The place, or the first with a number behind it where nothing lies yet.
+pub(super) fn free_place(to: &Path) -> PathBuf {
     let mut place = to.to_owned();
     let mut number = 1_u32;
     while place.symlink_metadata().is_ok() {
@@ -196,9 +206,5 @@ pub fn set_aside(from: &Path, to: &Path) -> Result<PathBuf, StoreError> {
         name.push(format!(".{number}"));
         place = to.with_file_name(name);
     }
-    fs::rename(from, &place).map_err(StoreError::io("move", from))?;
-    for folder in [from.parent(), place.parent()].into_iter().flatten() {
-        disk::sync_folder(folder).map_err(StoreError::io("sync", folder))?;
-    }
-    Ok(place)
+    place
 }

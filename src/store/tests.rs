@@ -259,6 +259,36 @@ fn a_journal_line_that_a_crash_cut_short_spoils_no_other() {
 }
 
 #[test]
+fn a_journal_that_lost_power_is_repaired_and_kept_as_it_was() {
+    let results = tempfile::tempdir().unwrap();
+    let layout = Layout::new(results.path(), "study").unwrap();
+    fs::create_dir_all(layout.root()).unwrap();
+    assert_eq!(journal::repair(&layout).unwrap(), None);
+    let line = |repeat| journal::What::Retried { cell: CELL.to_owned(), repeat, attempt: 1 };
+    let mut journal = journal::Journal::open(&layout).unwrap();
+    for repeat in 1..=3 {
+        journal.write(line(repeat)).unwrap();
+    }
+    assert_eq!(journal::repair(&layout).unwrap(), None);
+    let text = fs::read(layout.journal()).unwrap();
+    let at = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let later = b"{\"time\":\"t\",\"what\":\"of a later version\"}\n";
+    let broken = [&text[..at], b"\0\0\0", &text[at..], later, &text[..20], b"\n\0\0\0\0"].concat();
+    fs::write(layout.journal(), &broken).unwrap();
+    let what = || -> Vec<_> {
+        let read = journal::read(&layout.journal()).unwrap();
+        read.into_iter().map(|entry| entry.what).collect()
+    };
+    assert_eq!(what(), [line(1), line(2), line(3)]);
+    let damage = journal::repair(&layout).unwrap().unwrap();
+    assert_eq!((damage.lines, damage.first), (3, 2));
+    assert_eq!(fs::read(damage.kept).unwrap(), broken);
+    assert_eq!(what(), [line(1), line(2), line(3)]);
+    assert_eq!(fs::read(layout.journal()).unwrap(), [&text[..], later].concat());
+    assert_eq!(journal::repair(&layout).unwrap(), None);
+}
+
+#[test]
 fn staleness_counts_known_differences_only() {
     let mut stored = Evidence::default();
     stored.agent.runtime = "rust".to_owned();
