@@ -38,7 +38,7 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, NotUtf8> {
         let (before, after) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let byte = after.first().copied().unwrap_or_default();
         NotUtf8::Other {
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: before.split(|byte| *byte == b'\n').count(),
             byte,
             letter: (byte > 0xa0).then(|| char::from(byte)),
         }

@@ -91,8 +91,7 @@ pub fn execute(
         Err(error @ StoreError::Locked { .. }) => return Err(error.into()),
         lock => lock,
     };
-    let plan_is_lost = lock.is_ok() && recovery::repair(&layout, emit)?;
-    let store = Store::open(&settings.results, &study.results_name())?;
+    let store = opened(plan, settings, lock.is_ok(), emit)?;
     let mut agenda = Agenda::new(plan, &store);
     if settings.rerun_outliers {
         agenda.add_outliers(plan, &store);
@@ -128,9 +127,6 @@ pub fn execute(
     let mut summary = Summary::default();
     if settings.stale != Stale::Rerun {
         summary.stale = stale.len();
-    }
-    if plan_is_lost {
-        executed::write(&layout, declare::executed_plan(plan, &store)?)?;
     }
     if agenda.todo.is_empty() {
         // What was asked to see whether runs are stale may not have been told.
@@ -193,6 +189,20 @@ pub fn execute(
     let ended = session.carry_out(&agenda, &stale, emit);
     let summary = finish(session.summary, emit);
     ended.map(|()| summary)
+}
+
+/// The study's store; where it is locked, what a crash did to the study's own files is repaired.
+fn opened(
+    plan: &Plan,
+    settings: &Settings,
+    locked: bool,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Store, ExecError> {
+    let store = Store::open(&settings.results, &plan.study().results_name())?;
+    if locked && recovery::repair(store.layout(), emit)? {
+        executed::write(store.layout(), declare::executed_plan(plan, &store)?)?;
+    }
+    Ok(store)
 }
 
 fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {

@@ -78,10 +78,14 @@ impl Pause {
         Self { length, because: Some(format!("{because} (ctrl-C ends the wait)")) }
     }
 
-    /// Waits. `false`: the user wants to stop, and nothing is waited for any more.
+    /// Waits for the sake of the run of this name. `false`: the user wants to stop, and nothing is waited
+    /// for any more.
     #[must_use]
-    pub fn wait(&self, cancel: &Cancel, emit: &mut dyn FnMut(ExecEvent)) -> bool {
+    pub fn wait(&self, name: &str, cancel: &Cancel, emit: &mut dyn FnMut(ExecEvent)) -> bool {
         const TICK: Duration = Duration::from_millis(20);
+        if let Some(because) = &self.because {
+            emit(ExecEvent::Note { message: format!("{name}: {because}") });
+        }
         let until = Instant::now() + self.length;
         loop {
             if cancel.is_news() {

@@ -305,15 +305,7 @@ impl Session<'_> {
             self.supersede(&id, repeat, because)?;
         }
         recovery::set_damaged_aside(self.store, &folder, repeat, &mut self.journal, emit)?;
-        if sampling::needs_driver(cell) {
-            self.driver.get_or_init(Driver::find);
-        }
-        if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
-            let found = py_spy::find(&self.settings.python.python, &mut |message| {
-                emit(ExecEvent::Note { message });
-            });
-            self.py_spy = Some(found.map_err(|error| error.to_string()));
-        }
+        self.find_instruments(cell, emit);
         let paced = PacedServers::start(cell)?;
         for number in 1.. {
             self.check_disk()?;
@@ -384,24 +376,18 @@ impl Session<'_> {
                         kept,
                         retry,
                     });
+                    if !retry && cancelled {
+                        return Ok(Made::Cancelled);
+                    }
                     if !retry {
-                        if cancelled {
-                            return Ok(Made::Cancelled);
-                        }
                         let cause = retry_cause.filter(|_| !refused);
                         return Ok(Made::Failed(FailedRun { because: message, cause }));
                     }
-                    self.journal.write(What::Retried {
-                        cell: id.clone(),
-                        repeat,
-                        attempt: number,
-                    })?;
+                    let (cell, attempt) = (id.clone(), number);
+                    self.journal.write(What::Retried { cell, repeat, attempt })?;
                     let limits = &self.settings.limits;
                     let pause = Pause::after(number, retry_cause, busy.as_ref(), limits);
-                    if let Some(because) = &pause.because {
-                        emit(ExecEvent::Note { message: format!("{name}: {because}") });
-                    }
-                    if !pause.wait(self.cancel, emit) {
+                    if !pause.wait(&name, self.cancel, emit) {
                         return Ok(Made::Cancelled);
                     }
                 }
@@ -409,6 +395,19 @@ impl Session<'_> {
         }
         // The loop ends within: there is a last attempt.
         Ok(Made::Cancelled)
+    }
+
+    /// Looks for what the cell's probes need, once.
+    fn find_instruments(&mut self, cell: &CellSpec, emit: &mut dyn FnMut(ExecEvent)) {
+        if sampling::needs_driver(cell) {
+            self.driver.get_or_init(Driver::find);
+        }
+        if flamegraph::needs_py_spy(cell) && self.py_spy.is_none() {
+            let found = py_spy::find(&self.settings.python.python, &mut |message| {
+                emit(ExecEvent::Note { message });
+            });
+            self.py_spy = Some(found.map_err(|error| error.to_string()));
+        }
     }
 
     fn check_disk(&self) -> Result<(), ExecError> {

@@ -289,9 +289,8 @@ pub fn show_free(level: &Level) -> String {
         Level::Default => "default".to_owned(),
         // A stop word may be a line feed: it must not break a table or a terminal.
         Level::Text(text) if text.chars().any(char::is_control) => text.escape_debug().to_string(),
-        Level::Text(text) => text.clone(),
+        Level::Text(text) | Level::Written { text, .. } => text.clone(),
         Level::Number(number) => format!("{number}"),
-        Level::Written { text, .. } => text.clone(),
         Level::Bool(truth) => truth.to_string(),
     }
 }
