@@ -19,7 +19,9 @@ use formats::protocol::{
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+};
 use tokio::sync::{Barrier, watch};
 
 use super::access::Access;
@@ -210,6 +212,8 @@ impl Caller {
             model: &agent.model,
             text: prompt,
             options: &agent.options,
+            extra: &agent.extra,
+            dialect: agent.dialect,
             max_tokens: agent.max_tokens,
         };
         let id = format!("{}/{}/{index}", self.settings.run, agent.name);
@@ -217,6 +221,8 @@ impl Caller {
             .header(HOST, self.target.authority())
             .header(USER_AGENT, concat!("runner/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, "application/json")
+            // A body that is packed comes in other pieces than it was sent.
+            .header(ACCEPT_ENCODING, "identity")
             .header("x-request-id", id);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -248,7 +254,15 @@ impl Caller {
         let status = response.status();
         log.record.headers_ns = connection.meter().last_read_ns();
         log.record.http_status = Some(status.as_u16());
+        let redirect = matches!(status.as_u16(), 301..=303 | 307 | 308).then(|| {
+            let location = response.headers().get(LOCATION);
+            let location = location.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+            wire::moved(location.as_deref(), self.agent.api.path())
+        });
         let mut body = response.into_body();
+        if let Some(message) = redirect {
+            return End::failed(Outcome::HttpError, message);
+        }
         if !status.is_success() {
             let bytes = error_bytes(connection, &mut body).await;
             let message = error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}"));

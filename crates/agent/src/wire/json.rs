@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
 use super::DecodeError;
+use super::refusal::web_page;
 
 /// Longest text of an error that is kept, bytes.
 const ERROR_LIMIT: usize = 2048;
@@ -22,7 +23,7 @@ pub fn error_message(error: &serde_json::Value) -> String {
     }
 }
 
-/// The message in the body of a response whose status is an error, shortened.
+/// The message in the body of a response whose status is an error, shortened; a web page by its title.
 #[must_use]
 pub fn error_body(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
@@ -31,7 +32,7 @@ pub fn error_body(body: &[u8]) -> Option<String> {
             .iter()
             .find_map(|key| value.get(key))
             .map_or_else(|| error_message(&value), error_message),
-        Err(_) => shortened(text.trim(), ERROR_LIMIT),
+        Err(_) => web_page(&text).unwrap_or_else(|| shortened(text.trim(), ERROR_LIMIT)),
     };
     (!message.is_empty()).then_some(message)
 }

@@ -6,10 +6,12 @@
 //! `runner` reads answers by the same decoders.
 
 mod anthropic;
+pub mod headers;
 mod json;
 mod lines;
 mod ollama;
 mod openai;
+mod refusal;
 mod sse;
 #[cfg(test)]
 mod tests;
@@ -17,11 +19,12 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use formats::endpoint::{Api, Family};
+use formats::endpoint::{Api, Dialect, Family};
 use formats::protocol::ServerCounts;
 use serde_json::{Map, Value};
 
 pub use json::{error_body, error_message};
+pub use refusal::{moved, moved_base, web_page};
 #[cfg(test)]
 use lines::LINE_LIMIT;
 
@@ -33,6 +36,9 @@ pub struct Prompt<'a> {
     pub text: &'a str,
     /// By Ollama's names; see [`formats::protocol::AgentSpec::options`].
     pub options: &'a BTreeMap<String, Value>,
+    /// Keys of the body as they are; no key that a protocol has itself is overwritten by them.
+    pub extra: &'a BTreeMap<String, Value>,
+    pub dialect: Dialect,
     pub max_tokens: Option<u32>,
 }
 
@@ -40,31 +46,21 @@ impl Prompt<'_> {
     /// The JSON body of a streaming request.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let body: Map<String, Value> = match self.api.family() {
+        let own: Map<String, Value> = match self.api.family() {
             Family::Ollama => ollama::body(self),
             Family::Openai => openai::body(self),
             Family::Anthropic => anthropic::body(self),
         };
+        let extra = self.extra.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let mut body: Map<String, Value> = extra.collect();
+        body.extend(own);
         Value::Object(body).to_string().into_bytes()
     }
 }
 
-/// Headers that every request of a protocol carries, besides those of HTTP itself.
-#[must_use]
-pub fn headers(api: Api) -> &'static [(&'static str, &'static str)] {
-    match api.family() {
-        Family::Anthropic => &anthropic::HEADERS,
-        Family::Ollama | Family::Openai => &[],
-    }
-}
-
-/// Name and value of the header that carries an API key.
-#[must_use]
-pub fn key_header(api: Api, key: &str) -> (&'static str, String) {
-    match api.family() {
-        Family::Anthropic => ("x-api-key", key.to_owned()),
-        Family::Ollama | Family::Openai => ("authorization", format!("Bearer {key}")),
-    }
+/// Several stop texts as the list that some protocols want, whether one or several were given.
+fn listed(stop: Value) -> Value {
+    if stop.is_array() { stop } else { Value::Array(vec![stop]) }
 }
 
 /// The decoder of one answer.
