@@ -17,6 +17,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub advice: String,
+    /// Requests can be made all the same, and what was found may be wrong.
+    pub can_be_tried: bool,
     /// Those that it dooms, or that a warning is about; empty: it is about the machine.
     #[serde(serialize_with = "short_ids")]
     pub cells: Vec<CellId>,
@@ -90,11 +92,18 @@ impl Finding {
     pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
         let (severity, advice) = (Severity::Blocking, advice.into());
         let (cells, fallbacks, steps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { severity, subject, message, advice, cells, fallbacks, steps }
+        let can_be_tried = false;
+        Self { severity, subject, message, advice, can_be_tried, cells, fallbacks, steps }
     }
 
     pub(super) fn warning(subject: Subject, message: String, advice: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::blocking(subject, message, advice) }
+        let severity = Severity::Warning;
+        Self { severity, can_be_tried: true, ..Self::blocking(subject, message, advice) }
+    }
+
+    /// Of a server: only a request shows whether it is so.
+    pub(super) fn or_tried(self) -> Self {
+        Self { can_be_tried: true, ..self }
     }
 
     pub(super) fn about(self, cells: &[CellId]) -> Self {

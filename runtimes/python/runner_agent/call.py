@@ -17,6 +17,7 @@ from runner_agent.stream import End, Stream, broken
 from runner_agent.taker import CallLog, Taker
 from runner_agent.wire import WIRES
 from runner_agent.wire.decoding import Prompt, error_body
+from runner_agent.wire.refusal import REDIRECTS, moved
 from runner_agent.workflow import Workflow
 
 # Longest body of an error that is read, bytes.
@@ -97,8 +98,17 @@ class Caller:
             "content-type": "application/json",
             "x-request-id": f"{self.spec.run}/{agent.name}/{number}",
             **self.wire.headers(agent.key),
+            **agent.headers,
         }
-        asked = Prompt(agent.model, prompt, agent.options, agent.max_tokens)
+        asked = Prompt(
+            agent.model,
+            prompt,
+            agent.options,
+            agent.extra,
+            agent.max_tokens_as,
+            agent.stream_options,
+            agent.max_tokens,
+        )
         body = json.dumps(self.wire.body(asked), ensure_ascii=False)
         # Half of a surrogate pair is no text that can be sent.
         content = body.encode(errors="replace")
@@ -136,6 +146,8 @@ class Caller:
             record = log.record
             record["headers_ns"] = self.meter.last_read_ns
             record["http_status"] = response.status_code
+            if response.status_code in REDIRECTS:
+                return End("http_error", moved(response.headers.get("location"), self.wire.path))
             if not response.is_success:
                 text = error_body(await error_bytes(response))
                 return End("http_error", text or f"HTTP {response.status_code}")

@@ -23,9 +23,9 @@ def optional_text(given: dict, name: str) -> str | None:
     return None if given.get(name) is None else text_of(given, name)
 
 
-def switch(given: dict, name: str) -> bool:
-    """Absent is false."""
-    value = given.get(name, False)
+def switch(given: dict, name: str, absent: bool = False) -> bool:
+    """Absent is false, unless it says otherwise."""
+    value = given.get(name, absent)
     if not isinstance(value, bool):
         raise Refused(f"{name} must be true or false")
     return value

@@ -10,6 +10,7 @@ from runner_agent.wire.decoding import (
     Wire,
     count,
     error_message,
+    listed,
     not_allowed,
     object_of,
     text_of,
@@ -26,14 +27,13 @@ def headers(key: str | None) -> dict[str, str]:
 
 
 def body(prompt: Prompt) -> dict:
-    body = dict(prompt.options)
+    body = prompt.extra | prompt.options
     named_by_ollama = body.pop("num_predict", None)
     limit = named_by_ollama if prompt.max_tokens is None else prompt.max_tokens
     if limit is not None:
         body["max_tokens"] = limit
     if "stop" in body:
-        stop = body.pop("stop")
-        body["stop_sequences"] = stop if isinstance(stop, list) else [stop]
+        body["stop_sequences"] = listed(body.pop("stop"))
     messages = [{"role": "user", "content": prompt.text}]
     return body | {"model": prompt.model, "messages": messages, "stream": True}
 

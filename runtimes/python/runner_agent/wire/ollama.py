@@ -17,6 +17,7 @@ from runner_agent.wire.decoding import (
     bearer,
     count,
     error_message,
+    listed,
     not_allowed,
     object_of,
     parse,
@@ -38,8 +39,11 @@ COUNTS = {
 
 def settings(prompt: Prompt) -> dict:
     """What both bodies have in common."""
-    body = {name: value for name, value in prompt.options.items() if name in TOP_LEVEL}
-    options = {name: value for name, value in prompt.options.items() if name not in TOP_LEVEL}
+    body, options = dict(prompt.extra), {}
+    for name, value in prompt.options.items():
+        place = body if name in TOP_LEVEL else options
+        # Ollama fails on a stop that is no list.
+        place[name] = listed(value) if name == "stop" else value
     if prompt.max_tokens is not None:
         options["num_predict"] = prompt.max_tokens
     body |= {"model": prompt.model, "stream": True}
