@@ -48,10 +48,8 @@ fn missing(subject: Subject, model: &str, need: &EndpointNeed, server: &ServerFa
     let near = nearest(model, listed.iter().map(String::as_str));
     let near = near.map(|near| format!("did you mean `{near}`?"));
     if !lists_all {
-        let near = near.map(|near| format!("{near} ")).unwrap_or_default();
-        let advice = format!(
-            "{near}Lists may leave out what a server takes, so the runs are tried all the same"
-        );
+        let tried = "lists may leave out what a server takes, so the runs are tried all the same";
+        let advice = near.map_or_else(|| tried.to_owned(), |near| format!("{near} Else: {tried}"));
         return Finding::warning(subject, message, advice);
     }
     let advice = match (near, need.endpoint.is_ollama_server()) {

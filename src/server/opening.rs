@@ -78,6 +78,7 @@ impl Untold {
                 let words = message.as_ref().map(|words| format!(", {words}")).unwrap_or_default();
                 format!("answers HTTP {status}{words}")
             }
+            Err(ServerError::Unreachable { reason, late: true, .. }) => format!("gives {reason}"),
             Err(ServerError::Unreachable { reason, .. }) => format!("fails: {reason}"),
             Err(error) => format!("fails: {error}"),
         }
