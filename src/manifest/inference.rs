@@ -4,6 +4,9 @@
 //! Servers ignore what they do not know without a word, so that a study would say of its answers what is
 //! not so. What a server takes beyond this table goes into `extra`, as it is.
 
+use formats::endpoint::Family;
+
+use super::nearest::nearest;
 use super::study::Api;
 
 const GENERATE: &[Api] = &[Api::Ollama];
@@ -107,7 +110,12 @@ pub fn instead(name: &str, api: Api) -> String {
         "think" if api == Api::Anthropic => in_extra("thinking = { type = \"disabled\" }"),
         "think" => in_extra("chat_template_kwargs = { enable_thinking = false }"),
         "format" => in_extra("response_format = { type = \"json_object\" }"),
-        "reasoning_effort" => "Ollama's option is `think`".to_owned(),
+        "reasoning_effort" if api.family() == Family::Ollama => {
+            "Ollama's option is `think`".to_owned()
+        }
+        _ if api.family() == Family::Ollama => {
+            format!("leave `{name}` out, or give it to the agents on other servers alone (`AGENT.{name}`)")
+        }
         _ => in_extra(&format!("{name} = …")),
     }
 }
@@ -122,12 +130,12 @@ pub fn unknown(name: &str) -> String {
             .to_owned(),
         "stream_options" => "write `stream_options = false` in the endpoint".to_owned(),
         _ => {
-            let near = super::nearest::nearest(name, names());
-            let near = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-            format!(
-                "{near}what a server takes beyond the options that are known here goes to it as it is in \
+            let further = format!(
+                "what a server takes beyond the options that are known here goes to it as it is in \
                  `extra = {{ {name} = … }}`"
-            )
+            );
+            let near = nearest(name, names());
+            near.map_or(further.clone(), |near| format!("did you mean `{near}`? Else: {further}"))
         }
     }
 }

@@ -251,7 +251,7 @@ fn is_excluded(matrix: &Matrix<'_>, scenario: &str, name: &str, level: &Level) -
 
 fn report(at: &At<'_>, option: &str, endpoint: &str, api: Api, problems: &mut Problems<'_>) {
     let message = format!(
-        "`{option}` does not reach endpoint `{endpoint}`: {} has no such option, and it would be ignored",
+        "`{option}` does not reach endpoint `{endpoint}`: {} has no such option",
         wire(api)
     );
     problems.key(at, message, Some(inference::instead(option, api)));
