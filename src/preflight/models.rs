@@ -9,6 +9,8 @@ use crate::server::ServerFacts;
 
 /// Names of a server's list that a message repeats.
 const LISTED: usize = 8;
+/// Characters of each.
+const NAME: usize = 100;
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -39,7 +41,8 @@ fn missing(subject: Subject, model: &str, need: &EndpointNeed, server: &ServerFa
     if listed.is_empty() {
         let _ = write!(message, "; {holds} no model at all");
     } else {
-        let names: Vec<&str> = listed.iter().take(LISTED).map(String::as_str).collect();
+        let shown = |name: &String| name.chars().take(NAME).collect::<String>();
+        let names: Vec<String> = listed.iter().take(LISTED).map(shown).collect();
         let _ = write!(message, "; {holds} {}", names.join(", "));
     }
     if listed.len() > LISTED {

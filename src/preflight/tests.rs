@@ -176,6 +176,17 @@ fn what_could_not_be_learnt_of_a_server_is_a_warning() {
 }
 
 #[test]
+fn words_of_servers_steer_no_terminal() {
+    let mut facts = served();
+    let a = server(&mut facts, "a");
+    a.missing = vec!["qwen".to_owned()];
+    a.models.remove("qwen");
+    a.listed = Some(vec!["\u{1b}[2J\u{202e}\nx".to_owned(), "y".repeat(5000)]);
+    let said = judge(&needs(MANIFEST), &facts)[0].sentence();
+    assert!(said.contains("it has  [2J  x, yyy") && said.len() < 500, "{said:?}");
+}
+
+#[test]
 fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
     let mut facts = served();
     let error = ServerError::Unreachable {

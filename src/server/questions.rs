@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::error::Error as _;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) const CALL_PATIENCE: Duration = Duration::from_millis(1500);
 /// Limit of opening a connection, within that of a question.
 const CONNECTING: Duration = Duration::from_millis(900);
+/// Limit of seeing whether anybody takes a connection.
+const LOOK: Duration = Duration::from_millis(300);
+/// What is said where TLS leads nowhere.
+const MAY_BE_PLAIN: &str = "its address may begin with http://";
 /// Longest answer that is read, bytes; `/api/show` carries licences and templates.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// Characters of an answer that a message repeats.
@@ -200,10 +205,25 @@ impl Questions {
                 self.hangs.set(error.is_timeout());
                 let through = self.proxy.as_ref();
                 let through = through.map(|proxy| format!(" through the proxy {proxy}"));
-                format!("cannot connect{}: {}", through.unwrap_or_default(), root(&error))
+                let words = if error.is_timeout() && self.waits_for_tls() {
+                    format!("it takes the connection, and answers no TLS: {MAY_BE_PLAIN}")
+                } else {
+                    root(&error)
+                };
+                format!("cannot connect{}: {words}", through.unwrap_or_default())
             };
             self.unreachable(reason, connected, false)
         })
+    }
+
+    /// Whether somebody takes connections where TLS was waited for in vain.
+    fn waits_for_tls(&self) -> bool {
+        if self.proxy.is_some() || !self.url.starts_with("https://") {
+            return false;
+        }
+        let addresses = Url::parse(&self.url).ok().and_then(|url| url.socket_addrs(|| None).ok());
+        let takes = |address| TcpStream::connect_timeout(&address, LOOK).is_ok();
+        addresses.into_iter().flatten().any(takes)
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
@@ -247,7 +267,7 @@ fn root(error: &reqwest::Error) -> String {
     }
     let words = deepest.to_string();
     if words.contains("InvalidContentType") {
-        return "it does not speak TLS, so its address may begin with http://".to_owned();
+        return format!("it does not speak TLS: {MAY_BE_PLAIN}");
     }
     words
 }
