@@ -254,7 +254,8 @@ fn skipping_preflight_tries_what_requests_can_be_made_for_and_makes_the_others()
     assert!(study.layout().partials().is_empty());
     // Once all is there, the rest is made.
     let back = Server::start(Pacing { rate: 1000.0, ..Pacing::default() }, down).unwrap();
-    let output = study.command(&["exec"]).env("RUNNER_TESTS_NO_SUCH_KEY", "k\r\n").output().unwrap();
+    let output =
+        study.command(&["exec"]).env("RUNNER_TESTS_NO_SUCH_KEY", "k\r\n").output().unwrap();
     assert!(output.status.success(), "{}", study::text(&output));
     assert_eq!(study.sealed().len(), 6);
     drop(back);

@@ -110,13 +110,14 @@ fn failure(error: ExecError) -> Failure {
         ExecError::Preflight(findings) => {
             let list: Vec<String> = findings.iter().map(finding::line).collect();
             let message = format!("{error}:\n{}", list.join("\n"));
-            let blocking =
-                findings.iter().filter(|finding| finding.severity == Severity::Blocking);
+            let blocking = findings.iter().filter(|finding| finding.severity == Severity::Blocking);
             let tried = blocking.clone().filter(|finding| finding.can_be_tried).count();
             let help = match (tried, blocking.count() - tried) {
                 (_, 0) => "--skip-preflight tries all cells all the same",
                 (0, _) => "--skip-preflight makes the other cells, and records these as failed",
-                _ => "--skip-preflight tries what requests can be made for, and records the rest as failed",
+                _ => {
+                    "--skip-preflight tries what requests can be made for, and records the rest as failed"
+                }
             };
             let skippable = !findings.iter().any(Finding::is_absolute);
             Failure::new(exit::PREFLIGHT_FAILED, message, skippable.then_some(help))

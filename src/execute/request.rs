@@ -61,14 +61,15 @@ impl Request<'_> {
     }
 
     fn agent(&self, agent: &SpecAgent) -> AgentSpec {
-        let Server { api, url, api_key_env, headers, route, dialect, answers_as } = match &agent.endpoint {
-            Endpoint::Server(server) => server.clone(),
-            Endpoint::Paced(_) => {
-                let started = self.paced.get(&agent.endpoint_name).cloned();
-                // All of them were started before; without an address the agent refuses its spec.
-                started.unwrap_or_else(|| Server::at(agent.endpoint.api(), ""))
-            }
-        };
+        let Server { api, url, api_key_env, headers, route, dialect, answers_as } =
+            match &agent.endpoint {
+                Endpoint::Server(server) => server.clone(),
+                Endpoint::Paced(_) => {
+                    let started = self.paced.get(&agent.endpoint_name).cloned();
+                    // All of them were started before; without an address the agent refuses its spec.
+                    started.unwrap_or_else(|| Server::at(agent.endpoint.api(), ""))
+                }
+            };
         let mut options: BTreeMap<String, serde_json::Value> =
             agent.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         if self.scenario.vary_seed

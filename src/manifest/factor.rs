@@ -1,8 +1,8 @@
 //! The factors that a scenario can vary: their types, units, defaults and spellings.
 
 use super::study::Level;
-use super::{inference, units};
 use super::written::Scalar;
+use super::{inference, units};
 
 /// A factor that is built in.
 #[derive(Debug, Clone, Copy)]

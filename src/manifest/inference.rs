@@ -16,8 +16,8 @@ const OLLAMA_OPENAI: &[Api] =
     &[Api::Ollama, Api::OllamaChat, Api::OpenaiChat, Api::OpenaiCompletions];
 const OLLAMA_ANTHROPIC: &[Api] = &[Api::Ollama, Api::OllamaChat, Api::Anthropic];
 
-/// Name and protocols. Those of OpenAI include what llama.cpp, vLLM, SGLang and LM Studio add under the same
-/// name.
+/// Name and protocols. Those of OpenAI include what llama.cpp, vLLM, `SGLang` and LM Studio add under the
+/// same name.
 const OPTIONS: [(&str, &[Api]); 41] = [
     ("cache_prompt", OPENAI),
     ("dry_allowed_length", OPENAI),
@@ -124,7 +124,9 @@ pub fn instead(name: &str, api: Api) -> String {
 #[must_use]
 pub fn unknown(name: &str) -> String {
     match name {
-        "max_tokens" => "write `max_tokens` under [defaults], in the experiment or in its matrix".to_owned(),
+        "max_tokens" => {
+            "write `max_tokens` under [defaults], in the experiment or in its matrix".to_owned()
+        }
         "max_completion_tokens" => "write `max_tokens` under [defaults], and `max_tokens_as = \
                                     \"max_completion_tokens\"` in the endpoint"
             .to_owned(),

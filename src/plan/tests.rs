@@ -175,10 +175,8 @@ fn what_a_server_wants_otherwise_is_part_of_what_is_asked() {
         &format!("{url}, max_tokens_as = \"max_completion_tokens\", stream_options = false"),
         "seed = 1",
     );
-    let fields: Vec<String> = why::differences(&plain, &other)
-        .into_iter()
-        .map(|difference| difference.field)
-        .collect();
+    let fields: Vec<String> =
+        why::differences(&plain, &other).into_iter().map(|difference| difference.field).collect();
     assert_eq!(fields, ["agents[a].max_tokens_as", "agents[a].stream_options"]);
 }
 

@@ -91,7 +91,7 @@ impl Serialize for Subject {
 impl Finding {
     pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
         let (severity, advice) = (Severity::Blocking, advice.into());
-        let message = harmless(&message);
+        let message = harmless(message);
         let (cells, fallbacks, steps) = (Vec::new(), Vec::new(), Vec::new());
         let can_be_tried = false;
         Self { severity, subject, message, advice, can_be_tried, cells, fallbacks, steps }
@@ -168,10 +168,12 @@ impl Finding {
 }
 
 /// On one line, and without what would steer a terminal: parts of it are the words of servers.
-fn harmless(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+fn harmless(text: String) -> String {
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(steers) {
+        return text;
+    }
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 

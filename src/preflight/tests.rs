@@ -136,7 +136,10 @@ fn a_model_that_a_list_leaves_out_is_a_warning_where_lists_may_do_so() {
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
     assert_eq!(finding.severity, Severity::Warning);
     let said = finding.sentence();
-    assert!(said.contains("it holds no model at all") && said.contains("tried all the same"), "{said}");
+    assert!(
+        said.contains("it holds no model at all") && said.contains("tried all the same"),
+        "{said}"
+    );
     server(&mut facts, "b").lists_all = true;
     assert_eq!(judge(&needs(MANIFEST), &facts)[0].severity, Severity::Blocking);
 }
@@ -164,10 +167,9 @@ fn whoever_skips_preflight_has_everything_tried_that_requests_can_be_made_for() 
 fn what_could_not_be_learnt_of_a_server_is_a_warning() {
     let mut facts = served();
     let doubt = Doubt { message: "it is slow".to_owned(), advice: "wait" };
-    facts.servers.insert(
-        "b".to_owned(),
-        Ok(ServerFacts { doubts: vec![doubt], ..ServerFacts::default() }),
-    );
+    facts
+        .servers
+        .insert("b".to_owned(), Ok(ServerFacts { doubts: vec![doubt], ..ServerFacts::default() }));
     let findings = judge(&needs(MANIFEST), &facts);
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
     assert_eq!(finding.severity, Severity::Warning);

@@ -75,6 +75,7 @@ impl ServerError {
 }
 
 /// The environment of this process, which keys come from.
+#[must_use]
 pub fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }

@@ -19,9 +19,14 @@ pub struct Doubt {
     pub advice: &'static str,
 }
 
-pub(super) const TRIED: &str = "the runs are tried all the same; the first call shows whether it serves";
+pub(super) const TRIED: &str =
+    "the runs are tried all the same; the first call shows whether it serves";
 const PACKED: &str = "have it, or the proxy before it, send answers as they are: a stream that is packed comes \
                       in other pieces than it was sent";
+
+/// How servers of several makes answer HTTP where they speak TLS.
+const TLS_WANTED: [&str; 3] =
+    ["http request to an https", "http request was sent to https", "plain http to an ssl"];
 
 /// What the first question came to.
 pub(super) enum First {
@@ -41,9 +46,7 @@ pub(super) async fn first(ask: &Questions, path: &str) -> Result<First, ServerEr
     let path = path.to_owned();
     match ask.ask(Method::GET, &path, None).await {
         Err(error @ ServerError::Unreachable { connected: false, .. }) => Err(error),
-        Ok(Answer { status: 200, body: Some(body), .. })
-            if body.is_object() || body.is_array() =>
-        {
+        Ok(Answer { status: 200, body: Some(body), .. }) if body.is_object() || body.is_array() => {
             Ok(First::Told(body))
         }
         answer => Ok(First::Open(Untold { path, answer })),
@@ -84,25 +87,36 @@ impl Untold {
         }
     }
 
-    /// As it was judged where the path of the calls is not asked.
+    /// What answers is no server of this kind: by this answer, or else as `otherwise` says.
+    fn foreign(&self, ask: &Questions, kind: &'static str, otherwise: String) -> ServerError {
+        let found = match &self.answer {
+            Ok(Answer { status: 200, excerpt, .. }) => {
+                format!("it answers {} with {excerpt}", self.path)
+            }
+            _ => otherwise,
+        };
+        ask.foreign(kind, found)
+    }
+
+    /// What it comes to where the path of the calls is not asked.
     fn by_itself(self, ask: &Questions, kind: &'static str) -> Result<Doubt, ServerError> {
         match &self.answer {
             Err(error) => Err(error.clone()),
             Ok(answer @ Answer { status: 401 | 403 | 500.., .. }) => Err(answer.refused(ask)),
-            Ok(Answer { status: 200, excerpt, .. }) => {
-                Err(ask.foreign(kind, format!("it answers {} with {excerpt}", self.path)))
-            }
+            Ok(Answer { status: 200, .. }) => Err(self.foreign(ask, kind, String::new())),
             Ok(_) => Ok(self.doubt()),
         }
     }
 
-    /// Whether calls may work all the same: a doubt, or the error that stands against them.
+    /// Whether calls may work all the same: a doubt, or the error that stands against them. `is_prompt`: a
+    /// server of this kind answers the first question at once, however busy it is.
     pub async fn settle(
         self,
         ask: &Questions,
         kind: &'static str,
         is_prompt: bool,
     ) -> Result<Doubt, ServerError> {
+        // The path is there, or its answer cannot be read.
         let settled = matches!(
             &self.answer,
             Ok(Answer { status: 405, .. } | Answer { encoding: Some(_), .. })
@@ -111,56 +125,56 @@ impl Untold {
             return Ok(self.doubt());
         }
         let Some(call) = ask.call_path else { return self.by_itself(ask, kind) };
-        let asked =
-            ask.ask_within(CALL_PATIENCE, Method::POST, call, Some(&json!({}))).await;
-        let answer = match asked {
-            Ok(answer) => answer,
-            Err(ServerError::Unreachable { late, connected, .. }) => {
-                return match self.answer {
-                    // A busy server may be late with everything; one that answers at once otherwise hangs.
-                    Err(ServerError::Unreachable { late: true, .. }) if late && !is_prompt => {
-                        Ok(self.doubt())
-                    }
-                    Err(error) => Err(error),
-                    Ok(_) if connected => Ok(self.doubt()),
-                    Ok(answer) => Err(answer.refused(ask)),
-                };
-            }
-            Err(error) => return Err(error),
-        };
+        match ask.ask_within(CALL_PATIENCE, Method::POST, call, Some(&json!({}))).await {
+            Ok(answer) => self.judged(ask, kind, call, &answer),
+            Err(ServerError::Unreachable { connected: true, late, .. }) => match self.answer {
+                // A busy server may be late with everything.
+                Err(ServerError::Unreachable { late: true, .. }) if late && !is_prompt => {
+                    Ok(self.doubt())
+                }
+                Err(error) => Err(error),
+                Ok(_) => Ok(self.doubt()),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the answer to an empty call says.
+    fn judged(
+        &self,
+        ask: &Questions,
+        kind: &'static str,
+        call: &str,
+        answer: &Answer,
+    ) -> Result<Doubt, ServerError> {
+        let url = || ask.url.clone();
         if answer.is_redirect() {
             let message = wire::moved(answer.location.as_deref(), call);
-            return Err(ServerError::Moved { url: ask.url.clone(), message });
-        }
-        if answer.status == 400 && answer.words().contains("https") {
-            let found = "it speaks TLS, so its address begins with https://".to_owned();
-            return Err(ask.foreign(kind, found));
+            return Err(ServerError::Moved { url: url(), message });
         }
         let failed = matches!(&self.answer, Ok(Answer { status: 500.., .. }) | Err(_));
+        // A model that was not named may be what was not found.
+        let no_model = answer.status == 404 && answer.words().contains("model");
         match answer.status {
+            400 if TLS_WANTED.iter().any(|words| answer.words().contains(words)) => {
+                let found = "it speaks TLS, so its address begins with https://".to_owned();
+                Err(ask.foreign(kind, found))
+            }
             401 | 403 | 407 => Err(answer.refused(ask)),
             502..=504 if failed => Err(answer.refused(ask)),
-            // Of a model that was not named, or of the path?
-            404 | 405 | 501 if answer.status != 404 || !answer.words().contains("model") => {
-                Err(match &self.answer {
-                    Ok(Answer { status: 200, excerpt, .. }) => {
-                        ask.foreign(kind, format!("it answers {} with {excerpt}", self.path))
-                    }
-                    _ => {
-                        let (url, status) = (ask.url.clone(), answer.status);
-                        let first = format!("{} {}", self.path, self.said());
-                        ServerError::NoApi { url, kind, call: call.to_owned(), status, first }
-                    }
-                })
-            }
+            404 | 405 | 501 if !no_model => match &self.answer {
+                Ok(Answer { status: 200, .. }) => Err(self.foreign(ask, kind, String::new())),
+                _ => Err(ServerError::NoApi {
+                    url: url(),
+                    kind,
+                    call: call.to_owned(),
+                    status: answer.status,
+                    first: format!("{} {}", self.path, self.said()),
+                }),
+            },
             200..300 if !answer.is_of_an_api() => {
-                let excerpt = match &self.answer {
-                    Ok(Answer { status: 200, excerpt, .. }) => {
-                        format!("it answers {} with {excerpt}", self.path)
-                    }
-                    _ => format!("it answers {call} with {}", answer.excerpt),
-                };
-                Err(ask.foreign(kind, excerpt))
+                let found = format!("it answers {call} with {}", answer.excerpt);
+                Err(self.foreign(ask, kind, found))
             }
             _ => Ok(self.doubt()),
         }

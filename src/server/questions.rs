@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::Environment;
 use agent::http::tls;
 use agent::wire::{self, headers};
-use agent::Environment;
 use formats::endpoint::{self, Server};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Proxy, Url, redirect};

@@ -27,8 +27,7 @@ struct Asked {
 
 #[test]
 fn the_bodies_of_requests_are_those_of_the_list() {
-    let list: Vec<Asked> =
-        serde_json::from_str(include_str!("../fixtures/bodies.json")).unwrap();
+    let list: Vec<Asked> = serde_json::from_str(include_str!("../fixtures/bodies.json")).unwrap();
     let server = Scripted::start(|_, reply| reply.whole(500, "no"));
     let agents = list.iter().enumerate().map(|(index, asked)| {
         let mut agent = agent(&server.url);
@@ -75,12 +74,12 @@ fn an_endpoints_further_headers_go_along_and_its_secrets_into_no_file() {
     assert!(!record.contains(SECRET) && !finished.stderr.contains(SECRET));
 
     let said = refusal(&run(spec(vec![agent.clone()])));
-    let expected = "agent \"a\": the environment variable LOGIN with the header `authorization` is not set";
+    let expected =
+        "agent \"a\": the environment variable LOGIN with the header `authorization` is not set";
     assert_eq!(said, expected);
     agent.headers = [("x team".to_owned(), HeaderText::Text("lab".to_owned()))].into();
     let said = refusal(&run(spec(vec![agent])));
-    let expected =
-        "agent \"a\": the header \"x team\" cannot be sent: that is no name of a header";
+    let expected = "agent \"a\": the header \"x team\" cannot be sent: that is no name of a header";
     assert_eq!(said, expected);
 }
 
@@ -128,9 +127,7 @@ fn a_key_is_freed_of_line_ends_or_refused_by_the_name_of_its_variable() {
 fn a_redirect_is_not_followed_and_names_the_address_to_write() {
     let finished = one_call(|request, reply| {
         let to = format!("https://b.example/ollama{}", request.path);
-        reply.raw(format!(
-            "HTTP/1.1 308 X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
-        ));
+        reply.raw(format!("HTTP/1.1 308 X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"));
     });
     let call = finished.call();
     assert_eq!((call.outcome, call.http_status), (Outcome::HttpError, Some(308)));

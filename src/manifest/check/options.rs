@@ -30,11 +30,7 @@ const OWN_KEYS: [(&str, &str); 10] = [
 ];
 
 /// A set of options. A list of one stop is the same as that stop, so that both are one cell.
-pub(super) fn option_set(
-    at: &At<'_>,
-    written: &OptionSet,
-    problems: &mut Problems<'_>,
-) -> Options {
+pub(super) fn option_set(at: &At<'_>, written: &OptionSet, problems: &mut Problems<'_>) -> Options {
     let mut options = Options::new();
     for (key, value) in &written.0 {
         let at = at.key(key);
@@ -151,7 +147,8 @@ pub(super) fn carried(
         } else if !inference::is_carried(name, server.api) {
             let option_at = set_at.key(name);
             // A profile's set may be another.
-            let place = if problems.source().line_of(&option_at).is_some() { &option_at } else { at };
+            let place =
+                if problems.source().line_of(&option_at).is_some() { &option_at } else { at };
             report(place, name, &agent.endpoint, server.api, problems);
         }
     }

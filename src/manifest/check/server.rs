@@ -12,8 +12,14 @@ use crate::manifest::study::{Api, Dialect, HeaderText, Route, Server};
 use crate::manifest::written::{self, ApiPath, HeaderValue};
 
 /// Ends of addresses that somebody copied whole, the longer ones first.
-const CALLS: [&str; 6] =
-    ["/chat/completions", "/completions", "/api/generate", "/api/chat", "/v1/messages", "/messages"];
+const CALLS: [&str; 6] = [
+    "/chat/completions",
+    "/completions",
+    "/api/generate",
+    "/api/chat",
+    "/v1/messages",
+    "/messages",
+];
 
 /// Headers that the program or the protocol sets.
 const OWN_HEADERS: [&str; 16] = [
@@ -36,8 +42,17 @@ const OWN_HEADERS: [&str; 16] = [
 ];
 
 /// Words in names of headers that hold a secret, and beginnings of values that are one.
-const SECRET_NAMES: [&str; 9] =
-    ["apikey", "auth", "authorization", "cookie", "credential", "key", "password", "secret", "token"];
+const SECRET_NAMES: [&str; 9] = [
+    "apikey",
+    "auth",
+    "authorization",
+    "cookie",
+    "credential",
+    "key",
+    "password",
+    "secret",
+    "token",
+];
 const SECRET_VALUES: [&str; 3] = ["basic ", "bearer ", "sk-"];
 
 /// A server at this address; `None`, or problems: it is not right.
@@ -155,7 +170,11 @@ fn is_secret(name: &str, text: &str) -> bool {
 }
 
 /// Reports what only endpoints with an address can have.
-pub(super) fn of_servers_only(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) {
+pub(super) fn of_servers_only(
+    at: &At<'_>,
+    written: &written::Endpoint,
+    problems: &mut Problems<'_>,
+) {
     for (key, given) in [
         ("api", written.api.is_some()),
         ("api_key_env", written.api_key_env.is_some()),

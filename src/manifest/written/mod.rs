@@ -148,7 +148,7 @@ pub struct Endpoint {
     /// Further headers of every request: a text each, or `{ env = "VARIABLE" }` for one that holds a secret.
     #[serde(default)]
     pub headers: IndexMap<String, HeaderValue>,
-    /// The key of the request that carries the limit of tokens (with openai; default max_tokens).
+    /// The key of the request that carries the limit of tokens (with openai; default `max_tokens`).
     pub max_tokens_as: Option<MaxTokensKey>,
     /// Ask for the server's counts by `stream_options`, which some servers refuse (with openai; default true).
     pub stream_options: Option<bool>,

@@ -114,7 +114,9 @@ fn secret(
 fn sendable(text: &str) -> Result<&str, &'static str> {
     let text = text.trim_matches(BLANKS);
     if text.ends_with("\\n") || text.ends_with("\\r") {
-        return Err("ends with a line end that is spelled out, a backslash and a letter: remove it");
+        return Err(
+            "ends with a line end that is spelled out, a backslash and a letter: remove it",
+        );
     }
     if text.contains(['\r', '\n']) {
         return Err("holds a line end: store it on one line");

@@ -24,9 +24,9 @@ use formats::protocol::ServerCounts;
 use serde_json::{Map, Value};
 
 pub use json::{error_body, error_message};
-pub use refusal::{moved, moved_base, web_page};
 #[cfg(test)]
 use lines::LINE_LIMIT;
+pub use refusal::{moved, moved_base, web_page};
 
 /// One prompt with everything that shapes its answer.
 #[derive(Debug, Clone, Copy)]

@@ -68,7 +68,10 @@ mod tests {
     #[test]
     fn a_web_page_is_named_by_its_title() {
         for (text, said) in [
-            ("<!DOCTYPE html><html><head><title>Sign\n in</title>", Some("a web page, \"Sign in\"")),
+            (
+                "<!DOCTYPE html><html><head><title>Sign\n in</title>",
+                Some("a web page, \"Sign in\""),
+            ),
             ("\u{feff} <html><body><h1 class=x>401 No</h1>", Some("a web page, \"401 No\"")),
             ("<html><title></title></html>", Some("a web page")),
             ("<HTML>It works", Some("a web page")),
