@@ -10,7 +10,9 @@ use formats::endpoint::{Api, Family, HeaderText};
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::anthropic;
-use crate::finish::Environment;
+
+/// Reads an environment variable.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Around a key they are a slip of whoever stored it: the end of a line in a file, a blank that was copied.
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
