@@ -158,6 +158,7 @@ fn make(plan: &Plan, results: &Path) {
                 calls: computed.calls,
                 metrics: computed.run,
                 servers: std::collections::BTreeMap::new(),
+                serving: BTreeMap::new(),
                 probes: BTreeMap::new(),
                 command: None,
                 sampling: BTreeMap::new(),

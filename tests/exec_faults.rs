@@ -171,6 +171,34 @@ fn a_probe_that_left_its_header_alone() {
 }
 
 #[test]
+fn a_record_that_no_call_can_have_left() {
+    for (change, reason) in [
+        ("c['end_ns'] = c['start_ns'] - 1", "lies before its start_ns"),
+        ("c['end_ns'] += 10**15", "lies ahead"),
+        ("c['start_ns'] = 5", "lies before the run"),
+        ("c['text_offsets_ns'].reverse()", "text_offsets_ns are not in order"),
+        ("c['text_offsets_ns'][-1] += 10**12", "came after its end"),
+        ("c['text_bytes'].pop()", "text_bytes for 5 chunks"),
+        ("c['chunks'] = 1", "5 chunks with text among 1 chunks"),
+        ("c['sent_ns'] = c['end_ns'] + 1", "sent_ns"),
+        ("c['server']['tokens'] = 10**18", "server.tokens of 1000000000000000000"),
+        ("c['server']['decode_ns'] = 2**60", "server.decode_ns"),
+    ] {
+        let edit = format!(
+            "import json\np = '$folder/agent.json'\nd = json.load(open(p))\nc = d['calls'][0]\n\
+             {change}\njson.dump(d, open(p, 'w'))"
+        );
+        let script = format!("{WORK}\n{FOLDER}\npython3 -c \"{edit}\"");
+        let study = Study::scripted(&script, &Manifest::default());
+        assert_eq!(study.execute(Limits::default()).0.unwrap().failed, 1, "{change}");
+        let (_, failure) = &study.failures()[0];
+        assert_eq!(failure.cause, "artifacts", "{}", failure.message);
+        assert!(failure.message.contains("that cannot be"), "{}", failure.message);
+        assert!(failure.message.contains(reason), "{reason}: {}", failure.message);
+    }
+}
+
+#[test]
 fn an_answer_that_was_not_written() {
     let script = format!("{WORK}\n{FOLDER}\nrm \"$folder/responses/left-0.txt\"");
     let study = Study::scripted(&script, &Manifest::default());

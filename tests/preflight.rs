@@ -198,7 +198,7 @@ fn everything_is_found_at_once_in_bounded_time_and_nothing_is_written() {
         assert_eq!(finding["cells"].as_array().unwrap().len(), 1, "{finding}");
         assert_ne!(finding["advice"], "", "{finding}");
     }
-    assert!(blocking[3]["message"].as_str().unwrap().contains("a web page"), "{}", blocking[3]);
+    assert!(blocking[3]["message"].as_str().unwrap().contains("an HTML page"), "{}", blocking[3]);
     assert!(!study.results.exists(), "plan --preflight writes nothing");
     let said = study.expect(5, &["plan", "--preflight"]);
     assert!(said.contains("endpoint `good`: ollama 0.0.0-simulated"), "{said}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use formats::clock;
 use formats::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, CallRecord, LOOP_LAG_COLUMNS, LOOP_LAG_FILE, Outcome,
     PROTOCOL, RECORD_FILE, RESPONSES_DIR, Spec, Window, are_loop_lag_columns,
@@ -14,10 +15,11 @@ use crate::metrics::lag::{self, LoopSamples};
 use crate::metrics::{self, LagSample};
 use crate::store::failed::CallOutcome;
 
-/// Reads the record and checks everything that was asked for. A call that does not count is a fault
+/// Reads the record and checks everything that was asked for; `began_ns`: before the process was started. A call that does not count is a fault
 /// of its own, the worst one is named.
-pub fn check(folder: &Path, spec: &Spec) -> Result<AgentRecord, AttemptFault> {
+pub fn check(folder: &Path, spec: &Spec, began_ns: u64) -> Result<AgentRecord, AttemptFault> {
     let record = read(folder)?;
+    record.calls.iter().try_for_each(|call| possible(call, began_ns))?;
     let failed = record.calls.iter().filter(|call| !call.outcome.counts());
     if let Some(call) = failed.max_by_key(|call| call.outcome) {
         return Err(AttemptFault::Call {
@@ -61,6 +63,7 @@ pub fn outcomes(calls: &[CallRecord]) -> Vec<CallOutcome> {
             warmup: call.warmup,
             outcome: call.outcome,
             error: call.error,
+            finish_reason: call.finish_reason,
         })
         .collect()
 }
@@ -82,6 +85,85 @@ pub(super) fn read(folder: &Path) -> Result<AgentRecord, ArtifactFault> {
         return Err(unreadable(format!("its protocol is {}, not {PROTOCOL}", record.protocol)));
     }
     Ok(record)
+}
+
+/// Largest count or duration that a record can hold: a larger one is unknown to a runtime that keeps to the
+/// protocol.
+const MOST: u64 = 1 << 53;
+
+/// Whether anything that happened can have left this record of a call.
+fn possible(call: &CallRecord, began_ns: u64) -> Result<(), ArtifactFault> {
+    let fault = |reason: String| {
+        let (agent, call) = (call.agent.clone(), call.call);
+        Err(ArtifactFault::Impossible { file: RECORD_FILE, agent, call, reason })
+    };
+    if call.end_ns < call.start_ns {
+        return fault(format!(
+            "its end_ns {} lies before its start_ns {}",
+            call.end_ns, call.start_ns
+        ));
+    }
+    if call.start_ns < began_ns {
+        let start_ns = call.start_ns;
+        return fault(format!(
+            "its start_ns {start_ns} lies before the run, which began at {began_ns}"
+        ));
+    }
+    let now_ns = clock::monotonic_ns();
+    if call.end_ns > now_ns {
+        return fault(format!("its end_ns {} lies ahead, it is {now_ns} now", call.end_ns));
+    }
+    let moments = [
+        ("connected_ns", call.connected_ns),
+        ("sent_ns", call.sent_ns),
+        ("headers_ns", call.headers_ns),
+    ];
+    for (name, moment) in moments {
+        if let Some(moment) = moment
+            && !(call.start_ns..=call.end_ns).contains(&moment)
+        {
+            return fault(format!("its {name} {moment} lies outside of the call"));
+        }
+    }
+    if call.connected_ns.zip(call.sent_ns).is_some_and(|(connected, sent)| connected > sent) {
+        return fault("its request was sent before it was connected".to_owned());
+    }
+    if !call.text_offsets_ns.is_sorted() {
+        return fault("its text_offsets_ns are not in order".to_owned());
+    }
+    if let Some(last) = call.text_offsets_ns.last()
+        && *last > call.end_ns - call.start_ns
+    {
+        return fault(format!(
+            "its last chunk with text, {last} ns after its start, came after its end"
+        ));
+    }
+    let texts = call.text_offsets_ns.len();
+    if !call.text_bytes.is_empty() && call.text_bytes.len() != texts {
+        let lengths = call.text_bytes.len();
+        return fault(format!("it has {lengths} text_bytes for {texts} chunks with text"));
+    }
+    if (texts as u64) > call.chunks {
+        return fault(format!("it has {texts} chunks with text among {} chunks", call.chunks));
+    }
+    let server = &call.server;
+    for (name, figure) in [
+        ("total_ns", server.total_ns),
+        ("load_ns", server.load_ns),
+        ("prompt_tokens", server.prompt_tokens),
+        ("prefill_ns", server.prefill_ns),
+        ("tokens", server.tokens),
+        ("decode_ns", server.decode_ns),
+        ("decode_tokens", server.decode_tokens),
+        ("cached_tokens", server.cached_tokens),
+    ] {
+        if let Some(figure) = figure.filter(|figure| *figure > MOST) {
+            return fault(format!(
+                "its server.{name} of {figure} is beyond 2^53, which is unknown"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Every call exactly once, as warm-up or not as asked.

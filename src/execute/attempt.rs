@@ -27,7 +27,7 @@ use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
     Calibration, CallSummary, CommandRecord, Evidence, FallbackOf, MachineTime, Metrics,
-    ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory, TokenSummary,
+    ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory, Serving, TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -130,7 +130,9 @@ pub fn attempt(
     let partial = prepare(&task)?;
     let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
     let measured = match &task.cell.work {
-        CellWork::Scenario(work) => scenario::measure(&task, work, &run, &partial, means)?,
+        CellWork::Scenario(work) => {
+            scenario::measure(&task, work, &run, &partial, &evidence, means)?
+        }
         CellWork::Tokenize(work) => {
             let met = evidence.tokenizer.as_ref();
             tokenize::measure(&task, work, met, &run, &partial, means)?.map_err(Failed::from)
@@ -166,6 +168,8 @@ pub(super) struct Measured {
     pub probes: BTreeMap<String, String>,
     /// What the servers held in memory.
     pub servers: BTreeMap<String, ServerMemory>,
+    /// What served each agent.
+    pub serving: BTreeMap<String, Serving>,
     /// What a tokenizer made of its text.
     pub tokens: Option<TokenSummary>,
     /// What the run says of its own timestamps, where its endpoints are all paced.
@@ -225,6 +229,7 @@ fn finish(
         metrics: measured.metrics,
         probes: measured.probes,
         servers: measured.servers,
+        serving: measured.serving,
         fallback_of: task.fallback_of.cloned(),
         rerun_of: task.rerun_of,
         tokens: measured.tokens,

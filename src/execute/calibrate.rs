@@ -207,12 +207,13 @@ pub fn calibrate(
         },
     };
     let command = instrument.runtimes.command(&cell, instrument.study_folder);
+    let began_ns = clock::monotonic_ns();
     let (_, result) = supervise(command, text, &folder.join(LOG_FILE), supervision);
     paced.write_sends("calibration", &folder).map_err(|error| ExecError::sends(&folder, error))?;
 
     let unknown = |error: &dyn std::fmt::Display| Failure::Unknown(error.to_string());
-    let record =
-        result.and_then(|()| artifacts::check(&folder, &spec)).map_err(|fault| unknown(&fault))?;
+    let checked = result.and_then(|()| artifacts::check(&folder, &spec, began_ns));
+    let record = checked.map_err(|fault| unknown(&fault))?;
     let sends = metrics::read_sends(&folder.join(SENDS_FILE)).map_err(|error| unknown(&error))?;
     let calibration = metrics::calibration(&record, &sends.unwrap_or_default())
         .ok_or_else(|| unknown(&"its record does not fit the server's log"))?;

@@ -269,6 +269,8 @@ pub enum ArtifactFault {
     MissingCall { file: &'static str, agent: String, call: u32 },
     #[error("{file} holds a record of call {call} of agent `{agent}`, which was not asked for")]
     ForeignCall { file: &'static str, agent: String, call: u32 },
+    #[error("{file} holds a record of call {call} of agent `{agent}` that cannot be: {reason}")]
+    Impossible { file: &'static str, agent: String, call: u32, reason: String },
     #[error("the answer of call {call} of agent `{agent}` was not written to {}", path.display())]
     MissingResponse { path: PathBuf, agent: String, call: u32 },
     #[error(transparent)]

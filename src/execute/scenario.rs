@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use formats::clock;
 use formats::protocol::{AgentRecord, Window};
 
 use super::attempt::{Failed, Means, Measured, Task};
@@ -15,9 +16,10 @@ use super::request::{IDLE, Request};
 use super::watched::{Watched, watch};
 use super::wire::Wire;
 use super::{ExecError, Limits, artifacts, calibrate, derived, workflow};
+use crate::metrics::serving::serving;
 use crate::metrics::{self, Conditions, Seen};
 use crate::plan::{CellSpec, ScenarioWork};
-use crate::store::record::Calibration;
+use crate::store::record::{Calibration, Evidence};
 
 /// Makes the calls and computes what they tell. The inner error is the attempt's, the outer one means
 /// that nothing more can be stored.
@@ -26,6 +28,7 @@ pub(super) fn measure(
     scenario: &ScenarioWork,
     run: &str,
     partial: &Path,
+    evidence: &Evidence,
     means: &mut Means<'_>,
 ) -> Result<Result<Measured, Failed>, ExecError> {
     let paced = means.paced.addresses();
@@ -47,6 +50,7 @@ pub(super) fn measure(
     {
         return Ok(Err(Failed { fault, servers: servers.look() }));
     }
+    let began_ns = clock::monotonic_ns();
     let mut flamegraph = Flamegraph::new(task.cell, partial, means.py_spy);
     let wire = Wire::start(task.cell, &spec, partial);
     let refusal = flamegraph.refusal().or_else(|| wire.refusal());
@@ -63,7 +67,7 @@ pub(super) fn measure(
     }
     means.paced.write_sends(run, partial).map_err(|error| ExecError::sends(partial, error))?;
     let recorded = result.and_then(|()| {
-        let record = artifacts::check(partial, &spec)?;
+        let record = artifacts::check(partial, &spec, began_ns)?;
         workflow::check(partial, &spec, scenario, &record)?;
         sampled.check(all_calls(&record))?;
         Ok(record)
@@ -75,11 +79,17 @@ pub(super) fn measure(
             Ok(outcome) => (record, outcome),
         },
     };
+    let endpoint_of = |agent: &str| {
+        let mut agents = scenario.agents.iter();
+        agents.find(|own| own.name == agent).map(|own| own.endpoint_name.as_str())
+    };
+    let serving = serving(&spec, endpoint_of, evidence, &servers);
     let judged = (|| {
         let conditions = Conditions {
             throttled: scenario.throttle.is_some(),
             held_back: Conditions::holds_back(|name| spec.variant.contains_key(name)),
             cold: scenario.cold,
+            serving: &serving,
         };
         let seen = Seen { process: &usage, machine: machine.as_ref() };
         let metrics = metrics::of_calls(&record, partial, seen, conditions)?;
@@ -105,6 +115,7 @@ pub(super) fn measure(
         sampling: sampled.sampling,
         wire: wire.summary,
         servers,
+        serving,
         ..Measured::default()
     }))
 }

@@ -1,7 +1,8 @@
 //! Metrics of one call.
 
-use formats::protocol::CallRecord;
+use formats::protocol::{CallRecord, ServerCounts};
 
+use super::checked::Checked;
 use super::errors::CallErrors;
 use super::wire::{self, CallWire};
 use super::{ms, ms_between, ratio, seconds};
@@ -10,14 +11,17 @@ use crate::store::record::Metrics;
 
 /// Every metric of the catalogue that a call has. Computed for calls that failed too, as far as they
 /// got; only those whose outcome counts enter the run's.
-pub fn metrics(call: &CallRecord, errors: &CallErrors, wire: &CallWire) -> Metrics {
-    let server = &call.server;
+pub fn metrics(
+    call: &CallRecord,
+    checked: &Checked,
+    errors: &CallErrors,
+    wire: &CallWire,
+) -> Metrics {
+    let Checked { server, tokens, pace, .. } = checked;
     let gaps = sample(gaps_ms(call));
     let read_delays = sample(read_delays_ms(call));
     let gap_errors = sample(errors.gap_sizes_ms());
     let e2e = call.end_ns.checked_sub(call.start_ns);
-    let span = text_span_ns(call);
-    let after_first = server.tokens.filter(|tokens| *tokens >= 2).map(|tokens| (tokens - 1) as f64);
     let count = |count: Option<u64>| count.map(|count| count as f64);
     let percentile =
         |sample: &Option<Sample>, p| sample.as_ref().map(|sample| sample.percentile(p));
@@ -31,9 +35,10 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors, wire: &CallWire) -> Metri
         ("itl_p95_ms", percentile(&gaps, 95.0)),
         ("itl_p99_ms", percentile(&gaps, 99.0)),
         ("itl_max_ms", gaps.as_ref().map(Sample::max)),
-        ("tpot_ms", span.zip(after_first).and_then(|(span, n)| ratio(ms(span), n))),
+        ("tpot_ms", pace.and_then(|pace| ratio(ms(pace.span_ns), pace.tokens))),
         ("e2e_ms", e2e.map(ms)),
         ("tokens", count(server.tokens)),
+        ("made_tokens", count(tokens.made)),
         ("chunks", count(Some(call.text_offsets_ns.len() as u64))),
         (
             "tokens_per_chunk",
@@ -42,15 +47,16 @@ pub fn metrics(call: &CallRecord, errors: &CallErrors, wire: &CallWire) -> Metri
         ),
         ("prompt_tokens", count(server.prompt_tokens)),
         ("cached_tokens", count(server.cached_tokens)),
-        (
-            "client_tokens_per_s",
-            span.zip(after_first).and_then(|(span, n)| ratio(n, seconds(span))),
-        ),
-        ("decode_tokens_per_s", decode_tokens_per_s(call)),
-        ("prefill_tokens_per_s", prefill_tokens_per_s(call)),
+        ("client_tokens_per_s", pace.and_then(|pace| ratio(pace.tokens, seconds(pace.span_ns)))),
+        ("decode_tokens_per_s", rate(tokens.decoded, server.decode_ns)),
+        ("eval_rate_tokens_per_s", rate(server.tokens, server.decode_ns)),
+        ("prefill_tokens_per_s", rate(checked.prefilled, server.prefill_ns)),
         ("load_ms", server.load_ns.map(ms)),
-        ("queue_ms", queue_ms(call)),
-        ("client_residue_ms", e2e.zip(server.total_ns).map(|(ours, its)| ms(ours) - ms(its))),
+        ("queue_ms", queue_ms(server)),
+        (
+            "client_residue_ms",
+            e2e.zip(server.total_ns).and_then(|(ours, its)| ours.checked_sub(its)).map(ms),
+        ),
         ("read_delay_p50_ms", percentile(&read_delays, 50.0)),
         ("read_delay_p99_ms", percentile(&read_delays, 99.0)),
         ("read_delay_max_ms", read_delays.as_ref().map(Sample::max)),
@@ -81,11 +87,9 @@ pub fn read_delays_ms(call: &CallRecord) -> Vec<f64> {
     call.read_delays_ns.iter().flatten().copied().map(ms).collect()
 }
 
-/// By the server's clock; of a single token whose time is not counted there is no rate.
-fn decode_tokens_per_s(call: &CallRecord) -> Option<f64> {
-    let server = &call.server;
-    let tokens = server.decode_tokens.or(server.tokens).filter(|tokens| *tokens > 0)?;
-    ratio(tokens as f64, seconds(server.decode_ns?))
+/// Tokens in a second of the server's time.
+fn rate(tokens: Option<u64>, time_ns: Option<u64>) -> Option<f64> {
+    ratio(tokens.filter(|tokens| *tokens > 0)? as f64, seconds(time_ns?))
 }
 
 /// Times between consecutive chunks with text, milliseconds.
@@ -99,22 +103,9 @@ pub fn sample(values: Vec<f64>) -> Option<Sample> {
     Sample::new(values).ok()
 }
 
-/// From the first to the last chunk with text.
-fn text_span_ns(call: &CallRecord) -> Option<u64> {
-    let (first, last) = (call.text_offsets_ns.first()?, call.text_offsets_ns.last()?);
-    last.checked_sub(*first)
-}
-
-/// Cached prompt tokens took no prefill, so they would flatter the rate.
-fn prefill_tokens_per_s(call: &CallRecord) -> Option<f64> {
-    let server = &call.server;
-    let tokens = server.prompt_tokens?.checked_sub(server.cached_tokens.unwrap_or(0))?;
-    ratio(tokens as f64, seconds(server.prefill_ns?)).filter(|_| tokens > 0)
-}
-
-/// What the server's total leaves after its own stages. Unknown as soon as one of them is.
-fn queue_ms(call: &CallRecord) -> Option<f64> {
-    let server = &call.server;
-    let stages = ms(server.load_ns?) + ms(server.prefill_ns?) + ms(server.decode_ns?);
-    Some(ms(server.total_ns?) - stages)
+/// What the server's total leaves after its own stages. Unknown as soon as one of them is, or they are more.
+fn queue_ms(server: &ServerCounts) -> Option<f64> {
+    let stages = [server.load_ns?, server.prefill_ns?, server.decode_ns?];
+    let stages = stages.into_iter().try_fold(0_u64, u64::checked_add)?;
+    server.total_ns?.checked_sub(stages).map(ms)
 }

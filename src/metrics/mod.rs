@@ -6,7 +6,9 @@
 mod active;
 mod call;
 mod catalogue;
+mod checked;
 pub mod controls;
+pub mod conventions;
 mod declared;
 mod errors;
 pub mod gpu;
@@ -17,6 +19,7 @@ pub mod outliers;
 pub mod picked;
 pub mod price;
 mod run;
+pub mod serving;
 pub mod tokenize;
 mod warmth;
 mod wire;
@@ -25,6 +28,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -36,7 +40,9 @@ use serde::de::DeserializeOwned;
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
 use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
-use crate::store::record::{Calibration, CallSummary, MachineTime, Metrics, ProcessUsage};
+use crate::store::record::{Calibration, CallSummary, MachineTime, Metrics, ProcessUsage, Serving};
+
+use checked::Checked;
 
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
@@ -57,8 +63,8 @@ pub struct RunMetrics {
 }
 
 /// What was asked of a run that its records must be read by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Conditions {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions<'a> {
     /// The agent was told to take chunks more slowly than they come. Its gaps then differ from the
     /// server's by design, so they say nothing of the measurement error.
     pub throttled: bool,
@@ -66,9 +72,18 @@ pub struct Conditions {
     pub held_back: bool,
     /// The servers held no model when the run began.
     pub cold: bool,
+    /// What served each agent.
+    pub serving: &'a BTreeMap<String, Serving>,
 }
 
-impl Conditions {
+impl Default for Conditions<'_> {
+    fn default() -> Self {
+        static NOBODY: BTreeMap<String, Serving> = BTreeMap::new();
+        Self { throttled: false, held_back: false, cold: false, serving: &NOBODY }
+    }
+}
+
+impl Conditions<'_> {
     /// Whether one of the settings that a runtime was given makes it hold bytes back.
     #[must_use]
     pub fn holds_back(has: impl Fn(&str) -> bool) -> bool {
@@ -95,7 +110,7 @@ pub fn of_calls(
     record: &AgentRecord,
     folder: &Path,
     seen: Seen<'_>,
-    conditions: Conditions,
+    conditions: Conditions<'_>,
 ) -> Result<RunMetrics, MetricsError> {
     let sends = read_sends(&folder.join(SENDS_FILE))?;
     let lag = lag::read(&folder.join(LOOP_LAG_FILE))?.unwrap_or_default();
@@ -142,26 +157,33 @@ pub fn compute(
     record: &AgentRecord,
     recorded: &Recorded<'_>,
     process: &ProcessUsage,
-    conditions: Conditions,
+    conditions: Conditions<'_>,
 ) -> RunMetrics {
-    let Conditions { throttled, held_back, cold } = conditions;
+    let Conditions { throttled, held_back, cold, serving } = conditions;
     let log = errors::SendLog::new(recorded.sends.unwrap_or_default());
     let errors: Vec<errors::CallErrors> =
         record.calls.iter().map(|call| errors::CallErrors::of(call, &log, throttled)).collect();
     // What was asked to delay chunks is no error of the client.
     let wire = wire::of_calls(record, recorded.wire, throttled || held_back);
+    let unknown = Serving::default();
     let calls: Vec<CallSummary> = record
         .calls
         .iter()
         .zip(errors.iter().zip(&wire))
-        .map(|(call, (errors, wire))| CallSummary {
-            agent: call.agent.clone(),
-            call: call.call,
-            warmup: call.warmup,
-            stage: stage(record, call),
-            outcome: call.outcome,
-            error: call.error.clone(),
-            metrics: call::metrics(call, errors, wire),
+        .map(|(call, (errors, wire))| {
+            let serving = serving.get(&call.agent).unwrap_or(&unknown);
+            let checked = Checked::new(call, serving, &conditions);
+            CallSummary {
+                agent: call.agent.clone(),
+                call: call.call,
+                warmup: call.warmup,
+                stage: stage(record, call),
+                outcome: call.outcome,
+                error: call.error.clone(),
+                finish_reason: call.finish_reason.clone(),
+                metrics: call::metrics(call, &checked, errors, wire),
+                notes: checked.notes,
+            }
         })
         .collect();
     let mut run = run::metrics(record, &calls, &errors, &wire, process);

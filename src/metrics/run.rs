@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use formats::protocol::{AgentRecord, CallRecord, Stage};
+use formats::protocol::{AgentRecord, Stage};
 
 use super::call::{gaps_ms, read_delays_ms, sample};
 use super::catalogue::{Scope, catalogue};
@@ -16,7 +16,7 @@ use crate::store::record::{CallSummary, Metrics, ProcessUsage};
 /// Speed-up of two agents below which the researchers call the endpoint contended.
 const CONTENTION_BELOW: f64 = 1.5;
 /// Call metrics that a run adds up; it takes the mean of the others.
-const COUNTS: [&str; 4] = ["tokens", "chunks", "prompt_tokens", "cached_tokens"];
+const COUNTS: [&str; 5] = ["tokens", "made_tokens", "chunks", "prompt_tokens", "cached_tokens"];
 
 /// One agent's measured calls that count.
 struct Agent {
@@ -47,7 +47,7 @@ pub fn metrics(
     metrics.extend(pooled(record, errors, &counted));
     metrics.extend(named(wire::of_chunks(counted.iter().map(|i| &wire[*i]))));
     metrics.extend(concurrency(record, calls, &counted));
-    metrics.extend(usage(record, process));
+    metrics.extend(usage(calls, process));
     metrics.extend(Stage::ALL.map(|stage| stage_ms(record, stage)));
     let failed = calls.iter().filter(|call| !call.warmup && !call.outcome.counts()).count();
     metrics.insert("failed_calls".into(), Some(failed as f64));
@@ -110,7 +110,7 @@ fn concurrency(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -
     });
     let efficiency = speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64));
     let pair = whole.as_ref().and_then(|agents| <&[&Agent; 2]>::try_from(agents.as_slice()).ok());
-    let tokens = tokens(counted.iter().map(|i| &record.calls[*i]));
+    let tokens = tokens(counted.iter().map(|i| &calls[*i]));
     named([
         ("wall_ms", wall_ns.map(ms)),
         ("agents", Some(agents.len() as f64)),
@@ -173,11 +173,11 @@ fn stage_ms(record: &AgentRecord, stage: Stage) -> (String, Option<f64>) {
     (format!("stage_{}_ms", stage.name()), mean)
 }
 
-fn usage(record: &AgentRecord, process: &ProcessUsage) -> Metrics {
+fn usage(calls: &[CallSummary], process: &ProcessUsage) -> Metrics {
     // the process's CPU time covers warm-up and failed calls too, so their tokens count here
     let per_thousand = process
         .cpu_s
-        .zip(tokens(record.calls.iter()))
+        .zip(tokens(calls.iter()))
         .and_then(|(cpu, tokens)| ratio(1000.0 * cpu, tokens));
     let mut metrics = self::process(process);
     metrics.insert("cpu_s_per_1000_tokens".to_owned(), per_thousand);
@@ -193,9 +193,9 @@ pub(super) fn process(process: &ProcessUsage) -> Metrics {
     ])
 }
 
-/// The server's counts added up; unknown as soon as one is.
-fn tokens<'a>(calls: impl Iterator<Item = &'a CallRecord>) -> Option<f64> {
-    calls.map(|call| call.server.tokens.map(|tokens| tokens as f64)).sum()
+/// Tokens that were made, added up; unknown as soon as one call's are.
+fn tokens<'a>(calls: impl Iterator<Item = &'a CallSummary>) -> Option<f64> {
+    calls.map(|call| call.metrics.get("made_tokens").copied().flatten()).sum()
 }
 
 fn sum(values: Vec<f64>) -> f64 {

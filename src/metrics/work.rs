@@ -18,7 +18,7 @@ use crate::store::record::{MachineTime, Metrics, ProcessUsage, RunRecord};
 #[derive(Debug, Clone, Copy)]
 pub enum Work<'a> {
     /// Agents made calls.
-    Scenario(Conditions),
+    Scenario(Conditions<'a>),
     /// A tokenizer encoded a text.
     Tokenize,
     /// A command ran. Records of earlier versions do not say when; then what needs it is not computed.
@@ -50,13 +50,14 @@ pub struct UnknownWork {
 
 impl<'a> Work<'a> {
     /// What a sealed run did, by its record. `picks` are the metrics declared for its files.
-    pub fn of(record: &RunRecord, picks: &'a [Pick]) -> Result<Self, UnknownWork> {
+    pub fn of(record: &'a RunRecord, picks: &'a [Pick]) -> Result<Self, UnknownWork> {
         let asked = &record.identity;
         match asked.get("kind").map(|kind| kind.as_str().unwrap_or_default()) {
             None => Ok(Self::Scenario(Conditions {
                 throttled: asked.get("throttle").is_some(),
                 held_back: Conditions::holds_back(|name| asked["variant"].get(name).is_some()),
                 cold: asked.get("cold").and_then(serde_json::Value::as_bool) == Some(true),
+                serving: &record.serving,
             })),
             Some("tokenize") => Ok(Self::Tokenize),
             Some("command") => {

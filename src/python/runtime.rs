@@ -17,7 +17,7 @@ use super::{Environment, Interpreter, Packages, Python, PythonError};
 const DIGITS: usize = 12;
 
 /// Files of the program that makes calls, by their paths.
-const PROGRAM: [(&str, &str); 32] = [
+const PROGRAM: [(&str, &str); 36] = [
     ("__main__.py", include_str!("../../runtimes/python/__main__.py")),
     ("runner_agent/__init__.py", include_str!("../../runtimes/python/runner_agent/__init__.py")),
     ("runner_agent/artifacts.py", include_str!("../../runtimes/python/runner_agent/artifacts.py")),
@@ -32,6 +32,7 @@ const PROGRAM: [(&str, &str); 32] = [
     ("runner_agent/headers.py", include_str!("../../runtimes/python/runner_agent/headers.py")),
     ("runner_agent/loop.py", include_str!("../../runtimes/python/runner_agent/loop.py")),
     ("runner_agent/main.py", include_str!("../../runtimes/python/runner_agent/main.py")),
+    ("runner_agent/outcome.py", include_str!("../../runtimes/python/runner_agent/outcome.py")),
     ("runner_agent/parent.py", include_str!("../../runtimes/python/runner_agent/parent.py")),
     ("runner_agent/pieces.py", include_str!("../../runtimes/python/runner_agent/pieces.py")),
     ("runner_agent/probes.py", include_str!("../../runtimes/python/runner_agent/probes.py")),
@@ -56,9 +57,14 @@ const PROGRAM: [(&str, &str); 32] = [
         "runner_agent/wire/anthropic.py",
         include_str!("../../runtimes/python/runner_agent/wire/anthropic.py"),
     ),
+    ("runner_agent/wire/body.py", include_str!("../../runtimes/python/runner_agent/wire/body.py")),
     (
         "runner_agent/wire/decoding.py",
         include_str!("../../runtimes/python/runner_agent/wire/decoding.py"),
+    ),
+    (
+        "runner_agent/wire/errors.py",
+        include_str!("../../runtimes/python/runner_agent/wire/errors.py"),
     ),
     (
         "runner_agent/wire/ollama.py",
@@ -67,6 +73,10 @@ const PROGRAM: [(&str, &str); 32] = [
     (
         "runner_agent/wire/openai.py",
         include_str!("../../runtimes/python/runner_agent/wire/openai.py"),
+    ),
+    (
+        "runner_agent/wire/payload.py",
+        include_str!("../../runtimes/python/runner_agent/wire/payload.py"),
     ),
     (
         "runner_agent/wire/refusal.py",

@@ -295,12 +295,7 @@ fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
             server_error: failure.server_error,
             gpu_memory_peak_mb: failure.gpu_memory_peak_mb,
             memory: memory(&failure.servers, failure.gpus.as_deref()),
-            outcomes: failure
-                .calls
-                .iter()
-                .filter(|call| !call.warmup)
-                .map(|call| call.outcome)
-                .collect(),
+            calls: failure.calls,
             finished: failure.finished,
             kept: folder
                 .strip_prefix(store.layout().root())

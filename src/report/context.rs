@@ -1,10 +1,11 @@
 //! Everything a template finds by name, computed once and in a fixed order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::completeness::{self, Missing, Stale, fresh};
+use super::answers::{self, Ending, Note};
+use super::completeness::{self, Missing, Stale};
 use super::controls::{self, IdleFloor};
 use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts};
 use super::deliverables::{self, Deliverable};
@@ -85,8 +86,10 @@ pub struct ExperimentRow<'a> {
     pub done: usize,
     pub planned: u32,
     pub simulated: bool,
-    /// Measured calls of sealed runs by outcome.
-    pub outcomes: BTreeMap<&'static str, usize>,
+    /// How its calls ended.
+    pub endings: Vec<Ending>,
+    /// What is to be known of its measured calls beside that.
+    pub notes: Vec<Note>,
     pub failed_attempts: usize,
     pub hypotheses: Vec<&'a Judged>,
 }
@@ -279,15 +282,9 @@ fn status(data: &Data) -> Status {
 
 fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentRow<'a> {
     let own: Vec<&Cell> = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
-    let mut outcomes = BTreeMap::new();
-    for run in own.iter().copied().flat_map(fresh) {
-        for call in run.calls.iter().filter(|call| !call.warmup) {
-            *outcomes.entry(call.outcome.name()).or_insert(0) += 1;
-        }
-    }
     let ids: BTreeSet<&str> = own.iter().map(|cell| cell.id.as_str()).collect();
     let of_this = |f: &&FailedAttempt| f.cell.as_deref().is_some_and(|id| ids.contains(id));
-    let failed = data.failed.iter().filter(|f| f.cause != CANCELLED).filter(of_this).count();
+    let failed = || data.failed.iter().filter(|f| f.cause != CANCELLED).filter(of_this);
     ExperimentRow {
         facts: experiment,
         cells: experiment
@@ -303,8 +300,9 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
         done: own.iter().map(|cell| cell.runs.len()).sum(),
         planned: own.iter().map(|cell| cell.planned()).sum(),
         simulated: own.iter().any(|cell| cell.simulated),
-        outcomes,
-        failed_attempts: failed,
+        endings: answers::endings(own.iter().copied(), failed()),
+        notes: answers::notes(own.iter().copied()),
+        failed_attempts: failed().count(),
         hypotheses: data
             .hypotheses
             .iter()

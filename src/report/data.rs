@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use formats::protocol::Outcome;
 use serde::Serialize;
 
 use super::fallbacks::FallbackTaken;
@@ -13,6 +12,7 @@ use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
 use super::verdicts::Judged;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
+use crate::store::failed::CallOutcome;
 use crate::store::record::RunRecord;
 use crate::verdict::Checked;
 
@@ -218,8 +218,8 @@ pub struct FailedAttempt {
     pub gpu_memory_peak_mb: Option<f64>,
     /// What servers and GPUs held right after it, in words; `None`: unknown.
     pub memory: Option<String>,
-    /// How its measured calls ended.
-    pub outcomes: Vec<Outcome>,
+    /// How its calls ended, as far as the agent left a readable record.
+    pub calls: Vec<CallOutcome>,
     /// RFC 3339, UTC.
     pub finished: String,
     /// Folder of what is kept of it, relative to the study's results.

@@ -5,6 +5,7 @@
 //! missing or stale runs are errors. Reads no clock and asks no server; writing files and finding
 //! templates is left to `cli`.
 
+mod answers;
 mod ceiling;
 mod cell_table;
 mod collect;

@@ -14,7 +14,8 @@ use formats::protocol::{Outcome, Stage};
 use serde_json::Value;
 
 use super::cell_table;
-use super::data::{Cell, Data, NamedLevel};
+use super::data::{Cell, Data, FailedAttempt, NamedLevel};
+use crate::store::failed::CallOutcome;
 use crate::store::record::{Metrics, RunRecord};
 
 /// Which table.
@@ -22,7 +23,7 @@ use crate::store::record::{Metrics, RunRecord};
 pub enum Rows {
     /// One per sealed run.
     Runs,
-    /// One per call of a sealed run, warm-up included.
+    /// One per call, warm-up included: of sealed runs and of failed attempts.
     Calls,
     /// One per cell and metric that a run of it knows: the statistics that reports show.
     Cells,
@@ -96,6 +97,10 @@ const LEADING: [&str; 11] = [
     "fallback_of",
 ];
 
+/// After [`LEADING`] in [`Rows::Calls`]. `sealed` is 1 for the calls of sealed runs and 0 for those of attempts
+/// that failed, which have no metrics; `notes` are parted by `; `.
+const OF_CALLS: [&str; 5] = ["attempt", "sealed", "finish_reason", "error", "notes"];
+
 /// A table of all stored runs of the plan; a cell in several experiments is listed under each, and so is a
 /// control.
 #[must_use]
@@ -127,12 +132,14 @@ fn runs(data: &Data, by_call: bool) -> Table {
         .filter(|info| !by_call || info.scope.of_calls())
         .map(|info| info.name)
         .collect();
+    let leading: Vec<&str> =
+        LEADING.iter().chain(OF_CALLS.iter().filter(|_| by_call)).copied().collect();
     // the axes of a command are named by its author
     let factor_column = |name: &&str| {
-        let taken = LEADING.contains(name) || metrics.contains(name);
+        let taken = leading.contains(name) || metrics.contains(name);
         if taken { format!("factor_{name}") } else { (*name).to_owned() }
     };
-    let columns = LEADING
+    let columns = leading
         .iter()
         .map(|name| (*name).to_owned())
         .chain(factors.iter().map(factor_column))
@@ -148,6 +155,11 @@ fn runs(data: &Data, by_call: bool) -> Table {
             let experiment = experiment.name.as_str();
             let shared = Shared { experiment, cell, control, asked, factors: &factors };
             shared.rows(by_call, &metrics, &mut rows);
+            if by_call {
+                let tried = data.failed.iter();
+                let own = tried.filter(|tried| tried.cell.as_ref() == Some(&cell.id));
+                rows.extend(own.flat_map(|tried| shared.failed(tried, &metrics)));
+            }
         }
         let stand_ins = data.stand_ins.iter();
         for own in stand_ins.filter(|own| own.experiments.contains(&experiment.name)) {
@@ -226,38 +238,70 @@ impl Shared<'_> {
         let measured = run.calls.iter().filter(|call| !call.warmup);
         // What kept a run from being sealed is no outcome of it: the worst left is `length`.
         let outcome = measured.map(|call| call.outcome).max().map(Outcome::name);
-        let own = [Value::Null, Value::Null, Value::Null, outcome.into(), Value::Null];
-        self.row(run, own, &run.metrics, metrics)
+        let own = vec![Value::Null, Value::Null, Value::Null, outcome.into(), Value::Null];
+        self.row(run.repeat, own, Vec::new(), &run.metrics, metrics)
     }
 
     fn calls(&self, run: &RunRecord, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
         for call in &run.calls {
-            let own = [
+            let own = vec![
                 call.agent.as_str().into(),
                 call.call.into(),
                 call.stage.map(Stage::name).into(),
                 call.outcome.name().into(),
                 u8::from(call.warmup).into(),
             ];
-            rows.push(self.row(run, own, &call.metrics, metrics));
+            let notes = Some(call.notes.join("; ")).filter(|notes| !notes.is_empty());
+            let of_call = vec![
+                run.attempt.into(),
+                1.into(),
+                call.finish_reason.clone().into(),
+                call.error.clone().into(),
+                notes.into(),
+            ];
+            rows.push(self.row(run.repeat, own, of_call, &call.metrics, metrics));
         }
+    }
+
+    /// The calls of an attempt that gave no run.
+    fn failed(&self, tried: &FailedAttempt, metrics: &[&str]) -> Vec<Vec<Value>> {
+        let of = |call: &CallOutcome| {
+            let own = vec![
+                call.agent.as_str().into(),
+                call.call.into(),
+                Value::Null,
+                call.outcome.name().into(),
+                u8::from(call.warmup).into(),
+            ];
+            let of_call = vec![
+                tried.attempt.into(),
+                0.into(),
+                call.finish_reason.clone().into(),
+                call.error.clone().into(),
+                Value::Null,
+            ];
+            self.row(tried.repeat, own, of_call, &Metrics::new(), metrics)
+        };
+        tried.calls.iter().map(of).collect()
     }
 
     fn row(
         &self,
-        run: &RunRecord,
-        own: [Value; 5],
+        repeat: u32,
+        own: Vec<Value>,
+        of_call: Vec<Value>,
         known: &Metrics,
         metrics: &[&str],
     ) -> Vec<Value> {
-        let stale = u8::from(self.cell.stale.contains_key(&run.repeat));
-        let asked = self.asked.and_then(|asked| asked.get(&run.repeat)).map(String::as_str);
+        let stale = u8::from(self.cell.stale.contains_key(&repeat));
+        let asked = self.asked.and_then(|asked| asked.get(&repeat)).map(String::as_str);
         let levels: BTreeMap<&str, Value> =
             self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
-        [self.experiment.into(), self.cell.id.as_str().into(), run.repeat.into()]
+        [self.experiment.into(), self.cell.id.as_str().into(), repeat.into()]
             .into_iter()
             .chain(own)
             .chain([stale.into(), self.control.into(), asked.into()])
+            .chain(of_call)
             .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
             .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()

@@ -112,6 +112,9 @@ pub struct CallOutcome {
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// In the server's words; absent where it told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
 }
 
 /// Moves what an attempt left (`folder`, in its cell's folder below `runs`) to the same place below

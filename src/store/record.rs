@@ -50,6 +50,9 @@ pub struct RunRecord {
     /// What the servers that tell held in memory, by their endpoints' names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub servers: BTreeMap<String, ServerMemory>,
+    /// What served each agent; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub serving: BTreeMap<String, Serving>,
     /// The run that was asked for, if this one was made in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_of: Option<FallbackOf>,
@@ -130,6 +133,28 @@ pub struct HeldModel {
     pub context_length: Option<u64>,
 }
 
+/// What served an agent's calls, as far as its metrics depend on it. Unknown is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// `ollama`, `llama.cpp`, `vllm`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The model's family or file, as the server names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// In force, tokens of prompt and answer together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u64>,
+    /// Tokens of the answer that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// The answer was not to end before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_end: bool,
+}
+
 /// One call of a run: outcome and metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallSummary {
@@ -142,6 +167,12 @@ pub struct CallSummary {
     pub outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// In the server's words; absent where it told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// What the record of the call refutes, and what is to be known of its answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub metrics: Metrics,
 }
 

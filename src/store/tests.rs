@@ -30,6 +30,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         metrics: Metrics::new(),
         probes: std::collections::BTreeMap::new(),
         servers: std::collections::BTreeMap::new(),
+        serving: std::collections::BTreeMap::new(),
         tokens: None,
         sampling: std::collections::BTreeMap::new(),
         wire: None,

@@ -25,6 +25,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         tokens: None,
         probes: BTreeMap::new(),
         servers: BTreeMap::new(),
+        serving: BTreeMap::new(),
         calls: Vec::new(),
         command: None,
         sampling: BTreeMap::new(),

@@ -154,7 +154,11 @@ fn what_a_server_does_not_know_stays_unknown() {
 fn what_lists_fail_to_tell_decides_nothing_where_calls_are_taken() {
     const LATE: &str = "late";
     for (status, list, words) in [
-        (200, "<!doctype html><title>Sign in</title>", "answers with a web page, \"Sign in\""),
+        (
+            200,
+            "<!doctype html><title>Sign in</title>",
+            "answers with an HTML page titled \"Sign in\"",
+        ),
         (200, "pong", "answers with `pong`"),
         (200, "", "answers with nothing"),
         (200, r#"{"object":"list"}"#, "is no list of models"),
@@ -191,7 +195,7 @@ fn what_the_path_of_the_calls_says_is_an_error() {
         (404, "<html><h1>Gone</h1>", "/chat/completions answers HTTP 404"),
         (503, "", "HTTP 503"),
         (400, "<html><title>400 The plain HTTP request was sent to HTTPS port</title>", "https://"),
-        (200, "<html><title>Sign in</title>", "a web page, \"Sign in\""),
+        (200, "<html><title>Sign in</title>", "an HTML page titled \"Sign in\""),
     ] {
         let server = Scripted::start(move |request, reply| match request.path.as_str() {
             "/v1/models" if status == 404 => reply.whole(404, ""),
@@ -312,7 +316,7 @@ fn what_is_no_server_of_the_declared_kind_is_said_to_be_another() {
     let page = Scripted::start(|_, reply| reply.whole(200, "<!doctype html><title>Hello</title>"));
     for api in [Api::Ollama, Api::OpenaiChat] {
         let said = foreign(&page.url, api);
-        assert!(said.contains("is no") && said.contains("with a web page"), "{said}");
+        assert!(said.contains("is no") && said.contains("with an HTML page"), "{said}");
     }
     let text = Scripted::start(|_, reply| reply.whole(200, "pong\n"));
     let said = foreign(&text.url, Api::Ollama);

@@ -142,7 +142,7 @@ fn a_web_page_as_an_error_is_named_by_its_title() {
     let finished = one_call(move |_, reply| reply.whole(502, page));
     let call = finished.call();
     assert_eq!(call.outcome, Outcome::HttpError);
-    assert_eq!(call.error.as_deref(), Some("a web page, \"502 Bad Gateway\""));
+    assert_eq!(call.error.as_deref(), Some("an HTML page titled \"502 Bad Gateway\""));
 }
 
 /// Why the runtime did not start.

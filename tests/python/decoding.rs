@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use crate::process::{agent, run, spec};
 use crate::scripted::Scripted;
 
-const STREAMS: [(&str, Api); 6] = [
-    ("llamacpp-chat.sse", Api::OpenaiChat),
-    ("llamacpp-completion.sse", Api::OpenaiCompletions),
-    ("ollama-error-inband.ndjson", Api::Ollama),
-    ("ollama-generate.ndjson", Api::Ollama),
-    ("ollama-thinking.ndjson", Api::Ollama),
-    ("openai-vllm-chat.sse", Api::OpenaiChat),
+/// File, protocol, and the name of the model in it.
+const STREAMS: [(&str, Api, &str); 6] = [
+    ("llamacpp-chat.sse", Api::OpenaiChat, "smollm2-135m"),
+    ("llamacpp-completion.sse", Api::OpenaiCompletions, "gemma-3-270m"),
+    ("ollama-error-inband.ndjson", Api::Ollama, "gemma3"),
+    ("ollama-generate.ndjson", Api::Ollama, "gemma3"),
+    ("ollama-thinking.ndjson", Api::Ollama, "qwen3:8b"),
+    ("openai-vllm-chat.sse", Api::OpenaiChat, "Qwen/Qwen2.5-7B-Instruct"),
 ];
 /// Bytes of each piece that the server sends.
 const CUTS: [usize; 3] = [1, 7, 1_000_000];
@@ -38,10 +39,11 @@ fn recorded_streams_give_what_lies_beside_them() {
     });
     for json in ["stdlib", "orjson"] {
         let agents = CUTS.iter().flat_map(|cut| {
-            STREAMS.map(|(file, api)| {
+            STREAMS.map(|(file, api, model)| {
                 let mut agent = agent(&server.url);
                 agent.name = format!("{cut}_{file}");
                 agent.api = api;
+                model.clone_into(&mut agent.model);
                 agent
             })
         });

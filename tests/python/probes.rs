@@ -69,7 +69,7 @@ fn a_parse_that_blocks_is_found_and_distorts() {
     let folder = tempfile::tempdir().unwrap();
     let blocking = changed(
         folder.path(),
-        "decoding.py",
+        "payload.py",
         "    return lambda payload: decode(payload.decode())",
         "    import time\n    return lambda payload: (time.sleep(0.02), decode(payload.decode()))[1]",
     );

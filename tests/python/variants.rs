@@ -165,7 +165,7 @@ fn a_call_whose_end_came_too_late_does_not_hold_up_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let blocking = runtime::changed(
         folder.path(),
-        "decoding.py",
+        "payload.py",
         "    return lambda payload: decode(payload.decode())",
         "    import time\n    return lambda payload: (b\"block\" in payload and time.sleep(0.4), \
          decode(payload.decode()))[1]",

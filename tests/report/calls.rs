@@ -29,6 +29,8 @@ pub fn call(agent: &str, call: u32, start_ns: u64, texts: Vec<u64>) -> CallRecor
         largest_read: None,
         read_delays_ns: None,
         finish_reason: Some("length".into()),
+        model: None,
+        text_bytes: Vec::new(),
         server: ServerCounts { tokens: Some(tokens), ..ServerCounts::default() },
     }
 }

@@ -210,6 +210,7 @@ impl Stored {
             metrics: metrics.run,
             probes: BTreeMap::new(),
             servers: BTreeMap::new(),
+            serving: BTreeMap::new(),
             fallback_of: None,
             rerun_of: None,
             tokens: None,

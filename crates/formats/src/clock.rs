@@ -1,5 +1,7 @@
 //! The clock that every timestamp is of, the time of day that goes with it, and waking on time by it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Nanoseconds of the machine's monotonic clock, shared by all processes (`CLOCK_MONOTONIC`).
 #[cfg(unix)]
 #[must_use]
@@ -15,13 +17,49 @@ pub fn monotonic_ns() -> u64 {
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     use std::sync::OnceLock;
-    use std::time::{Instant, SystemTime, UNIX_EPOCH};
+    use std::time::Instant;
     static START: OnceLock<(Instant, u64)> = OnceLock::new();
     let (start, base) = START.get_or_init(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         (Instant::now(), u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     });
     base + u64::try_from(start.elapsed().as_nanos()).unwrap_or(0)
+}
+
+/// The same moment on the monotonic clock and by the time of day, nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair {
+    pub monotonic: u64,
+    pub day: u64,
+}
+
+/// Seconds and nanoseconds of a stamp as nanoseconds; `None` before 1970.
+#[must_use]
+pub fn nanoseconds(seconds: i64, nanoseconds: i64) -> Option<u64> {
+    let seconds = u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?;
+    seconds.checked_add(u64::try_from(nanoseconds).ok()?)
+}
+
+/// Reads both clocks as close together as they can be read.
+#[must_use]
+pub fn pair() -> Pair {
+    /// The closest of so many counts.
+    const ATTEMPTS: usize = 8;
+    let read = || {
+        let before = monotonic_ns();
+        let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let after = monotonic_ns();
+        let day = u64::try_from(day.as_nanos()).unwrap_or(u64::MAX);
+        (after - before, Pair { monotonic: before + (after - before) / 2, day })
+    };
+    let mut best = read();
+    for _ in 1..ATTEMPTS {
+        let next = read();
+        if next.0 < best.0 {
+            best = next;
+        }
+    }
+    best.1
 }
 
 /// Now, RFC 3339, UTC, milliseconds.

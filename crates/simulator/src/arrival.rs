@@ -14,15 +14,11 @@ mod linux {
     use std::io::{self, IoSliceMut};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd as _;
-    use std::time::{SystemTime, UNIX_EPOCH};
 
-    use formats::clock::monotonic_ns;
+    use formats::clock;
     use nix::sys::socket::sockopt::ReceiveTimestampns;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
     use nix::sys::time::TimeSpec;
-
-    /// Looks at both clocks, of which the closest counts.
-    const LOOKS: u32 = 4;
 
     /// Has the kernel stamp what the connections of a listener receive, from their first segment on. One
     /// that refuses gives no stamps.
@@ -52,16 +48,9 @@ mod linux {
 
     /// The kernel stamps with the time of day.
     fn on_the_monotonic_clock(stamp: TimeSpec) -> Option<u64> {
-        let day_ns = i128::from(stamp.tv_sec()) * 1_000_000_000 + i128::from(stamp.tv_nsec());
-        let looks = (0..LOOKS).filter_map(|_| {
-            let before_ns = monotonic_ns();
-            let day = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_nanos();
-            let took_ns = monotonic_ns() - before_ns;
-            let ahead_ns = i128::try_from(day).ok()? - i128::from(before_ns + took_ns / 2);
-            Some((took_ns, ahead_ns))
-        });
-        let (_, ahead_ns) = looks.min()?;
-        u64::try_from(day_ns - ahead_ns).ok()
+        let stamp_ns = clock::nanoseconds(stamp.tv_sec(), stamp.tv_nsec())?;
+        let now = clock::pair();
+        now.monotonic.checked_sub(now.day.checked_sub(stamp_ns)?)
     }
 }
 

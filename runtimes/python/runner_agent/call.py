@@ -11,15 +11,20 @@ import httpx
 from runner_agent import VERSION
 from runner_agent.client import Backend, Body, Transport, client
 from runner_agent.events import Events
+from runner_agent.outcome import End
 from runner_agent.socket_stream import Meter
 from runner_agent.spec import Agent, Call, Spec
-from runner_agent.stream import End, Stream, broken
+from runner_agent.stream import Stream, broken
 from runner_agent.taker import CallLog, Taker
 from runner_agent.wire import WIRES
 from runner_agent.wire.decoding import Prompt, error_body
 from runner_agent.wire.refusal import REDIRECTS, moved
 from runner_agent.workflow import Workflow
 
+# Outcomes of answers that were read to their end.
+WHOLE = frozenset(
+    ("ok", "length", "context_full", "empty", "not_streamed", "other_model", "refused", "http_error")
+)
 # Longest body of an error that is read, bytes.
 ERROR_BODY_LIMIT = 64 * 1024
 
@@ -137,9 +142,7 @@ class Caller:
             proxy = self.agent.target.proxy
             return End("connect_error", f"no connection through the proxy {proxy}: {error}")
         except httpx.RemoteProtocolError as error:
-            # What was said before the connection was open is no answer of the server.
-            silent = "without sending a response" in str(error) or self.meter.local_port is None
-            return End("connect_error" if silent else "malformed", broken(error))
+            return self.no_header(error, log)
         except httpx.HTTPError as error:
             return End("connect_error", str(error) or repr(error))
         try:
@@ -148,17 +151,39 @@ class Caller:
             record["http_status"] = response.status_code
             if response.status_code in REDIRECTS:
                 return End("http_error", moved(response.headers.get("location"), self.wire.path))
+            encoding = response.headers.get("content-encoding", "").strip()
+            if encoding.lower() not in ("", "identity"):
+                return compressed(encoding, response.status_code, response.is_success)
             if not response.is_success:
                 text = error_body(await error_bytes(response))
                 return End("http_error", text or f"HTTP {response.status_code}")
             taker = Taker(log, self.events, self.spec.chunks)
-            stream = Stream(self.spec, self.wire, taker)
-            end = await stream.read(response, self.meter)
-            record["finish_reason"] = stream.decoder.ending.finish_reason
-            record["server"] = stream.decoder.ending.counts
-            return end
+            stream = Stream(self.spec, self.agent, self.wire, taker)
+            try:
+                return await stream.read(response, self.meter)
+            finally:  # also of a call that is given up
+                ending = stream.decoder.ending
+                record["finish_reason"] = ending.finish_reason
+                if ending.model is not None:
+                    record["model"] = ending.model
+                record["server"] = ending.counts
         finally:
             await response.aclose()
+
+    def no_header(self, error: httpx.RemoteProtocolError, log: CallLog) -> End:
+        """How a call ends whose answer did not begin as it should."""
+        meter = self.meter
+        # What was said before the connection was open is no answer of the server.
+        if meter.local_port is None:
+            return End("connect_error", broken(error))
+        if self.agent.target.tls is None:
+            if meter.beginning[:5] == b"HTTP/" and meter.beginning.endswith(b" 101"):
+                log.record["headers_ns"], log.record["http_status"] = meter.last_read_ns, 101
+                return End("http_error", "HTTP 101")
+            if not b"HTTP/".startswith(meter.beginning[:5]):
+                return End("malformed", f"the answer is no HTTP: {broken(error)}")
+        silent = "without sending a response" in str(error)
+        return End("connect_error" if silent else "malformed", broken(error))
 
     def finish(self, log: CallLog, end: End) -> None:
         """Completes the record and closes the connection, unless another call may use it."""
@@ -172,19 +197,27 @@ class Caller:
         record["reads"] = meter.reads
         record["largest_read"] = meter.largest or None
         record["end_ns"] = monotonic_ns()
-        counts = end.outcome in ("ok", "length")
-        if counts or end.outcome == "http_error":
+        if end.outcome in WHOLE:
             offsets = record["text_offsets_ns"]
             last_taken_ns = record["start_ns"] + offsets[-1] if offsets else 0
             record["end_ns"] = max(meter.last_read_ns or 0, last_taken_ns) or record["end_ns"]
-        self.transport.end_call(counts)
+        self.transport.end_call(end.outcome in ("ok", "length"))
+
+
+def compressed(encoding: str, status: int, is_success: bool) -> End:
+    """A packed body is read no further: its pieces are not those that the server made."""
+    words = (
+        f"the answer is compressed (content-encoding {encoding}), though none was asked for: switch "
+        "compression off in the server or the proxy before it"
+    )
+    return End("malformed", words) if is_success else End("http_error", f"HTTP {status}: {words}")
 
 
 async def error_bytes(response: httpx.Response) -> bytes:
     """The body of an error, as far as it can be read."""
     body = bytearray()
     with suppress(httpx.TransportError):
-        async for piece in response.aiter_bytes():
+        async for piece in response.aiter_raw():
             body += piece
             if len(body) >= ERROR_BODY_LIMIT:
                 break

@@ -1,10 +1,12 @@
 """httpx above metered sockets: one client per agent, and what becomes of its connections."""
 
 import asyncio
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
 
+import h11
 import httpcore
 import httpx
 
@@ -14,6 +16,11 @@ from runner_agent.target import Address, Target
 # httpcore looks for this package several times in each call, for lack of which it takes the loop to be
 # asyncio's. Known to be missing it is not looked for on disk, which took most of a millisecond a call.
 sys.modules.setdefault("sniffio", None)
+# h11 takes sizes of chunks of up to twenty digits and has no setting for that. Sixteen are all that a
+# length can have; what has more is no framing that makes sense.
+h11._readers.chunk_header_re = re.compile(
+    rb"(?P<chunk_size>[0-9A-Fa-f]{1,16})(?P<chunk_ext>;.*)?[ \t]*\r\n"
+)
 
 
 class Backend(httpcore.AsyncNetworkBackend):

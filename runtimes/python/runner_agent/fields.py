@@ -23,6 +23,14 @@ def optional_text(given: dict, name: str) -> str | None:
     return None if given.get(name) is None else text_of(given, name)
 
 
+def texts_of(given: dict, name: str) -> tuple[str, ...]:
+    """A list of texts; absent is an empty one."""
+    values = given.get(name, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Refused(f"{name} must be a list of texts")
+    return tuple(values)
+
+
 def switch(given: dict, name: str, absent: bool = False) -> bool:
     """Absent is false, unless it says otherwise."""
     value = given.get(name, absent)

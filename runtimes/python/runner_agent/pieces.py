@@ -33,7 +33,7 @@ async def received(
     response: httpx.Response, meter: Meter, rechunk: int | None
 ) -> AsyncIterator[Piece]:
     """Pieces as httpx hands them over."""
-    async with aclosing(response.aiter_bytes(rechunk)) as body:
+    async with aclosing(response.aiter_raw(rechunk)) as body:
         while True:
             asked_ns = monotonic_ns()
             try:

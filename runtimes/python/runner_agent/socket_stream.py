@@ -14,6 +14,10 @@ from typing import Any
 import httpcore
 
 
+# Bytes of an answer that say of what version of HTTP and of what status it is.
+BEGINNING = len(b"HTTP/1.1 200")
+
+
 class Meter:
     """What one agent's connection has done since the last reset."""
 
@@ -23,6 +27,7 @@ class Meter:
         "last_write_ns",
         "sent_ns",
         "last_read_ns",
+        "beginning",
         "bytes",
         "reads",
         "largest",
@@ -40,6 +45,8 @@ class Meter:
         self.last_write_ns: int | None = None
         self.sent_ns: int | None = None
         self.last_read_ns: int | None = None
+        # The first bytes of the first read; those of TLS, where it is spoken.
+        self.beginning = b""
         self.bytes = self.reads = self.largest = 0
 
     def connected(self, local_port: int) -> None:
@@ -82,6 +89,8 @@ class Reader(asyncio.BufferedProtocol):
         time_ns = monotonic_ns()  # before anything else
         self.transport.pause_reading()
         self.meter.note(time_ns, size)
+        if self.meter.reads == 1:
+            self.meter.beginning = bytes(self.buffer[: min(size, BEGINNING)])
         self.data += self.buffer[:size]
         self.wake()
 

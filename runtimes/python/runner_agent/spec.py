@@ -19,6 +19,7 @@ from runner_agent.fields import (
     positive,
     switch,
     text_of,
+    texts_of,
     whole,
 )
 from runner_agent.scan import KINDS, Scan
@@ -34,8 +35,8 @@ SPEC_KEYS = frozenset(
 )
 PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
 AGENT_KEYS = frozenset(
-    ("name", "api", "url", "route", "api_key_env", "headers", "model", "options")
-    + ("extra", "dialect", "max_tokens", "calls", "workflow")
+    ("name", "api", "url", "route", "api_key_env", "headers", "model", "answers_as")
+    + ("options", "extra", "dialect", "max_tokens", "calls", "workflow")
 )
 DIALECT_KEYS = frozenset(("max_tokens_as", "stream_options"))
 MAX_TOKENS_KEYS = ("max_tokens", "max_completion_tokens")
@@ -58,6 +59,8 @@ class Agent:
     api: str
     target: Target
     model: str
+    # Further names that a stream may give the model.
+    answers_as: tuple[str, ...]
     options: dict
     extra: dict
     # What the server wants otherwise than its protocol says.
@@ -185,6 +188,7 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         api=given["api"],
         target=target,
         model=text_of(given, "model"),
+        answers_as=texts_of(given, "answers_as"),
         options=dict(given.get("options") or {}),
         extra=dict(given.get("extra") or {}),
         max_tokens_as=max_tokens_as,

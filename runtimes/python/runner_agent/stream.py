@@ -4,37 +4,34 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from time import monotonic_ns
-from typing import NamedTuple
 
 import httpx
 
 from runner_agent import pieces
+from runner_agent.outcome import End, judge
 from runner_agent.socket_stream import Meter
-from runner_agent.spec import Spec
+from runner_agent.spec import Agent, Spec
 from runner_agent.taker import Taker
 from runner_agent.throttle import Throttle
-from runner_agent.wire.decoding import Chunk, Malformed, Wire, loader
+from runner_agent.wire.decoding import Chunk, Malformed, Wire
+from runner_agent.wire.payload import loader
 
 # How long the end of a body is waited for once the answer is whole, seconds, so that a server sees
 # its answer taken and its last bytes are counted.
 BODY_END = 0.2
+# How long something more is waited for after a finish reason, where an answer may end with that, seconds.
+QUIET_END = 1.0
 # Longest answer that is kept, characters, and most chunks that one may have: a bound for what a
 # server that never ends costs in memory and on disk.
 TEXT_LIMIT = 64 * 1024 * 1024
 CHUNK_LIMIT = 1_000_000
 
 
-class End(NamedTuple):
-    """How a call ended."""
-
-    outcome: str
-    error: str | None = None
-
-
 class Stream:
     """Reads one answer to its end."""
 
-    def __init__(self, spec: Spec, wire: Wire, taker: Taker) -> None:
+    def __init__(self, spec: Spec, agent: Agent, wire: Wire, taker: Taker) -> None:
+        self.agent = agent
         self.decoder = wire.decoder(loader(spec.variant.json))
         self.taker = taker
         self.throttle = Throttle(spec.throttle) if spec.throttle else None
@@ -42,48 +39,49 @@ class Stream:
         self.probe = spec.chunks
 
     async def read(self, response: httpx.Response, meter: Meter) -> End:
+        self.decoder.content_type = response.headers.get("content-type", "")
         body = pieces.received(response, meter, self.variant.rechunk)
         if self.variant.batch is not None:
             body = pieces.batched(body, round(self.variant.batch * 1e9))
+        failure = None
         async with aclosing(body):
             try:
-                return await self.read_pieces(body, meter)
+                await self.read_pieces(body, meter)
             except Malformed as error:
                 return End("malformed", str(error))
             except httpx.RemoteProtocolError as error:
+                failure = broken(error)
                 # A body that is cut is no fault of its framing.
-                cut = "peer closed connection" in str(error)
-                return End("truncated" if cut else "malformed", broken(error))
+                if "peer closed connection" not in str(error):
+                    return End("malformed", failure)
             except httpx.TransportError as error:
-                return End("truncated", broken(error))
+                failure = broken(error)
+        return judge(self.agent, self.decoder, self.taker.log.texts, failure)
 
-    async def read_pieces(self, body: AsyncIterator[pieces.Piece], meter: Meter) -> End:
+    async def read_pieces(self, body: AsyncIterator[pieces.Piece], meter: Meter) -> None:
+        """Takes the pieces of a body up to the answer's end, an error, or the body's own end."""
         decoder, ending = self.decoder, self.decoder.ending
-        async for piece in body:
+        # A batch hands over later what has come in time.
+        quiet, may_end = QUIET_END + (self.variant.batch or 0), False
+        while True:
+            try:
+                piece = await (within(quiet, body) if may_end else anext(body))
+            except StopAsyncIteration:
+                break
+            except asyncio.TimeoutError:
+                return
             await self.work_on(piece)
-            if ending.error is not None:
-                return End("in_band_error", ending.error)
-            if ending.complete:
-                await body_end(body)
-                return self.whole()
+            if ending.over:
+                if ending.complete:
+                    await body_end(body)
+                return
+            may_end = decoder.ends_by_reason and ending.finish_reason is not None
         chunk = decoder.last_chunk()
         if chunk is not None:
             now_ns = monotonic_ns()
             read_ns = meter.last_read_ns or now_ns
             time_ns = read_ns if self.variant.batch is None else now_ns
             await self.take(chunk, pieces.Piece(b"", read_ns, time_ns, waited=True), 0)
-        if ending.error is not None:
-            return End("in_band_error", ending.error)
-        if decoder.complete_at_close():
-            return self.whole()
-        return End("truncated", "the stream ended without the server's last record")
-
-    def whole(self) -> End:
-        ending = self.decoder.ending
-        if not self.taker.offsets and not ending.counts.get("tokens"):
-            reason = ending.finish_reason or "none"
-            return End("malformed", f"the answer has neither text nor tokens (reason: {reason})")
-        return End("length" if ending.limited else "ok")
 
     async def work_on(self, piece: pieces.Piece) -> None:
         """Decodes a piece where the variant says, then takes what was in it."""
@@ -111,10 +109,10 @@ class Stream:
 
     def decode(self, data: bytes) -> tuple[list[tuple[Chunk, int]], Malformed | None]:
         """The whole chunks with the time that each took, and what stopped the decoding."""
-        self.decoder.push(data)
         chunks: list[tuple[Chunk, int]] = []
         before_ns = monotonic_ns() if self.probe else 0
         try:
+            self.decoder.push(data)
             for chunk in self.decoder.chunks():
                 if self.probe:
                     after_ns = monotonic_ns()
@@ -125,6 +123,11 @@ class Stream:
         except Malformed as error:
             return chunks, error
         return chunks, None
+
+
+async def within(seconds: float, body: AsyncIterator[pieces.Piece]) -> pieces.Piece:
+    """The next piece, if one comes in that time."""
+    return await asyncio.wait_for(anext(body), seconds)
 
 
 async def body_end(body: AsyncIterator[pieces.Piece]) -> None:

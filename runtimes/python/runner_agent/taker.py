@@ -18,6 +18,7 @@ class CallLog:
             "start_ns": 0,
             "headers_ns": None,
             "text_offsets_ns": [],
+            "text_bytes": [],
             "end_ns": 0,
             "http_status": None,
             "outcome": "cancelled",
@@ -46,6 +47,7 @@ class Taker:
         self.probe = probe
         self.start_ns = self.last_taken_ns = self.last_progress_ns = log.record["start_ns"]
         self.offsets = log.record["text_offsets_ns"]
+        self.sizes = log.record["text_bytes"]
 
     def take(self, chunk: Chunk, time_ns: int, read_ns: int, parse_ns: int) -> None:
         log, record = self.log, self.log.record
@@ -56,6 +58,7 @@ class Taker:
             if not self.offsets:
                 self.tell("first_token", time_ns)
             self.offsets.append(time_ns - self.start_ns)
+            self.sizes.append(chunk.text_bytes)
             log.texts.append(chunk.text)
             log.text_length += len(chunk.text)
         if self.probe:

@@ -24,6 +24,8 @@ TIMEOUT_NS = 10_000_000_000
 THROTTLE = 10_000.0
 BATCH = 0.001
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n"
+# As the samples name it.
+MODEL = "m"
 PROMPT = "A prompt that nobody reads. " * 20
 
 
@@ -55,7 +57,8 @@ async def make_calls(spec: Spec, agent: Agent) -> None:
         url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
         proxy = None if agent.target.proxy is None else url
         calls = (Call(PROMPT, warmup=False, stage=None),) * CALLS
-        made_up = replace(agent, target=Target(url, proxy, tls=None), key=None, calls=calls, workflow=None)
+        target = Target(url, proxy, tls=None)
+        made_up = replace(agent, target=target, key=None, model=MODEL, calls=calls, workflow=None)
         batch = None if spec.variant.batch is None else BATCH
         quick = replace(
             spec,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+mod counting;
 mod probes;
 
 use super::controls::Alone;
@@ -75,6 +76,22 @@ fn alone(calls: Vec<CallRecord>) -> RunMetrics {
     compute(&record(calls), &Recorded::default(), &ProcessUsage::default(), Conditions::default())
 }
 
+/// By what served them all.
+pub(super) fn by(serving: &Serving, calls: Vec<CallRecord>) -> RunMetrics {
+    let serving = calls.iter().map(|call| (call.agent.clone(), serving.clone())).collect();
+    let conditions = Conditions { serving: &serving, ..Conditions::default() };
+    compute(&record(calls), &Recorded::default(), &ProcessUsage::default(), conditions)
+}
+
+pub(super) fn serving(server: &str, version: Option<&str>, family: Option<&str>) -> Serving {
+    Serving {
+        server: Some(server.to_owned()),
+        version: version.map(str::to_owned),
+        family: family.map(str::to_owned),
+        ..Serving::default()
+    }
+}
+
 fn sent(sends: &[Send]) -> Recorded<'_> {
     Recorded { sends: Some(sends), ..Recorded::default() }
 }
@@ -105,7 +122,10 @@ fn a_call_with_all_the_server_can_say() {
         decode_tokens: None,
         cached_tokens: Some(10),
     };
-    let metrics = &alone(vec![one.clone()]).calls[0].metrics;
+    one.outcome = Outcome::Length;
+    one.text_bytes = vec![1, 2, 2, 2];
+    let serving = serving("paced endpoint", None, None);
+    let metrics = &by(&serving, vec![one.clone()]).calls[0].metrics;
     close(metrics, "ttft_ms", 50.0);
     close(metrics, "itl_ms", 20.0); // gaps 10, 20, 30
     close(metrics, "itl_p50_ms", 20.0);
@@ -118,9 +138,12 @@ fn a_call_with_all_the_server_can_say() {
     close(metrics, "chunks", 4.0);
     close(metrics, "client_tokens_per_s", 100.0); // 6 ÷ 0.06 s
     close(metrics, "decode_tokens_per_s", 100.0); // 7 ÷ 0.07 s
+    close(metrics, "eval_rate_tokens_per_s", 100.0);
     let mut llama_cpp = call("a", 1000, &[50, 60], 1120);
     llama_cpp.server = ServerCounts { decode_tokens: Some(6), ..one.server.clone() };
-    close(&alone(vec![llama_cpp]).calls[0].metrics, "decode_tokens_per_s", 6.0 / 0.07);
+    let metrics_of_llama_cpp = &alone(vec![llama_cpp]).calls[0].metrics;
+    close(metrics_of_llama_cpp, "decode_tokens_per_s", 6.0 / 0.07);
+    close(metrics_of_llama_cpp, "eval_rate_tokens_per_s", 7.0 / 0.07);
     close(metrics, "prefill_tokens_per_s", 1000.0); // (30 − 10) ÷ 0.02 s
     close(metrics, "load_ms", 5.0);
     close(metrics, "queue_ms", 20.0); // 115 − 5 − 20 − 70
@@ -156,10 +179,10 @@ fn what_nobody_said_is_unknown_not_zero() {
 
 #[test]
 fn two_agents_that_start_together() {
-    let mut collector = call("collector", 100, &[10, 20], 200);
-    let mut insight = call("insight", 100, &[14, 19], 150);
-    collector.server.tokens = Some(2);
-    insight.server.tokens = Some(4);
+    let mut collector = call("collector", 100, &[10, 20, 30], 200);
+    let mut insight = call("insight", 100, &[14, 16, 18], 150);
+    collector.server.tokens = Some(3);
+    insight.server.tokens = Some(3);
     let process = ProcessUsage {
         startup_ms: Some(8.0),
         peak_rss_mb: Some(12.5),
@@ -178,10 +201,10 @@ fn two_agents_that_start_together() {
     close(&metrics, "efficiency_percent", 75.0); // 50 × (1 + 50 ÷ 100)
     close(&metrics, "contention", 0.0);
     close(&metrics, "aggregate_tokens_per_s", 60.0); // 6 ÷ 0.1 s
-    close(&metrics, "throughput_delta", 500.0); // 3 ÷ 5 ms − 1 ÷ 10 ms
+    close(&metrics, "throughput_delta", 400.0); // 2 ÷ 4 ms − 2 ÷ 20 ms
     close(&metrics, "ttft_delta_ms", -4.0); // 10 − 14: insight answers later
     close(&metrics, "ttft_ms", 12.0);
-    close(&metrics, "itl_ms", 7.5);
+    close(&metrics, "itl_ms", 6.0);
     close(&metrics, "itl_max_ms", 10.0);
     close(&metrics, "tokens", 6.0);
     close(&metrics, "startup_ms", 8.0);
@@ -565,6 +588,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         metrics: metrics.run.clone(),
         probes: BTreeMap::new(),
         servers: BTreeMap::new(),
+        serving: BTreeMap::new(),
         fallback_of: None,
         rerun_of: None,
         tokens: None,

@@ -173,7 +173,7 @@ impl Exchange {
             self.fault = Some(Fault::Compressed);
             return;
         }
-        self.decoder = asked.get(&self.id).map(|api| decoder(*api));
+        self.decoder = asked.get(&self.id).map(|api| decoder(*api, head.content_type.as_deref()));
     }
 
     fn decode(&mut self, stamp_ns: u64, body: &[u8]) {
@@ -196,7 +196,8 @@ impl Exchange {
     /// A last chunk without a line end is whole only now.
     fn answer_ends(&mut self, stamp_ns: u64) {
         let Some(mut decoder) = self.decoder.take() else { return };
-        if let Some(chunk) = decoder.last_chunk().filter(|chunk| !chunk.text.is_empty()) {
+        let last = decoder.last_chunk().ok().flatten();
+        if let Some(chunk) = last.filter(|chunk| !chunk.text.is_empty()) {
             self.chunks.push((stamp_ns, chunk.bytes as u64));
         }
     }

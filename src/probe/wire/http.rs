@@ -21,6 +21,8 @@ pub struct Head {
     pub id: Option<String>,
     /// The header `content-encoding`, unless it says that there is none.
     pub encoding: Option<String>,
+    /// The header `content-type`.
+    pub content_type: Option<String>,
     /// Bytes of the head on the wire.
     pub bytes: usize,
 }
@@ -203,6 +205,8 @@ impl Messages {
                 chunked = value.rsplit(',').next().is_some_and(is_chunked);
             } else if is("content-encoding") && !value.eq_ignore_ascii_case("identity") {
                 head.encoding = Some(value.to_owned());
+            } else if is("content-type") {
+                head.content_type = Some(value.to_owned());
             }
         }
         self.state = match (self.kind, head.status) {

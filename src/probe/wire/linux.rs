@@ -124,7 +124,9 @@ impl PacketSocket {
         let mut stamp_ns = None;
         for control in message.cmsgs()? {
             match control {
-                ControlMessageOwned::ScmTimestampns(time) => stamp_ns = nanoseconds(time),
+                ControlMessageOwned::ScmTimestampns(time) => {
+                    stamp_ns = formats::clock::nanoseconds(time.tv_sec(), time.tv_nsec());
+                }
                 ControlMessageOwned::RxqOvfl(dropped) => self.dropped = dropped,
                 _ => {}
             }
@@ -142,11 +144,6 @@ impl PacketSocket {
 
 /// Bytes kept and there were, the stamp, and the interface unless the packet is a copy.
 type Read = (usize, usize, Option<u64>, Option<u32>);
-
-fn nanoseconds(time: nix::sys::time::TimeSpec) -> Option<u64> {
-    let seconds = u64::try_from(time.tv_sec()).ok()?;
-    Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
-}
 
 /// The name of an interface (`eth0`), or its number where it is gone.
 #[must_use]

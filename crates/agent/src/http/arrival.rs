@@ -7,12 +7,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use formats::clock::{Pair, pair};
 
-use formats::clock;
-
-/// Attempts at reading both clocks at the same moment; the closest counts.
-const ATTEMPTS: usize = 8;
 /// How far the distance may change without the clock having been set, nanoseconds and parts per
 /// million: the kernel slews by 500 ppm at most.
 const SLACK_NS: u64 = 200_000;
@@ -30,13 +26,6 @@ pub struct Arrival {
 #[derive(Debug, Clone, Copy)]
 pub struct Arrivals {
     first: Pair,
-}
-
-/// The same moment on both clocks, nanoseconds.
-#[derive(Debug, Clone, Copy)]
-struct Pair {
-    monotonic: u64,
-    day: u64,
 }
 
 impl Arrivals {
@@ -85,23 +74,4 @@ impl Delays {
         let then = i128::from(self.first.monotonic) + day * monotonic / whole;
         u64::try_from(then).unwrap_or(0)
     }
-}
-
-/// Reads both clocks as close together as they can be read.
-fn pair() -> Pair {
-    let read = || {
-        let before = clock::monotonic_ns();
-        let day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let after = clock::monotonic_ns();
-        let day = u64::try_from(day.as_nanos()).unwrap_or(u64::MAX);
-        (after - before, Pair { monotonic: before + (after - before) / 2, day })
-    };
-    let mut best = read();
-    for _ in 1..ATTEMPTS {
-        let next = read();
-        if next.0 < best.0 {
-            best = next;
-        }
-    }
-    best.1
 }

@@ -45,11 +45,9 @@ impl Receiver {
                 _ => None,
             })
         });
-        let nanoseconds = |time: nix::sys::time::TimeSpec| {
-            let seconds = u64::try_from(time.tv_sec()).ok()?;
-            Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
-        };
-        Ok((message.bytes, stamp.and_then(nanoseconds)))
+        let stamp =
+            stamp.and_then(|time| formats::clock::nanoseconds(time.tv_sec(), time.tv_nsec()));
+        Ok((message.bytes, stamp))
     }
 }
 

@@ -20,13 +20,15 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    USER_AGENT,
 };
 use tokio::sync::{Barrier, watch};
 
 use super::access::Access;
+use super::judge::{End, Judge};
 use super::pieces::Pieces;
-use super::stream::{End, stream};
+use super::stream::stream;
 use super::taker::Taker;
 use super::variant::Variant;
 use super::workflow::Workflow;
@@ -34,7 +36,7 @@ use crate::http::{
     Arrival, Buffers, Connection, ConnectionError, DEFAULT_READ_BUFFER, Delays, Target,
 };
 use crate::output::Events;
-use crate::wire::{self, Prompt, error_body};
+use crate::wire::{self, Decoder, Prompt, error_body};
 
 /// Longest body of an error that is read, bytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
@@ -108,6 +110,8 @@ pub(super) struct Caller {
     connection: Option<Connection>,
     /// Of the connection that is opened next.
     buffers: Option<Buffers>,
+    /// Of the answer that is being read.
+    decoder: Option<Box<dyn Decoder>>,
     events: Events,
 }
 
@@ -119,7 +123,16 @@ impl Caller {
         events: Events,
     ) -> Self {
         let Access { target, headers } = access;
-        Self { settings, agent, target, headers, connection: None, buffers: None, events }
+        Self {
+            settings,
+            agent,
+            target,
+            headers,
+            connection: None,
+            buffers: None,
+            decoder: None,
+            events,
+        }
     }
 
     /// Makes all calls; waits at `barrier` between warm-up and measured ones.
@@ -254,28 +267,39 @@ impl Caller {
         let status = response.status();
         log.record.headers_ns = connection.meter().last_read_ns();
         log.record.http_status = Some(status.as_u16());
-        let redirect = matches!(status.as_u16(), 301..=303 | 307 | 308).then(|| {
-            let location = response.headers().get(LOCATION);
-            let location = location.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
-            wire::moved(location.as_deref(), self.agent.api.path())
-        });
+        let headers = response.headers().clone();
+        let header = |name: HeaderName| {
+            headers.get(name)?.to_str().ok().map(str::trim).filter(|told| !told.is_empty())
+        };
         let mut body = response.into_body();
-        if let Some(message) = redirect {
+        let packing =
+            header(CONTENT_ENCODING).filter(|packing| !packing.eq_ignore_ascii_case("identity"));
+        if matches!(status.as_u16(), 301..=303 | 307 | 308) {
+            let message = wire::moved(header(LOCATION), self.agent.api.path());
             return End::failed(Outcome::HttpError, message);
         }
         if !status.is_success() {
             let bytes = error_bytes(connection, &mut body).await;
-            let message = error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}"));
+            let message = match packing {
+                None => error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}")),
+                Some(packing) => {
+                    format!("HTTP {status}; its body is compressed (content-encoding {packing})")
+                }
+            };
             return End::failed(Outcome::HttpError, message);
         }
-        let mut decoder = wire::decoder(self.agent.api);
+        if let Some(packing) = packing {
+            let message = format!(
+                "the answer is compressed (content-encoding {packing}), though none was asked for: switch \
+                 compression off in the server or the proxy before it"
+            );
+            return End::failed(Outcome::Malformed, message);
+        }
+        let decoder = self.decoder.insert(wire::decoder(self.agent.api, header(CONTENT_TYPE)));
         let mut taker = Taker::new(log, &self.settings, &self.events);
         let mut pieces = Pieces::new(connection, &mut body, self.settings.variant);
-        let end = stream(&mut pieces, decoder.as_mut(), &mut taker).await;
-        let ending = decoder.ending();
-        log.record.finish_reason.clone_from(&ending.finish_reason);
-        log.record.server = ending.counts.clone();
-        end
+        let judge = Judge::new(&self.agent);
+        stream(&mut pieces, decoder.as_mut(), &mut taker, &judge).await
     }
 
     /// Completes the record and closes the connection, unless another call may use it.
@@ -295,12 +319,18 @@ impl Caller {
                 self.connection = Some(connection);
             }
         }
-        let whole = end.outcome.counts() || end.outcome == Outcome::HttpError;
+        let whole = end.outcome.is_whole();
         let last_taken_ns = record.text_offsets_ns.last().map(|offset| record.start_ns + offset);
         record.end_ns =
             if whole { last_read_ns.max(last_taken_ns).unwrap_or(now_ns) } else { now_ns };
         record.outcome = end.outcome;
         record.error = end.error;
+        if let Some(decoder) = self.decoder.take() {
+            let ending = decoder.ending();
+            record.finish_reason.clone_from(&ending.finish_reason);
+            record.model.clone_from(&ending.model);
+            record.server = ending.counts.clone();
+        }
     }
 }
 
@@ -316,6 +346,7 @@ impl CallLog {
             sent_ns: None,
             headers_ns: None,
             text_offsets_ns: Vec::with_capacity(CHUNK_ROOM),
+            text_bytes: Vec::with_capacity(CHUNK_ROOM),
             end_ns: 0,
             http_status: None,
             outcome: Outcome::Cancelled,
@@ -327,7 +358,6 @@ impl CallLog {
             read_delays_ns: None,
             finish_reason: None,
             model: None,
-            text_bytes: Vec::new(),
             server: ServerCounts::default(),
         };
         let chunks = Vec::with_capacity(if settings.chunks { CHUNK_ROOM } else { 0 });

@@ -7,6 +7,7 @@ mod access;
 mod artifacts;
 mod call;
 mod cost;
+mod judge;
 mod lag;
 mod pieces;
 mod stream;

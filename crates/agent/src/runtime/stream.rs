@@ -6,6 +6,7 @@ use std::time::Duration;
 use formats::clock;
 use formats::protocol::Outcome;
 
+use super::judge::{End, Judge};
 use super::pieces::{Next, Pieces, Times};
 use super::taker::Taker;
 use crate::http::ConnectionError;
@@ -20,26 +21,24 @@ const TEXT_LIMIT: usize = 64 * 1024 * 1024;
 /// server that never ends costs in memory and on disk.
 const CHUNK_LIMIT: u64 = 1_000_000;
 
-/// How a call ended.
-pub(super) struct End {
-    pub(super) outcome: Outcome,
-    pub(super) error: Option<String>,
-}
+/// How long more is waited for after a finish reason, where the mark of the end may be missing.
+const AFTER_REASON: Duration = Duration::from_secs(1);
 
-impl End {
-    pub(super) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
-        Self { outcome, error: Some(error.into()) }
-    }
-}
-
-/// Reads a stream to its end.
+/// Reads a stream to its end; `judge` says what a whole answer is.
 pub(super) async fn stream(
     pieces: &mut Pieces<'_>,
     decoder: &mut dyn Decoder,
     taker: &mut Taker<'_>,
+    judge: &Judge<'_>,
 ) -> End {
     loop {
-        let (next, times) = pieces.next().await;
+        let next = if decoder.complete_at_close() {
+            // The server may hold the connection open though it has said all.
+            tokio::time::timeout(AFTER_REASON, pieces.next()).await
+        } else {
+            Ok(pieces.next().await)
+        };
+        let Ok((next, times)) = next else { return judge.whole(decoder.ending(), taker) };
         let closed = match next {
             Next::Piece(bytes) => {
                 decoder.push(&bytes);
@@ -51,29 +50,26 @@ pub(super) async fn stream(
         if let Err(end) = take_all(decoder, taker, times).await {
             return end;
         }
-        if closed && let Some(chunk) = decoder.last_chunk() {
-            taker.take(chunk, times, 0).await;
+        if closed {
+            match decoder.last_chunk() {
+                Ok(None) => {}
+                Ok(Some(chunk)) => taker.take(chunk, times, 0).await,
+                Err(error) => return End::failed(Outcome::Malformed, error.to_string()),
+            }
         }
         let ending = decoder.ending();
         if let Some(error) = &ending.error {
             return End::failed(Outcome::InBandError, error.as_str());
         }
         if ending.complete || (closed && decoder.complete_at_close()) {
-            if !taker.has_text() && decoder.ending().counts.tokens.is_none_or(|tokens| tokens == 0)
-            {
-                let reason = decoder.ending().finish_reason.as_deref().unwrap_or("none");
-                let message = format!("the answer has neither text nor tokens (reason: {reason})");
-                return End::failed(Outcome::Malformed, message);
-            }
-            let outcome = if decoder.ending().limited { Outcome::Length } else { Outcome::Ok };
+            let end = judge.whole(ending, taker);
             if !closed {
                 let _ = tokio::time::timeout(BODY_END, pieces.rest()).await;
             }
-            return End { outcome, error: None };
+            return end;
         }
         if closed {
-            let reason = "the stream ended without the server's last record";
-            return End::failed(Outcome::Truncated, reason);
+            return judge.cut(taker);
         }
     }
 }

@@ -54,6 +54,21 @@ impl<'a> Taker<'a> {
         self.log.text.len()
     }
 
+    /// Whether the last so many chunks with text all had the same.
+    pub(super) fn last_texts_are_alike(&self, count: usize) -> bool {
+        let lengths = &self.log.record.text_bytes;
+        let Some(last) = lengths.len().checked_sub(count).and_then(|at| lengths.get(at..)) else {
+            return false;
+        };
+        let Some(length) = last.first().and_then(|first| usize::try_from(*first).ok()) else {
+            return false;
+        };
+        let text = self.log.text.as_bytes();
+        let tail = text.len().checked_sub(length * count).and_then(|at| text.get(at..));
+        let equal = |tail: &[u8]| tail.chunks(length).all(|part| part == &tail[..length]);
+        length > 0 && last.iter().all(|other| *other == last[0]) && tail.is_some_and(equal)
+    }
+
     /// Takes a chunk, after the throttle's wait if it carries text.
     pub(super) async fn take(&mut self, chunk: Chunk<'_>, times: Times, parse_ns: u64) {
         let mut taken_ns = times.handed_ns.max(self.last_taken_ns);
@@ -70,6 +85,7 @@ impl<'a> Taker<'a> {
                 self.events.send(Event::FirstToken { t_ns: taken_ns, agent, call });
             }
             record.text_offsets_ns.push(taken_ns.saturating_sub(record.start_ns));
+            record.text_bytes.push(chunk.text.len() as u64);
             self.log.text.push_str(&chunk.text);
         }
         if self.probe {

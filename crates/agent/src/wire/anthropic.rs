@@ -6,11 +6,15 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use formats::protocol::ServerCounts;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{Count, Text, error_message, joined, known, parse, shortened};
+use super::json::{
+    self, Payload, Word, count, figures, filled, is_error, joined, not_allowed, object, sum,
+};
 use super::sse::Dialect;
+use super::words::{error_words, is};
 use super::{DecodeError, Ending, Prompt, listed};
 
 /// The version of the protocol that is spoken; servers refuse requests without it.
@@ -33,91 +37,142 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
     body
 }
 
-/// One event, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
-    message: Option<Message>,
-    #[serde(borrow)]
-    content_block: Option<Block<'a>>,
-    #[serde(borrow)]
-    delta: Option<Block<'a>>,
-    usage: Option<Usage>,
-    error: Option<Value>,
-}
-
-/// A block of content, or what is added to one. At the message's end: why it ended.
-#[derive(Debug, Deserialize)]
-struct Block<'a> {
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<Text<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Message {
-    usage: Option<Usage>,
-}
-
-/// `input_tokens` leaves out what came from the cache or went into it.
-#[derive(Debug, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "these are the protocol's own names")]
-struct Usage {
-    input_tokens: Option<Count>,
-    cache_read_input_tokens: Option<Count>,
-    cache_creation_input_tokens: Option<Count>,
-    output_tokens: Option<Count>,
-}
-
 /// What events mean here.
 #[derive(Debug)]
 pub(super) struct Anthropic;
 
+object! {
+    /// One event, or a whole answer.
+    struct Event {
+        kind as "type": &'a RawValue,
+        message as "message": &'a RawValue,
+        content_block as "content_block": Block<'a>,
+        delta as "delta": Block<'a>,
+        usage as "usage": &'a RawValue,
+        error as "error": &'a RawValue,
+        error_code as "error_code": &'a RawValue,
+        object as "object": &'a RawValue,
+        // Of a whole answer.
+        model as "model": &'a RawValue,
+        content as "content": &'a RawValue,
+        stop_reason as "stop_reason": Word<'a>,
+    }
+}
+
+object! {
+    /// A block of content, or what is added to one. At the message's end: why it ended.
+    struct Block {
+        text as "text": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
+        stop_reason as "stop_reason": Word<'a>,
+    }
+}
+
+object! {
+    struct Message {
+        model as "model": &'a RawValue,
+        usage as "usage": &'a RawValue,
+    }
+}
+
+object! {
+    /// `input_tokens` leaves out what came from the cache or went into it.
+    struct Usage {
+        input as "input_tokens": &'a RawValue,
+        cache_read as "cache_read_input_tokens": &'a RawValue,
+        cache_creation as "cache_creation_input_tokens": &'a RawValue,
+        output as "output_tokens": &'a RawValue,
+    }
+}
+
 impl Dialect for Anthropic {
     const REASON_IS_ENOUGH: bool = false;
 
-    fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Option<Cow<'a, str>>, DecodeError> {
-        read(data, ending).map(Some)
-    }
-
-    fn stray(line: &[u8]) -> Result<String, DecodeError> {
-        let line = shortened(&String::from_utf8_lossy(line), 200);
-        Err(DecodeError::NotJson { reason: "no field of an event".to_owned(), line })
+    fn whole<'a>(body: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
+        json::read::<Whole>(body, ending)
     }
 }
 
-/// Text of an event; what it says of the answer's end goes to `ending`.
-fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
-    let event: Event<'a> = parse(data)?;
-    if let Some(error) = &event.error {
-        ending.error = Some(error_message(error));
+impl Payload for Anthropic {
+    type Event<'a> = Event<'a>;
+
+    fn read<'a>(
+        event: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        if event.is_error() {
+            ending.error = Some(error_words(payload));
+            return Ok(Cow::Borrowed(""));
+        }
+        let kinds = [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+            "ping",
+        ];
+        let kind = event.kind.flatten();
+        if !kinds.iter().any(|name| is(kind, name)) {
+            return Err(not_allowed("an event of an unknown shape", payload));
+        }
+        let wrong = |error: serde_json::Error| not_allowed(error.to_string(), payload);
+        let message: Message<'_> = match event.message.flatten() {
+            None => Message::default(),
+            Some(message) => serde_json::from_str(message.get()).map_err(wrong)?,
+        };
+        ending.names(message.model.flatten());
+        let usage = if event.usage.flatten().is_some() { event.usage } else { message.usage };
+        count_usage(figures(usage), &mut ending.counts);
+        ending.complete = is(kind, "message_stop");
+        let block = event.delta.flatten().or(event.content_block.flatten());
+        let Some(block) = block else { return Ok(Cow::Borrowed("")) };
+        ending.reasons(block.stop_reason.flatten().as_ref());
+        let thoughts = filled([block.thinking]).map_err(wrong)?;
+        Ok(joined(thoughts, filled([block.text]).map_err(wrong)?))
     }
-    let usage = event.usage.or(event.message.and_then(|message| message.usage));
-    if let Some(usage) = usage {
-        count(&usage, ending);
-    }
-    if event.kind.is_some_and(|Text(kind)| kind == "message_stop") {
-        ending.complete = true;
-    }
-    let Some(block) = event.delta.or(event.content_block) else { return Ok(Cow::Borrowed("")) };
-    if let Some(Text(reason)) = block.stop_reason {
-        ending.limited = reason == "max_tokens";
-        ending.finish_reason = Some(reason.into_owned());
-    }
-    Ok(joined(block.thinking, block.text))
 }
 
-fn count(usage: &Usage, ending: &mut Ending) {
-    let counts = &mut ending.counts;
-    let cached = known(usage.cache_read_input_tokens);
-    let written = known(usage.cache_creation_input_tokens);
-    let prompt = known(usage.input_tokens)
-        .and_then(|new| new.checked_add(cached.unwrap_or(0))?.checked_add(written.unwrap_or(0)));
-    counts.prompt_tokens = prompt.or(counts.prompt_tokens);
+/// What a whole answer means.
+struct Whole;
+
+impl Payload for Whole {
+    type Event<'a> = Event<'a>;
+
+    fn read<'a>(
+        event: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        if event.is_error() {
+            ending.error = Some(error_words(payload));
+            return Ok(Cow::Borrowed(""));
+        }
+        if event.content.is_none() {
+            return Err(not_allowed("a whole answer of an unknown shape", payload));
+        }
+        ending.names(event.model.flatten());
+        ending.reasons(event.stop_reason.flatten().as_ref());
+        count_usage(figures(event.usage), &mut ending.counts);
+        filled([event.content]).map_err(|error| not_allowed(error.to_string(), payload))
+    }
+}
+
+impl Event<'_> {
+    fn is_error(&self) -> bool {
+        let (error, code) = (self.error.flatten(), self.error_code.flatten());
+        is_error(error, code, self.object.flatten(), self.kind.flatten())
+    }
+}
+
+fn count_usage(usage: Option<Usage<'_>>, counts: &mut ServerCounts) {
+    let Some(usage) = usage else { return };
+    let new = count(usage.input);
+    let cached = count(usage.cache_read);
+    let written = count(usage.cache_creation);
+    counts.prompt_tokens = sum([new, cached, written]).or(counts.prompt_tokens);
     counts.cached_tokens = cached.or(counts.cached_tokens);
-    counts.tokens = known(usage.output_tokens).or(counts.tokens);
+    counts.tokens = count(usage.output).or(counts.tokens);
 }

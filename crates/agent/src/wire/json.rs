@@ -1,125 +1,434 @@
-//! What decoders share in reading JSON: texts that are borrowed where they can be, counts and durations
-//! as servers write them, and the words of an error.
+//! What decoders share in reading JSON: objects of which only some names matter, texts that are borrowed
+//! where they can be, counts and durations as servers write them.
+//!
+//! Servers and the gateways before them write much that is not quite JSON, or not quite of the type that
+//! is documented. What is of no concern decides nothing here: it is skipped as it stands.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::DecodeError;
-use super::refusal::web_page;
+use super::words::{error_words, is, is_filled};
+use super::{DecodeError, Ending};
 
-/// Longest text of an error that is kept, bytes.
-const ERROR_LIMIT: usize = 2048;
-
-/// The message inside an error object (`"…"`, `{"message": "…"}`), shortened.
-#[must_use]
-pub fn error_message(error: &serde_json::Value) -> String {
-    let message = error.as_str().or_else(|| error.get("message")?.as_str());
-    match message {
-        Some(message) => shortened(message, ERROR_LIMIT),
-        None => shortened(&error.to_string(), ERROR_LIMIT),
-    }
-}
-
-/// The message in the body of a response whose status is an error, shortened; a web page by its title.
-#[must_use]
-pub fn error_body(body: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(body);
-    let message = match serde_json::from_str::<serde_json::Value>(&text) {
-        Ok(value) => ["error", "detail", "message"]
-            .iter()
-            .find_map(|key| value.get(key))
-            .map_or_else(|| error_message(&value), error_message),
-        Err(_) => web_page(&text).unwrap_or_else(|| shortened(text.trim(), ERROR_LIMIT)),
-    };
-    (!message.is_empty()).then_some(message)
-}
+/// Deepest nesting of a payload that is read.
+const DEPTH_LIMIT: usize = 512;
+/// The largest count that is one: above it a double no longer tells whole numbers apart.
+const COUNT_LIMIT: u64 = 1 << 53;
+/// Bytes of a line that an error shows.
+const SHOWN_LIMIT: usize = 200;
 
 /// The first `limit` bytes of a text, cut between characters.
 pub(super) fn shortened(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    let start = (0..=limit).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+    format!("{start}…")
+}
+
+/// A line that is not what its protocol allows.
+pub(super) fn not_allowed(reason: impl Into<String>, payload: &[u8]) -> DecodeError {
+    let line = shortened(&String::from_utf8_lossy(payload), SHOWN_LIMIT);
+    DecodeError::NotJson { reason: reason.into(), line }
+}
+
+/// What the payloads of one protocol mean.
+pub(super) trait Payload {
+    type Event<'a>: Deserialize<'a>;
+
+    /// The text of an event; what it says of the answer's end goes to `ending`.
+    fn read<'a>(
+        event: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError>;
+}
+
+/// Text of one payload, which is borrowed unless the payload had to be repaired.
+///
+/// A payload that is an error is that, however the rest of it looks.
+pub(super) fn read<'a, P: Payload>(
+    payload: &'a [u8],
+    ending: &mut Ending,
+) -> Result<Cow<'a, str>, DecodeError> {
+    let understood = parse(payload).and_then(|event| P::read(event, payload, ending));
+    let error = match understood {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let repaired = repaired(payload);
+    if let Some(repaired) = &repaired
+        && let Ok(text) = parse(repaired).and_then(|event| P::read(event, repaired, ending))
+    {
+        return Ok(Cow::Owned(text.into_owned()));
+    }
+    let payload = repaired.as_deref().unwrap_or(payload);
+    if let Ok(told) = parse::<Told<'_>>(payload) {
+        if told.is_error() {
+            ending.error = Some(error_words(payload));
+            return Ok(Cow::Borrowed(""));
+        }
+        ending.names(told.model.flatten());
+    }
+    Err(error)
+}
+
+object! {
+    /// What is looked for in a payload that is not understood otherwise.
+    struct Told {
+        error as "error": &'a RawValue,
+        error_code as "error_code": &'a RawValue,
+        object as "object": &'a RawValue,
+        kind as "type": &'a RawValue,
+        model as "model": &'a RawValue,
+    }
+}
+
+impl Told<'_> {
+    fn is_error(&self) -> bool {
+        is_error(
+            self.error.flatten(),
+            self.error_code.flatten(),
+            self.object.flatten(),
+            self.kind.flatten(),
+        )
+    }
+}
+
+/// Whether the body is a JSON object whose end is missing.
+pub(super) fn is_cut(body: &[u8]) -> bool {
+    body.starts_with(b"{")
+        && serde_json::from_slice::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+}
+
+/// Whether an object is an error, by the fields that say so.
+pub(super) fn is_error(
+    error: Option<&RawValue>,
+    code: Option<&RawValue>,
+    object: Option<&RawValue>,
+    kind: Option<&RawValue>,
+) -> bool {
+    is_filled(error) || is_filled(code) || is(object, "error") || is(kind, "error")
 }
 
 /// One payload as a JSON object.
-pub(super) fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, DecodeError> {
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, DecodeError> {
     let text = std::str::from_utf8(payload).map_err(|_| DecodeError::NotUtf8)?;
     // A struct is also read from an array; servers never mean that.
-    let parsed = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    } else {
-        Err("no JSON object".to_owned())
-    };
-    parsed.map_err(|reason| DecodeError::NotJson { reason, line: shortened(text, 200) })
+    if !text.trim_start().starts_with('{') {
+        return Err(not_allowed("no JSON object", payload));
+    }
+    if is_too_deep(payload) {
+        return Err(not_allowed(format!("nested deeper than {DEPTH_LIMIT} levels"), payload));
+    }
+    serde_json::from_str(text).map_err(|error| not_allowed(error.to_string(), payload))
 }
+
+fn is_too_deep(payload: &[u8]) -> bool {
+    // That many levels need two brackets each.
+    if payload.len() <= 2 * DEPTH_LIMIT {
+        return false;
+    }
+    let (mut depth, mut deepest) = (0_usize, 0);
+    outside_strings(payload, |_, byte| match byte {
+        b'{' | b'[' => {
+            depth += 1;
+            deepest = deepest.max(depth);
+        }
+        b'}' | b']' => depth = depth.saturating_sub(1),
+        _ => {}
+    });
+    deepest > DEPTH_LIMIT
+}
+
+/// Calls `visit` with place and value of each byte that is in no string.
+fn outside_strings(payload: &[u8], mut visit: impl FnMut(usize, u8)) {
+    let (mut in_string, mut escaped) = (false, false);
+    for (place, &byte) in payload.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            _ => visit(place, byte),
+        }
+    }
+}
+
+/// The payload without what keeps it from being JSON and loses no more than a character or a number;
+/// `None`: there is nothing of that kind.
+pub(super) fn repaired(payload: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(payload);
+    let unicode = matches!(text, Cow::Borrowed(_));
+    let mut repaired = text.into_owned().into_bytes();
+    let numbers = without_no_numbers(&mut repaired);
+    let halves = without_halves(&mut repaired);
+    (!unicode || numbers || halves).then_some(repaired)
+}
+
+/// Replaces `NaN` and infinities, which no JSON has, by null; whether there were any.
+fn without_no_numbers(payload: &mut Vec<u8>) -> bool {
+    const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    outside_strings(payload, |place, _| {
+        let rest = payload.get(place..).unwrap_or_default();
+        if let Some(word) = WORDS.iter().find(|word| rest.starts_with(word))
+            && found.last().is_none_or(|(start, length)| start + length <= place)
+        {
+            found.push((place, word.len()));
+        }
+    });
+    for (start, length) in found.iter().rev() {
+        payload.splice(*start..start + length, *b"null");
+    }
+    !found.is_empty()
+}
+
+/// Replaces escapes of halves of surrogate pairs, which are no characters, by U+FFFD; whether there were any.
+fn without_halves(payload: &mut [u8]) -> bool {
+    let (mut place, mut found) = (0, false);
+    while let Some(offset) = payload[place..].iter().position(|&byte| byte == b'\\') {
+        place += offset;
+        let low = |unit: Option<u16>| unit.is_some_and(|unit| (0xDC00..0xE000).contains(&unit));
+        place += match unit_at(payload, place) {
+            Some(0xD800..0xDC00) if low(unit_at(payload, place + 6)) => 12,
+            Some(0xD800..0xE000) => {
+                payload[place + 2..place + 6].copy_from_slice(b"fffd");
+                found = true;
+                6
+            }
+            // An escaped backslash begins no escape.
+            _ => 2,
+        };
+        if place >= payload.len() {
+            break;
+        }
+    }
+    found
+}
+
+/// The UTF-16 unit that is escaped as `\uXXXX` at a place.
+fn unit_at(payload: &[u8], place: usize) -> Option<u16> {
+    let digits = payload.get(place..place + 6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Defines an object of which these names matter; all others are skipped, and the last of equal ones
+/// holds. A field that is there and null is `Some(None)`.
+macro_rules! object {
+    ($(#[$meta:meta])* struct $name:ident { $($(#[$note:meta])* $field:ident as $key:literal: $kind:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default)]
+        pub(super) struct $name<'a> {
+            $($(#[$note])* pub(super) $field: Option<Option<$kind>>,)*
+            lifetime: std::marker::PhantomData<&'a ()>,
+        }
+
+        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Names<'a>(std::marker::PhantomData<&'a ()>);
+                impl<'de: 'a, 'a> serde::de::Visitor<'de> for Names<'a> {
+                    type Value = $name<'a>;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+                    fn visit_map<M: serde::de::MapAccess<'de>>(
+                        self,
+                        mut map: M,
+                    ) -> Result<$name<'a>, M::Error> {
+                        let mut read = $name::default();
+                        while let Some($crate::wire::json::Key(key)) = map.next_key()? {
+                            match key.as_ref() {
+                                $($key => read.$field = Some(map.next_value()?),)*
+                                _ => { map.next_value::<serde::de::IgnoredAny>()?; }
+                            }
+                        }
+                        Ok(read)
+                    }
+                }
+                from.deserialize_map(Names(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(super) use object;
+
+/// A name in an object.
+#[derive(Debug, Deserialize)]
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A string that is borrowed from the payload where it has no escapes, also inside an `Option`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(super) struct Word<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Text of up to two fields, in this order, without copying where only one is filled.
-pub(super) fn joined<'a>(first: Option<Text<'a>>, second: Option<Text<'a>>) -> Cow<'a, str> {
-    match (first, second) {
-        (None, None) => Cow::Borrowed(""),
-        (Some(Text(text)), None) | (None, Some(Text(text))) => text,
-        (Some(Text(first)), Some(Text(second))) => {
-            if first.is_empty() {
-                second
-            } else if second.is_empty() {
-                first
-            } else {
-                first + second
-            }
-        }
-    }
-}
+/// The first entry of a list; the others are skipped.
+#[derive(Debug)]
+pub(super) struct First<T>(pub(super) Option<T>);
 
-/// A count or duration; servers write `1000`, some `1e3`. Negative or not finite is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Count(pub(super) Option<u64>);
-
-impl<'de> Deserialize<'de> for Count {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CountVisitor;
-        impl Visitor<'_> for CountVisitor {
-            type Value = Count;
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = First<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
+                f.write_str("a list of objects")
             }
-            fn visit_u64<E>(self, value: u64) -> Result<Count, E> {
-                Ok(Count(Some(value)))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Count, E> {
-                Ok(Count(u64::try_from(value).ok()))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Count, E> {
-                Ok(Count(rounded(value)))
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<First<T>, S::Error> {
+                let first = list.next_element()?;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(First(first))
             }
         }
-        deserializer.deserialize_any(CountVisitor)
+        deserializer.deserialize_seq(Entries(PhantomData))
     }
 }
 
-/// The value of an optional count.
-pub(super) fn known(count: Option<Count>) -> Option<u64> {
-    count.and_then(|Count(value)| value)
+/// Text for the reader: a string, nothing, or a list of parts, which are strings or objects with a text.
+#[derive(Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Parts<'a> {
+            type Value = Text<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'a>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'a>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_unit<E>(self) -> Result<Text<'a>, E> {
+                Ok(Text::default())
+            }
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Text<'a>, S::Error> {
+                let mut all = Text::default();
+                while let Some(Part(part)) = list.next_element()? {
+                    all.0 = joined(all.0, part);
+                }
+                Ok(all)
+            }
+        }
+        deserializer.deserialize_any(Parts(PhantomData))
+    }
+}
+
+/// A part of a text that is given as a list.
+struct Part<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Kinds<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Kinds<'a> {
+            type Value = Part<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a part of a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Part<'a>, E> {
+                Ok(Part(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Part<'a>, E> {
+                Ok(Part(Cow::Owned(text.to_owned())))
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<Part<'a>, M::Error> {
+                let from = serde::de::value::MapAccessDeserializer::new(map);
+                let told = PartFields::deserialize(from)?;
+                let texts = [told.text, told.thinking, told.reasoning, told.summary, told.content];
+                filled(texts).map(Part).map_err(serde::de::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(Kinds(PhantomData))
+    }
+}
+
+object! {
+    struct PartFields {
+        text as "text": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
+        reasoning as "reasoning": &'a RawValue,
+        summary as "summary": &'a RawValue,
+        content as "content": &'a RawValue,
+    }
+}
+
+/// The first text that is not empty. What stands behind it is not looked at.
+pub(super) fn filled<'a, const N: usize>(
+    told: [Option<Option<&'a RawValue>>; N],
+) -> serde_json::Result<Cow<'a, str>> {
+    for raw in told.into_iter().flatten().flatten() {
+        let Text(text) = serde_json::from_str(raw.get())?;
+        if !text.is_empty() {
+            return Ok(text);
+        }
+    }
+    Ok(Cow::Borrowed(""))
+}
+
+/// A text, whatever it is of; `None`: it is no text.
+pub(super) fn text_of(told: &RawValue) -> Option<String> {
+    let text = told.get();
+    let word: Option<Word<'_>> = serde_json::from_str(text).ok();
+    word.map(|Word(word)| word.into_owned())
+        .or_else(|| serde_json::from_slice(&repaired(text.as_bytes())?).ok())
+}
+
+/// One text after the other, without copying where only one is filled.
+pub(super) fn joined<'a>(first: Cow<'a, str>, second: Cow<'a, str>) -> Cow<'a, str> {
+    if first.is_empty() {
+        second
+    } else if second.is_empty() {
+        first
+    } else {
+        first + second
+    }
+}
+
+/// An object whose figures may be told; what is none tells nothing.
+pub(super) fn figures<'a, T: Deserialize<'a>>(told: Option<Option<&'a RawValue>>) -> Option<T> {
+    serde_json::from_str(told.flatten()?.get()).ok()
+}
+
+/// A count or duration; servers write `1000`, some `1e3`. What is no number from 0 to 2^53 is unknown.
+pub(super) fn count(told: Option<Option<&RawValue>>) -> Option<u64> {
+    let text = number(told)?;
+    match text.parse() {
+        Ok(count) => Some(count).filter(|count| *count <= COUNT_LIMIT),
+        Err(_) => text.parse().ok().and_then(rounded),
+    }
 }
 
 /// Milliseconds with a fraction as whole nanoseconds.
-pub(super) fn nanoseconds(ms: Option<f64>) -> Option<u64> {
-    ms.and_then(|ms| rounded(ms * 1e6))
+pub(super) fn milliseconds(told: Option<Option<&RawValue>>) -> Option<u64> {
+    let ms: f64 = number(told)?.parse().ok()?;
+    rounded(ms * 1e6)
+}
+
+/// The sum of counts, as a count; unknown where the first is.
+pub(super) fn sum([first, second, third]: [Option<u64>; 3]) -> Option<u64> {
+    let sum = first?.checked_add(second.unwrap_or(0))?.checked_add(third.unwrap_or(0))?;
+    (sum <= COUNT_LIMIT).then_some(sum)
+}
+
+/// Whatever is written like a number.
+fn number(told: Option<Option<&RawValue>>) -> Option<&str> {
+    let text = told.flatten()?.get();
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then_some(text)
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "negative values are refused before, and the cast saturates"
+    reason = "what is negative or too large is refused before"
 )]
 fn rounded(value: f64) -> Option<u64> {
-    (value.is_finite() && value >= 0.0).then(|| value.round() as u64)
+    let rounded = (value + 0.5).floor();
+    (value >= 0.0 && rounded <= COUNT_LIMIT as f64).then_some(rounded as u64)
 }

@@ -9,24 +9,30 @@ mod anthropic;
 pub mod headers;
 mod json;
 mod lines;
+mod names;
 mod ollama;
 mod openai;
+mod opening;
 mod refusal;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use formats::endpoint::{Api, Dialect, Family};
 use formats::protocol::ServerCounts;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-pub use json::{error_body, error_message};
+use json::Word;
 #[cfg(test)]
 use lines::LINE_LIMIT;
+pub use names::is_same_model;
 pub use refusal::{moved, moved_base, web_page};
+pub use words::error_body;
 
 /// One prompt with everything that shapes its answer.
 #[derive(Debug, Clone, Copy)]
@@ -63,26 +69,55 @@ fn listed(stop: Value) -> Value {
     if stop.is_array() { stop } else { Value::Array(vec![stop]) }
 }
 
-/// The decoder of one answer.
+/// The decoder of one answer. `content_type`: what the server says that the body is.
 #[must_use]
-pub fn decoder(api: Api) -> Box<dyn Decoder> {
+pub fn decoder(api: Api, content_type: Option<&str>) -> Box<dyn Decoder> {
     match api.family() {
-        Family::Ollama => Box::new(ollama::Decoder::default()),
+        Family::Ollama => {
+            let kind = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+            let is_document = kind.trim().eq_ignore_ascii_case("application/json");
+            Box::new(ollama::Decoder::new(api, is_document))
+        }
         Family::Openai => Box::new(sse::Decoder::<openai::OpenAi>::default()),
         Family::Anthropic => Box::new(sse::Decoder::<anthropic::Anthropic>::default()),
     }
 }
 
+/// What a server's reason for ending means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The model had said all, up to a stop sequence or a tool's call.
+    Stopped,
+    /// So many tokens came as were asked for, or as the context holds.
+    Length,
+    /// Any other: the answer is no good one.
+    Other,
+}
+
+/// What a reason means in a protocol's words.
+#[must_use]
+pub fn reason(api: Api, word: &str) -> Reason {
+    match (api.family(), word) {
+        (Family::Ollama | Family::Openai, "stop" | "tool_calls")
+        | (Family::Anthropic, "end_turn" | "stop_sequence" | "tool_use") => Reason::Stopped,
+        (Family::Ollama | Family::Openai, "length") | (Family::Anthropic, "max_tokens") => {
+            Reason::Length
+        }
+        _ => Reason::Other,
+    }
+}
+
 /// Reads an answer as it comes: push bytes, take chunks until there is none.
-pub trait Decoder: Send {
+pub trait Decoder: std::fmt::Debug + Send {
     /// Adds bytes of the response body.
     fn push(&mut self, bytes: &[u8]);
 
     /// The next whole chunk; `None`: more bytes are needed, or the stream has said its last word.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError>;
 
-    /// After the end of the body: a last chunk whose line end is missing, if it is whole otherwise.
-    fn last_chunk(&mut self) -> Option<Chunk<'_>>;
+    /// After the end of the body: a last chunk whose line end is missing, if it is whole otherwise, or all
+    /// of a body that is no stream.
+    fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError>;
 
     /// What the stream has told of its own end so far.
     fn ending(&self) -> &Ending;
@@ -102,18 +137,42 @@ pub struct Chunk<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// What the stream has told of its own end so far.
+/// What the stream has told of itself and its own end so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ending {
     /// The server said that the answer is whole.
     pub complete: bool,
+    /// The answer came as one JSON document.
+    pub not_streamed: bool,
     /// An error object inside the stream, in the server's words.
     pub error: Option<String>,
-    /// In the server's words.
+    /// In the server's words; the last that is not empty.
     pub finish_reason: Option<String>,
-    /// The reason says that the answer was cut at the limit that was asked for.
-    pub limited: bool,
+    /// Name that the stream gives the model; the last that is not empty.
+    pub model: Option<String>,
     pub counts: ServerCounts,
+}
+
+impl Ending {
+    /// Notes a name of the model.
+    fn names(&mut self, model: Option<&RawValue>) {
+        let Some(told) = model else { return };
+        // Most events repeat it.
+        let plain = told.get().strip_prefix('"').and_then(|told| told.strip_suffix('"'));
+        if plain.is_some() && plain == self.model.as_deref() {
+            return;
+        }
+        self.model = json::text_of(told).filter(|name| !name.is_empty()).or(self.model.take());
+    }
+
+    /// Notes a reason for ending.
+    fn reasons<'w>(&mut self, reason: impl Into<Option<&'w Word<'w>>>) {
+        if let Some(Word(reason)) = reason.into()
+            && !reason.is_empty()
+        {
+            self.finish_reason = Some(reason.clone().into_owned());
+        }
+    }
 }
 
 /// A stream that breaks its own protocol.
@@ -125,4 +184,13 @@ pub enum DecodeError {
     NotUtf8,
     #[error("a line of the stream is not what its protocol allows ({reason}): {line}")]
     NotJson { reason: String, line: String },
+    #[error("an HTML page came in place of an answer{}",
+        .title.as_deref().map(|title| format!(", titled {title:?}")).unwrap_or_default())]
+    Page { title: Option<String> },
+}
+
+impl DecodeError {
+    fn page(title: Option<String>) -> Self {
+        Self::Page { title }
+    }
 }

@@ -6,11 +6,13 @@
 use std::borrow::Cow;
 
 use formats::endpoint::Api;
-use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{Count, Text, error_message, joined, known, parse};
-use super::lines::{LINE_LIMIT, Lines};
+use super::json::{self, Payload, Word, count, filled, is_error, joined, not_allowed, object};
+use super::lines::{LineEnd, Lines};
+use super::opening::{Opening, page_so_far};
+use super::words::{after_error, error_words, title};
 use super::{Chunk, DecodeError, Ending, Prompt, listed};
 
 /// Settings that Ollama takes beside `options`, not in it.
@@ -50,44 +52,58 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
 
 /// Incremental decoder of one answer.
 #[derive(Debug)]
-pub struct Decoder {
+pub(super) struct Decoder {
+    api: Api,
+    opening: Opening,
+    /// The body is said to be one JSON document.
+    is_document: bool,
     lines: Lines,
+    /// Records that were read.
+    records: u64,
     ending: Ending,
 }
 
-/// One line, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Record<'a> {
-    #[serde(borrow)]
-    response: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
-    #[serde(borrow)]
-    message: Option<Message<'a>>,
-    done: Option<bool>,
-    #[serde(borrow)]
-    done_reason: Option<Text<'a>>,
-    error: Option<serde_json::Value>,
-    total_duration: Option<Count>,
-    load_duration: Option<Count>,
-    prompt_eval_count: Option<Count>,
-    prompt_eval_duration: Option<Count>,
-    eval_count: Option<Count>,
-    eval_duration: Option<Count>,
+object! {
+    /// One line.
+    struct Record {
+        model as "model": &'a RawValue,
+        response as "response": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
+        message as "message": &'a RawValue,
+        done as "done": &'a RawValue,
+        done_reason as "done_reason": Word<'a>,
+        error as "error": &'a RawValue,
+        error_code as "error_code": &'a RawValue,
+        object as "object": &'a RawValue,
+        kind as "type": &'a RawValue,
+        total_duration as "total_duration": &'a RawValue,
+        load_duration as "load_duration": &'a RawValue,
+        prompt_eval_count as "prompt_eval_count": &'a RawValue,
+        prompt_eval_duration as "prompt_eval_duration": &'a RawValue,
+        eval_count as "eval_count": &'a RawValue,
+        eval_duration as "eval_duration": &'a RawValue,
+    }
 }
 
-/// Where chat has its text.
-#[derive(Debug, Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Text<'a>>,
+object! {
+    /// Where chat has its text.
+    struct Message {
+        content as "content": &'a RawValue,
+        thinking as "thinking": &'a RawValue,
+    }
 }
 
-impl Default for Decoder {
-    fn default() -> Self {
-        Self { lines: Lines::new(LINE_LIMIT), ending: Ending::default() }
+impl Decoder {
+    /// `is_document`: the server says that the body is one JSON document, and not one to a line.
+    pub(super) fn new(api: Api, is_document: bool) -> Self {
+        Self {
+            api,
+            opening: Opening::Unknown,
+            is_document,
+            lines: Lines::new(LineEnd::Feed),
+            records: 0,
+            ending: Ending::default(),
+        }
     }
 }
 
@@ -101,8 +117,12 @@ impl super::Decoder for Decoder {
 
     /// The next whole line that is not blank.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
+        self.opening = self.opening.look(&mut self.lines, is_spread)?;
+        if self.opening != Opening::Stream {
+            return self.lines.untaken().and_then(page_so_far).map(|()| None);
+        }
         let line = loop {
-            if self.ending.complete {
+            if self.ending.complete || self.ending.error.is_some() {
                 return Ok(None);
             }
             match self.lines.next()? {
@@ -111,17 +131,41 @@ impl super::Decoder for Decoder {
                 Some(line) => break line,
             }
         };
-        let line = self.lines.get(line);
-        let text = read(line, &mut self.ending)?;
-        Ok(Some(Chunk { bytes: line.len(), text }))
+        let is_whole = self.is_document && self.records == 0;
+        self.records += 1;
+        record(self.api, is_whole, self.lines.get(line), &mut self.ending).map(Some)
     }
 
     /// A last line without its end; one that is cut in the middle is no chunk.
-    fn last_chunk(&mut self) -> Option<Chunk<'_>> {
-        let line = self.lines.rest().filter(|_| !self.ending.complete)?;
+    fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
+        if self.ending.complete {
+            return Ok(None);
+        }
+        if self.opening == Opening::Whole {
+            let body = self.lines.untaken()?.trim_ascii();
+            if body.starts_with(b"<") {
+                return Err(DecodeError::page(title(body)));
+            }
+            if json::is_cut(body) {
+                return Ok(None);
+            }
+            let text = read(self.api, body, &mut self.ending)?;
+            if !self.ending.complete && self.ending.error.is_none() {
+                return Err(not_allowed("a whole answer that is not done", body));
+            }
+            self.ending.not_streamed = true;
+            return Ok(Some(Chunk { bytes: body.len(), text }));
+        }
+        let Some(line) = self.lines.rest() else { return Ok(None) };
+        // What a line that is wrong says of the end is not believed.
+        let before = self.ending.clone();
         let line = self.lines.get(line);
-        let text = read(line, &mut self.ending).ok()?;
-        Some(Chunk { bytes: line.len(), text })
+        let is_whole = self.is_document && self.records == 0;
+        if let Ok(chunk) = record(self.api, is_whole, line, &mut self.ending) {
+            return Ok(Some(chunk));
+        }
+        self.ending = before;
+        Ok(None)
     }
 
     fn ending(&self) -> &Ending {
@@ -129,26 +173,122 @@ impl super::Decoder for Decoder {
     }
 }
 
+/// A line as a chunk; `is_whole`: one that is the last is a whole answer.
+fn record<'a>(
+    api: Api,
+    is_whole: bool,
+    line: &'a [u8],
+    ending: &mut Ending,
+) -> Result<Chunk<'a>, DecodeError> {
+    let text = read(api, line, ending)?;
+    ending.not_streamed = is_whole && ending.complete && !text.is_empty();
+    Ok(Chunk { bytes: line.len(), text })
+}
+
+/// Whether a JSON document is spread over several lines; `None`: its first line is not there yet.
+fn is_spread(body: &[u8]) -> Option<bool> {
+    if !body.starts_with(b"{") {
+        return Some(false);
+    }
+    let mut rest = body[1..].iter().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
+    rest.next().map(|&byte| byte == b'\n')
+}
+
 /// Text of a line; what it says of the answer's end goes to `ending`.
-fn read<'a>(line: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
-    let record: Record<'a> = parse(line)?;
-    if let Some(error) = &record.error {
-        ending.error = Some(error_message(error));
+fn read<'a>(api: Api, line: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
+    if let Some(words) = after_error(line) {
+        ending.error = Some(error_words(words));
+        return Ok(Cow::Borrowed(""));
     }
-    if record.done == Some(true) {
-        ending.complete = true;
-        ending.finish_reason = record.done_reason.map(|Text(reason)| reason.into_owned());
-        ending.limited = ending.finish_reason.as_deref() == Some("length");
-        let counts = &mut ending.counts;
-        counts.total_ns = known(record.total_duration);
-        counts.load_ns = known(record.load_duration);
-        counts.prompt_tokens = known(record.prompt_eval_count);
-        counts.prefill_ns = known(record.prompt_eval_duration);
-        counts.tokens = known(record.eval_count);
-        counts.decode_ns = known(record.eval_duration);
+    if api == Api::OllamaChat {
+        json::read::<Chat>(line, ending)
+    } else {
+        json::read::<Generate>(line, ending)
     }
-    Ok(match record.message {
-        None => joined(record.thinking, record.response),
-        Some(message) => joined(message.thinking, message.content),
-    })
+}
+
+/// What records of `/api/generate` mean.
+struct Generate;
+
+impl Payload for Generate {
+    type Event<'a> = Record<'a>;
+
+    fn read<'a>(
+        record: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        let has_text = record.response.is_some() || record.thinking.is_some();
+        if !record.ends(has_text, payload, ending)? {
+            return Ok(Cow::Borrowed(""));
+        }
+        let text = texts(record.thinking, record.response);
+        text.map_err(|error| not_allowed(error.to_string(), payload))
+    }
+}
+
+/// What records of `/api/chat` mean.
+struct Chat;
+
+impl Payload for Chat {
+    type Event<'a> = Record<'a>;
+
+    fn read<'a>(
+        record: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        if !record.ends(record.message.is_some(), payload, ending)? {
+            return Ok(Cow::Borrowed(""));
+        }
+        let Some(message) = record.message.flatten() else { return Ok(Cow::Borrowed("")) };
+        let text = serde_json::from_str(message.get())
+            .and_then(|message: Message<'a>| texts(message.thinking, message.content));
+        text.map_err(|error| not_allowed(error.to_string(), payload))
+    }
+}
+
+/// Thoughts, then what is said.
+fn texts<'a>(
+    thoughts: Option<Option<&'a RawValue>>,
+    said: Option<Option<&'a RawValue>>,
+) -> serde_json::Result<Cow<'a, str>> {
+    Ok(joined(filled([thoughts])?, filled([said])?))
+}
+
+impl Record<'_> {
+    /// Notes what the record says of the answer and its end; false: it is an error.
+    fn ends(
+        &self,
+        has_text: bool,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<bool, DecodeError> {
+        let (error, code) = (self.error.flatten(), self.error_code.flatten());
+        if is_error(error, code, self.object.flatten(), self.kind.flatten()) {
+            ending.error = Some(error_words(payload));
+            return Ok(false);
+        }
+        if !has_text && self.done.is_none() {
+            return Err(not_allowed("a record of an unknown shape", payload));
+        }
+        let done = match self.done.flatten().map(RawValue::get) {
+            Some("true") => true,
+            Some("false") | None => false,
+            Some(_) => return Err(not_allowed("`done` is neither true or false", payload)),
+        };
+        ending.names(self.model.flatten());
+        ending.reasons(self.done_reason.as_ref().and_then(Option::as_ref));
+        if done {
+            ending.complete = true;
+            let counts = &mut ending.counts;
+            counts.total_ns = count(self.total_duration);
+            counts.load_ns = count(self.load_duration);
+            counts.prompt_tokens = count(self.prompt_eval_count);
+            counts.prefill_ns = count(self.prompt_eval_duration);
+            counts.tokens = count(self.eval_count);
+            counts.decode_ns = count(self.eval_duration);
+        }
+        Ok(true)
+    }
 }

@@ -6,11 +6,16 @@
 use std::borrow::Cow;
 
 use formats::endpoint::Api;
-use serde::Deserialize;
+use formats::protocol::ServerCounts;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{Count, Text, error_message, joined, known, nanoseconds, parse, shortened};
+use super::json::{
+    self, First, Payload, Word, count, figures, filled, is_error, joined, milliseconds,
+    not_allowed, object, sum,
+};
 use super::sse::Dialect;
+use super::words::error_words;
 use super::{DecodeError, Ending, Prompt};
 
 /// The body of a streaming request.
@@ -35,121 +40,135 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
     body
 }
 
-#[derive(Debug, Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
-    usage: Option<Usage>,
-    timings: Option<Timings>,
-    error: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    finish_reason: Option<Text<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Text<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Usage {
-    prompt_tokens: Option<Count>,
-    completion_tokens: Option<Count>,
-    prompt_tokens_details: Option<PromptDetails>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PromptDetails {
-    cached_tokens: Option<Count>,
-}
-
-/// llama.cpp's own figures; `prompt_n` counts only what was not in its cache.
-#[derive(Debug, Deserialize)]
-struct Timings {
-    cache_n: Option<Count>,
-    prompt_n: Option<Count>,
-    prompt_ms: Option<f64>,
-    predicted_n: Option<Count>,
-    predicted_ms: Option<f64>,
-}
-
 /// What events mean here.
 #[derive(Debug)]
 pub(super) struct OpenAi;
+
+object! {
+    /// One event, or a whole answer.
+    struct Event {
+        choices as "choices": First<Choice<'a>>,
+        usage as "usage": &'a RawValue,
+        timings as "timings": &'a RawValue,
+        model as "model": &'a RawValue,
+        error as "error": &'a RawValue,
+        error_code as "error_code": &'a RawValue,
+        object as "object": &'a RawValue,
+        kind as "type": &'a RawValue,
+    }
+}
+
+object! {
+    struct Choice {
+        text as "text": &'a RawValue,
+        delta as "delta": Delta<'a>,
+        message as "message": &'a RawValue,
+        finish_reason as "finish_reason": Word<'a>,
+    }
+}
+
+object! {
+    /// What is added to the answer.
+    struct Delta {
+        content as "content": &'a RawValue,
+        reasoning as "reasoning": &'a RawValue,
+        reasoning_content as "reasoning_content": &'a RawValue,
+        reasoning_details as "reasoning_details": &'a RawValue,
+    }
+}
+
+object! {
+    struct Usage {
+        prompt as "prompt_tokens": &'a RawValue,
+        completion as "completion_tokens": &'a RawValue,
+        details as "prompt_tokens_details": &'a RawValue,
+    }
+}
+
+object! {
+    struct PromptDetails {
+        cached as "cached_tokens": &'a RawValue,
+    }
+}
+
+object! {
+    /// llama.cpp's own figures; `prompt_n` counts only what was not in its cache.
+    struct Timings {
+        cache_n as "cache_n": &'a RawValue,
+        prompt_n as "prompt_n": &'a RawValue,
+        prompt_ms as "prompt_ms": &'a RawValue,
+        predicted_n as "predicted_n": &'a RawValue,
+        predicted_ms as "predicted_ms": &'a RawValue,
+    }
+}
 
 impl Dialect for OpenAi {
     /// Some servers close the connection after the finish reason, without `[DONE]`.
     const REASON_IS_ENOUGH: bool = true;
 
-    fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Option<Cow<'a, str>>, DecodeError> {
-        if data == b"[DONE]" {
-            ending.complete = true;
-            return Ok(None);
+    fn whole<'a>(body: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
+        json::read::<Self>(body, ending)
+    }
+}
+
+impl Payload for OpenAi {
+    type Event<'a> = Event<'a>;
+
+    fn read<'a>(
+        event: Self::Event<'a>,
+        payload: &[u8],
+        ending: &mut Ending,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        let (error, code) = (event.error.flatten(), event.error_code.flatten());
+        if is_error(error, code, event.object.flatten(), event.kind.flatten()) {
+            ending.error = Some(error_words(payload));
+            return Ok(Cow::Borrowed(""));
         }
-        read(data, ending).map(Some)
-    }
-
-    fn stray(line: &[u8]) -> Result<String, DecodeError> {
-        bare_error(line)
+        if event.choices.is_none() && event.usage.is_none() && event.timings.is_none() {
+            return Err(not_allowed("an event of an unknown shape", payload));
+        }
+        ending.names(event.model.flatten());
+        count_timings(figures(event.timings), &mut ending.counts);
+        count_usage(figures(event.usage), &mut ending.counts);
+        let Some(First(Some(choice))) = event.choices.flatten() else {
+            return Ok(Cow::Borrowed(""));
+        };
+        ending.reasons(choice.finish_reason.as_ref().and_then(Option::as_ref));
+        text(choice).map_err(|error| not_allowed(error.to_string(), payload))
     }
 }
 
-/// The message of an error object that stands in the stream without `data:`; other lines break the
-/// protocol, and skipping them could hide text.
-fn bare_error(line: &[u8]) -> Result<String, DecodeError> {
-    let event: Event<'_> = parse(line)?;
-    event.error.as_ref().map(error_message).ok_or_else(|| DecodeError::NotJson {
-        reason: "no field of an event".to_owned(),
-        line: shortened(&String::from_utf8_lossy(line), 200),
-    })
-}
-
-/// Text of an event; what it says of the answer's end goes to `ending`.
-fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError> {
-    let event: Event<'a> = parse(data)?;
-    if let Some(error) = &event.error {
-        ending.error = Some(error_message(error));
-    }
-    let counts = &mut ending.counts;
-    if let Some(timings) = event.timings {
-        let (new, cached) = (known(timings.prompt_n), known(timings.cache_n));
-        counts.prompt_tokens = new.map(|new| new + cached.unwrap_or(0)).or(counts.prompt_tokens);
-        counts.cached_tokens = cached.or(counts.cached_tokens);
-        counts.prefill_ns = nanoseconds(timings.prompt_ms).or(counts.prefill_ns);
-        counts.tokens = known(timings.predicted_n).or(counts.tokens);
-        counts.decode_ns = nanoseconds(timings.predicted_ms).or(counts.decode_ns);
-        // Its clock starts with the first token.
-        let after_first = known(timings.predicted_n).and_then(|tokens| tokens.checked_sub(1));
-        counts.decode_tokens = after_first.or(counts.decode_tokens);
-    }
-    if let Some(usage) = event.usage {
-        let cached = usage.prompt_tokens_details.and_then(|details| known(details.cached_tokens));
-        counts.prompt_tokens = known(usage.prompt_tokens).or(counts.prompt_tokens);
-        counts.tokens = known(usage.completion_tokens).or(counts.tokens);
-        counts.cached_tokens = cached.or(counts.cached_tokens);
-    }
-    let Some(choice) = event.choices.into_iter().flatten().next() else {
-        return Ok(Cow::Borrowed(""));
+/// Thoughts and text of chat, or the text of completions.
+fn text(choice: Choice<'_>) -> serde_json::Result<Cow<'_, str>> {
+    let delta = match (choice.delta.flatten(), choice.message.flatten()) {
+        (Some(delta), _) => delta,
+        (None, Some(message)) => serde_json::from_str(message.get())?,
+        (None, None) => Delta::default(),
     };
-    if let Some(Text(reason)) = choice.finish_reason {
-        ending.limited = reason == "length";
-        ending.finish_reason = Some(reason.into_owned());
-    }
-    Ok(match choice.delta {
-        None => joined(choice.text, None),
-        Some(delta) => joined(delta.reasoning.or(delta.reasoning_content), delta.content),
-    })
+    let thoughts = filled([delta.reasoning, delta.reasoning_content, delta.reasoning_details])?;
+    let text = joined(thoughts, filled([delta.content])?);
+    if text.is_empty() { filled([choice.text]) } else { Ok(text) }
+}
+
+fn count_timings(timings: Option<Timings<'_>>, counts: &mut ServerCounts) {
+    let Some(timings) = timings else { return };
+    let (new, cached) = (count(timings.prompt_n), count(timings.cache_n));
+    let tokens = count(timings.predicted_n);
+    counts.prompt_tokens = sum([new, cached, None]).or(counts.prompt_tokens);
+    counts.cached_tokens = cached.or(counts.cached_tokens);
+    counts.prefill_ns = milliseconds(timings.prompt_ms).or(counts.prefill_ns);
+    counts.tokens = tokens.or(counts.tokens);
+    counts.decode_ns = milliseconds(timings.predicted_ms).or(counts.decode_ns);
+    // Its clock starts with the first token.
+    let after_first = tokens.and_then(|tokens| tokens.checked_sub(1));
+    counts.decode_tokens = after_first.or(counts.decode_tokens);
+}
+
+fn count_usage(usage: Option<Usage<'_>>, counts: &mut ServerCounts) {
+    let Some(usage) = usage else { return };
+    let details: Option<PromptDetails<'_>> = figures(usage.details);
+    counts.prompt_tokens = count(usage.prompt).or(counts.prompt_tokens);
+    counts.tokens = count(usage.completion).or(counts.tokens);
+    let cached = details.and_then(|details| count(details.cached));
+    counts.cached_tokens = cached.or(counts.cached_tokens);
 }

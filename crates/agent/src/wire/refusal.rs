@@ -4,10 +4,10 @@
 use formats::endpoint;
 
 use super::json::shortened;
+use super::words::element;
 
-/// How much of an answer is looked at to see whether it is a web page, and the longest title, bytes.
+/// How much of an answer is looked at to see whether it is a web page, bytes.
 const HEAD: usize = 1024;
-const TITLE: usize = 100;
 
 /// A web page, named by its title where it has one; `None`: it is something else.
 #[must_use]
@@ -16,24 +16,16 @@ pub fn web_page(text: &str) -> Option<String> {
     if !text.starts_with('<') {
         return None;
     }
-    let lower = text.to_ascii_lowercase();
-    let head = shortened(&lower, HEAD);
+    let head = shortened(text, HEAD).to_ascii_lowercase();
     let marks = ["<!doctype html", "<html", "<head", "<title", "<body"];
     if !marks.iter().any(|mark| head.contains(mark)) {
         return None;
     }
-    let title = ["title", "h1"].iter().find_map(|tag| inside(text, &lower, tag));
-    Some(title.map_or_else(|| "a web page".to_owned(), |title| format!("a web page, \"{title}\"")))
-}
-
-/// The text of the first element of this name, on one line; `lower` is the page in lower case.
-fn inside(page: &str, lower: &str, tag: &str) -> Option<String> {
-    let start = lower.find(&format!("<{tag}"))?;
-    let start = start + lower.get(start..)?.find('>')? + 1;
-    let end = start + lower.get(start..)?.find(&format!("</{tag}"))?;
-    let words: Vec<&str> = page.get(start..end)?.split_whitespace().collect();
-    let title = shortened(&words.join(" "), TITLE);
-    (!title.is_empty()).then_some(title)
+    let title = ["title", "h1"].iter().find_map(|name| element(text, name));
+    Some(title.map_or_else(
+        || "an HTML page without a title".to_owned(),
+        |title| format!("an HTML page titled \"{title}\""),
+    ))
 }
 
 /// A redirect in words. `path` is what was asked for below the base address.
@@ -70,11 +62,14 @@ mod tests {
         for (text, said) in [
             (
                 "<!DOCTYPE html><html><head><title>Sign\n in</title>",
-                Some("a web page, \"Sign in\""),
+                Some("an HTML page titled \"Sign in\""),
             ),
-            ("\u{feff} <html><body><h1 class=x>401 No</h1>", Some("a web page, \"401 No\"")),
-            ("<html><title></title></html>", Some("a web page")),
-            ("<HTML>It works", Some("a web page")),
+            (
+                "\u{feff} <html><body><h1 class=x>401 No</h1>",
+                Some("an HTML page titled \"401 No\""),
+            ),
+            ("<html><title></title></html>", Some("an HTML page without a title")),
+            ("<HTML>It works", Some("an HTML page without a title")),
             ("<?xml version=\"1.0\"?><Error/>", None),
             ("{\"error\":\"<html>\"}", None),
             ("", None),

@@ -4,36 +4,41 @@
 //! the format are not skipped: that could hide an error.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::json::error_body;
-use super::lines::{LINE_LIMIT, Lines};
+use super::json::{self, Payload, not_allowed};
+use super::lines::{LINE_LIMIT, LineEnd, Lines};
+use super::opening::{Opening, page_so_far};
+use super::words::{after_error, error_words, title};
 use super::{Chunk, DecodeError, Ending};
 
+/// Data of an event that is the mark of an answer's end, whatever the protocol.
+const END_MARK: &[u8] = b"[DONE]";
+
 /// What the events of one protocol mean.
-pub(super) trait Dialect: fmt::Debug + Send {
+pub(super) trait Dialect: Payload + std::fmt::Debug + Send {
     /// A stream that is closed after a finish reason is whole, though its last event is missing.
     const REASON_IS_ENOUGH: bool;
 
-    /// The text of an event's data; what it says of the answer's end goes to `ending`. `None`: it is the
-    /// mark of the end and no chunk.
-    fn read<'a>(data: &'a [u8], ending: &mut Ending) -> Result<Option<Cow<'a, str>>, DecodeError>;
-
-    /// The server's words for an error in a line that is no field of an event, if it is one.
-    fn stray(line: &[u8]) -> Result<String, DecodeError>;
+    /// The text of a whole JSON answer that came in place of a stream.
+    fn whole<'a>(body: &'a [u8], ending: &mut Ending) -> Result<Cow<'a, str>, DecodeError>;
 }
 
 /// Incremental decoder of one answer.
 #[derive(Debug)]
 pub(super) struct Decoder<D> {
+    opening: Opening,
     lines: Lines,
     /// Data of the event that is being read; `data:` lines of one event are joined by `\n`.
     event: Vec<u8>,
     has_data: bool,
+    /// The event has the name `error`.
+    is_error: bool,
     /// The event was handed out and gives way to the next one.
     dispatched: bool,
+    /// The first line of a body that is no stream was looked at.
+    looked_at_line: bool,
     ending: Ending,
     dialect: PhantomData<D>,
 }
@@ -41,10 +46,13 @@ pub(super) struct Decoder<D> {
 impl<D> Default for Decoder<D> {
     fn default() -> Self {
         Self {
-            lines: Lines::new(LINE_LIMIT),
+            opening: Opening::Unknown,
+            lines: Lines::new(LineEnd::Any),
             event: Vec::with_capacity(1024),
             has_data: false,
+            is_error: false,
             dispatched: false,
+            looked_at_line: false,
             ending: Ending::default(),
             dialect: PhantomData,
         }
@@ -61,11 +69,18 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
 
     /// The next event with data.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
-        while !self.ending.complete {
+        self.opening = self.opening.look(&mut self.lines, |came| Some(came.starts_with(b"{")))?;
+        if self.opening == Opening::Whole {
+            self.look_at_whole()?;
+        }
+        if self.opening != Opening::Stream {
+            return Ok(None);
+        }
+        while !self.ending.complete && self.ending.error.is_none() {
             let Some(line) = self.lines.next()? else { return Ok(None) };
             if self.take(line)? {
                 let bytes = self.event.len();
-                let text = D::read(self.event.trim_ascii(), &mut self.ending)?;
+                let text = read::<D>(&self.event, self.is_error, &mut self.ending)?;
                 return Ok(text.map(|text| Chunk { bytes, text }));
             }
         }
@@ -73,20 +88,28 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
     }
 
     /// A last event without its blank line; one that is cut in the middle is no chunk.
-    fn last_chunk(&mut self) -> Option<Chunk<'_>> {
-        if self.ending.complete {
-            return None;
+    fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
+        if self.ending.complete || self.ending.error.is_some() {
+            return Ok(None);
+        }
+        if self.opening == Opening::Whole {
+            return whole::<D>(self.lines.untaken()?, &mut self.ending);
         }
         if let Some(line) = self.lines.rest() {
-            self.take(line).ok()?;
+            let _ = self.take(line);
         }
         // An empty range stands for the blank line that is missing.
-        if !self.take(0..0).ok()? {
-            return None;
+        if !matches!(self.take(0..0), Ok(true)) {
+            return Ok(None);
         }
         let bytes = self.event.len();
-        let text = D::read(self.event.trim_ascii(), &mut self.ending).ok()??;
-        Some(Chunk { bytes, text })
+        // What an event that is wrong says of the end is not believed.
+        let mut ending = self.ending.clone();
+        let Ok(text) = read::<D>(&self.event, self.is_error, &mut ending) else {
+            return Ok(None);
+        };
+        self.ending = ending;
+        Ok(text.map(|text| Chunk { bytes, text }))
     }
 
     fn ending(&self) -> &Ending {
@@ -100,11 +123,28 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
 }
 
 impl<D: Dialect> Decoder<D> {
+    /// What a body that is no stream says before its end: a page its title, a first line an error, after which
+    /// other lines may come.
+    fn look_at_whole(&mut self) -> Result<(), DecodeError> {
+        let body = self.lines.untaken()?;
+        page_so_far(body)?;
+        if !self.looked_at_line
+            && let Some(end) = body.trim_ascii_start().iter().position(|&byte| byte == b'\n')
+        {
+            self.looked_at_line = true;
+            let mut aside = Ending::default();
+            let _ = json::read::<D>(&body.trim_ascii_start()[..end], &mut aside);
+            self.ending.error = aside.error;
+        }
+        Ok(())
+    }
+
     /// Takes one line; true when it completed an event that is to be read.
     fn take(&mut self, line: Range<usize>) -> Result<bool, DecodeError> {
         if self.dispatched {
             self.event.clear();
             self.dispatched = false;
+            self.is_error = false;
         }
         if line.is_empty() {
             return Ok(self.dispatch());
@@ -126,11 +166,22 @@ impl<D: Dialect> Decoder<D> {
                 self.event.extend_from_slice(value);
                 self.has_data = true;
             }
+            b"event" => self.is_error = value.trim_ascii() == b"error",
             // llama.cpp writes its errors so.
-            b"error" => self.ending.error = Some(error_body(value).unwrap_or_default()),
+            field if field.eq_ignore_ascii_case(b"error") => {
+                self.ending.error = Some(error_words(value));
+            }
             // A line that starts with a colon is a comment, often a keep-alive.
-            b"" | b"event" | b"id" | b"retry" => {}
-            _ => self.ending.error = Some(D::stray(line)?),
+            b"" | b"id" | b"retry" => {}
+            _ => {
+                // An error object can stand in the stream without `data:`. Other lines break the protocol,
+                // and skipping them could hide text.
+                let read = json::read::<D>(line, &mut self.ending).map(|_| ());
+                if self.ending.error.is_none() {
+                    let stray = not_allowed("no field of an event", line);
+                    return Err(read.err().unwrap_or(stray));
+                }
+            }
         }
         Ok(false)
     }
@@ -138,10 +189,53 @@ impl<D: Dialect> Decoder<D> {
     /// The end of an event; true when it has data to be read.
     fn dispatch(&mut self) -> bool {
         if !self.has_data {
+            if self.is_error {
+                self.ending.error = Some(String::new());
+            }
             return false;
         }
         self.has_data = false;
         self.dispatched = true;
-        !self.event.trim_ascii().is_empty()
+        self.is_error || !self.event.trim_ascii().is_empty()
     }
+}
+
+/// The text of an event's data. `None`: it is the mark of the end and no chunk.
+fn read<'a, D: Dialect>(
+    data: &'a [u8],
+    is_error: bool,
+    ending: &mut Ending,
+) -> Result<Option<Cow<'a, str>>, DecodeError> {
+    let data = data.trim_ascii();
+    if is_error {
+        ending.error = Some(error_words(data));
+        return Ok(Some(Cow::Borrowed("")));
+    }
+    if data == END_MARK {
+        ending.complete = true;
+        return Ok(None);
+    }
+    if let Some(words) = after_error(data) {
+        ending.error = Some(error_words(words));
+        return Ok(Some(Cow::Borrowed("")));
+    }
+    json::read::<D>(data, ending).map(Some)
+}
+
+/// A body that is no stream of events; `None`: it was cut.
+fn whole<'a, D: Dialect>(
+    body: &'a [u8],
+    ending: &mut Ending,
+) -> Result<Option<Chunk<'a>>, DecodeError> {
+    let body = body.trim_ascii();
+    if body.starts_with(b"<") {
+        return Err(DecodeError::page(title(body)));
+    }
+    if json::is_cut(body) {
+        return Ok(None);
+    }
+    let text = D::whole(body, ending)?;
+    ending.complete = true;
+    ending.not_streamed = true;
+    Ok(Some(Chunk { bytes: body.len(), text }))
 }

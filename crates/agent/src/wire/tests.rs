@@ -19,7 +19,7 @@ struct Decoded {
 }
 
 fn decode<'a>(api: Api, pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
-    let mut decoder = decoder(api);
+    let mut decoder = decoder(api, None);
     let (mut chunks, mut error) = (Vec::new(), None);
     'stream: for piece in pieces {
         decoder.push(piece);
@@ -35,7 +35,10 @@ fn decode<'a>(api: Api, pieces: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
         }
     }
     if error.is_none() {
-        chunks.extend(decoder.last_chunk().map(|chunk| (chunk.bytes, chunk.text.into_owned())));
+        match decoder.last_chunk() {
+            Ok(chunk) => chunks.extend(chunk.map(|chunk| (chunk.bytes, chunk.text.into_owned()))),
+            Err(found) => error = Some(found),
+        }
     }
     let ending = decoder.ending().clone();
     Decoded { chunks, ending, complete_at_close: decoder.complete_at_close(), error }
@@ -174,21 +177,38 @@ fn a_stream_that_breaks_its_protocol_is_an_error_and_not_skipped() {
         (Api::Ollama, "{\"response\":7}\n"),
         (Api::OpenaiChat, "data: not json\n\n"),
         (Api::OpenaiChat, "not a field\n\n"),
-        (Api::OpenaiChat, "{\"choices\":[]}\n\n"),
+        (Api::OpenaiChat, ": ping\n\n{\"choices\":[]}\n\n"),
+        (Api::OpenaiChat, "data: {\"id\":\"x\"}\n\n"),
+        (Api::Ollama, "{\"model\":\"m\"}\n"),
+        (Api::Anthropic, "data: {\"type\":\"message_more\"}\n\n"),
     ] {
         let error = decode(api, [stream.as_bytes()]).error;
         assert!(matches!(error, Some(DecodeError::NotJson { .. })), "{stream}: {error:?}");
     }
-    let truly_invalid = decode(Api::Ollama, [&b"{\"response\":\"\xff\"}\n"[..]]);
-    assert_eq!(truly_invalid.error, Some(DecodeError::NotUtf8));
-    let in_an_ignored_field = decode(Api::Ollama, [&b"{\"model\":\"\xc3\"}\n"[..]]);
-    assert_eq!(in_an_ignored_field.error, Some(DecodeError::NotUtf8));
+}
+
+#[test]
+fn what_is_not_quite_json_loses_a_character_or_a_number_and_not_the_call() {
+    let cases: [(&[u8], &str); 5] = [
+        (b"{\"response\":\"a\xff\",\"x\":NaN,\"y\":[-Infinity,Infinity]}\n", "a\u{fffd}"),
+        (br#"{"response":"a\ud83d","response":"b\ud83d"}"#, "b\u{fffd}"),
+        (br#"{"response":"\ud83d\ude00 NaN \\ud83d \"\udc00"}"#, "😀 NaN \\ud83d \"\u{fffd}"),
+        (br#"{"response":"a","eval_count":1e400,"done":true}"#, "a"),
+        (b"\xEF\xBB\xBF{\"response\":\"a\"}", "a"),
+    ];
+    for (stream, text) in cases {
+        for decoded in [decode(Api::Ollama, [stream]), decode(Api::Ollama, stream.chunks(1))] {
+            assert_eq!(decoded.error, None, "{}", String::from_utf8_lossy(stream));
+            assert_eq!(texts(&decoded), [text]);
+            assert_eq!(decoded.ending.counts.tokens, None);
+        }
+    }
 }
 
 #[test]
 fn a_line_beyond_the_limit_stops_the_decoder_early() {
     for (api, start) in [(Api::Ollama, "{\"response\":\""), (Api::OpenaiChat, "data: ")] {
-        let mut decoder = decoder(api);
+        let mut decoder = decoder(api, None);
         decoder.push(start.as_bytes());
         let piece = vec![b'a'; 64 * 1024];
         let mut pushed = 0;
@@ -208,7 +228,7 @@ fn a_line_beyond_the_limit_stops_the_decoder_early() {
 
 #[test]
 fn many_data_lines_of_one_event_stay_under_the_limit_too() {
-    let mut decoder = decoder(Api::OpenaiChat);
+    let mut decoder = decoder(Api::OpenaiChat, None);
     let line = format!("data: {}\n", "a".repeat(1024 * 1024));
     let error = (0..40).find_map(|_| {
         decoder.push(line.as_bytes());

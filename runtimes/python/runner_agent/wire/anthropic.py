@@ -5,18 +5,15 @@ Spoken by Anthropic, and by Ollama, llama.cpp and vLLM beside their own protocol
 the last one holds: at the beginning some servers send an estimate.
 """
 
-from runner_agent.wire.decoding import (
-    Prompt,
-    Wire,
-    count,
-    error_message,
-    listed,
-    not_allowed,
-    object_of,
-    text_of,
-)
+from runner_agent.wire.decoding import Prompt, Wire, listed
+from runner_agent.wire.payload import count, joined, not_allowed, object_of, reason_of, text_of, total
 from runner_agent.wire.sse import EventDecoder
 
+# What an event says that it is.
+TYPES = frozenset(
+    ("message_start", "message_delta", "message_stop", "ping")
+    + ("content_block_start", "content_block_delta", "content_block_stop")
+)
 # The version of the protocol that is spoken; servers refuse requests without it.
 VERSION = "2023-06-01"
 
@@ -41,43 +38,60 @@ def body(prompt: Prompt) -> dict:
 class AnthropicDecoder(EventDecoder):
     """Incremental decoder of one answer."""
 
-    def stray(self, line: bytes) -> str:
-        raise not_allowed("no field of an event", line)
+    reasons = frozenset(("end_turn", "stop_sequence", "max_tokens", "tool_use"))
+    limits = frozenset(("max_tokens",))
+    ends_by_reason = False
 
     def text(self, event: dict, data: bytes) -> str:
         ending = self.ending
-        if event.get("error") is not None:
-            ending.error = error_message(event["error"])
-        message = object_of(event.get("message"), data) or {}
-        usage = object_of(event.get("usage"), data)
-        if usage is None:
-            usage = object_of(message.get("usage"), data)
-        if usage is not None:
-            ending.keep(usage_counts(usage, data))
-        if text_of(event.get("type"), data) == "message_stop":
-            ending.complete = True
-        # A block of content, or what is added to one; at the message's end: why it ended.
-        block = object_of(event.get("delta"), data)
-        if block is None:
-            block = object_of(event.get("content_block"), data)
-        if block is None:
-            return ""
-        reason = block.get("stop_reason")
-        if reason is not None:
-            ending.finish_reason = text_of(reason, data)
-            ending.limited = reason == "max_tokens"
-        return text_of(block.get("thinking"), data) + text_of(block.get("text"), data)
+        kind = event.get("type")
+        if not isinstance(kind, str) or kind not in TYPES:
+            raise not_allowed("an event of an unknown type", data)
+        if (message := object_of(event.get("message"), data)) is not None:
+            ending.tell_model(message.get("model"))
+            ending.keep(usage_counts(message.get("usage")))
+        if (usage := event.get("usage")) is not None:
+            ending.keep(usage_counts(usage))
+        # A delta is added to a block of content or, at the message's end, says why it ended.
+        text = ""
+        if (delta := object_of(event.get("delta"), data)) is not None:
+            text = self.block_text(delta, data)
+        if (block := object_of(event.get("content_block"), data)) is not None:
+            text += self.block_text(block, data)
+        if kind == "message_stop":
+            ending.end()
+        return text
+
+    def block_text(self, block: dict, data: bytes) -> str:
+        if (reason := block.get("stop_reason")) is not None:
+            self.tell_reason(reason, data)
+        return joined(block.get("thinking"), block.get("text"), data)
+
+    def whole_text(self, message: dict, data: bytes) -> str:
+        """A whole message has at its top what the events of a stream bring one after the other."""
+        ending = self.ending
+        if "content" not in message:
+            raise not_allowed("a message without content", data)
+        ending.tell_model(message.get("model"))
+        ending.keep(usage_counts(message.get("usage")))
+        self.tell_reason(message.get("stop_reason"), data)
+        return text_of(message["content"], data)
+
+    def tell_reason(self, reason: object, data: bytes) -> None:
+        ending = self.ending
+        ending.finish_reason = reason_of(reason, data) or ending.finish_reason
 
 
-def usage_counts(usage: dict, data: bytes) -> dict[str, int | None]:
+def usage_counts(usage: object) -> dict[str, int | None]:
     """`input_tokens` leaves out what came from the cache or went into it."""
-    new = count(usage.get("input_tokens"), data)
-    cached = count(usage.get("cache_read_input_tokens"), data)
-    written = count(usage.get("cache_creation_input_tokens"), data)
+    if not isinstance(usage, dict):
+        return {}
+    cached = count(usage.get("cache_read_input_tokens"))
+    written = count(usage.get("cache_creation_input_tokens"))
     return {
-        "prompt_tokens": None if new is None else new + (cached or 0) + (written or 0),
+        "prompt_tokens": total(count(usage.get("input_tokens")), cached, written),
         "cached_tokens": cached,
-        "tokens": count(usage.get("output_tokens"), data),
+        "tokens": count(usage.get("output_tokens")),
     }
 
 
@@ -87,7 +101,8 @@ MESSAGES = Wire(
     body=body,
     decoder=AnthropicDecoder,
     sample=(
-        b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":1}}}\n\n',
+        b'event: message_start\ndata: {"type":"message_start",'
+        b'"message":{"model":"m","usage":{"input_tokens":1}}}\n\n',
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
         b'"delta":{"type":"text_delta","text":"a"}}\n\n',
         b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},'

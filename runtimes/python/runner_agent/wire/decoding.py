@@ -1,7 +1,7 @@
 """What all wire protocols have in common: prompts, lines, JSON, chunks and the way a stream ends."""
 
 import json
-import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +13,10 @@ LINE_LIMIT = 16 * 1024 * 1024
 ERROR_LIMIT = 2048
 SHOWN_LIMIT = 200
 
+# Bytes to JSON, however a library does it.
 Load = Callable[[bytes], Any]
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Prompt(NamedTuple):
@@ -36,6 +39,17 @@ class Chunk(NamedTuple):
 
     bytes: int
     text: str
+    # Bytes of the text in UTF-8.
+    text_bytes: int
+
+    @classmethod
+    def of(cls, size: int, text: str) -> "Chunk":
+        """A chunk of so many bytes with this text, in which halves of surrogate pairs may stand."""
+        try:
+            return cls(size, text, len(text.encode()))
+        except UnicodeEncodeError:
+            text = unicode(text)
+            return cls(size, text, len(text.encode()))
 
 
 class Malformed(ValueError):
@@ -43,16 +57,34 @@ class Malformed(ValueError):
 
 
 class Ending:
-    """What the stream has told of its own end so far."""
+    """What the stream has told of itself and of its own end so far."""
 
     def __init__(self) -> None:
+        # Nothing more is read: its end mark came, or an error.
+        self.over = False
+        # The end mark came, or the whole answer in one piece.
         self.complete = False
+        # One JSON answer came in place of a stream.
+        self.streamed = True
         self.error: str | None = None
         # In the server's words.
         self.finish_reason: str | None = None
-        # The reason says that the answer was cut at the limit that was asked for.
-        self.limited = False
+        # The name that the stream gives the model.
+        self.model: str | None = None
         self.counts: dict[str, int] = {}
+
+    def end(self, streamed: bool = True) -> None:
+        self.over = self.complete = True
+        self.streamed = streamed
+
+    def fail(self, error: str) -> None:
+        self.over = True
+        self.error = error
+
+    def tell_model(self, name: object) -> None:
+        """Takes over a name; what is no name tells nothing."""
+        if isinstance(name, str) and name:
+            self.model = unicode(name)
 
     def keep(self, counts: dict[str, int | None]) -> None:
         """Takes over what is known of these counts; the last value of each holds."""
@@ -64,18 +96,23 @@ class Decoder(Protocol):
     """Reads an answer as it comes."""
 
     ending: Ending
+    # The header of the response that tells what its body is.
+    content_type: str
+    # The server's reasons for ending an answer with which all is well.
+    reasons: frozenset[str]
+    # Those of them that say that it was cut at a limit of tokens.
+    limits: frozenset[str]
+    # An answer whose reason is known may end without its end mark.
+    ends_by_reason: bool
 
     def push(self, data: bytes) -> None:
         """Adds bytes of the response's body."""
 
     def chunks(self) -> Iterator[Chunk]:
-        """Every whole chunk; none after the stream has said its last word."""
+        """Every whole chunk; none after the stream's end mark or an error."""
 
     def last_chunk(self) -> Chunk | None:
         """After the end of the body: a last chunk whose line end is missing, if it is whole otherwise."""
-
-    def complete_at_close(self) -> bool:
-        """Whether an answer whose connection was closed now is whole."""
 
 
 class Wire(NamedTuple):
@@ -103,7 +140,7 @@ def bearer(key: str | None) -> dict[str, str]:
 
 
 class Lines:
-    """Splits bytes into lines, however the transport cut them."""
+    """Splits bytes into lines that end with a line feed, however the transport cut them."""
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self.buffer = bytearray()
@@ -141,75 +178,6 @@ class Lines:
             raise Malformed(f"a line of the stream is longer than {self.limit} bytes")
 
 
-def loader(name: str) -> Load:
-    """Bytes to JSON, by the library of this name (`stdlib`, `orjson`)."""
-    if name == "orjson":
-        import orjson
-
-        return orjson.loads
-    decode = json.JSONDecoder(parse_constant=no_number).decode
-    return lambda payload: decode(payload.decode())
-
-
-def no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def parse(load: Load, payload: bytes) -> dict:
-    """One payload as a JSON object."""
-    try:
-        value = load(payload)
-    except UnicodeDecodeError as error:
-        raise Malformed("a line of the stream is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise not_allowed(str(error), payload) from error
-    if not isinstance(value, dict):
-        raise not_allowed("no JSON object", payload)
-    return value
-
-
-def not_allowed(reason: str, payload: bytes) -> Malformed:
-    shown = shortened(payload.decode(errors="replace"), SHOWN_LIMIT)
-    return Malformed(f"a line of the stream is not what its protocol allows ({reason}): {shown}")
-
-
-def text_of(value: object, payload: bytes) -> str:
-    """A field that holds text or nothing."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise not_allowed("a text was expected", payload)
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:  # half of a surrogate pair is no character
-            raise not_allowed("a text is not Unicode", payload) from error
-    return value
-
-
-def object_of(value: object, payload: bytes) -> dict | None:
-    """A field that holds an object or nothing."""
-    if value is None or isinstance(value, dict):
-        return value
-    raise not_allowed("an object was expected", payload)
-
-
-def count(value: object, payload: bytes) -> int | None:
-    """A count or duration; servers write `1000`, some `1e3`. Negative or not finite is unknown."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise not_allowed("a number was expected", payload)
-    return round(value) if math.isfinite(value) and value >= 0 else None
-
-
-def milliseconds(value: object, payload: bytes) -> int | None:
-    """Milliseconds with a fraction as whole nanoseconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value *= 1e6
-    return count(value, payload)
-
-
 def error_message(error: object) -> str:
     """The message inside an error object (`"…"`, `{"message": "…"}`)."""
     message = error.get("message") if isinstance(error, dict) else error
@@ -227,6 +195,11 @@ def error_body(body: bytes) -> str | None:
         found = [value[key] for key in ("error", "detail", "message") if key in value]
         value = found[0] if found else value
     return error_message(value) or None
+
+
+def unicode(text: str) -> str:
+    """The same text with U+FFFD for each half of a surrogate pair, which is no character."""
+    return text if text.isascii() else SURROGATE.sub("\ufffd", text)
 
 
 def shortened(text: str, limit: int = ERROR_LIMIT) -> str:

@@ -6,22 +6,26 @@ into a message and is otherwise the same.
 
 from collections.abc import Iterator
 
+from runner_agent.wire.body import BodyDecoder
 from runner_agent.wire.decoding import (
     Chunk,
-    Ending,
     Lines,
     Load,
     Malformed,
     Prompt,
     Wire,
     bearer,
-    count,
-    error_message,
     listed,
+)
+from runner_agent.wire.errors import error_in, error_words
+from runner_agent.wire.payload import (
+    CutOff,
+    count,
+    joined,
     not_allowed,
     object_of,
     parse,
-    text_of,
+    reason_of,
 )
 
 # Settings that Ollama takes beside `options`, not in it.
@@ -65,63 +69,119 @@ def chat_body(prompt: Prompt) -> dict:
     return body | {"messages": messages}
 
 
-class OllamaDecoder:
+class OllamaDecoder(BodyDecoder):
     """Incremental decoder of one answer."""
 
-    def __init__(self, load: Load) -> None:
-        self.load = load
-        self.lines = Lines()
-        self.ending = Ending()
+    reasons = frozenset(("stop", "length", "tool_calls"))
+    limits = frozenset(("length",))
+    ends_by_reason = False
+    # What a record has at least one of.
+    shape = frozenset(("done", "response", "thinking"))
 
-    def push(self, data: bytes) -> None:
-        if not self.ending.complete:
-            self.lines.push(data)
+    def __init__(self, load: Load) -> None:
+        super().__init__(load, Lines())
+        self.is_first = True
 
     def chunks(self) -> Iterator[Chunk]:
         """Every whole line that is not blank; what follows the last record is of no interest."""
-        for line in self.lines.whole():
-            if line.strip():
-                yield self.read(line)
-                if self.ending.complete:
-                    return
+        lines = self.lines.whole()
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                chunk = self.read(line)
+            except CutOff:
+                if not self.is_first:
+                    raise
+                # One record spread over several lines, which is whole when the body ends.
+                lines.close()
+                self.held = bytearray(line)
+                self.hold(self.lines.rest())
+                return
+            if chunk is not None:
+                yield chunk
+            self.is_first = False
+            if self.ending.over:
+                return
 
     def last_chunk(self) -> Chunk | None:
         """A last line without its end; one that is cut in the middle is no chunk."""
-        line = self.lines.rest()
-        if not line or self.ending.complete:
+        if self.ending.over:
             return None
+        if self.held is not None:
+            return self.held_chunk()
+        line = self.lines.rest()
         try:
-            return self.read(line)
+            return self.read(line) if line.strip() else None
         except Malformed:
             return None
 
-    def complete_at_close(self) -> bool:
-        return self.ending.complete
+    def read(self, line: bytes) -> Chunk | None:
+        """The chunk of a line, unless it is an error in plain words."""
+        try:
+            record = parse(self.load, line)
+        except Malformed:
+            error = error_words(line)
+            if error is None:
+                raise
+            self.ending.fail(error)
+            return None
+        if (error := error_in(record)) is not None:
+            self.ending.fail(error)
+            return Chunk(len(line), "", 0)
+        text = self.text(record, line)
+        if self.is_first and text and self.ending.over and self.is_json():
+            self.ending.streamed = False
+        if text.isascii():
+            return Chunk(len(line), text, len(text))
+        return Chunk.of(len(line), text)
 
-    def read(self, line: bytes) -> Chunk:
-        record, ending = parse(self.load, line), self.ending
-        if record.get("error") is not None:
-            ending.error = error_message(record["error"])
-        done = record.get("done")
+    def is_json(self) -> bool:
+        return self.content_type.partition(";")[0].strip().lower() == "application/json"
+
+    def text(self, record: dict, line: bytes) -> str:
+        """Text of a record; what it says of the answer's end goes to `ending`."""
+        ending = self.ending
+        if (model := record.get("model")) != ending.model:
+            ending.tell_model(model)
+        if (reason := record.get("done_reason")) is not None:
+            ending.finish_reason = reason_of(reason, line) or ending.finish_reason
+        text = self.record_text(record, line)
+        if (done := record.get("done")) is not False:
+            self.not_undone(done, record, line)
+        return text
+
+    def not_undone(self, done: object, record: dict, line: bytes) -> None:
+        """A record that does not say that others follow: the last one, or one that does not say."""
         if done is True:
-            self.end(record, line)
-        elif done is not None and done is not False:
+            ending = self.ending
+            ending.keep({ours: count(record.get(theirs)) for ours, theirs in COUNTS.items()})
+            ending.end()
+        elif done is not None:
             raise not_allowed("true or false was expected", line)
+        elif self.shape.isdisjoint(record):
+            raise not_allowed(f"a record has none of {', '.join(sorted(self.shape))}", line)
+
+    def record_text(self, record: dict, line: bytes) -> str:
+        return joined(record.get("thinking"), record.get("response"), line)
+
+    def whole_text(self, record: dict, data: bytes) -> str:
+        text = self.text(record, data)
+        if not self.ending.over:
+            raise not_allowed("a record is spread over several lines", data)
+        return text
+
+
+class ChatDecoder(OllamaDecoder):
+    """The same of a chat, whose text is wrapped into a message."""
+
+    shape = frozenset(("done", "message"))
+
+    def record_text(self, record: dict, line: bytes) -> str:
         message = object_of(record.get("message"), line)
         if message is None:
-            thought, text = record.get("thinking"), record.get("response")
-        else:
-            thought, text = message.get("thinking"), message.get("content")
-        return Chunk(len(line), text_of(thought, line) + text_of(text, line))
-
-    def end(self, record: dict, line: bytes) -> None:
-        """The last record: why the answer ended, and what the server counted."""
-        ending = self.ending
-        ending.complete = True
-        if record.get("done_reason") is not None:
-            ending.finish_reason = text_of(record["done_reason"], line)
-        ending.limited = ending.finish_reason == "length"
-        ending.keep({ours: count(record.get(theirs), line) for ours, theirs in COUNTS.items()})
+            return ""
+        return joined(message.get("thinking"), message.get("content"), line)
 
 
 GENERATE = Wire(
@@ -139,7 +199,7 @@ CHAT = Wire(
     path="/api/chat",
     headers=bearer,
     body=chat_body,
-    decoder=OllamaDecoder,
+    decoder=ChatDecoder,
     sample=(
         b'{"model":"m","message":{"role":"assistant","content":"a"},"done":false}\n',
         b'{"model":"m","message":{"role":"assistant","content":"\\u00e9"},"done":false}\n',

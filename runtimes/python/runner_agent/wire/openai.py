@@ -4,19 +4,23 @@ Reads what OpenAI, llama.cpp, vLLM, SGLang and LM Studio send for chat and for c
 llama.cpp's `timings` and its `error:` field included. Only `choices[0]` counts.
 """
 
-from runner_agent.wire.decoding import (
-    Prompt,
-    Wire,
-    bearer,
+from runner_agent.wire.decoding import Prompt, Wire, bearer
+from runner_agent.wire.payload import (
     count,
-    error_message,
+    joined,
     milliseconds,
     not_allowed,
     object_of,
-    parse,
+    reason_of,
     text_of,
+    total,
 )
 from runner_agent.wire.sse import EventDecoder
+
+# What an event has at least one of.
+SHAPE = frozenset(("choices", "usage", "timings"))
+# Where servers put what a model thinks; some fill several with the same.
+THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 
 
 def settings(prompt: Prompt) -> dict:
@@ -42,73 +46,84 @@ def completions_body(prompt: Prompt) -> dict:
 class OpenaiDecoder(EventDecoder):
     """Incremental decoder of one answer."""
 
-    # Some servers close the connection after the finish reason, without `[DONE]`.
-    reason_is_enough = True
-
-    def is_end(self, data: bytes) -> bool:
-        return data == b"[DONE]"
-
-    def stray(self, line: bytes) -> str:
-        """An error object that stands in the stream without `data:`.
-
-        Other lines break the protocol, and skipping them could hide text.
-        """
-        error = parse(self.load, line).get("error")
-        if error is None:
-            raise not_allowed("no field of an event", line)
-        return error_message(error)
+    reasons = frozenset(("stop", "length", "tool_calls"))
+    limits = frozenset(("length",))
+    # Some servers close the connection after the finish reason, without `[DONE]`; some do not even that.
+    ends_by_reason = True
 
     def text(self, event: dict, data: bytes) -> str:
         ending = self.ending
-        if event.get("error") is not None:
-            ending.error = error_message(event["error"])
-        if (timings := object_of(event.get("timings"), data)) is not None:
-            ending.keep(timing_counts(timings, data))
-        if (usage := object_of(event.get("usage"), data)) is not None:
-            ending.keep(usage_counts(usage, data))
-        choice = first(event.get("choices"), data)
+        if (model := event.get("model")) != ending.model:
+            ending.tell_model(model)
+        if (timings := event.get("timings")) is not None:
+            ending.keep(timing_counts(timings))
+        if (usage := event.get("usage")) is not None:
+            ending.keep(usage_counts(usage))
+        choice = first(event, data)
         if choice is None:
             return ""
-        reason = choice.get("finish_reason")
-        if reason is not None:
-            ending.finish_reason = text_of(reason, data)
-            ending.limited = reason == "length"
-        delta = object_of(choice.get("delta"), data)
-        if delta is None:
-            return text_of(choice.get("text"), data)
-        thought = delta.get("reasoning")
-        if thought is None:
-            thought = delta.get("reasoning_content")
-        return text_of(thought, data) + text_of(delta.get("content"), data)
+        if (reason := choice.get("finish_reason")) is not None:
+            ending.finish_reason = reason_of(reason, data) or ending.finish_reason
+        return choice_text(choice, data)
+
+    # It looks the same, with `message` where an event has `delta`.
+    whole_text = text
 
 
-def first(choices: object, data: bytes) -> dict | None:
-    if choices is None or choices == []:
+def first(event: dict, data: bytes) -> dict | None:
+    choices = event.get("choices")
+    if choices and type(choices) is list:
+        if isinstance(choices[0], dict):
+            return choices[0]
+    elif choices is None or choices == []:
+        if SHAPE.isdisjoint(event):
+            raise not_allowed(f"an event has none of {', '.join(sorted(SHAPE))}", data)
         return None
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
-        raise not_allowed("a list of objects was expected", data)
-    return choices[0]
+    raise not_allowed("a list of objects was expected", data)
 
 
-def usage_counts(usage: dict, data: bytes) -> dict[str, int | None]:
-    details = object_of(usage.get("prompt_tokens_details"), data) or {}
+def choice_text(choice: dict, data: bytes) -> str:
+    """Text of chat, or where there is none that of completions."""
+    delta = object_of(choice.get("delta"), data)
+    if delta is None:
+        delta = object_of(choice.get("message"), data)
+    if delta is not None:
+        text = joined(thought(delta, data), delta.get("content"), data)
+        if text:
+            return text
+    return text_of(choice.get("text"), data)
+
+
+def thought(delta: dict, data: bytes) -> str | None:
+    """The first that is not empty of the fields that servers have for it."""
+    for name in THOUGHTS:
+        if (told := delta.get(name)) is not None and (text := text_of(told, data)):
+            return text
+    return None
+
+
+def usage_counts(usage: object) -> dict[str, int | None]:
+    if not isinstance(usage, dict):
+        return {}
+    details = usage.get("prompt_tokens_details")
     return {
-        "prompt_tokens": count(usage.get("prompt_tokens"), data),
-        "tokens": count(usage.get("completion_tokens"), data),
-        "cached_tokens": count(details.get("cached_tokens"), data),
+        "prompt_tokens": count(usage.get("prompt_tokens")),
+        "tokens": count(usage.get("completion_tokens")),
+        "cached_tokens": count(details.get("cached_tokens")) if isinstance(details, dict) else None,
     }
 
 
-def timing_counts(timings: dict, data: bytes) -> dict[str, int | None]:
+def timing_counts(timings: object) -> dict[str, int | None]:
     """llama.cpp's own figures; `prompt_n` counts only what was not in its cache."""
-    new, cached = count(timings.get("prompt_n"), data), count(timings.get("cache_n"), data)
-    tokens = count(timings.get("predicted_n"), data)
+    if not isinstance(timings, dict):
+        return {}
+    cached, tokens = count(timings.get("cache_n")), count(timings.get("predicted_n"))
     return {
-        "prompt_tokens": None if new is None else new + (cached or 0),
+        "prompt_tokens": total(count(timings.get("prompt_n")), cached),
         "cached_tokens": cached,
-        "prefill_ns": milliseconds(timings.get("prompt_ms"), data),
+        "prefill_ns": milliseconds(timings.get("prompt_ms")),
         "tokens": tokens,
-        "decode_ns": milliseconds(timings.get("predicted_ms"), data),
+        "decode_ns": milliseconds(timings.get("predicted_ms")),
         # Its clock starts with the first token.
         "decode_tokens": tokens - 1 if tokens else None,
     }
@@ -120,8 +135,9 @@ CHAT_COMPLETIONS = Wire(
     body=chat_body,
     decoder=OpenaiDecoder,
     sample=(
-        b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
-        b'data: {"choices":[{"index":0,"delta":{"content":"\\u00e9"},"finish_reason":"stop"}]}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"\\u00e9"},'
+        b'"finish_reason":"stop"}]}\n\n',
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
         b"data: [DONE]\n\n",
     ),
@@ -132,8 +148,8 @@ COMPLETIONS = Wire(
     body=completions_body,
     decoder=OpenaiDecoder,
     sample=(
-        b'data: {"choices":[{"index":0,"text":"a"}]}\n\n',
-        b'data: {"choices":[{"index":0,"text":"\\u00e9","finish_reason":"stop"}]}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"text":"a"}]}\n\n',
+        b'data: {"model":"m","choices":[{"index":0,"text":"\\u00e9","finish_reason":"stop"}]}\n\n',
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
         b"data: [DONE]\n\n",
     ),

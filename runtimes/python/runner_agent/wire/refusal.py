@@ -5,7 +5,7 @@ import re
 # How much of an answer is looked at to see whether it is a web page, and the longest title and address,
 # bytes of UTF-8.
 HEAD = 1024
-TITLE = 100
+TITLE = 120
 ADDRESS = 200
 MARKS = ("<!doctype html", "<html", "<head", "<title", "<body")
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -23,8 +23,8 @@ def web_page(text: str) -> str | None:
         found = re.search(f"<{tag}[^>]*>(.*?)</{tag}", text, re.ASCII | re.IGNORECASE | re.DOTALL)
         title = cut(" ".join(found[1].split()), TITLE) if found else ""
         if title:
-            return f'a web page, "{title}"'
-    return "a web page"
+            return f'an HTML page titled "{title}"'
+    return "an HTML page without a title"
 
 
 def moved(location: str | None, path: str) -> str:

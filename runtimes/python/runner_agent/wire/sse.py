@@ -6,72 +6,69 @@ inference servers add to the format are not skipped: that could hide an error.
 
 from collections.abc import Iterator
 
-from runner_agent.wire.decoding import (
-    LINE_LIMIT,
-    Chunk,
-    Ending,
-    Lines,
-    Load,
-    Malformed,
-    error_body,
-    parse,
-)
+from runner_agent.wire.body import BodyDecoder
+from runner_agent.wire.decoding import LINE_LIMIT, Chunk, Lines, Load, Malformed
+from runner_agent.wire.errors import error_in, error_words, told_by
+from runner_agent.wire.payload import not_allowed, parse
+
+DONE = b"[DONE]"
 
 
-class EventDecoder:
+class EventLines(Lines):
+    """Lines that end with CR LF, LF or CR alone."""
+
+    after_return = False
+
+    def push(self, data: bytes) -> None:
+        if self.after_return and data:
+            self.after_return = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self.after_return = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self.buffer += data
+
+
+class EventDecoder(BodyDecoder):
     """Incremental decoder of one answer."""
 
-    # A stream that is closed after a finish reason is whole, though its last event is missing.
-    reason_is_enough = False
+    object_is_whole = True
 
     def __init__(self, load: Load) -> None:
-        self.load = load
-        self.lines = Lines()
+        super().__init__(load, EventLines())
         self.data: list[bytes] = []  # `data:` lines of the event that is being read
         self.size = 0  # their length, with the line feeds that will join them
-        self.ending = Ending()
-
-    def is_end(self, data: bytes) -> bool:
-        """Whether an event's data is the mark of the answer's end, and no chunk."""
-        return False
+        self.is_error = False  # the event's name is `error`
 
     def text(self, event: dict, data: bytes) -> str:
         """Text of an event; what it says of the answer's end goes to `ending`."""
         raise NotImplementedError
-
-    def stray(self, line: bytes) -> str:
-        """The server's words for an error in a line that is no field of an event."""
-        raise NotImplementedError
-
-    def push(self, data: bytes) -> None:
-        if not self.ending.complete:
-            self.lines.push(data)
 
     def chunks(self) -> Iterator[Chunk]:
         """Every event with data; what follows the answer's end is of no interest."""
         for line in self.lines.whole():
             event = self.take(line)
             if event is not None:
-                yield self.read(event)
-            if self.ending.complete:
+                chunk = self.read(event)
+                if chunk is not None:
+                    yield chunk
+            if self.ending.over:
                 return
 
     def last_chunk(self) -> Chunk | None:
         """A last event without its blank line; one that is cut in the middle is no chunk."""
-        if self.ending.complete:
+        if self.ending.over:
             return None
+        if self.held is not None:
+            return self.held_chunk()
         try:
             line = self.lines.rest()
             if line:
                 self.take(line)
-            event = self.take(b"")
+            event = None if self.ending.over else self.take(b"")
             return None if event is None else self.read(event)
         except Malformed:
             return None
-
-    def complete_at_close(self) -> bool:
-        told = self.reason_is_enough and self.ending.finish_reason is not None
-        return self.ending.complete or told
 
     def take(self, line: bytes) -> bytes | None:
         """Takes one line; returns an event's data when the line completed one."""
@@ -84,23 +81,50 @@ class EventDecoder:
             self.data.append(value)
             if self.size > LINE_LIMIT:
                 raise Malformed(f"a line of the stream is longer than {LINE_LIMIT} bytes")
-        elif field == b"error":  # llama.cpp writes its errors so
-            self.ending.error = error_body(value) or ""
-        elif field not in (b"", b"event", b"id", b"retry"):  # a line from a colon on is a comment
-            self.ending.error = self.stray(line)
+        elif field == b"event":
+            self.is_error = value == b"error"
+        elif field not in (b"", b"id", b"retry"):  # a line from a colon on is a comment
+            self.stray(line)
         return None
 
+    def stray(self, line: bytes) -> None:
+        """A line that is no field of an event: an error, or a breach of the protocol."""
+        error = error_words(line)
+        if error is None:
+            error = error_in(parse(self.load, line))
+        if error is None:
+            raise not_allowed("no field of an event", line)
+        self.ending.fail(error)
+
     def dispatch(self) -> bytes | None:
-        if not self.data:
+        if not self.data and not self.is_error:
             return None
         event = b"\n".join(self.data)
         self.data.clear()
         self.size = 0
+        if self.is_error:
+            self.ending.fail(told_by(event) or "event: error")
+            return None
         stripped = event.strip()
-        if self.is_end(stripped):
-            self.ending.complete = True
+        if stripped == DONE:
+            self.ending.end()
             return None
         return event if stripped else None
 
-    def read(self, data: bytes) -> Chunk:
-        return Chunk(len(data), self.text(parse(self.load, data), data))
+    def read(self, data: bytes) -> Chunk | None:
+        """The chunk of an event, unless its data are an error in plain words."""
+        try:
+            event = parse(self.load, data)
+        except Malformed:
+            error = error_words(data)
+            if error is None:
+                raise
+            self.ending.fail(error)
+            return None
+        if (error := error_in(event)) is not None:
+            self.ending.fail(error)
+            return Chunk(len(data), "", 0)
+        text = self.text(event, data)
+        if text.isascii():
+            return Chunk(len(data), text, len(text))
+        return Chunk.of(len(data), text)

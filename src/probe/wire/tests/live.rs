@@ -169,12 +169,9 @@ fn what_the_kernel_drops_is_counted_and_gives_no_figures() {
     println!("{:#?}", found.summary);
     let Summary { segments, dropped, .. } = found.summary;
     assert!(dropped > 0 && !found.without.is_empty());
-    // What another capture saw of the same. Of its own connection at the end packets may be dropped, too.
+    // What another capture saw of the same, which begins and ends at moments of its own.
     let all = whole.summary.segments;
-    assert!(
-        segments + dropped >= all && segments + dropped < all + 20,
-        "{segments} {dropped} {all}"
-    );
+    assert!((segments + dropped).abs_diff(all) < 20, "{segments} {dropped} {all}");
     assert_eq!((whole.calls.len(), whole.summary.dropped), (16, 0));
     for own in &found.without {
         assert!(matches!(own.reason, Fault::Hole | Fault::Begun), "{own:?}");

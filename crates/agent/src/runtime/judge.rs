@@ -1,0 +1,106 @@
+//! What an answer is that was read to its end: success is a list, and every other end has its own outcome.
+
+use formats::endpoint::{Api, Family};
+use formats::protocol::{AgentSpec, Outcome};
+
+use super::taker::Taker;
+use crate::wire::{Ending, Reason, is_same_model, reason};
+
+/// Chunks at an answer's end that are alike from which on a message says that they are.
+const ALIKE: usize = 20;
+
+/// How a call ended.
+pub(super) struct End {
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<String>,
+}
+
+impl End {
+    pub(super) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
+        Self { outcome, error: Some(error.into()) }
+    }
+}
+
+/// What was asked for, by which an answer is judged.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    api: Api,
+    model: &'a str,
+    answers_as: &'a [String],
+    /// Tokens of the answer.
+    limit: Option<u64>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(agent: &'a AgentSpec) -> Self {
+        const LIMITS: [&str; 3] = ["num_predict", "max_tokens", "max_completion_tokens"];
+        let number = |name: &&str| agent.options.get(*name)?.as_u64().filter(|limit| *limit > 0);
+        let named = || LIMITS.iter().find_map(number);
+        Self {
+            api: agent.api,
+            model: &agent.model,
+            answers_as: &agent.answers_as,
+            limit: agent.max_tokens.map(u64::from).or_else(named),
+        }
+    }
+
+    /// An answer that has its end mark, or all that its server sends.
+    pub(super) fn whole(&self, ending: &Ending, taker: &Taker<'_>) -> End {
+        let word = ending.finish_reason.as_deref();
+        let meaning = word.map(|word| reason(self.api, word));
+        if meaning == Some(Reason::Other) {
+            let word = word.unwrap_or_default();
+            let message = format!("the server ended the answer for the reason {word:?}");
+            return End::failed(Outcome::Refused, message);
+        }
+        if let Some(other) = ending.model.as_deref().filter(|told| !self.is_asked_for(told)) {
+            let message = format!(
+                "the answer is of model {other:?}, {:?} was asked for; if it is the same model by another \
+                 name, list that name in the endpoint's answers_as",
+                self.model
+            );
+            return End::failed(Outcome::OtherModel, message);
+        }
+        if ending.not_streamed {
+            let message = "a whole JSON answer came in place of a stream";
+            return End::failed(Outcome::NotStreamed, message);
+        }
+        let tokens = ending.counts.tokens;
+        if !taker.has_text() {
+            let reason = word.map_or_else(|| "none told".to_owned(), |word| format!("{word:?}"));
+            let counted = tokens.map_or_else(
+                || "no tokens counted by the server".to_owned(),
+                |tokens| format!("{tokens} tokens by the server's count"),
+            );
+            let message = format!("the answer has no text (reason: {reason}, {counted})");
+            return End::failed(Outcome::Empty, message);
+        }
+        if meaning != Some(Reason::Length) {
+            return End { outcome: Outcome::Ok, error: None };
+        }
+        match tokens.zip(self.limit) {
+            Some((tokens, limit)) if tokens < limit => {
+                let message = format!(
+                    "the answer ended with {tokens} of {limit} tokens: the context was full"
+                );
+                End::failed(Outcome::ContextFull, message)
+            }
+            _ => End { outcome: Outcome::Length, error: None },
+        }
+    }
+
+    /// A stream that ended without its end mark.
+    pub(super) fn cut(&self, taker: &Taker<'_>) -> End {
+        let mut message = "the stream ended without the server's last record".to_owned();
+        if self.api.family() == Family::Ollama && taker.last_texts_are_alike(ALIKE) {
+            message += "; its last chunks are all the same text: Ollama ends a stream so when one token came \
+                        some 30 times in a row";
+        }
+        End::failed(Outcome::Truncated, message)
+    }
+
+    fn is_asked_for(&self, told: &str) -> bool {
+        is_same_model(self.model, told)
+            || self.answers_as.iter().any(|name| is_same_model(name, told))
+    }
+}

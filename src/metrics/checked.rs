@@ -1,0 +1,209 @@
+//! A call's record held against itself: what cannot be is unknown, with the reason, and never a number.
+//!
+//! A record that no run can have left is the executor's business, and fails the attempt.
+
+use formats::protocol::{CallRecord, ServerCounts};
+
+use super::conventions::{Prompt, Tokens, convention};
+use super::{Conditions, ms};
+use crate::store::record::Serving;
+
+/// Chunks that came this close after one another came together, however fast the server is: no engine makes
+/// 20 000 tokens a second for one stream.
+const TOGETHER_NS: u64 = 50_000;
+/// Least time in which an engine makes a token of one answer.
+const LEAST_TOKEN_NS: u64 = 10_000;
+/// Least time in which anything is worked on.
+const LEAST_WORK_NS: u64 = 1_000;
+/// Tokens that a call without any length may have.
+const MOST_AT_ONCE: u64 = 1_000;
+/// Moments at which text must have come for there to be a rate.
+const MOMENTS: usize = 3;
+
+/// What the record of a call can be believed to say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Checked {
+    /// Without what the record refutes.
+    pub server: ServerCounts,
+    pub tokens: Tokens,
+    /// Time and tokens from the first chunk with text to the last.
+    pub pace: Option<Pace>,
+    /// Tokens of the prompt that the prefill worked on.
+    pub prefilled: Option<u64>,
+    /// What cannot be, and what is to be known of the answer; in words.
+    pub notes: Vec<String>,
+}
+
+/// How the text came.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    pub span_ns: u64,
+    pub tokens: f64,
+}
+
+impl Checked {
+    /// `serving`: what is known of the server.
+    #[must_use]
+    pub fn new(call: &CallRecord, serving: &Serving, conditions: &Conditions<'_>) -> Self {
+        let mut notes = Vec::new();
+        let server = counts(call, &mut notes);
+        let tokens = Tokens::of(call, server.tokens, serving);
+        let held_back = conditions.held_back || conditions.throttled;
+        let span_ns = span_ns(call, server.decode_ns.filter(|_| !held_back), &mut notes);
+        let pace = span_ns
+            .zip(tokens.after_first_chunk.filter(|tokens| *tokens > 0.0))
+            .map(|(span_ns, tokens)| Pace { span_ns, tokens });
+        let cold = conditions.cold && call.call == 0;
+        let prefilled = prefilled(&server, serving, cold);
+        of_the_work(call, &server, serving, &mut notes);
+        Self { server, tokens, pace, prefilled, notes }
+    }
+}
+
+/// The server's figures, without those that the call refutes.
+fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
+    let mut told = call.server.clone();
+    let mut refute = |figure: &mut Option<u64>, wrong: bool, why: &dyn Fn(u64) -> String| {
+        if let Some(value) = figure.filter(|_| wrong) {
+            notes.push(why(value));
+            *figure = None;
+        }
+    };
+    let has_text = !call.text_offsets_ns.is_empty();
+    let whole_ns = call.end_ns.saturating_sub(call.start_ns);
+    let tokens = told.tokens.unwrap_or(0);
+    refute(&mut told.tokens, has_text && tokens == 0, &|_| {
+        "the server counts no tokens beside text".to_owned()
+    });
+    refute(&mut told.tokens, !has_text && tokens > 0, &|count| {
+        format!("the server counts {count} tokens beside no text")
+    });
+    refute(&mut told.tokens, tokens > MOST_AT_ONCE + whole_ns / LEAST_WORK_NS, &|count| {
+        format!("the server counts {count} tokens in a call of {} ms", ms(whole_ns))
+    });
+    let prompt = told.prompt_tokens.unwrap_or(0);
+    refute(&mut told.prompt_tokens, prompt == 0, &|_| {
+        "the server counts no tokens of the prompt".to_owned()
+    });
+    refute(&mut told.prompt_tokens, prompt > 1_000_000_000, &|count| {
+        format!("the server counts {count} tokens of the prompt")
+    });
+    let cached = told.cached_tokens.unwrap_or(0);
+    refute(&mut told.cached_tokens, cached > prompt && prompt > 0, &|count| {
+        format!("the server counts {count} cached tokens of a prompt of {prompt}")
+    });
+    // A clock may run a little differently, and a duration be rounded.
+    let longest_ns = whole_ns + whole_ns / 100 + 2_000_000;
+    for (figure, name) in [
+        (&mut told.total_ns, "total"),
+        (&mut told.load_ns, "load"),
+        (&mut told.prefill_ns, "prefill"),
+        (&mut told.decode_ns, "decode"),
+    ] {
+        let wrong = figure.is_some_and(|ns| ns > longest_ns);
+        refute(figure, wrong, &|ns| {
+            format!("the server's {name} time of {} ms is longer than the call", ms(ns))
+        });
+    }
+    let decoded = told.decode_ns.unwrap_or(0);
+    let least_ns = LEAST_TOKEN_NS * tokens.saturating_sub(1).clamp(1, 1 << 30);
+    refute(&mut told.decode_ns, decoded < least_ns, &|ns| {
+        format!("the server's decode time of {ns} ns cannot be for {}", plural(tokens, "token"))
+    });
+    let prefill = told.prefill_ns.unwrap_or(0);
+    refute(&mut told.prefill_ns, prefill < LEAST_WORK_NS, &|ns| {
+        format!("the server's prefill time of {ns} ns cannot be")
+    });
+    if let ServerCounts {
+        total_ns: Some(total),
+        load_ns: Some(load),
+        prefill_ns: Some(prefill),
+        decode_ns: Some(decode),
+        ..
+    } = told
+        && load.saturating_add(prefill).saturating_add(decode) > total
+    {
+        notes.push("the server's stages together are longer than its total".to_owned());
+    }
+    told
+}
+
+/// From the first chunk with text to the last, if they came apart.
+fn span_ns(call: &CallRecord, decode_ns: Option<u64>, notes: &mut Vec<String>) -> Option<u64> {
+    let offsets = &call.text_offsets_ns;
+    let (first, last) = (offsets.first()?, offsets.last()?);
+    let span = last.checked_sub(*first)?;
+    let gaps = (offsets.len() as u64).saturating_sub(1).max(1);
+    let together = (span / gaps / 10).max(TOGETHER_NS);
+    let apart = offsets.windows(2).filter(|pair| pair[1].saturating_sub(pair[0]) >= together);
+    let moments = 1 + apart.count();
+    if moments < MOMENTS {
+        let (chunks, moments) =
+            (plural(offsets.len() as u64, "chunk"), plural(moments as u64, "moment"));
+        notes.push(format!("no rate of the client: the text came in {chunks} at {moments}"));
+        return None;
+    }
+    if let Some(decode) = decode_ns.filter(|decode| span.saturating_mul(2) < *decode) {
+        notes.push(format!(
+            "no rate of the client: the text came within {} ms, though the server took {} ms to make it",
+            ms(span),
+            ms(decode)
+        ));
+        return None;
+    }
+    Some(span)
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+/// `cold`: the server held no model before, so that nothing can have been cached.
+fn prefilled(server: &ServerCounts, serving: &Serving, cold: bool) -> Option<u64> {
+    let prompt = server.prompt_tokens?;
+    let new = match (server.cached_tokens, convention(serving).map(|row| row.prompt)) {
+        (Some(cached), _) => prompt.checked_sub(cached)?,
+        (None, Some(Prompt::NeverCached)) => prompt,
+        (None, _) if cold => prompt,
+        (None, _) => return None,
+    };
+    (new > 0).then_some(new)
+}
+
+/// What became of the work that was asked for.
+fn of_the_work(
+    call: &CallRecord,
+    server: &ServerCounts,
+    serving: &Serving,
+    notes: &mut Vec<String>,
+) {
+    if !call.outcome.counts() {
+        return;
+    }
+    match call.finish_reason.as_deref() {
+        None => notes.push("the server told no reason for ending".to_owned()),
+        Some(reason @ ("tool_calls" | "tool_use")) => {
+            notes.push(format!("the answer ended with a call of a tool ({reason})"));
+        }
+        Some(_) => {}
+    }
+    if let Some((tokens, limit)) = server.tokens.zip(serving.limit)
+        && serving.ignores_end
+        && tokens < limit
+    {
+        notes.push(format!(
+            "ignore_eos was asked for, and the answer ended with {tokens} of {limit} tokens"
+        ));
+    }
+    if let Some(((prompt, tokens), context)) =
+        server.prompt_tokens.zip(server.tokens).zip(serving.context)
+    {
+        if prompt >= context {
+            notes.push(format!("the prompt filled the context of {context} tokens: it was cut"));
+        } else if prompt + tokens > context {
+            notes.push(format!(
+                "the window moved: {prompt} tokens of prompt and {tokens} of answer in a context of {context}"
+            ));
+        }
+    }
+}
