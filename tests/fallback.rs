@@ -174,6 +174,8 @@ one = [{{ agent = "left", endpoint = "a", prompt = "p", options = "o" }}]
     study
 }
 
+/// An environment variable that nobody sets.
+const NO_KEY: &str = "RUNNER_TESTS_NO_SUCH_KEY";
 const MATRIX: &str = "matrix = { model = [\"m\"], scenario = [\"one\"], num_gpu = [80] }\n";
 
 #[test]
@@ -323,12 +325,19 @@ fn an_endpoint_that_dies_after_preflight_stops_the_exec_when_told_so() {
     assert_eq!(study.sealed().len(), 1);
 }
 
+/// Without its key no request can be made: there is nothing to try.
 #[test]
 fn a_run_that_cannot_be_made_has_no_fallback_and_does_not_count_for_stopping() {
-    let server = Server::start(Mood::Without("huge"));
-    let body = MATRIX.replace("[\"m\"]", "[\"huge\", \"m\"]")
-        + "order = \"sequential\"\nfallback = [{ model = \"small\" }]";
-    let study = study(&server, "on_failure = { stop_after = 1 }", &body);
+    let server = Server::start(Mood::Room(100));
+    let body = "matrix = { model = [\"m\"], scenario = [\"two\", \"one\"], num_gpu = [80] }\n\
+                order = \"sequential\"\nfallback = [{ model = \"small\" }]";
+    let study = study(&server, "on_failure = { stop_after = 1 }", body);
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let keyed =
+        format!("[endpoint]\nb = {{ ollama = \"{}\", api_key_env = \"{NO_KEY}\" }}", server.url);
+    let two = "[scenario]\ntwo = [{ agent = \"right\", endpoint = \"b\", prompt = \"p\", options = \"o\" }]";
+    let text = text.replace("[endpoint]", &keyed).replace("[scenario]", two);
+    fs::write(study.manifest(), text).unwrap();
     assert!(study.expect(5, &["exec"]).contains("nothing was executed"));
     study.expect(3, &["exec", "--skip-preflight"]);
     assert_eq!(server.asked(), [("m".to_owned(), 80)]);
@@ -336,7 +345,19 @@ fn a_run_that_cannot_be_made_has_no_fallback_and_does_not_count_for_stopping() {
     assert!(!study.journal().iter().any(fell));
     let failures = study.failures();
     assert_eq!((failures.len(), failures[0].1.cause.as_str()), (1, "preflight"));
-    assert_eq!(failures[0].1.identity.as_ref().unwrap()["agents"][0]["model"], "huge");
+    assert_eq!(failures[0].1.identity.as_ref().unwrap()["agents"][0]["name"], "right");
+}
+
+/// A model that a server lacks may be there all the same, for whoever wants to try.
+#[test]
+fn whoever_skips_preflight_has_a_missing_model_tried_and_its_fallback_made() {
+    let server = Server::start(Mood::Without("huge"));
+    let body = MATRIX.replace("[\"m\"]", "[\"huge\"]") + "fallback = [{ model = \"small\" }]";
+    let study = study(&server, "", &body);
+    assert!(study.expect(5, &["exec"]).contains("--skip-preflight tries all cells all the same"));
+    let said = study.expect(0, &["exec", "--skip-preflight"]);
+    assert!(said.contains("(tried all the same: 1 cell of the plan)"), "{said}");
+    assert_eq!(server.asked(), [("huge".to_owned(), 80), ("small".to_owned(), 80)]);
 }
 
 #[test]
@@ -351,19 +372,23 @@ fn a_decided_fallback_needs_only_its_own_and_waits_if_it_cannot_be_made() {
     let store = Store::open(&study.results, "demo").unwrap();
     fs::remove_dir_all(store.folder(&id, 1).unwrap()).unwrap();
     let manifest = fs::read_to_string(study.manifest()).unwrap();
-    let move_to = |server: &Server| {
-        fs::write(study.manifest(), manifest.replace(&full.url, &server.url)).unwrap();
+    let move_to = |server: &Server, key: &str| {
+        let address = format!("\"{}\"", full.url);
+        let other = format!("\"{}\"{key}", server.url);
+        fs::write(study.manifest(), manifest.replace(&address, &other)).unwrap();
     };
     let other = Server::start(Mood::Without("small"));
-    move_to(&other);
+    move_to(&other, "");
     assert!(study.expect(5, &["exec"]).contains("small"));
+    let other = Server::start(Mood::Without("huge"));
+    move_to(&other, &format!(", api_key_env = \"{NO_KEY}\""));
+    assert!(study.expect(5, &["exec"]).contains(NO_KEY));
     study.expect(3, &["exec", "--skip-preflight"]);
     assert_eq!(other.asked(), []);
     let failures = study.failures();
     let (_, failure) = failures.iter().find(|(_, failure)| failure.cause == "preflight").unwrap();
     assert_eq!(failure.cell.as_deref(), Some(id.as_str()));
-    let other = Server::start(Mood::Without("huge"));
-    move_to(&other);
+    move_to(&other, "");
     study.expect(0, &["exec"]);
     assert_eq!(other.asked(), [("small".to_owned(), 1)]);
 }

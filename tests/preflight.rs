@@ -145,14 +145,17 @@ fn a_kept_connection_without_an_earlier_call_is_warned_of() {
 fn redirects_are_not_followed() {
     let good = ollama();
     let moved = format!(
-        "HTTP/1.1 302 Found\r\nlocation: {}/api/version\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: {}/api/generate\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
         good.base_url()
     );
     let url = answering(moved.leak().as_bytes());
     let study = study(&format!("moved = {{ ollama = \"{url}\" }}\n"), &["moved"], "simulated", "");
-    let findings = findings(&study, 0);
-    let said = findings.iter().map(|one| one["message"].to_string()).collect::<String>();
-    assert!(said.contains("does not say which server it is"), "{said}");
+    let findings = findings(&study, 5);
+    let said = findings[0]["message"].as_str().unwrap();
+    assert!(said.contains(&format!("put {} into the manifest", good.base_url())), "{said}");
+    // A call says the same.
+    let said = study.expect(3, &["exec", "--skip-preflight"]);
+    assert!(said.contains("ended with http_error: the server redirects to"), "{said}");
 }
 
 #[test]
@@ -195,7 +198,7 @@ fn everything_is_found_at_once_in_bounded_time_and_nothing_is_written() {
         assert_eq!(finding["cells"].as_array().unwrap().len(), 1, "{finding}");
         assert_ne!(finding["advice"], "", "{finding}");
     }
-    assert!(blocking[3]["message"].as_str().unwrap().contains("a web page"), "{}", blocking[3]);
+    assert!(blocking[3]["message"].as_str().unwrap().contains("an HTML page"), "{}", blocking[3]);
     assert!(!study.results.exists(), "plan --preflight writes nothing");
     let said = study.expect(5, &["plan", "--preflight"]);
     assert!(said.contains("endpoint `good`: ollama 0.0.0-simulated"), "{said}");
@@ -223,34 +226,38 @@ fn a_missing_model_names_those_that_are_there_and_the_nearest() {
 }
 
 #[test]
-fn skipping_preflight_fails_the_doomed_cells_at_once_and_makes_the_others() {
+fn skipping_preflight_tries_what_requests_can_be_made_for_and_makes_the_others() {
     let server = ollama();
     let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = server.base_url();
     let endpoints = format!(
-        "good = {{ ollama = \"{}\" }}\ngone = {{ ollama = \"http://{down}\" }}\n",
-        server.base_url()
+        "good = {{ ollama = \"{url}\" }}\ngone = {{ ollama = \"http://{down}\" }}\n\
+         keyless = {{ ollama = \"{url}\", api_key_env = \"RUNNER_TESTS_NO_SUCH_KEY\" }}\n"
     );
-    let retry = "retry = { max = 5, on = [\"connect\", \"timeout\"] }\nrepeats = 2";
-    let study = study(&endpoints, &["good", "gone"], "simulated", retry);
+    let study = study(&endpoints, &["good", "gone", "keyless"], "simulated", "repeats = 2");
     let said = study.expect(5, &["exec"]);
     assert!(said.contains("endpoint `gone`") && said.contains("1 cell cannot be made"), "{said}");
+    assert!(said.contains("tries what requests can be made for"), "{said}");
     assert!(study.sealed().is_empty());
 
     let said = study.expect(3, &["exec", "--skip-preflight"]);
-    assert!(said.contains("2 runs made, 2 failed"), "{said}");
+    assert!(said.contains("(tried all the same: 1 cell of the plan)"), "{said}");
+    assert!(said.contains("2 runs made, 4 failed"), "{said}");
     assert_eq!(study.sealed().len(), 2);
     let failures = study.failures();
-    assert_eq!(failures.len(), 2, "each once, without its retries");
-    for (kept, failure) in &failures {
-        assert_eq!(failure.cause, "preflight");
-        assert!(failure.message.contains("endpoint `gone`: no server answers"), "{failure:?}");
+    let of = |cause: &str| failures.iter().filter(|(_, one)| one.cause == cause).count();
+    assert_eq!((failures.len(), of("connect"), of("preflight")), (4, 2, 2), "{failures:?}");
+    for (kept, failure) in failures.iter().filter(|(_, failure)| failure.cause == "preflight") {
+        assert!(failure.message.contains("RUNNER_TESTS_NO_SUCH_KEY"), "{failure:?}");
         assert!(failure.cell.is_some() && kept.join("failure.json").is_file());
     }
     assert!(study.layout().partials().is_empty());
-    // Once it is there, the rest is made.
+    // Once all is there, the rest is made.
     let back = Server::start(Pacing { rate: 1000.0, ..Pacing::default() }, down).unwrap();
-    study.expect(0, &["exec"]);
-    assert_eq!(study.sealed().len(), 4);
+    let output =
+        study.command(&["exec"]).env("RUNNER_TESTS_NO_SUCH_KEY", "k\r\n").output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
+    assert_eq!(study.sealed().len(), 6);
     drop(back);
 }
 

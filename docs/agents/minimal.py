@@ -7,6 +7,7 @@ NAMES = {"total_ns": "total_duration", "load_ns": "load_duration", "prompt_token
          "prefill_ns": "prompt_eval_duration", "tokens": "eval_count", "decode_ns": "eval_duration"}
 COLUMNS = "time_ns,read_ns,agent,call,index,bytes,gap_ms,parse_ms,text"
 APIS = ("ollama", "openai_chat", "openai_completions")
+UNKNOWN = ("route", "headers", "extra", "dialect", "answers_as")
 INFO = {"name": "minimal", "version": "1", "details": {"python": sys.version.split()[0]}}
 now, lock = time.monotonic_ns, threading.Lock()
 
@@ -22,6 +23,8 @@ def request(agent, prompt):
     if agent["api"] == "ollama":
         if limit is not None:
             options["num_predict"] = limit
+        if isinstance(options.get("stop"), str):          # a text would be HTTP 500
+            options["stop"] = [options["stop"]]
         extra = {"options": options} if options else {}
         return "/api/generate", {"model": agent["model"], "prompt": prompt, "stream": True, **extra}
     body = {**options, "model": agent["model"], "stream": True, "stream_options": {"include_usage": True}}
@@ -166,8 +169,8 @@ def main():
         reasons = [f"this runtime does not speak {foreign[0]}"]
     elif spec.get("connection", "new") != "new":
         reasons = ["this runtime keeps no connection"]
-    elif any(agent.get("route") for agent in spec["agents"]):
-        reasons = ["this runtime knows no route: neither a ca_file nor a proxy"]
+    elif unknown := [key for key in UNKNOWN if any(agent.get(key) for agent in spec["agents"])]:
+        reasons = [f"this runtime knows no {unknown[0]}"]
     elif spec.get("tokenize"):
         reasons = ["this runtime has no tokenizers for `tokenize`"]
     elif spec.get("variant"):                             # ignored, it would pass for measured

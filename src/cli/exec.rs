@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write};
 use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, finding, report};
 use crate::execute::{self, Cancel, ExecError, Limits, Settings, Stale, Summary};
-use crate::preflight::Finding;
+use crate::preflight::{Finding, Severity};
 use crate::progress::Progress;
 use crate::store::StoreError;
 
@@ -13,8 +13,8 @@ use crate::store::StoreError;
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
-    /// Start although servers, models or Python are missing: the cells that need them are recorded as
-    /// failed at once, the others are made
+    /// Start although something stands against it: cells of servers and models that were not found are
+    /// tried, those for which no request can be made (no key, no Python) are recorded as failed at once
     #[arg(long)]
     skip_preflight: bool,
     #[command(flatten)]
@@ -110,7 +110,15 @@ fn failure(error: ExecError) -> Failure {
         ExecError::Preflight(findings) => {
             let list: Vec<String> = findings.iter().map(finding::line).collect();
             let message = format!("{error}:\n{}", list.join("\n"));
-            let help = "--skip-preflight makes the other cells, and records these as failed";
+            let blocking = findings.iter().filter(|finding| finding.severity == Severity::Blocking);
+            let tried = blocking.clone().filter(|finding| finding.can_be_tried).count();
+            let help = match (tried, blocking.count() - tried) {
+                (_, 0) => "--skip-preflight tries all cells all the same",
+                (0, _) => "--skip-preflight makes the other cells, and records these as failed",
+                _ => {
+                    "--skip-preflight tries what requests can be made for, and records the rest as failed"
+                }
+            };
             let skippable = !findings.iter().any(Finding::is_absolute);
             Failure::new(exit::PREFLIGHT_FAILED, message, skippable.then_some(help))
         }

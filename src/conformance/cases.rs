@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use formats::endpoint::{Api, Route};
+use formats::endpoint::{Api, Dialect, Route};
 use formats::protocol::{AgentSpec, CallSpec, Connection, PROTOCOL, ProbeSpec, Spec};
 use serde_json::{Value, json};
 use simulator::Server;
@@ -59,9 +59,12 @@ pub(super) fn agent(name: &str, api: Api, url: &str, warmups: u32, calls: u32) -
         url: url.to_owned(),
         route: Route::default(),
         api_key_env: None,
+        headers: BTreeMap::new(),
         model: "simulated".to_owned(),
         answers_as: Vec::new(),
         options: BTreeMap::new(),
+        extra: BTreeMap::new(),
+        dialect: Dialect::default(),
         max_tokens: None,
         calls: (0..warmups + calls).map(call).collect(),
         workflow: None,

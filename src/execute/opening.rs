@@ -27,8 +27,8 @@ use crate::store::{Layout, Lock, Store, StoreError, executed};
 pub struct Settings {
     /// Folder of the results of all studies.
     pub results: PathBuf,
-    /// Start although cells cannot be made: they are recorded as failed. The results must be writable
-    /// all the same.
+    /// Start although something stands against cells: they are tried, or recorded as failed where no
+    /// request can be made at all. The results must be writable all the same.
     pub skip_preflight: bool,
     pub stale: Stale,
     /// Add a run for every outlier that has none yet.
@@ -152,7 +152,7 @@ pub fn execute(
     if findings.iter().any(blocks) {
         return Err(ExecError::Preflight(findings));
     }
-    let doomed = preflight::doomed(&findings);
+    let doomed = preflight::doomed(&findings, settings.skip_preflight);
     for finding in findings {
         emit(ExecEvent::Found { finding });
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use formats::protocol::{AgentSpec, CallSpec, PROTOCOL, ProbeSpec, Spec, Stage, WorkflowSpec};
 
 use super::prompt::{self, Place};
+use crate::manifest::inference::EXTRA;
 use crate::manifest::study::{Endpoint, Server, Work};
 use crate::plan::{CellSpec, ScenarioWork, SpecAgent};
 
@@ -60,14 +61,15 @@ impl Request<'_> {
     }
 
     fn agent(&self, agent: &SpecAgent) -> AgentSpec {
-        let Server { api, url, api_key_env, route } = match &agent.endpoint {
-            Endpoint::Server(server) => server.clone(),
-            Endpoint::Paced(_) => {
-                let started = self.paced.get(&agent.endpoint_name).cloned();
-                // All of them were started before; without an address the agent refuses its spec.
-                started.unwrap_or_else(|| Server::at(agent.endpoint.api(), ""))
-            }
-        };
+        let Server { api, url, api_key_env, headers, route, dialect, answers_as } =
+            match &agent.endpoint {
+                Endpoint::Server(server) => server.clone(),
+                Endpoint::Paced(_) => {
+                    let started = self.paced.get(&agent.endpoint_name).cloned();
+                    // All of them were started before; without an address the agent refuses its spec.
+                    started.unwrap_or_else(|| Server::at(agent.endpoint.api(), ""))
+                }
+            };
         let mut options: BTreeMap<String, serde_json::Value> =
             agent.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         if self.scenario.vary_seed
@@ -76,6 +78,10 @@ impl Request<'_> {
         {
             *seed = number.wrapping_add(i64::from(self.repeat)).into();
         }
+        let extra = match options.remove(EXTRA) {
+            Some(serde_json::Value::Object(extra)) => extra.into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
         let workflow = workflow(agent);
         AgentSpec {
             name: agent.name.clone(),
@@ -83,9 +89,12 @@ impl Request<'_> {
             url,
             route,
             api_key_env,
+            headers,
             model: agent.model.clone(),
-            answers_as: Vec::new(),
+            answers_as,
             options,
+            extra,
+            dialect,
             max_tokens: agent.max_tokens,
             calls: self.calls(agent),
             workflow,

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use formats::endpoint::Api;
+use formats::endpoint::{Api, Dialect, HeaderText};
 use formats::protocol::{Connection, Outcome};
 use serde_json::{Value, json};
 
@@ -122,6 +122,40 @@ fn warm_up_comes_first_and_the_seed_moves_only_when_it_shall() {
             (&json!(expected), &json!(1))
         );
         assert_eq!(spec.timeout_ns, 1_000_000_000);
+    }
+}
+
+#[test]
+fn what_an_endpoint_and_its_options_say_reaches_the_spec() {
+    let mut cell = cell();
+    let mut server = Server::at(Api::OpenaiChat, "http://127.0.0.1:1/v1");
+    server.headers = [("x-team".to_owned(), HeaderText::Text("lab".to_owned()))].into();
+    server.dialect = Dialect { stream_options: false, ..Dialect::default() };
+    server.answers_as = vec!["other".to_owned()];
+    let agent = &mut scenario_of(&mut cell).agents[0];
+    agent.endpoint = Endpoint::Server(server.clone());
+    agent.options.insert("extra".to_owned(), json!({ "a": { "b": [1] } }));
+    let (paced, artifacts) = (BTreeMap::new(), Path::new("/run"));
+    let request = Request {
+        cell: &cell,
+        scenario: cell.scenario().unwrap(),
+        id: "a",
+        session: "now",
+        repeat: 1,
+        attempt: 1,
+        run: "r",
+        artifacts,
+        paced: &paced,
+    };
+    let agents = request.spec().agents;
+    let asked = &agents[0];
+    assert_eq!(asked.extra, [("a".to_owned(), json!({ "b": [1] }))].into());
+    assert_eq!(asked.options.keys().collect::<Vec<_>>(), ["seed", "top_k"]);
+    assert_eq!((&asked.headers, asked.dialect), (&server.headers, server.dialect));
+    assert_eq!(asked.answers_as, ["other"]);
+    let plain = serde_json::to_value(&agents[1]).unwrap();
+    for absent in ["headers", "extra", "dialect", "answers_as"] {
+        assert!(plain.get(absent).is_none(), "{absent}: runtimes that do not know it can go on");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The factors that a scenario can vary: their types, units, defaults and spellings.
 
 use super::study::Level;
-use super::units;
 use super::written::Scalar;
+use super::{inference, units};
 
 /// A factor that is built in.
 #[derive(Debug, Clone, Copy)]
@@ -105,58 +105,6 @@ const FACTORS: [Factor; 18] = [
     Factor { name: "corpus", kind: Kind::Text, default: DEFAULT, place: Place::Tokenizer },
 ];
 
-/// Inference options that servers know (Ollama's names; OpenAI servers take them as top-level keys).
-const OPTIONS: [&str; 40] = [
-    "cache_prompt",
-    "dry_allowed_length",
-    "dry_base",
-    "dry_multiplier",
-    "format",
-    "frequency_penalty",
-    "grammar",
-    "ignore_eos",
-    "keep_alive",
-    "logit_bias",
-    "low_vram",
-    "main_gpu",
-    "min_p",
-    "min_tokens",
-    "mirostat",
-    "mirostat_eta",
-    "mirostat_tau",
-    "n_probs",
-    "num_batch",
-    "num_ctx",
-    "num_gpu",
-    "num_keep",
-    "num_predict",
-    "num_thread",
-    "numa",
-    "penalize_newline",
-    "presence_penalty",
-    "raw",
-    "reasoning_effort",
-    "repeat_last_n",
-    "repeat_penalty",
-    "seed",
-    "stop",
-    "system",
-    "temperature",
-    "tfs_z",
-    "think",
-    "top_k",
-    "top_p",
-    "typical_p",
-];
-
-/// Options that make Ollama load the model again when they change.
-pub const RELOADING: [&str; 6] =
-    ["main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap"];
-
-/// Options of a server's start that no OpenAI request can set.
-pub const SERVER_SIDE: [&str; 8] =
-    ["low_vram", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "numa", "use_mmap"];
-
 /// The built-in factor of this name; `insight.num_ctx` is the factor `num_ctx` of one agent.
 #[must_use]
 pub fn lookup(name: &str) -> Option<Factor> {
@@ -167,7 +115,7 @@ pub fn lookup(name: &str) -> Option<Factor> {
 }
 
 fn option(name: &str) -> Option<Factor> {
-    let name = OPTIONS.iter().chain(&["use_mmap"]).find(|option| **option == name)?;
+    let name = inference::option(name)?;
     Some(Factor { name, kind: Kind::Any, default: DEFAULT, place: Place::Option })
 }
 
@@ -184,7 +132,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Every inference option.
 pub fn option_names() -> impl Iterator<Item = &'static str> {
-    OPTIONS.iter().copied().chain(std::iter::once("use_mmap"))
+    inference::names()
 }
 
 impl Factor {

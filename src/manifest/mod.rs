@@ -8,6 +8,7 @@ mod check;
 pub mod command;
 pub mod criterion;
 pub mod factor;
+pub mod inference;
 pub mod nearest;
 pub mod problem;
 pub mod source;

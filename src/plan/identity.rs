@@ -1,8 +1,8 @@
 //! Identity: the document of what was asked for, and its digest.
 //!
 //! What is at its default is left out of the document, so that something added to the program later
-//! changes no identity. Names of experiments, axes and scenarios, titles, repeats, timeouts, retries
-//! and addresses never get in; that two agents share a server does.
+//! changes no identity. Names of experiments, axes and scenarios, titles, repeats, timeouts, retries,
+//! addresses and the headers of requests never get in; that two agents share a server does.
 
 use std::collections::HashMap;
 
@@ -188,6 +188,10 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if let Some(limit) = agent.max_tokens {
             out.key("max_tokens").number(f64::from(limit));
         }
+        let dialect = agent.endpoint.server().map(|server| server.dialect).unwrap_or_default();
+        if !dialect.max_tokens_as.is_default() {
+            out.key("max_tokens_as").text(dialect.max_tokens_as.name());
+        }
         out.key("model").text(agent.model);
         out.key("name").text(&agent.agent.agent);
         if let Some(options) = &agent.options {
@@ -211,6 +215,9 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         }
         if let Endpoint::Paced(schedule) = &*agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));
+        }
+        if !dialect.stream_options {
+            out.key("stream_options").boolean(false);
         }
         if let Work::Workflow(workflow) = &agent.agent.work {
             out.key("workflow").object(|out| self::workflow(out, workflow, contents));

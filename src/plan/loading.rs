@@ -10,7 +10,8 @@ use formats::endpoint::Family;
 
 use super::resolve::{Resolved, ResolvedAgent};
 use super::{Plan, RunKey};
-use crate::manifest::factor::{COLD, RELOADING};
+use crate::manifest::factor::COLD;
+use crate::manifest::inference::RELOADING;
 use crate::manifest::study::{Endpoint, Level};
 
 /// Loads that an order of runs causes.

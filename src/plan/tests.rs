@@ -91,7 +91,7 @@ fn study(throttles: Vec<u32>, repeats: u32) -> Written {
 type Edit = (&'static str, fn(&mut Written));
 
 /// Edits that change no identity, whatever the study.
-const FREE: [Edit; 14] = [
+const FREE: [Edit; 15] = [
     ("comment", |s| s.head = format!("# a comment\n{}", s.head)),
     ("title", |s| s.head = s.head.replace("\"t\"", "\"another title\"")),
     ("timeout", |s| s.defaults.push_str("\ntimeout = \"9s\"")),
@@ -105,6 +105,11 @@ const FREE: [Edit; 14] = [
         s.experiment = "two".into();
     }),
     ("address", |s| s.endpoint = s.endpoint.replace("localhost:1143", "10.0.0.1:2143")),
+    ("the way to a server and who it answers as", |s| {
+        let further = "11434\", api_key_env = \"KEY\", proxy = \"http://p:1\", answers_as = [\"x\"], \
+                       headers = { x-team = \"lab\", x-login = { env = \"LOGIN\" } } }";
+        s.endpoint = s.endpoint.replace("11434\" }", further);
+    }),
     ("order of options", |s| s.options = "temperature = 0.80, num_ctx = 512.0".into()),
     ("order of levels", |s| s.throttles.reverse()),
     ("axis at its default level", |s| {
@@ -114,9 +119,11 @@ const FREE: [Edit; 14] = [
 ];
 
 /// Edits that touch every cell of this study.
-const TOUCHING: [Edit; 8] = [
+const TOUCHING: [Edit; 10] = [
     ("prompt text", |s| s.prompt.push('!')),
     ("option", |s| s.options = s.options.replace("0.8", "0.7")),
+    ("a stop", |s| s.options.push_str(", stop = [\"a\", \"b\"]")),
+    ("nested options", |s| s.options.push_str(", extra = { shift = false }")),
     ("warm-up", |s| s.defaults = s.defaults.replace("warmup = 1", "warmup = 2")),
     ("max_tokens", |s| s.defaults = s.defaults.replace("= 50", "= 51")),
     ("probe", |s| s.further = format!("probes = {{ chunks = true }}\n{}", s.further)),
@@ -129,6 +136,49 @@ const TOUCHING: [Edit; 8] = [
     }),
     ("one server for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
 ];
+
+/// The identity of the only cell of an agent with such an endpoint and such options.
+fn identity_of(endpoint: &str, options: &str) -> serde_json::Value {
+    let text = format!(
+        "schema = 1\nname = \"s\"\n[endpoint]\ne = {{ {endpoint} }}\n[options]\no = {{ {options} }}\n[prompt]\np \
+         = {{ text = \"hello\" }}\n[scenario]\none = [{{ agent = \"a\", endpoint = \"e\", prompt = \"p\", \
+         options = \"o\" }}]\n[experiment.e]\nmax_tokens = 9\nmatrix = {{ model = [\"m\"], scenario = \
+         [\"one\"] }}\n"
+    );
+    plan_of(&text).spec(0).identity
+}
+
+#[test]
+fn spellings_of_stops_and_of_nothing_extra_are_one_cell() {
+    let url = "openai = \"http://localhost:8080/v1\"";
+    let plain = identity_of(url, "stop = \"END\"");
+    assert_eq!(plain, identity_of(url, "stop = [\"END\"], extra = {}"));
+    assert_eq!(plain["agents"][0]["options"], serde_json::json!({ "stop": "END" }));
+    let nested = "extra = { b = { y = 1.0, x = [1, 2.5] }, a = true }";
+    let found = identity_of(url, nested);
+    let turned = "extra = { a = true, b = { x = [1.0, 2.5], y = 1 } }";
+    assert_eq!(found, identity_of(url, turned));
+    let expected = serde_json::json!({ "extra": { "a": true, "b": { "x": [1, 2.5], "y": 1 } } });
+    assert_eq!(found["agents"][0]["options"], expected);
+}
+
+#[test]
+fn what_a_server_wants_otherwise_is_part_of_what_is_asked() {
+    let url = "openai = \"http://localhost:8080/v1\"";
+    let plain = identity_of(url, "seed = 1");
+    let said = identity_of(
+        &format!("{url}, max_tokens_as = \"max_tokens\", stream_options = true"),
+        "seed = 1",
+    );
+    assert_eq!(plain, said, "what holds anyway changes nothing");
+    let other = identity_of(
+        &format!("{url}, max_tokens_as = \"max_completion_tokens\", stream_options = false"),
+        "seed = 1",
+    );
+    let fields: Vec<String> =
+        why::differences(&plain, &other).into_iter().map(|difference| difference.field).collect();
+    assert_eq!(fields, ["agents[a].max_tokens_as", "agents[a].stream_options"]);
+}
 
 fn throttles() -> impl Strategy<Value = Vec<u32>> {
     proptest::collection::btree_set(1_u32..200, 1..6).prop_map(|set| set.into_iter().collect())
@@ -350,8 +400,10 @@ a = { simulated = { protocol = "openai_chat", gaps = ["10ms", "1.5s"], jitter = 
       { status = 503, first = 2 }, { error = "out \"of\" memory\u0001é", after = 3, every = 2 }, { stall = true },
       { reset = true }, { truncate = true }, { malformed = true }, { slow = "1ms" }] } }
 b = { simulated = { rate = 1e-7 } }
-c = { openai = "http://localhost:1/v1", api = "completions" }
+c = { openai = "http://localhost:1/v1", api = "completions", max_tokens_as = "max_completion_tokens",
+      stream_options = false }
 [options]
+n = { stop = ["b", "a"], extra = { z = [1.50, { "é" = 1e21, a = "\u0001" }], a = {} } }
 o = { temperature = 1e21, top_p = 0.1, seed = 9007199254740991, stop = "ü\n\u007f", think = true, min_p = 1e-7 }
 [prompt]
 p = { text = "hello" }
@@ -359,7 +411,7 @@ p = { text = "hello" }
 all = [
   { agent = "z", endpoint = "a", prompt = "p", options = "o", count = 3 },
   { agent = "y", endpoint = "b", prompt = "p", model = "fixed" },
-  { agent = "x", endpoint = "c", prompt = "p", model = "fixed" },
+  { agent = "x", endpoint = "c", prompt = "p", options = "n", model = "fixed" },
 ]
 [experiment.e]
 scenario = "all"
@@ -367,7 +419,7 @@ max_tokens = 7
 controls = ["idle"]
 probes = { loop_lag = "1ms", chunks = true, gpu = true, host = { interval = "50ms" }, flamegraph = true }
 matrix = { runtime = ["python"], event_loop = ["uvloop"], json = ["orjson"], batch = ["50ms"],
-           read_buffer = ["64 KiB"], throttle = [33.3], "x.num_ctx" = [512] }
+           read_buffer = ["64 KiB"], throttle = [33.3], "y.num_ctx" = [512] }
 [experiment.t]
 tokenize = { corpus = { generate = "10 MB", seed = 1 }, iterations = 5 }
 matrix = { tokenizer = ["gemma3"], runtime = ["rust"] }

@@ -13,15 +13,13 @@ pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
         for (model, model_need) in &need.models {
             let Some(known) = server.models.get(model) else { continue };
             let subject = || Subject::Model { model: model.clone(), endpoint: name.clone() };
-            let is_ollama = need.endpoint.is_ollama_server();
             for (asked, cells) in &model_need.contexts {
-                let told = if is_ollama { too_long(*asked, known) } else { unset(*asked, known) };
-                findings.extend(told.map(|(message, advice)| {
+                findings.extend(too_long(*asked, known).map(|(message, advice)| {
                     Finding::warning(subject(), message, advice).about(cells)
                 }));
             }
             // Of Ollama the context is what `num_ctx` asks for, and a longer answer moves it on.
-            if !is_ollama {
+            if !need.endpoint.is_ollama_server() {
                 let told = answers(&model_need.answers, known);
                 findings.extend(told.map(|(message, advice, cells)| {
                     Finding::warning(subject(), message, advice).about(cells)
@@ -38,17 +36,6 @@ fn too_long(asked: u64, known: &ModelFacts) -> Option<(String, &'static str)> {
     Some((
         message,
         "ask for no more than the model can: beyond it the server cuts, or answers worse",
-    ))
-}
-
-fn unset(asked: u64, known: &ModelFacts) -> Option<(String, &'static str)> {
-    let served = known.served_context.filter(|served| *served != asked)?;
-    let message = format!(
-        "num_ctx = {asked} is asked for, and the server gives {served} tokens: no request changes it"
-    );
-    Some((
-        message,
-        "start the server with that context, or drop num_ctx in the profile of this server",
     ))
 }
 

@@ -29,7 +29,7 @@ pub struct Place<'a> {
 #[derive(Debug, Default)]
 pub struct Facts {
     /// By the names of their endpoints.
-    pub servers: BTreeMap<String, Result<ServerFacts, NoServer>>,
+    pub servers: BTreeMap<String, Result<ServerFacts, ServerError>>,
     /// Endpoints whose servers are on this machine.
     pub own_servers: BTreeSet<String>,
     /// Of the programs that are needed.
@@ -51,14 +51,6 @@ pub struct Facts {
     pub disk: Disk,
     pub open_files: open_files::Limits,
     pub machine: Condition,
-}
-
-/// Why a server could not be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoServer {
-    /// This environment variable should hold its key.
-    NoKey(String),
-    Endpoint(ServerError),
 }
 
 /// What the Python runtime stands on.
@@ -128,8 +120,8 @@ impl Facts {
                 free_bytes: disk::free_bytes(super::disk::existing(place.results)),
             };
             let servers = asked.into_iter().map(|(name, server, asked)| {
-                let broken = || NoServer::Endpoint(ServerError::broken_off(server));
-                (name.clone(), asked.join().unwrap_or_else(|_| Err(broken())))
+                let broken = |_| Err(ServerError::broken_off(server));
+                (name.clone(), asked.join().unwrap_or_else(broken))
             });
             Self {
                 servers: servers.collect(),
@@ -159,10 +151,9 @@ pub(super) fn gpus() -> Result<Vec<gpu::Device>, String> {
 }
 
 /// Asks one server for what is needed of it.
-pub fn ask(server: &Server, need: &EndpointNeed) -> Result<ServerFacts, NoServer> {
-    let key = server::api_key(server).map_err(NoServer::NoKey)?;
+pub fn ask(server: &Server, need: &EndpointNeed) -> Result<ServerFacts, ServerError> {
     let models: Vec<String> = need.models.keys().cloned().collect();
-    server::facts(server, &models, key.as_deref()).map_err(NoServer::Endpoint)
+    server::facts(server, &models, &server::environment)
 }
 
 pub(super) fn python(setup: &python::Setup) -> Python {

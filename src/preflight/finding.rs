@@ -17,6 +17,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub advice: String,
+    /// Requests can be made all the same, and what was found may be wrong.
+    pub can_be_tried: bool,
     /// Those that it dooms, or that a warning is about; empty: it is about the machine.
     #[serde(serialize_with = "short_ids")]
     pub cells: Vec<CellId>,
@@ -89,12 +91,20 @@ impl Serialize for Subject {
 impl Finding {
     pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
         let (severity, advice) = (Severity::Blocking, advice.into());
+        let message = harmless(message);
         let (cells, fallbacks, steps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { severity, subject, message, advice, cells, fallbacks, steps }
+        let can_be_tried = false;
+        Self { severity, subject, message, advice, can_be_tried, cells, fallbacks, steps }
     }
 
     pub(super) fn warning(subject: Subject, message: String, advice: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::blocking(subject, message, advice) }
+        let severity = Severity::Warning;
+        Self { severity, can_be_tried: true, ..Self::blocking(subject, message, advice) }
+    }
+
+    /// Of a server: only a request shows whether it is so.
+    pub(super) fn or_tried(self) -> Self {
+        Self { can_be_tried: true, ..self }
     }
 
     pub(super) fn about(self, cells: &[CellId]) -> Self {
@@ -155,6 +165,16 @@ impl Finding {
             format!("{subject}: {message}; {advice}")
         }
     }
+}
+
+/// On one line, and without what would steer a terminal: parts of it are the words of servers.
+fn harmless(text: String) -> String {
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(steers) {
+        return text;
+    }
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 fn short_ids<S: Serializer>(cells: &[CellId], serializer: S) -> Result<S::Ok, S::Error> {

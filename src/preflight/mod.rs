@@ -26,7 +26,7 @@ mod tokenizers;
 use std::collections::HashMap;
 
 pub use disk::{MIN_FREE_BYTES, RUN_BYTES, Room, free_below};
-pub use facts::{Disk, Facts, NoServer, Place, PySpy, Python, ask};
+pub use facts::{Disk, Facts, Place, PySpy, Python, ask};
 pub use files::FilesNeed;
 pub use finding::{Finding, Severity, Subject};
 pub use needs::{EndpointNeed, FallbackStep, ModelNeed, Needs, ProgramNeed, TokenizerNeed};
@@ -62,11 +62,12 @@ pub fn make_room(needs: &Needs) {
     let _ = open_files::prepare(files::most(needs));
 }
 
-/// Cells that cannot be made, those of fallbacks among them, each with what stands against it.
+/// Cells that cannot be made, those of fallbacks among them, each with what stands against it. With `try_all`
+/// only those that no request can be made for: a server may do what it was found not to do.
 #[must_use]
-pub fn doomed(findings: &[Finding]) -> HashMap<CellId, String> {
+pub fn doomed(findings: &[Finding], try_all: bool) -> HashMap<CellId, String> {
     let mut doomed: HashMap<CellId, String> = HashMap::new();
-    for finding in findings {
+    for finding in findings.iter().filter(|finding| !(try_all && finding.can_be_tried)) {
         let cells = finding.cells.iter().filter(|_| finding.severity == Severity::Blocking);
         for cell in cells.chain(&finding.fallbacks) {
             let reasons = doomed.entry(*cell).or_default();

@@ -9,6 +9,8 @@ use crate::server::ServerFacts;
 
 /// Names of a server's list that a message repeats.
 const LISTED: usize = 8;
+/// Characters of each.
+const NAME: usize = 100;
 
 pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -29,24 +31,37 @@ pub(super) fn findings(needs: &Needs, facts: &Facts) -> Vec<Finding> {
 
 fn missing(subject: Subject, model: &str, need: &EndpointNeed, server: &ServerFacts) -> Finding {
     let listed = server.listed.as_deref().unwrap_or_default();
-    let mut message = format!("the server at {} does not have it", need.url());
-    if listed.is_empty() {
-        message.push_str("; it has no model at all");
+    let lists_all = server.lists_all;
+    let mut message = if lists_all {
+        format!("the server at {} does not have it", need.url())
     } else {
-        let _ = write!(message, "; it has {}", listed[..listed.len().min(LISTED)].join(", "));
+        format!("the list of the server at {} does not hold it", need.url())
+    };
+    let holds = if lists_all { "it has" } else { "it holds" };
+    if listed.is_empty() {
+        let _ = write!(message, "; {holds} no model at all");
+    } else {
+        let shown = |name: &String| name.chars().take(NAME).collect::<String>();
+        let names: Vec<String> = listed.iter().take(LISTED).map(shown).collect();
+        let _ = write!(message, "; {holds} {}", names.join(", "));
     }
     if listed.len() > LISTED {
         let _ = write!(message, " and {} more", listed.len() - LISTED);
     }
     let near = nearest(model, listed.iter().map(String::as_str));
     let near = near.map(|near| format!("did you mean `{near}`?"));
+    if !lists_all {
+        let tried = "lists may leave out what a server takes, so the runs are tried all the same";
+        let advice = near.map_or_else(|| tried.to_owned(), |near| format!("{near} Else: {tried}"));
+        return Finding::warning(subject, message, advice);
+    }
     let advice = match (near, need.endpoint.is_ollama_server()) {
         (Some(near), true) => format!("{near} Otherwise `ollama pull {model}`"),
         (Some(near), false) => near,
         (None, true) => format!("`ollama pull {model}`"),
         (None, false) => "load it there, or name one of the server's in the manifest".to_owned(),
     };
-    Finding::blocking(subject, message, advice)
+    Finding::blocking(subject, message, advice).or_tried()
 }
 
 /// Without a digest a replaced model would pass for the same.

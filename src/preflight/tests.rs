@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use agent::wire::headers::HeaderError;
+
 use super::*;
 use crate::manifest;
 use crate::os::condition::Condition;
 use crate::plan::{CellSpec, Filters, Plan};
 use crate::probe::gpu::Device;
 use crate::python::Program;
-use crate::server::{LoadedModel, ModelFacts, ServerError, ServerFacts};
+use crate::server::{Doubt, LoadedModel, ModelFacts, ServerError, ServerFacts};
 use crate::store::StoredSize;
 
 const MANIFEST: &str = r#"
@@ -20,13 +22,14 @@ a = { ollama = "http://localhost:11434" }
 b = { openai = "http://localhost:8080/v1", api_key_env = "KEY" }
 [options]
 tuned = { num_ctx = 4096 }
+plain = { temperature = 0 }
 [prompt]
 p = { text = "p" }
 [scenario]
 left = [{ agent = "left", endpoint = "a", prompt = "p", options = "tuned" }]
 both = [
   { agent = "left", endpoint = "a", prompt = "p" },
-  { agent = "right", endpoint = "b", prompt = "p", options = "tuned", count = 3 },
+  { agent = "right", endpoint = "b", prompt = "p", options = "plain", count = 3 },
 ]
 [experiment.e]
 matrix = { model = ["gemma3", "qwen"], scenario = ["left", "both"] }
@@ -61,12 +64,17 @@ fn served() -> Facts {
         server: Some("x".to_owned()),
         listed: Some(vec!["gemma3".to_owned(), "qwen".to_owned()]),
         models,
+        lists_all: true,
         ..ServerFacts::default()
     };
     Facts {
         servers: [("a".to_owned(), Ok(server.clone())), ("b".to_owned(), Ok(server))].into(),
         ..Facts::default()
     }
+}
+
+fn no_key() -> HeaderError {
+    HeaderError::Missing { what: "its API key".to_owned(), variable: "KEY".to_owned() }
 }
 
 fn server<'f>(facts: &'f mut Facts, name: &str) -> &'f mut ServerFacts {
@@ -85,15 +93,16 @@ fn a_server_that_is_down_dooms_its_cells_only() {
         url: "http://x".to_owned(),
         reason: "no".to_owned(),
         connected: true,
+        late: false,
     };
-    facts.servers.insert("b".to_owned(), Err(NoServer::Endpoint(error)));
+    facts.servers.insert("b".to_owned(), Err(error));
     let needs = needs(MANIFEST);
     let findings = judge(&needs, &facts);
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].severity, Severity::Blocking);
     assert_eq!(findings[0].cells, needs.endpoints["b"].cells);
-    assert_eq!((needs.cells.len(), doomed(&findings).len()), (4, 2));
-    facts.servers.insert("b".to_owned(), Err(NoServer::NoKey("KEY".to_owned())));
+    assert_eq!((needs.cells.len(), doomed(&findings, false).len()), (4, 2));
+    facts.servers.insert("b".to_owned(), Err(ServerError::Header(no_key())));
     let said = judge(&needs, &facts)[0].sentence();
     assert!(said.contains("KEY") && said.starts_with("endpoint `b`"), "{said}");
 }
@@ -114,6 +123,71 @@ fn a_missing_model_dooms_its_cells_and_names_the_nearest() {
     assert!(!finding.is_absolute());
 }
 
+/// Gateways leave out what they take: only a list that is known to be whole decides.
+#[test]
+fn a_model_that_a_list_leaves_out_is_a_warning_where_lists_may_do_so() {
+    let mut facts = served();
+    let b = server(&mut facts, "b");
+    b.lists_all = false;
+    b.missing = vec!["qwen".to_owned()];
+    b.models.remove("qwen");
+    b.listed = Some(Vec::new());
+    let findings = judge(&needs(MANIFEST), &facts);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, Severity::Warning);
+    let said = finding.sentence();
+    assert!(
+        said.contains("it holds no model at all") && said.contains("tried all the same"),
+        "{said}"
+    );
+    server(&mut facts, "b").lists_all = true;
+    assert_eq!(judge(&needs(MANIFEST), &facts)[0].severity, Severity::Blocking);
+}
+
+#[test]
+fn whoever_skips_preflight_has_everything_tried_that_requests_can_be_made_for() {
+    let needs = needs(MANIFEST);
+    let tried = |error: ServerError| {
+        let mut facts = served();
+        facts.servers.insert("b".to_owned(), Err(error));
+        let findings = judge(&needs, &facts);
+        assert_eq!(doomed(&findings, false).len(), 2, "{findings:?}");
+        doomed(&findings, true).is_empty()
+    };
+    let url = "http://x".to_owned();
+    let (reason, message) = (String::new(), None);
+    let gone = ServerError::Unreachable { url: url.clone(), reason, connected: false, late: false };
+    assert!(tried(gone));
+    assert!(tried(ServerError::Refused { url, status: 401, message, challenge: None }));
+    assert!(!tried(ServerError::Header(no_key())));
+    assert!(!tried(ServerError::Trust("no such file".to_owned())));
+}
+
+#[test]
+fn what_could_not_be_learnt_of_a_server_is_a_warning() {
+    let mut facts = served();
+    let doubt = Doubt { message: "it is slow".to_owned(), advice: "wait" };
+    facts
+        .servers
+        .insert("b".to_owned(), Ok(ServerFacts { doubts: vec![doubt], ..ServerFacts::default() }));
+    let findings = judge(&needs(MANIFEST), &facts);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, Severity::Warning);
+    let said = finding.sentence();
+    assert_eq!(said, "endpoint `b`: it is slow (http://localhost:8080/v1); wait");
+}
+
+#[test]
+fn words_of_servers_steer_no_terminal() {
+    let mut facts = served();
+    let a = server(&mut facts, "a");
+    a.missing = vec!["qwen".to_owned()];
+    a.models.remove("qwen");
+    a.listed = Some(vec!["\u{1b}[2J\u{202e}\nx".to_owned(), "y".repeat(5000)]);
+    let said = judge(&needs(MANIFEST), &facts)[0].sentence();
+    assert!(said.contains("it has  [2J  x, yyy") && said.len() < 500, "{said:?}");
+}
+
 #[test]
 fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
     let mut facts = served();
@@ -121,8 +195,9 @@ fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
         url: "http://x".to_owned(),
         reason: "no".to_owned(),
         connected: true,
+        late: false,
     };
-    facts.servers.insert("b".to_owned(), Err(NoServer::Endpoint(error)));
+    facts.servers.insert("b".to_owned(), Err(error));
     let a = server(&mut facts, "a");
     a.missing = vec!["gemma3".to_owned()];
     facts.disk.free_bytes = Some(5 * 1024 * 1024);
@@ -132,7 +207,7 @@ fn everything_is_found_at_once_and_reasons_of_a_cell_are_joined() {
     let (block, warn) = (Severity::Blocking, Severity::Warning);
     assert_eq!(severities, [block, block, block, warn]);
     assert!(findings[0].is_absolute() && findings[0].message.contains("5 MiB"), "{findings:?}");
-    let doomed = doomed(&findings);
+    let doomed = doomed(&findings, false);
     assert_eq!(doomed.len(), 4, "a full disk dooms all");
     let most = doomed.values().map(|reason| reason.matches("; ").count()).max();
     assert!(most >= Some(4), "{doomed:?}");
@@ -173,11 +248,12 @@ fn a_context_that_cannot_be_is_a_warning() {
     let mut facts = served();
     *server(&mut facts, "a").models.get_mut("gemma3").unwrap() = model(2048);
     server(&mut facts, "b").models.get_mut("qwen").unwrap().served_context = Some(512);
-    let findings = judge(&needs(MANIFEST), &facts);
+    let limited = MANIFEST.replace("matrix = {", "max_tokens = 600\nmatrix = {");
+    let findings = judge(&needs(&limited), &facts);
     let said: Vec<String> = findings.iter().map(Finding::sentence).collect();
     assert_eq!(findings.len(), 2, "{said:?}");
     assert!(said[0].contains("num_ctx = 4096 is more than the 2048 tokens"), "{said:?}");
-    assert!(said[1].contains("the server gives 512 tokens"), "{said:?}");
+    assert!(said[1].contains("leaves no room for a prompt"), "{said:?}");
     assert!(findings.iter().all(|finding| finding.severity == Severity::Warning));
     assert_eq!(findings[0].cells.len(), 1, "the baseline asks for none");
 }

@@ -46,11 +46,15 @@ fn words(event: &ExecEvent, tally: &Tally) -> Option<String> {
         }
         ExecEvent::Note { message } => format!("note: {message}"),
         ExecEvent::Found { finding } => match finding.severity {
-            Severity::Blocking => format!(
-                "preflight: {} ({} of the plan will fail)",
-                finding.sentence(),
-                cells(finding.cells.len())
-            ),
+            Severity::Blocking => {
+                let cells = cells(finding.cells.len());
+                let comes = if finding.can_be_tried {
+                    format!("tried all the same: {cells} of the plan")
+                } else {
+                    format!("{cells} of the plan will fail")
+                };
+                format!("preflight: {} ({comes})", finding.sentence())
+            }
             Severity::Warning => format!("warning: {}", finding.sentence()),
         },
         ExecEvent::Calibrating { runtime, settings, streams, rate_tok_s } => format!(

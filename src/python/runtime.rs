@@ -17,7 +17,7 @@ use super::{Environment, Interpreter, Packages, Python, PythonError};
 const DIGITS: usize = 12;
 
 /// Files of the program that makes calls, by their paths.
-const PROGRAM: [(&str, &str); 34] = [
+const PROGRAM: [(&str, &str); 36] = [
     ("__main__.py", include_str!("../../runtimes/python/__main__.py")),
     ("runner_agent/__init__.py", include_str!("../../runtimes/python/runner_agent/__init__.py")),
     ("runner_agent/artifacts.py", include_str!("../../runtimes/python/runner_agent/artifacts.py")),
@@ -29,6 +29,7 @@ const PROGRAM: [(&str, &str); 34] = [
     ),
     ("runner_agent/events.py", include_str!("../../runtimes/python/runner_agent/events.py")),
     ("runner_agent/fields.py", include_str!("../../runtimes/python/runner_agent/fields.py")),
+    ("runner_agent/headers.py", include_str!("../../runtimes/python/runner_agent/headers.py")),
     ("runner_agent/loop.py", include_str!("../../runtimes/python/runner_agent/loop.py")),
     ("runner_agent/main.py", include_str!("../../runtimes/python/runner_agent/main.py")),
     ("runner_agent/outcome.py", include_str!("../../runtimes/python/runner_agent/outcome.py")),
@@ -76,6 +77,10 @@ const PROGRAM: [(&str, &str); 34] = [
     (
         "runner_agent/wire/payload.py",
         include_str!("../../runtimes/python/runner_agent/wire/payload.py"),
+    ),
+    (
+        "runner_agent/wire/refusal.py",
+        include_str!("../../runtimes/python/runner_agent/wire/refusal.py"),
     ),
     ("runner_agent/wire/sse.py", include_str!("../../runtimes/python/runner_agent/wire/sse.py")),
     ("runner_agent/workflow.py", include_str!("../../runtimes/python/runner_agent/workflow.py")),

@@ -1,17 +1,19 @@
 //! What servers tell of themselves and of their models, asked before the first run.
 //!
 //! A server that cannot be reached or is of another kind is an error; a question that it does not know
-//! is not: what it does not say stays unknown. What a missing model means is left to who asks.
+//! is not: what it does not say stays unknown, and what keeps a question open is a doubt. What a missing
+//! model means is left to who asks.
 
 use std::collections::BTreeMap;
 
-use formats::endpoint::{Api, Family, Route, Server};
-use reqwest::Method;
+use agent::Environment;
+use formats::endpoint::{Api, Family, Server};
 use serde_json::{Value, json};
 
 use super::ServerError;
 use super::life::{LoadedModel, is_tag_of, loaded_of};
-use super::questions::{Answer, Questions};
+use super::opening::{Doubt, First, TRIED, first};
+use super::questions::Questions;
 
 /// The server behind an address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct ServerFacts {
     pub listed: Option<Vec<String>>,
     /// Those that were asked for and that the server's list does not hold.
     pub missing: Vec<String>,
+    /// Its list is known to be whole: a model that it does not hold is not there.
+    pub lists_all: bool,
+    /// What could not be learnt, and leaves its calls a chance.
+    pub doubts: Vec<Doubt>,
     /// Models in its memory now; `None`: it does not tell.
     pub loaded: Option<Vec<LoadedModel>>,
     /// Calls that it serves at the same time, where it tells.
@@ -49,19 +55,22 @@ pub struct ModelFacts {
 
 /// Asks a server what it is and what it knows of `models`; blocks for seconds at most.
 ///
-/// `api_key` is sent as the server's protocol wants it. Fails when nobody answers, when the key is refused
-/// and when what answers is no server of this kind.
+/// Its key comes from `environment` and is sent as the server's protocol wants it. Fails when nobody answers,
+/// when calls are refused and when what answers is no server of this kind.
 pub fn facts(
     server: &Server,
     models: &[String],
-    api_key: Option<&str>,
+    environment: Environment<'_>,
 ) -> Result<ServerFacts, ServerError> {
-    let ask = Questions::of(server, api_key)?;
+    ask(&Questions::of(server, environment)?, server.api.family(), models)
+}
+
+fn ask(ask: &Questions, family: Family, models: &[String]) -> Result<ServerFacts, ServerError> {
     ask.block_on(async {
-        match server.api.family() {
-            Family::Ollama => ollama(&ask, models).await,
-            Family::Openai => openai(&ask, "OpenAI-compatible", "", models).await,
-            Family::Anthropic => anthropic(&ask, models).await,
+        match family {
+            Family::Ollama => ollama(ask, models).await,
+            Family::Openai => openai(ask, "OpenAI-compatible", "", models).await,
+            Family::Anthropic => anthropic(ask, models).await,
         }
     })
 }
@@ -69,10 +78,8 @@ pub fn facts(
 /// Servers speak Anthropic's protocol beside their own, and it tells less than theirs.
 async fn anthropic(ask: &Questions, models: &[String]) -> Result<ServerFacts, ServerError> {
     const KIND: &str = "Anthropic-compatible";
-    let version = first(ask, KIND, "/api/version").await;
-    match version {
-        Ok(Some(version)) if version["version"].is_string() => ollama(ask, models).await,
-        Err(error @ (ServerError::Unreachable { .. } | ServerError::Refused { .. })) => Err(error),
+    match first(ask, "/api/version").await? {
+        First::Told(version) if version["version"].is_string() => ollama(ask, models).await,
         _ => {
             not_above(ask, KIND, "/models").await?;
             openai(ask, KIND, "/v1", models).await
@@ -94,8 +101,10 @@ async fn not_above(ask: &Questions, kind: &'static str, path: &str) -> Result<()
 
 async fn ollama(ask: &Questions, models: &[String]) -> Result<ServerFacts, ServerError> {
     const KIND: &str = "Ollama";
-    let version = first(ask, KIND, "/api/version").await?;
-    let version = version.as_ref().and_then(|version| text(version, "version"));
+    let (version, untold) = match first(ask, "/api/version").await? {
+        First::Told(version) => (text(&version, "version"), None),
+        First::Open(untold) => (None, Some(untold)),
+    };
     let tags = ask.get("/api/tags").await;
     if version.is_none() && tags.is_none() {
         let list = ask.get("/v1/models").await.unwrap_or_default();
@@ -107,12 +116,19 @@ async fn ollama(ask: &Questions, models: &[String]) -> Result<ServerFacts, Serve
         not_above(ask, KIND, "/models").await?;
         not_above(ask, KIND, "/tags").await?;
     }
+    let mut doubts = Vec::new();
+    if let (Some(untold), None) = (untold, &tags) {
+        doubts.push(untold.settle(ask, KIND, true).await?);
+    }
     let tags = tags.unwrap_or_default();
     let loaded = ask.get("/api/ps").await.and_then(|ps| loaded_of(&ps));
+    let listed_names = names(&tags["models"], "name");
     let mut facts = ServerFacts {
         server: version.as_ref().map(|_| "ollama".to_owned()),
         version,
-        listed: names(&tags["models"], "name"),
+        lists_all: listed_names.is_some(),
+        listed: listed_names,
+        doubts,
         ..ServerFacts::default()
     };
     for model in models {
@@ -150,35 +166,54 @@ async fn openai(
     v1: &str,
     models: &[String],
 ) -> Result<ServerFacts, ServerError> {
-    let list = first(ask, kind, &format!("{v1}/models")).await?;
+    let path = format!("{v1}/models");
+    let opened = first(ask, &path).await?;
     let below = v1.is_empty() && !ask.url.trim_end_matches('/').ends_with("/v1");
-    if list.is_none() && below {
+    if matches!(opened, First::Open(_)) && below {
         let below = ask.get("/v1/models").await.unwrap_or_default();
         if below["data"].is_array() {
             let found = format!("its API is at {}/v1", ask.url.trim_end_matches('/'));
             return Err(ask.foreign(kind, found));
         }
     }
-    let list = list.unwrap_or_default();
+    let mut doubts = Vec::new();
+    let list = match opened {
+        First::Told(list) => {
+            let entries = entries(&list);
+            if entries.is_none() {
+                doubts.push(Doubt {
+                    message: format!("its answer to {path} is no list of models"),
+                    advice: TRIED,
+                });
+            }
+            entries
+        }
+        First::Open(untold) => {
+            doubts.push(untold.settle(ask, kind, false).await?);
+            None
+        }
+    };
     // What a server says of itself stands beside the API, not below it.
     let root = if v1.is_empty() && !below { "/.." } else { "" };
     let props = ask.get(&format!("{root}/props")).await.unwrap_or_default();
     let version = ask.get(&format!("{root}/version")).await.unwrap_or_default();
     let mut facts = ServerFacts {
-        server: server_of(&list, &props),
+        server: server_of(list.as_deref().unwrap_or_default(), &props),
         // What a build without its history calls itself says nothing.
         version: text(&props, "build_info")
             .filter(|build| build != "b0-unknown")
             .or_else(|| text(&version, "version")),
-        listed: names(&list["data"], "id"),
+        listed: list.as_ref().map(|list| list.iter().filter_map(|one| text(one, "id")).collect()),
         slots: props["total_slots"].as_u64(),
+        doubts,
         ..ServerFacts::default()
     };
+    let list = list.unwrap_or_default();
+    // llama.cpp answers to any name with the one model it holds: a wrong name would be measured without a
+    // word.
+    facts.lists_all = facts.server.as_deref() == Some("llama.cpp") && list.len() == 1;
     for model in models {
-        // llama.cpp answers to any name with the one model it holds: a wrong name would be
-        // measured without a word.
-        let entry =
-            listed(&list["data"], "id", |id| id == model).or_else(|| alias(&list["data"], model));
+        let entry = entry_of(&list, model);
         if entry.is_none() && facts.listed.is_some() {
             facts.missing.push(model.clone());
             continue;
@@ -203,29 +238,39 @@ async fn openai(
     Ok(facts)
 }
 
-/// The first question: a server that refuses it refuses everything, and one that answers it with
-/// anything but JSON is another. `None`: it does not know the question.
-async fn first(
-    ask: &Questions,
-    kind: &'static str,
-    path: &str,
-) -> Result<Option<Value>, ServerError> {
-    let answer = ask.ask(Method::GET, path, None).await?;
-    match answer {
-        Answer { status: status @ (401 | 403 | 500..), message, .. } => {
-            Err(ServerError::Refused { url: ask.url.clone(), status, message })
+/// The entries of a list of models, each with an `id`: some servers list names, some call the id a name, some
+/// leave out the object around the list.
+fn entries(list: &Value) -> Option<Vec<Value>> {
+    let all = list.as_array().or_else(|| list["data"].as_array());
+    let all = all.or_else(|| list["models"].as_array())?;
+    let entry = |entry: &Value| match entry {
+        Value::String(id) => Some(json!({ "id": id })),
+        Value::Object(fields) => {
+            let mut fields = fields.clone();
+            let id = ["id", "name", "model"].iter().find_map(|key| text(entry, key))?;
+            fields.insert("id".to_owned(), id.into());
+            Some(Value::Object(fields))
         }
-        Answer { status: 200, body: Some(body), .. } if body.is_object() => Ok(Some(body)),
-        Answer { status: 200, excerpt, .. } => {
-            Err(ask.foreign(kind, format!("it answers {path} with {excerpt}")))
-        }
-        _ => Ok(None),
-    }
+        _ => None,
+    };
+    Some(all.iter().filter_map(entry).collect())
+}
+
+/// The entry of a model: of that name, of that alias, or of what Ollama means by the name.
+fn entry_of<'a>(list: &'a [Value], model: &str) -> Option<&'a Value> {
+    let of = |is_it: &dyn Fn(&Value) -> bool| list.iter().find(|entry| is_it(entry));
+    let aliases = |entry: &Value| {
+        entry["aliases"].as_array().is_some_and(|all| all.iter().any(|alias| alias == model))
+    };
+    of(&|entry| entry["id"] == model)
+        .or_else(|| of(&aliases))
+        .or_else(|| of(&|entry| entry["id"].as_str().is_some_and(|id| is_tag_of(id, model))))
 }
 
 /// Which OpenAI-compatible server it is, by what it lets slip.
-fn server_of(list: &Value, props: &Value) -> Option<String> {
-    let name = match text(&list["data"][0], "owned_by").as_deref() {
+fn server_of(list: &[Value], props: &Value) -> Option<String> {
+    let owner = list.first().and_then(|entry| text(entry, "owned_by"));
+    let name = match owner.as_deref() {
         Some("llamacpp") => "llama.cpp",
         Some("vllm") => "vllm",
         Some("sglang") => "sglang",
@@ -250,13 +295,14 @@ pub enum Listener {
 /// Looks who listens at `url` (without `/v1`); blocks for seconds at most.
 #[must_use]
 pub fn identify(url: &str) -> Listener {
-    let server = |api: Api| Server {
-        api,
-        url: format!("{url}{}", api.base()),
-        api_key_env: None,
-        route: Route::default(),
+    let look = |api: Api| {
+        let server = Server::at(api, format!("{url}{}", api.base()));
+        // Nobody has said what it is: it is asked for nothing but what it tells.
+        let mut questions = Questions::with(&server, Vec::new())?;
+        questions.call_path = None;
+        ask(&questions, api.family(), &[])
     };
-    let ollama = match facts(&server(Api::Ollama), &[], None) {
+    let ollama = match look(Api::Ollama) {
         Ok(facts) if facts.server.is_some() => {
             return Listener::Server { api: Api::Ollama, facts };
         }
@@ -266,7 +312,7 @@ pub fn identify(url: &str) -> Listener {
         Err(ServerError::Unreachable { reason, .. }) => return Listener::Other(reason),
         Err(error) => error.to_string(),
     };
-    match facts(&server(Api::OpenaiChat), &[], None) {
+    match look(Api::OpenaiChat) {
         Ok(facts) if facts.listed.is_some() => Listener::Server { api: Api::OpenaiChat, facts },
         _ => Listener::Other(ollama),
     }
@@ -279,14 +325,6 @@ fn listed<'a>(list: &'a Value, key: &str, is_it: impl Fn(&str) -> bool) -> Optio
 
 fn names(list: &Value, key: &str) -> Option<Vec<String>> {
     Some(list.as_array()?.iter().filter_map(|entry| text(entry, key)).collect())
-}
-
-/// The entry that another of its names is looked for by.
-fn alias<'a>(list: &'a Value, name: &str) -> Option<&'a Value> {
-    let has_alias = |entry: &&Value| {
-        entry["aliases"].as_array().is_some_and(|all| all.iter().any(|alias| alias == name))
-    };
-    list.as_array()?.iter().find(has_alias)
 }
 
 /// What follows `key` in the free-text tags that a llama.cpp server was started with.

@@ -39,14 +39,14 @@ pub struct Unloaded {
 
 /// The models that an Ollama server holds now; blocks for seconds at most.
 pub fn loaded(server: &Server) -> Result<Vec<LoadedModel>, ServerError> {
-    let questions = Questions::of(server, super::api_key(server).ok().flatten().as_deref())?;
+    let questions = Questions::of(server, &super::environment)?;
     questions.block_on(held(&questions))
 }
 
 /// Has an Ollama server put every model out of its memory, and waits until it lists none:
 /// whatever is loaded next then meets the same, empty server.
 pub fn unload(server: &Server, limit: Duration) -> Result<Unloaded, ServerError> {
-    let questions = Questions::of(server, super::api_key(server).ok().flatten().as_deref())?;
+    let questions = Questions::of(server, &super::environment)?;
     questions.block_on(async {
         let began = Instant::now();
         let before = held(&questions).await?;
@@ -58,9 +58,7 @@ pub fn unload(server: &Server, limit: Duration) -> Result<Unloaded, ServerError>
                 questions.ask_within(patience, Method::POST, "/api/generate", Some(&body)).await?;
             // One that was put out meanwhile is not there any more: that is what was wanted.
             if !matches!(answer.status, 200 | 404) {
-                let url = server.url.clone();
-                let (status, message) = (answer.status, answer.message);
-                return Err(ServerError::Refused { url, status, message });
+                return Err(answer.refused(&questions));
             }
         }
         let mut left = if before.is_empty() { Vec::new() } else { held(&questions).await? };
@@ -100,8 +98,11 @@ pub(super) fn loaded_of(ps: &Value) -> Option<Vec<LoadedModel>> {
     Some(ps["models"].as_array()?.iter().filter_map(model).collect())
 }
 
-/// Ollama lists `gemma3:latest` for `gemma3`.
+/// Whether Ollama means the same by two names: it lists `gemma3:latest` for `gemma3`, and does not tell
+/// capitals from small letters.
 #[must_use]
 pub fn is_tag_of(listed: &str, model: &str) -> bool {
-    listed == model || listed.strip_suffix(":latest") == Some(model)
+    const LATEST: &str = ":latest";
+    let (listed, model) = (listed.to_lowercase(), model.to_lowercase());
+    listed.strip_suffix(LATEST).unwrap_or(&listed) == model.strip_suffix(LATEST).unwrap_or(&model)
 }

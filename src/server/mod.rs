@@ -6,16 +6,19 @@
 
 mod facts;
 mod life;
+mod opening;
 mod questions;
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
+use agent::wire::headers::HeaderError;
 use formats::endpoint::Server;
 use reqwest::Url;
 
 pub use facts::{Listener, ModelFacts, ServerFacts, facts, identify};
 pub use life::{LoadedModel, Unloaded, is_tag_of, loaded, unload};
+pub use opening::Doubt;
 use questions::Questions;
 
 /// Why a server cannot be asked.
@@ -31,39 +34,56 @@ pub enum ServerError {
         reason: String,
         /// Somebody took the connection.
         connected: bool,
+        /// The answer did not come in time.
+        late: bool,
     },
     #[error("{url} refuses the request: HTTP {status}{}", .message.as_ref().map(|m| format!(", {m}")).unwrap_or_default())]
-    Refused { url: String, status: u16, message: Option<String> },
+    Refused {
+        url: String,
+        status: u16,
+        message: Option<String>,
+        /// What it wants to be let in by (`Basic`, `Bearer`), if it tells.
+        challenge: Option<String>,
+    },
+    #[error("{message} (asked: {url})")]
+    Moved { url: String, message: String },
+    #[error("no {kind} API is there below {url}: {call} answers HTTP {status}, and {first}")]
+    NoApi { url: String, kind: &'static str, call: String, status: u16, first: String },
     #[error("what answers at {url} is no {expected} server: {found}")]
     Foreign { url: String, expected: &'static str, found: String },
     #[error("the server at {url} does not tell which models it holds")]
     Silent { url: String },
     #[error("the server at {url} still holds {} after {limit:?}", .models.join(", "))]
     StillLoaded { url: String, models: Vec<String>, limit: Duration },
-    #[error("the API key cannot be sent in a header")]
-    Key,
+    #[error(transparent)]
+    Header(#[from] HeaderError),
 }
 
 impl ServerError {
+    /// Whether no request can be made at all, whatever the server would say to it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Address { .. } | Self::Trust(_) | Self::Header(_))
+    }
+
     /// A question whose thread ended before its answer.
     #[must_use]
     pub fn broken_off(server: &Server) -> Self {
         let reason = "the question was broken off".to_owned();
-        Self::Unreachable { url: server.url.clone(), reason, connected: true }
+        Self::Unreachable { url: server.url.clone(), reason, connected: true, late: false }
     }
 }
 
-/// The key of a server from its environment variable; the variable's name if that is not set.
-pub fn api_key(server: &Server) -> Result<Option<String>, String> {
-    let Some(variable) = &server.api_key_env else { return Ok(None) };
-    let key = std::env::var(variable).ok().filter(|key| !key.is_empty());
-    key.map(Some).ok_or_else(|| variable.clone())
+/// The environment of this process, which keys come from.
+#[must_use]
+pub fn environment(variable: &str) -> Option<String> {
+    std::env::var(variable).ok()
 }
 
 /// Whether anybody takes connections at a server's address now, within a limit of time.
 #[must_use]
 pub fn listens(server: &Server, limit: Duration) -> bool {
-    let Ok(questions) = Questions::of(server, None) else { return false };
+    let Ok(questions) = Questions::with(server, Vec::new()) else { return false };
     let looked = questions
         .block_on(async { Ok(questions.ask_within(limit, reqwest::Method::HEAD, "", None).await) });
     match looked {

@@ -2,13 +2,15 @@
 
 use std::cell::Cell;
 use std::error::Error as _;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::Environment;
 use agent::http::tls;
-use agent::wire;
+use agent::wire::{self, headers};
 use formats::endpoint::{self, Server};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Proxy, Url, redirect};
 use serde_json::Value;
 
@@ -16,18 +18,28 @@ use super::ServerError;
 
 /// Limit of one question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// Limit of the question whether calls are taken.
+pub(super) const CALL_PATIENCE: Duration = Duration::from_millis(1500);
 /// Limit of opening a connection, within that of a question.
 const CONNECTING: Duration = Duration::from_millis(900);
+/// Limit of seeing whether anybody takes a connection.
+const LOOK: Duration = Duration::from_millis(300);
+/// What is said where TLS leads nowhere.
+const MAY_BE_PLAIN: &str = "its address may begin with http://";
 /// Longest answer that is read, bytes; `/api/show` carries licences and templates.
 const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 /// Characters of an answer that a message repeats.
 const EXCERPT: usize = 60;
+/// Bytes of it that are looked at for a title.
+const PAGE: usize = 16 * 1024;
 
 /// Asks one server.
 #[derive(Debug)]
 pub(super) struct Questions {
     /// Base address, as it is written.
     pub url: String,
+    /// Path of calls below it; `None`: it is only looked at, and not asked whether it takes calls.
+    pub call_path: Option<&'static str>,
     proxy: Option<String>,
     client: Client,
     /// It once did not answer in time: what is not essential is not asked any more.
@@ -44,11 +56,53 @@ pub(super) struct Answer {
     pub message: Option<String>,
     /// How the answer begins, or what it is.
     pub excerpt: String,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+    /// How its body is packed.
+    pub encoding: Option<String>,
+    /// What it wants to be let in by (`Basic`, `Bearer`).
+    challenge: Option<String>,
+}
+
+impl Answer {
+    pub fn is_redirect(&self) -> bool {
+        matches!(self.status, 301..=303 | 307 | 308)
+    }
+
+    /// The server's words for an error, in lower case.
+    pub fn words(&self) -> String {
+        self.message.as_deref().unwrap_or_default().to_lowercase()
+    }
+
+    /// Whether it could be one of an API: JSON, or a stream of it.
+    pub fn is_of_an_api(&self) -> bool {
+        let starts = ["{", "[", "data:", "event:", ":"];
+        let start = self.excerpt.trim_start_matches('`');
+        self.body.is_some() || starts.iter().any(|mark| start.starts_with(mark))
+    }
+
+    pub fn refused(&self, ask: &Questions) -> ServerError {
+        ServerError::Refused {
+            url: ask.url.clone(),
+            status: self.status,
+            message: self.message.clone(),
+            challenge: self.challenge.clone(),
+        }
+    }
 }
 
 impl Questions {
-    /// Prepares to ask a server; asks nothing yet.
-    pub fn of(server: &Server, api_key: Option<&str>) -> Result<Self, ServerError> {
+    /// Prepares to ask a server; asks nothing yet. Its key is read from the environment.
+    pub fn of(server: &Server, environment: Environment<'_>) -> Result<Self, ServerError> {
+        let key = server.api_key_env.as_deref();
+        Self::with(server, headers::of(server.api, key, &server.headers, environment)?)
+    }
+
+    /// As [`Questions::of`], with these headers.
+    pub fn with(
+        server: &Server,
+        further: Vec<(HeaderName, HeaderValue)>,
+    ) -> Result<Self, ServerError> {
         let wrong =
             |reason: String| ServerError::Address { url: endpoint::shown(&server.url), reason };
         let url = Url::parse(&server.url).map_err(|error| wrong(error.to_string()))?;
@@ -61,16 +115,8 @@ impl Questions {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("name a key by api_key_env, not in the address".to_owned()));
         }
-        let mut headers = HeaderMap::new();
-        for &(name, value) in wire::headers(server.api) {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        if let Some(key) = api_key {
-            let (name, value) = wire::key_header(server.api, key.trim());
-            let mut value = HeaderValue::from_str(&value).map_err(|_| ServerError::Key)?;
-            value.set_sensitive(true);
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        let mut headers = HeaderMap::from_iter(further);
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // The same trust as that of the calls that are measured.
         let trust = if url.scheme() == "https" {
             let config = tls::config(server.route.ca_file.as_deref());
@@ -91,7 +137,8 @@ impl Questions {
         }
         let client = client.build().map_err(|error| wrong(chain(&error)))?;
         let proxy = server.route.proxy.clone();
-        Ok(Self { url: server.url.clone(), proxy, client, hangs: Cell::new(false) })
+        let call_path = Some(server.api.path());
+        Ok(Self { url: server.url.clone(), call_path, proxy, client, hangs: Cell::new(false) })
     }
 
     /// Runs questions to their end, blocking.
@@ -102,7 +149,7 @@ impl Questions {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| self.unreachable(error.to_string(), false))?;
+            .map_err(|error| self.unreachable(error.to_string(), false, false))?;
         runtime.block_on(questions)
     }
 
@@ -150,23 +197,46 @@ impl Questions {
             if error.is_timeout() && connected {
                 self.hangs.set(true);
                 let seconds = patience.as_secs_f64();
-                return self.unreachable(format!("no answer within {seconds:.0} s"), true);
+                return self.unreachable(format!("no answer within {seconds} s"), true, true);
             }
             let reason = if connected {
-                chain(&error)
+                broken(&error)
             } else {
                 self.hangs.set(error.is_timeout());
                 let through = self.proxy.as_ref();
                 let through = through.map(|proxy| format!(" through the proxy {proxy}"));
-                format!("cannot connect{}: {}", through.unwrap_or_default(), root(&error))
+                let words = if error.is_timeout() && self.waits_for_tls() {
+                    format!("it takes the connection, and answers no TLS: {MAY_BE_PLAIN}")
+                } else {
+                    root(&error)
+                };
+                format!("cannot connect{}: {words}", through.unwrap_or_default())
             };
-            self.unreachable(reason, connected)
+            self.unreachable(reason, connected, false)
         })
+    }
+
+    /// Whether somebody takes connections where TLS was waited for in vain.
+    fn waits_for_tls(&self) -> bool {
+        if self.proxy.is_some() || !self.url.starts_with("https://") {
+            return false;
+        }
+        let addresses = Url::parse(&self.url).ok().and_then(|url| url.socket_addrs(|| None).ok());
+        let takes = |address| TcpStream::connect_timeout(&address, LOOK).is_ok();
+        addresses.into_iter().flatten().any(takes)
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let mut response = request.send().await?;
         let status = response.status().as_u16();
+        let header = |name: header::HeaderName| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let location = header(header::LOCATION).map(|to| endpoint::shown(&to));
+        let encoding = header(header::CONTENT_ENCODING).filter(|coding| coding != "identity");
+        let challenge = header(header::WWW_AUTHENTICATE)
+            .and_then(|wanted| wanted.split_whitespace().next().map(str::to_owned));
         let mut bytes = Vec::new();
         while bytes.len() < ANSWER_LIMIT {
             match response.chunk().await? {
@@ -176,11 +246,12 @@ impl Questions {
         }
         let message = (status != 200).then(|| wire::error_body(&bytes)).flatten();
         let excerpt = excerpt(&bytes);
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).ok(), message, excerpt })
+        let body = serde_json::from_slice(&bytes).ok();
+        Ok(Answer { status, body, message, excerpt, location, encoding, challenge })
     }
 
-    pub fn unreachable(&self, reason: String, connected: bool) -> ServerError {
-        ServerError::Unreachable { url: self.url.clone(), reason, connected }
+    pub fn unreachable(&self, reason: String, connected: bool, late: bool) -> ServerError {
+        ServerError::Unreachable { url: self.url.clone(), reason, connected, late }
     }
 
     pub fn foreign(&self, expected: &'static str, found: String) -> ServerError {
@@ -196,7 +267,18 @@ fn root(error: &reqwest::Error) -> String {
     }
     let words = deepest.to_string();
     if words.contains("InvalidContentType") {
-        return "it does not speak TLS, so its address may begin with http://".to_owned();
+        return format!("it does not speak TLS: {MAY_BE_PLAIN}");
+    }
+    words
+}
+
+/// A connection that was taken and led to no answer.
+fn broken(error: &reqwest::Error) -> String {
+    let words = chain(error);
+    if words.contains("invalid HTTP") {
+        return format!(
+            "what it sends is no HTTP ({words}); a server that speaks TLS has an address with https://"
+        );
     }
     words
 }
@@ -214,14 +296,16 @@ fn chain(error: &reqwest::Error) -> String {
 
 /// How an answer begins, for a message.
 fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes.get(..4 * EXCERPT).unwrap_or(bytes));
+    let text = String::from_utf8_lossy(bytes.get(..PAGE).unwrap_or(bytes));
     let text = text.trim();
     if text.is_empty() {
         return "nothing".to_owned();
     }
-    let head = text.to_lowercase();
-    if head.starts_with("<!doctype html") || head.starts_with("<html") {
-        return "a web page".to_owned();
+    if let Some(page) = wire::web_page(text) {
+        return page;
+    }
+    if text.contains('\u{fffd}') {
+        return "what is no text".to_owned();
     }
     let line: String = text.lines().next().unwrap_or_default().chars().take(EXCERPT).collect();
     format!("`{}`", line.trim_end())

@@ -1,7 +1,6 @@
 //! What servers tell of themselves, read from servers that answer as the real ones do.
 
-use formats::endpoint::Api;
-use formats::endpoint::Server;
+use formats::endpoint::{Api, HeaderText, Server};
 use runner::server::{self, ModelFacts, ServerError, ServerFacts};
 use serde_json::json;
 
@@ -14,7 +13,9 @@ fn facts(
     models: &[String],
     api_key: Option<&str>,
 ) -> Result<ServerFacts, ServerError> {
-    server::facts(&Server::at(api, url), models, api_key)
+    let mut server = Server::at(api, url);
+    server.api_key_env = api_key.map(|_| "KEY".to_owned());
+    server::facts(&server, models, &|_| api_key.map(str::to_owned))
 }
 
 fn names(models: &[&str]) -> Vec<String> {
@@ -124,6 +125,7 @@ fn llama_cpp_answers_to_any_name_so_a_wrong_one_is_missing() {
         models: [("gemma".to_owned(), model)].into(),
         listed: Some(names(&["/models/gemma.gguf"])),
         slots: Some(2),
+        lists_all: true,
         ..ServerFacts::default()
     };
     assert_eq!(found, expected);
@@ -133,11 +135,146 @@ fn llama_cpp_answers_to_any_name_so_a_wrong_one_is_missing() {
 
 #[test]
 fn what_a_server_does_not_know_stays_unknown() {
-    let silent = server(vec![]);
-    for api in [Api::Ollama, Api::OpenaiChat] {
+    let models = [("m".to_owned(), ModelFacts::default())].into();
+    let expected = ServerFacts { models, ..ServerFacts::default() };
+    for (api, call) in [(Api::Ollama, "/api/generate"), (Api::OpenaiChat, "/chat/completions")] {
+        let silent = server(vec![(call, json!({ "error": "no model" }))]);
         let found = facts(&silent.url, api, &names(&["m"]), None).unwrap();
-        let models = [("m".to_owned(), ModelFacts::default())].into();
-        assert_eq!(found, ServerFacts { models, ..ServerFacts::default() });
+        let [doubt] = found.doubts.as_slice() else { panic!("{found:?}") };
+        assert!(doubt.message.contains("answers HTTP 404, 404 page not found"), "{doubt:?}");
+        assert_eq!(ServerFacts { doubts: Vec::new(), ..found }, expected);
+        let asked = silent.requests.lock().unwrap();
+        let asked = asked.iter().find(|request| request.path == call).unwrap();
+        assert_eq!(asked.body, "{}", "nothing that could be loaded or generated");
+    }
+}
+
+/// A list can be missing, forbidden, broken or slow, and its server serves all the same.
+#[test]
+fn what_lists_fail_to_tell_decides_nothing_where_calls_are_taken() {
+    const LATE: &str = "late";
+    for (status, list, words) in [
+        (
+            200,
+            "<!doctype html><title>Sign in</title>",
+            "answers with an HTML page titled \"Sign in\"",
+        ),
+        (200, "pong", "answers with `pong`"),
+        (200, "", "answers with nothing"),
+        (200, r#"{"object":"list"}"#, "is no list of models"),
+        (401, r#"{"error":{"message":"admins only"}}"#, "answers HTTP 401, admins only"),
+        (403, "", "answers HTTP 403"),
+        (404, r#"{"detail":"Not Found"}"#, "answers HTTP 404, Not Found"),
+        (405, "", "answers HTTP 405"),
+        (429, "", "answers HTTP 429"),
+        (500, r#"{"error":{"message":"db not connected"}}"#, "answers HTTP 500, db not connected"),
+        (503, "", "answers HTTP 503"),
+        (200, LATE, "no answer within 2 s"),
+    ] {
+        let server = Scripted::start(move |request, reply| match request.path.as_str() {
+            "/v1/models" if list == LATE => reply.wait_for_client_to_leave(),
+            "/v1/models" => reply.whole(status, list),
+            "/v1/chat/completions" => reply.whole(400, r#"{"error":{"message":"no messages"}}"#),
+            _ => reply.whole(404, ""),
+        });
+        let url = format!("{}/v1", server.url);
+        let found = facts(&url, Api::OpenaiChat, &names(&["m"]), None);
+        let found = found.unwrap_or_else(|error| panic!("{status} {list}: {error}"));
+        let [doubt] = found.doubts.as_slice() else { panic!("{status} {list}: {found:?}") };
+        assert!(doubt.message.contains(words), "{}", doubt.message);
+        assert_eq!((found.listed, found.missing.len()), (None, 0), "{status} {list}");
+    }
+}
+
+#[test]
+fn what_the_path_of_the_calls_says_is_an_error() {
+    for (status, answer, words) in [
+        (401, r#"{"error":"no key"}"#, "HTTP 401, no key"),
+        (403, "", "HTTP 403"),
+        (404, r#"{"detail":"Not Found"}"#, "/chat/completions answers HTTP 404, and /models"),
+        (404, "<html><h1>Gone</h1>", "/chat/completions answers HTTP 404"),
+        (503, "", "HTTP 503"),
+        (400, "<html><title>400 The plain HTTP request was sent to HTTPS port</title>", "https://"),
+        (200, "<html><title>Sign in</title>", "an HTML page titled \"Sign in\""),
+    ] {
+        let server = Scripted::start(move |request, reply| match request.path.as_str() {
+            "/v1/models" if status == 404 => reply.whole(404, ""),
+            "/v1/models" => reply.whole(500, ""),
+            _ => reply.whole(status, answer),
+        });
+        let url = format!("{}/v1", server.url);
+        let error = facts(&url, Api::OpenaiChat, &names(&["m"]), None).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_redirect_is_named_with_the_address_to_write() {
+    let server = Scripted::start(|request, reply| {
+        let path = request.path.replace("/old", "");
+        reply.raw(format!(
+            "HTTP/1.1 307 X\r\nlocation: https://new.example/v1{path}\r\ncontent-length: 0\r\n\r\n"
+        ));
+    });
+    let error = facts(&format!("{}/old", server.url), Api::OpenaiChat, &[], None).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("redirects to https://new.example/v1/chat/completions,"), "{said}");
+    assert!(said.contains("put https://new.example/v1 into the manifest"), "{said}");
+}
+
+/// Some list names, some leave out the object around the list, and Ollama's `/v1` takes `gemma3` for
+/// `gemma3:latest`.
+#[test]
+fn lists_of_all_shapes_are_read() {
+    for list in [
+        json!([{ "id": "m" }, { "id": "gemma3:latest" }]),
+        json!(["m", "gemma3:latest"]),
+        json!({ "models": [{ "name": "m" }, { "model": "gemma3:latest" }] }),
+        json!({ "data": [null, { "id": 7 }, { "id": "m" }, { "id": "gemma3:latest" }] }),
+    ] {
+        let server = server(vec![("/v1/models", list.clone())]);
+        let url = format!("{}/v1", server.url);
+        let asked = names(&["m", "gemma3", "Gemma3:Latest", "other"]);
+        let found = facts(&url, Api::OpenaiChat, &asked, None).unwrap();
+        assert_eq!(found.listed, Some(names(&["m", "gemma3:latest"])), "{list}");
+        assert_eq!(found.missing, ["other"], "{list}");
+        assert!(!found.lists_all && found.doubts.is_empty(), "{list}");
+    }
+}
+
+#[test]
+fn ollama_tells_no_capitals_from_small_letters_and_its_own_list_is_whole() {
+    let found = facts(&ollama().url, Api::Ollama, &names(&["GEMMA3", "qwen"]), None).unwrap();
+    assert_eq!((found.missing, found.lists_all), (names(&["qwen"]), true));
+}
+
+#[test]
+fn answers_are_asked_for_as_they_are_and_one_that_is_packed_is_named() {
+    let server = Scripted::start(|_, reply| {
+        reply.raw("HTTP/1.1 200 X\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n\x1f\x08");
+    });
+    let found = facts(&server.url, Api::OpenaiChat, &names(&["m"]), None).unwrap();
+    assert!(found.doubts[0].message.contains("compressed (gzip)"), "{found:?}");
+    let asked = server.requests.lock().unwrap();
+    assert!(asked.iter().all(|request| request.headers["accept-encoding"] == "identity"));
+}
+
+#[test]
+fn questions_carry_the_further_headers_of_an_endpoint() {
+    let scripted = ollama();
+    let mut server = Server::at(Api::Ollama, &scripted.url);
+    server.headers = [
+        ("x-team".to_owned(), HeaderText::Text("lab".to_owned())),
+        ("authorization".to_owned(), HeaderText::Env("TOKEN".to_owned())),
+    ]
+    .into();
+    let environment = |name: &str| (name == "TOKEN").then(|| "Basic YTpi\r\n".to_owned());
+    server::facts(&server, &[], &environment).unwrap();
+    let asked = scripted.requests.lock().unwrap();
+    assert!(!asked.is_empty());
+    for request in asked.iter() {
+        assert_eq!(request.headers["x-team"], "lab");
+        assert_eq!(request.headers["authorization"], "Basic YTpi");
     }
 }
 
@@ -179,7 +316,7 @@ fn what_is_no_server_of_the_declared_kind_is_said_to_be_another() {
     let page = Scripted::start(|_, reply| reply.whole(200, "<!doctype html><title>Hello</title>"));
     for api in [Api::Ollama, Api::OpenaiChat] {
         let said = foreign(&page.url, api);
-        assert!(said.contains("is no") && said.contains("with a web page"), "{said}");
+        assert!(said.contains("is no") && said.contains("with an HTML page"), "{said}");
     }
     let text = Scripted::start(|_, reply| reply.whole(200, "pong\n"));
     let said = foreign(&text.url, Api::Ollama);

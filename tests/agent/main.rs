@@ -9,6 +9,7 @@ mod lifecycle;
 mod outcomes;
 mod pieces;
 mod process;
+mod requests;
 mod route;
 mod runtime;
 mod scripted;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
 
-use formats::endpoint::{Api, Route};
+use formats::endpoint::{Api, Dialect, Route};
 use formats::protocol::{
     AgentRecord, AgentSpec, CallRecord, CallSpec, Connection, Event, PROTOCOL, ProbeSpec,
     RECORD_FILE, Spec,
@@ -44,9 +44,12 @@ pub fn agent(url: &str) -> AgentSpec {
         url: url.to_owned(),
         route: Route::default(),
         api_key_env: None,
+        headers: std::collections::BTreeMap::new(),
         model: "m".to_owned(),
         answers_as: Vec::new(),
         options: std::collections::BTreeMap::new(),
+        extra: std::collections::BTreeMap::new(),
+        dialect: Dialect::default(),
         max_tokens: None,
         calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false, stage: None }],
         workflow: None,

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use formats::endpoint::{Api, Route};
+use formats::endpoint::{Api, Dialect, Route};
 use formats::protocol::{
     AgentRecord, AgentSpec, CallSpec, Connection, PROTOCOL, ProbeSpec, RECORD_FILE, Spec,
 };
@@ -30,9 +30,12 @@ pub fn spec(streams: u32, api: Api, url: &str, folder: &Path) -> Spec {
         url: format!("{url}{base}"),
         route: Route::default(),
         api_key_env: None,
+        headers: std::collections::BTreeMap::new(),
         model: "m".to_owned(),
         answers_as: Vec::new(),
         options: std::collections::BTreeMap::new(),
+        extra: std::collections::BTreeMap::new(),
+        dialect: Dialect::default(),
         max_tokens: None,
         calls: vec![CallSpec { prompt: "Count.".to_owned(), warmup: false, stage: None }],
         workflow: None,

@@ -21,6 +21,8 @@ mod pieces;
 mod probes;
 #[path = "../agent/process.rs"]
 mod process;
+#[path = "../agent/requests.rs"]
+mod requests;
 #[path = "../agent/route.rs"]
 mod route;
 mod runtime;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use formats::protocol::PROTOCOL;
 
 use crate::http::AddressError;
+use crate::wire::headers::HeaderError;
 
 /// Reads an environment variable; keys never stand in a spec.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -30,8 +31,8 @@ pub enum RuntimeError {
     Agent { agent: String, reason: String },
     #[error("agent {agent:?}: {source}")]
     Endpoint { agent: String, source: AddressError },
-    #[error("agent {agent:?}: the environment variable {variable} with its API key is not set")]
-    KeyMissing { agent: String, variable: String },
+    #[error("agent {agent:?}: {source}")]
+    Headers { agent: String, source: HeaderError },
     #[error("{0}")]
     Spec(String),
     #[error("cannot start the event loop: {0}")]

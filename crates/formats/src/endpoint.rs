@@ -1,5 +1,6 @@
 //! Inference servers: the wire protocols that are spoken with them, and where they are.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -162,15 +163,99 @@ pub struct Server {
     pub url: String,
     /// Name of the environment variable that holds the key.
     pub api_key_env: Option<String>,
+    /// Further headers of every request, by their names in lower case.
+    pub headers: BTreeMap<String, HeaderText>,
     pub route: Route,
+    pub dialect: Dialect,
+    /// Further names that a stream may give the model that was asked for.
+    pub answers_as: Vec<String>,
 }
 
 impl Server {
     /// A server that is reached by its address alone.
     #[must_use]
     pub fn at(api: Api, url: impl Into<String>) -> Self {
-        Self { api, url: url.into(), api_key_env: None, route: Route::default() }
+        Self {
+            api,
+            url: url.into(),
+            api_key_env: None,
+            headers: BTreeMap::new(),
+            route: Route::default(),
+            dialect: Dialect::default(),
+            answers_as: Vec::new(),
+        }
     }
+}
+
+/// What a further header of a request holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum HeaderText {
+    /// This text.
+    Text(String),
+    /// The value of the environment variable of this name, as a secret.
+    Env(String),
+}
+
+/// What a server wants in a request otherwise than its protocol says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dialect {
+    /// The key of the body that carries the limit of tokens.
+    #[serde(default, skip_serializing_if = "MaxTokensKey::is_default")]
+    pub max_tokens_as: MaxTokensKey,
+    /// Whether the stream is asked for the server's counts (`stream_options.include_usage`).
+    #[serde(default = "asked", skip_serializing_if = "is_asked")]
+    pub stream_options: bool,
+}
+
+/// The key of OpenAI's bodies that carries the limit of tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensKey {
+    #[default]
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { max_tokens_as: MaxTokensKey::default(), stream_options: true }
+    }
+}
+
+impl Dialect {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Dialect::default()
+    }
+}
+
+impl MaxTokensKey {
+    /// The key itself.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            MaxTokensKey::MaxTokens => "max_tokens",
+            MaxTokensKey::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    /// Whether it is what the protocol says.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == MaxTokensKey::default()
+    }
+}
+
+fn asked() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_asked(asked: &bool) -> bool {
+    *asked
 }
 
 /// An address as a message may show it: without a name and a password in it.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::{Api, Route};
+use crate::endpoint::{Api, Dialect, HeaderText, Route};
 
 /// The version of the protocol that this program speaks. Records of version 1 stay readable: they have
 /// neither [`CallRecord::connected_ns`] nor [`CallRecord::sent_ns`].
@@ -208,6 +208,10 @@ pub struct AgentSpec {
     /// Name of the environment variable with the API key; the key itself is never in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
+    /// Further headers of every request, by their names in lower case; those that hold secrets come from
+    /// the environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, HeaderText>,
     pub model: String,
     /// Further names that a stream may give the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -216,6 +220,12 @@ pub struct AgentSpec {
     /// top-level keys.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
+    /// Keys that stand at the top level of the body as they are, in every protocol.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, serde_json::Value>,
+    /// What the server wants otherwise than its protocol says.
+    #[serde(default, skip_serializing_if = "Dialect::is_default")]
+    pub dialect: Dialect,
     /// Ollama: `options.num_predict`; OpenAI and Anthropic: `max_tokens`. Absent: the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,

@@ -18,6 +18,7 @@ from runner_agent.stream import Stream, broken
 from runner_agent.taker import CallLog, Taker
 from runner_agent.wire import WIRES
 from runner_agent.wire.decoding import Prompt, error_body
+from runner_agent.wire.refusal import REDIRECTS, moved
 from runner_agent.workflow import Workflow
 
 # Outcomes of answers that were read to their end.
@@ -102,8 +103,17 @@ class Caller:
             "content-type": "application/json",
             "x-request-id": f"{self.spec.run}/{agent.name}/{number}",
             **self.wire.headers(agent.key),
+            **agent.headers,
         }
-        asked = Prompt(agent.model, prompt, agent.options, agent.max_tokens)
+        asked = Prompt(
+            agent.model,
+            prompt,
+            agent.options,
+            agent.extra,
+            agent.max_tokens_as,
+            agent.stream_options,
+            agent.max_tokens,
+        )
         body = json.dumps(self.wire.body(asked), ensure_ascii=False)
         # Half of a surrogate pair is no text that can be sent.
         content = body.encode(errors="replace")
@@ -142,6 +152,8 @@ class Caller:
             asked_s = retry_after_s(response.headers)
             if asked_s is not None:
                 record["retry_after_s"] = asked_s
+            if response.status_code in REDIRECTS:
+                return End("http_error", moved(response.headers.get("location"), self.wire.path))
             encoding = response.headers.get("content-encoding", "").strip()
             if encoding.lower() not in ("", "identity"):
                 return compressed(encoding, response.status_code, response.is_success)

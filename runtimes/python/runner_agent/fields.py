@@ -31,9 +31,9 @@ def texts_of(given: dict, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def switch(given: dict, name: str) -> bool:
-    """Absent is false."""
-    value = given.get(name, False)
+def switch(given: dict, name: str, absent: bool = False) -> bool:
+    """Absent is false, unless it says otherwise."""
+    value = given.get(name, absent)
     if not isinstance(value, bool):
         raise Refused(f"{name} must be true or false")
     return value

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from runner_agent import headers
 from runner_agent.fields import (
     Refused,
     count,
@@ -34,9 +35,11 @@ SPEC_KEYS = frozenset(
 )
 PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
 AGENT_KEYS = frozenset(
-    ("name", "api", "url", "route", "api_key_env", "model", "options", "max_tokens")
-    + ("answers_as", "calls", "workflow")
+    ("name", "api", "url", "route", "api_key_env", "headers", "model", "answers_as")
+    + ("options", "extra", "dialect", "max_tokens", "calls", "workflow")
 )
+DIALECT_KEYS = frozenset(("max_tokens_as", "stream_options"))
+MAX_TOKENS_KEYS = ("max_tokens", "max_completion_tokens")
 ROUTE_KEYS = frozenset(("ca_file", "proxy"))
 CALL_KEYS = frozenset(("prompt", "warmup", "stage"))
 WORKFLOW_KEYS = frozenset(("scan",))
@@ -59,10 +62,16 @@ class Agent:
     # Further names that a stream may give the model.
     answers_as: tuple[str, ...]
     options: dict
+    extra: dict
+    # What the server wants otherwise than its protocol says.
+    max_tokens_as: str
+    stream_options: bool
     max_tokens: int | None
     calls: tuple[Call, ...]
     workflow: Scan | None
     key: str | None = field(repr=False)
+    # Further ones, the secrets among them filled in.
+    headers: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -168,11 +177,12 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         raise wrong(str(error)) from error
     variable, key = given.get("api_key_env"), None
     if variable is not None:
-        key = environment.get(variable, "").strip()
-        if not key:
-            raise wrong(f"the environment variable {variable} with its API key is not set")
-        if not (key.isascii() and key.isprintable()):
-            raise wrong("the API key cannot be sent in a header")
+        key = headers.key(given["api"], variable, environment, wrong)
+    dialect = given.get("dialect") or {}
+    known(dialect, DIALECT_KEYS)
+    max_tokens_as = dialect.get("max_tokens_as", MAX_TOKENS_KEYS[0])
+    if max_tokens_as not in MAX_TOKENS_KEYS:
+        raise wrong(f"max_tokens_as is one of {', '.join(MAX_TOKENS_KEYS)}, not {max_tokens_as!r}")
     return Agent(
         name=name,
         api=given["api"],
@@ -180,10 +190,14 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         model=text_of(given, "model"),
         answers_as=texts_of(given, "answers_as"),
         options=dict(given.get("options") or {}),
+        extra=dict(given.get("extra") or {}),
+        max_tokens_as=max_tokens_as,
+        stream_options=switch(dialect, "stream_options", absent=True),
         max_tokens=None if given.get("max_tokens") is None else count(given, "max_tokens"),
         calls=calls,
         workflow=asked,
         key=key,
+        headers=headers.further(dict(given.get("headers") or {}), environment, wrong),
     )
 
 

@@ -1,15 +1,14 @@
-//! Checks of endpoints, most of all of the paced endpoint's schedule.
+//! Checks of endpoints: what kind they are, and the paced endpoint's schedule.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use formats::endpoint::shown;
-
+use super::server;
 use super::settings::duration;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Api, Endpoint, Fault, FaultKind, Pacing, Route, Server};
+use crate::manifest::study::{Endpoint, Fault, FaultKind, Pacing};
 use crate::manifest::units;
-use crate::manifest::written::{self, ApiPath, Scalar};
+use crate::manifest::written::{self, Scalar};
 
 pub(super) fn endpoint(
     at: &At<'_>,
@@ -24,7 +23,7 @@ pub(super) fn endpoint(
         (None, Some(url), None, None) => ("openai", url),
         (None, None, Some(url), None) => ("anthropic", url),
         (None, None, None, Some(schedule)) => {
-            of_servers_only(at, written, problems);
+            server::of_servers_only(at, written, problems);
             let pacing = pacing(&at.key("simulated"), schedule, problems);
             return (problems.len() == before).then_some(Endpoint::Paced(pacing));
         }
@@ -37,124 +36,8 @@ pub(super) fn endpoint(
             return None;
         }
     };
-    let url = address(&at.key(key), url, problems);
-    let api = api(at, key, written.api, problems);
-    let route =
-        Route { ca_file: ca_file(at, written, dir, problems), proxy: proxy(at, written, problems) };
-    let api_key_env = written.api_key_env.clone();
-    if let Some(variable) = &written.api_key_env
-        && (variable.is_empty() || !variable.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
-    {
-        let help = "name the environment variable; the key itself never goes into a manifest";
-        let message = "`api_key_env` is not the name of an environment variable".to_owned();
-        problems.value(&at.key("api_key_env"), message, Some(help.into()));
-    }
-    let server = Server { api: api?, url, api_key_env, route };
-    (problems.len() == before).then_some(Endpoint::Server(server))
-}
-
-/// Reports what only endpoints with an address can have.
-fn of_servers_only(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) {
-    for (key, given) in [
-        ("api", written.api.is_some()),
-        ("api_key_env", written.api_key_env.is_some()),
-        ("ca_file", written.ca_file.is_some()),
-        ("proxy", written.proxy.is_some()),
-    ] {
-        if given {
-            let help = (key == "api").then(|| "inside `simulated`, `protocol` says it".into());
-            problems.key(&at.key(key), format!("`{key}` goes with a server's address only"), help);
-        }
-    }
-}
-
-/// Which protocol is spoken with a server of this kind.
-fn api(at: &At<'_>, key: &str, path: Option<ApiPath>, problems: &mut Problems<'_>) -> Option<Api> {
-    let (api, allowed) = match (key, path) {
-        ("ollama", None | Some(ApiPath::Generate)) => (Some(Api::Ollama), ""),
-        ("ollama", Some(ApiPath::Chat)) => (Some(Api::OllamaChat), ""),
-        ("ollama", Some(ApiPath::Completions)) => {
-            (None, "`generate` or `chat`; `completions` is a path of `openai`")
-        }
-        ("openai", None | Some(ApiPath::Chat)) => (Some(Api::OpenaiChat), ""),
-        ("openai", Some(ApiPath::Completions)) => (Some(Api::OpenaiCompletions), ""),
-        ("openai", Some(ApiPath::Generate)) => {
-            (None, "`chat` or `completions`; `generate` is a path of `ollama`")
-        }
-        (_, None) => (Some(Api::Anthropic), ""),
-        (_, Some(_)) => (None, "nothing: it has one path"),
-    };
-    if api.is_none() {
-        let message = format!("`api` with `{key}` takes {allowed}");
-        problems.value(&at.key("api"), message, None);
-    }
-    api
-}
-
-/// A file of certificates, absolute, since an agent may work in another folder.
-fn ca_file(
-    at: &At<'_>,
-    written: &written::Endpoint,
-    dir: &Path,
-    problems: &mut Problems<'_>,
-) -> Option<PathBuf> {
-    let path = dir.join(written.ca_file.as_ref()?);
-    if !path.is_file() {
-        let help = "a PEM file with the certificate of the authority, relative to the manifest";
-        let message = format!("there is no file {}", path.display());
-        problems.value(&at.key("ca_file"), message, Some(help.into()));
-    }
-    Some(std::path::absolute(&path).unwrap_or(path))
-}
-
-fn proxy(at: &At<'_>, written: &written::Endpoint, problems: &mut Problems<'_>) -> Option<String> {
-    let proxy = written.proxy.as_ref()?;
-    let at = at.key("proxy");
-    let rest = proxy.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    let port = rest.and_then(|rest| rest.rsplit_once(':'));
-    let whole = port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    let example = "for example \"http://proxy.example:3128\"";
-    let (what, help) = if rest.is_some_and(|rest| rest.contains('@')) {
-        (
-            "the address of a proxy must not hold a password",
-            "proxies with a password are not supported",
-        )
-    } else if proxy.starts_with("https://") {
-        ("a proxy is spoken to without TLS", example)
-    } else if !whole || rest.is_some_and(|rest| rest.contains('/')) || !clean(proxy) {
-        ("a proxy is an http address with a port", example)
-    } else {
-        return Some(proxy.trim_end_matches('/').to_owned());
-    };
-    problems.value(&at, format!("{what}, not {:?}", shown(proxy)), Some(help.into()));
-    None
-}
-
-/// Whether all of an address can stand in a request.
-fn clean(url: &str) -> bool {
-    url.is_ascii() && !url.contains(char::is_whitespace)
-}
-
-/// A base address without a slash at its end.
-fn address(at: &At<'_>, url: &str, problems: &mut Problems<'_>) -> String {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    let host = rest.map(|rest| rest.split('/').next().unwrap_or(""));
-    match host {
-        Some(host) if host.contains('@') => {
-            let help = "use `api_key_env` with the name of an environment variable";
-            problems.value(at, "an address must not hold a password", Some(help.into()));
-        }
-        Some(host) if !host.is_empty() && clean(url) => {}
-        _ => {
-            let help = "for example \"http://localhost:11434\"";
-            problems.value(
-                at,
-                format!("{:?} is not an http address", shown(url)),
-                Some(help.into()),
-            );
-        }
-    }
-    url.trim_end_matches('/').to_owned()
+    let server = server::server(at, key, url, written, dir, problems);
+    server.filter(|_| problems.len() == before).map(Endpoint::Server)
 }
 
 fn pacing(at: &At<'_>, written: &written::Simulated, problems: &mut Problems<'_>) -> Pacing {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use formats::endpoint::{Api, Family};
+use formats::endpoint::Api;
 use formats::protocol::Connection;
 use indexmap::IndexMap;
 
@@ -13,6 +13,7 @@ use super::cold;
 use super::command;
 use super::failure;
 use super::hypothesis::hypothesis;
+use super::options;
 use super::paced;
 use super::probes::{could_not_work, probes};
 use super::selection::Selections;
@@ -20,7 +21,6 @@ use super::settings::defaults;
 use super::tokenize;
 use super::variant::{Matrix, variants};
 use crate::corpus;
-use crate::manifest::factor;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
@@ -94,6 +94,7 @@ pub(super) fn experiment(
     let overrides = selections.overrides(&at.key("override"), &written.overrides, problems);
     let baseline = selections.one(&at.key("baseline"), &written.baseline, true, problems);
 
+    let fallback = failure::fallback(&at, written, &checker, problems);
     let probes = probes(&at.key("probes"), &written.probes, problems);
     if matches!(kind, ExperimentKind::Scenario) {
         let matrix = Matrix {
@@ -109,8 +110,8 @@ pub(super) fn experiment(
         needs(&at, setting, &axes, &fixed, &include, problems);
         limits(&at, setting, settings.max_tokens, &matrix, problems);
         rates(&at, setting, &matrix, problems);
+        options::levels(&at, setting, &matrix, &fallback, problems);
         cold::cold((&at, name), setting, &matrix, written, problems, warnings);
-        warn_server_side(setting, name, written, &axes, &fixed, warnings);
         if settings.warmup == 0 {
             warn_nothing_kept(setting, name, &matrix, warnings);
         }
@@ -121,7 +122,6 @@ pub(super) fn experiment(
     if let ExperimentKind::Command(command) = &kind {
         command::places(&at, command, &axes, &fixed, problems);
     }
-    let fallback = failure::fallback(&at, written, &checker, problems);
     let at_hypotheses = at.key("hypothesis");
     let hypotheses = written
         .hypothesis
@@ -296,43 +296,6 @@ fn warn_nothing_kept(
         warnings.push(format!(
             "experiment `{experiment}`: without warm-up an agent with a prompt makes one call, so that \
              connection `keep` has none to keep; with `warmup = 1` it keeps that of the warm-up"
-        ));
-    }
-}
-
-/// Options that only a server's start can set change nothing at other servers than Ollama: say so.
-fn warn_server_side(
-    setting: &Setting<'_>,
-    experiment: &str,
-    written: &written::Experiment,
-    axes: &IndexMap<String, Vec<Level>>,
-    fixed: &IndexMap<String, Level>,
-    warnings: &mut Vec<String>,
-) {
-    let scenarios = scenarios_of(axes, fixed, &[]);
-    let agents: Vec<&ScenarioAgent> =
-        scenarios.iter().filter_map(|name| setting.scenarios.get(*name)).flatten().collect();
-    let mut ineffective = BTreeSet::new();
-    for agent in agents {
-        let endpoint = setting.common.endpoints.get(&agent.endpoint);
-        let server = endpoint.and_then(Endpoint::server);
-        let Some(server) = server.filter(|server| server.api.family() != Family::Ollama) else {
-            continue;
-        };
-        let own = agent.options.iter().flat_map(|options| options.keys());
-        let varied = axes.keys().chain(written.fixed.keys());
-        for name in own.chain(varied) {
-            let option = name.rsplit('.').next().unwrap_or(name);
-            if factor::SERVER_SIDE.contains(&option) {
-                let family = server.api.family().words();
-                ineffective.insert((option.to_owned(), agent.endpoint.clone(), family));
-            }
-        }
-    }
-    for (option, endpoint, family) in ineffective {
-        warnings.push(format!(
-            "experiment `{experiment}`: `{option}` is set when an {family} server starts; \
-             requests to endpoint `{endpoint}` cannot change it"
         ));
     }
 }

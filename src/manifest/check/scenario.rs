@@ -1,4 +1,4 @@
-//! Checks of what scenarios are made of: prompts, options, agents, runtimes.
+//! Checks of what scenarios are made of: prompts, agents, runtimes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,13 +7,12 @@ use indexmap::IndexMap;
 
 use super::Common;
 use super::names::{name, reference};
+use super::options::carried;
 use crate::encoding;
-use crate::manifest::factor;
-use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Options, RuntimeCommand, ScenarioAgent, Work};
-use crate::manifest::written::{Agent, Manifest, Scalar};
+use crate::manifest::study::{RuntimeCommand, ScenarioAgent, Work};
+use crate::manifest::written::{Agent, Manifest};
 
 pub(super) fn prompts(
     written: &Manifest,
@@ -92,14 +91,17 @@ pub(super) fn scenarios(
             if agent.count == Some(0) {
                 problems.value(&at.key("count"), "`count = 0` is no agent", None);
             }
+            let own = agent.options.as_ref();
+            let own = own.map(|name| common.options.get(name).cloned().unwrap_or_default());
+            if let Some(own) = &own {
+                let endpoint = common.endpoints.get(&agent.endpoint);
+                carried(&at.key("options"), agent, own, endpoint, problems);
+            }
             resolved.push(ScenarioAgent {
                 agent: agent.agent.clone(),
                 endpoint: agent.endpoint.clone(),
                 work,
-                options: agent
-                    .options
-                    .as_ref()
-                    .map(|name| common.options.get(name).cloned().unwrap_or_default()),
+                options: own,
                 model: agent
                     .model
                     .as_ref()
@@ -161,25 +163,4 @@ pub(super) fn runtimes(
         .iter()
         .map(|(key, body)| (key.clone(), RuntimeCommand { command: body.command.clone() }))
         .collect()
-}
-
-pub(super) fn option_set(
-    at: &At<'_>,
-    written: &IndexMap<String, Scalar>,
-    problems: &mut Problems<'_>,
-) -> Options {
-    let mut options = Options::new();
-    for (key, value) in written {
-        if !factor::is_option(key) {
-            let help = suggest(key, factor::option_names());
-            problems.key(&at.key(key), format!("`{key}` is not an inference option"), help);
-        }
-        match factor::free_level(value) {
-            Ok(level) => {
-                options.insert(key.clone(), level.json());
-            }
-            Err(message) => problems.value(&at.key(key), message, None),
-        }
-    }
-    options
 }

@@ -8,7 +8,7 @@ mod settings;
 
 use std::path::PathBuf;
 
-pub use formats::endpoint::{Api, Endpoint, Route, Server};
+pub use formats::endpoint::{Api, Dialect, Endpoint, HeaderText, MaxTokensKey, Route, Server};
 pub use formats::pacing::{Fault, FaultKind, JitterShape, Pacing};
 use indexmap::IndexMap;
 

@@ -4,19 +4,21 @@
 mod claim;
 mod experiment;
 mod hypothesis;
+mod options;
 mod value;
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::study::{Api, JitterShape, Mad, OnFailure, Order, RetryOn};
+use super::study::{Api, JitterShape, Mad, MaxTokensKey, OnFailure, Order, RetryOn};
 pub use claim::Claim;
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
+pub use options::{OptionSet, OptionValue};
 pub use value::{
-    Axis, CaptureSettings, Captured, GpuSampled, GpuSettings, Profiled, ProfiledSettings, Sampled,
-    SampledSettings, Scalar, Switched,
+    Axis, CaptureSettings, Captured, GpuSampled, GpuSettings, HeaderValue, Profiled,
+    ProfiledSettings, Sampled, SampledSettings, Scalar, Switched,
 };
 
 /// A study: what to measure, on which servers, how often, and what is claimed of it.
@@ -38,7 +40,7 @@ pub struct Manifest {
     pub endpoint: IndexMap<String, Endpoint>,
     /// Named sets of inference options.
     #[serde(default)]
-    pub options: IndexMap<String, IndexMap<String, Scalar>>,
+    pub options: IndexMap<String, OptionSet>,
     /// Named prompts.
     #[serde(default)]
     pub prompt: IndexMap<String, Prompt>,
@@ -143,6 +145,16 @@ pub struct Endpoint {
     pub api: Option<ApiPath>,
     /// The environment variable that holds the API key.
     pub api_key_env: Option<String>,
+    /// Further headers of every request: a text each, or `{ env = "VARIABLE" }` for one that holds a secret.
+    #[serde(default)]
+    pub headers: IndexMap<String, HeaderValue>,
+    /// The key of the request that carries the limit of tokens (with openai; default `max_tokens`).
+    pub max_tokens_as: Option<MaxTokensKey>,
+    /// Ask for the server's counts by `stream_options`, which some servers refuse (with openai; default true).
+    pub stream_options: Option<bool>,
+    /// Further names that the stream may give the model that was asked for, e.g. `["gpt-4o-2024-08-06"]`.
+    #[serde(default)]
+    pub answers_as: Vec<String>,
     /// PEM file, relative to the manifest, of authorities that are trusted besides the system's own.
     pub ca_file: Option<String>,
     /// HTTP proxy that everything goes through, e.g. `"http://proxy:3128"`. Proxies that the environment
@@ -319,7 +331,7 @@ pub struct Profile {
     pub model: IndexMap<String, String>,
     /// Sets of options to replace, each as a whole.
     #[serde(default)]
-    pub options: IndexMap<String, IndexMap<String, Scalar>>,
+    pub options: IndexMap<String, OptionSet>,
     /// Settings to replace, also where an experiment has its own.
     #[serde(default)]
     pub defaults: Settings,

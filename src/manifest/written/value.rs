@@ -112,6 +112,51 @@ impl JsonSchema for Axis {
     }
 }
 
+/// The value of a header, or where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderValue {
+    Text(String),
+    Env(HeaderVariable),
+}
+
+/// Where the value of a header that holds a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderVariable {
+    /// Name of the environment variable.
+    pub env: String,
+}
+
+impl<'de> Deserialize<'de> for HeaderValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = HeaderValue;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text or a table with `env`")
+            }
+            fn visit_str<E: Error>(self, value: &str) -> Result<HeaderValue, E> {
+                Ok(HeaderValue::Text(value.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HeaderValue, A::Error> {
+                let map = serde::de::value::MapAccessDeserializer::new(map);
+                HeaderVariable::deserialize(map).map(HeaderValue::Env)
+            }
+        }
+        deserializer.deserialize_any(HeaderVisitor)
+    }
+}
+
+impl JsonSchema for HeaderValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "HeaderValue".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let variable = generator.subschema_for::<HeaderVariable>();
+        json_schema!({ "anyOf": [{ "type": "string" }, variable] })
+    }
+}
+
 impl JsonSchema for OnFailure {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "OnFailure".into()

@@ -78,6 +78,6 @@ fn ports_tell_who_listens() {
     // It speaks both protocols on one port.
     assert_eq!(of(1).state, State::Ok);
     assert_eq!(of(2).state, State::Unavailable);
-    assert!(of(2).found.contains("a web page"), "{:?}", of(2));
+    assert!(of(2).found.contains("an HTML page"), "{:?}", of(2));
     assert!(line(&lines, "servers").found.contains(&format!("{free} (nothing)")), "{lines:?}");
 }

@@ -22,8 +22,6 @@ pub enum AddressError {
     Proxy { proxy: String, reason: &'static str },
     #[error(transparent)]
     Trust(#[from] TrustError),
-    #[error("the API key cannot be sent in a header")]
-    Key,
 }
 
 /// Where requests to an endpoint go.

@@ -4,14 +4,14 @@ use formats::protocol::AgentSpec;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::finish::{Environment, RuntimeError};
-use crate::http::{AddressError, Target};
-use crate::wire;
+use crate::http::Target;
+use crate::wire::headers;
 
 /// The server of one agent.
 #[derive(Debug)]
 pub(super) struct Access {
     pub(super) target: Target,
-    /// Headers of the wire protocol; the one with the key is marked as secret.
+    /// Headers of the wire protocol and of the endpoint; those that hold secrets are marked.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -22,23 +22,13 @@ impl Access {
         agent: &AgentSpec,
         environment: Environment<'_>,
     ) -> Result<Self, RuntimeError> {
-        let endpoint = |source| RuntimeError::Endpoint { agent: agent.name.clone(), source };
-        let mut target = Target::parse(&agent.url, &agent.route).map_err(endpoint)?;
+        let name = || agent.name.clone();
+        let mut target = Target::parse(&agent.url, &agent.route)
+            .map_err(|source| RuntimeError::Endpoint { agent: name(), source })?;
         let _ = target.resolve();
-        let own = wire::headers(agent.api)
-            .iter()
-            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let mut headers: Vec<_> = own.collect();
-        if let Some(variable) = &agent.api_key_env {
-            let key = environment(variable).filter(|key| !key.is_empty()).ok_or_else(|| {
-                RuntimeError::KeyMissing { agent: agent.name.clone(), variable: variable.clone() }
-            })?;
-            let (name, value) = wire::key_header(agent.api, key.trim());
-            let value = HeaderValue::from_str(&value);
-            let mut value = value.map_err(|_| endpoint(AddressError::Key))?;
-            value.set_sensitive(true);
-            headers.push((HeaderName::from_static(name), value));
-        }
+        let key = agent.api_key_env.as_deref();
+        let headers = headers::of(agent.api, key, &agent.headers, environment)
+            .map_err(|source| RuntimeError::Headers { agent: name(), source })?;
         Ok(Self { target, headers })
     }
 }

@@ -20,7 +20,8 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    USER_AGENT,
 };
 use tokio::sync::{Barrier, watch};
 
@@ -225,6 +226,8 @@ impl Caller {
             model: &agent.model,
             text: prompt,
             options: &agent.options,
+            extra: &agent.extra,
+            dialect: agent.dialect,
             max_tokens: agent.max_tokens,
         };
         let id = format!("{}/{}/{index}", self.settings.run, agent.name);
@@ -273,6 +276,10 @@ impl Caller {
         let mut body = response.into_body();
         let packing =
             header(CONTENT_ENCODING).filter(|packing| !packing.eq_ignore_ascii_case("identity"));
+        if matches!(status.as_u16(), 301..=303 | 307 | 308) {
+            let message = wire::moved(header(LOCATION), self.agent.api.path());
+            return End::failed(Outcome::HttpError, message);
+        }
         if !status.is_success() {
             let bytes = error_bytes(connection, &mut body).await;
             let message = match packing {

@@ -15,7 +15,7 @@ use super::json::{
 };
 use super::sse::Dialect;
 use super::words::{error_words, is};
-use super::{DecodeError, Ending, Prompt};
+use super::{DecodeError, Ending, Prompt, listed};
 
 /// The version of the protocol that is spoken; servers refuse requests without it.
 pub(super) const HEADERS: [(&str, &str); 1] = [("anthropic-version", "2023-06-01")];
@@ -29,8 +29,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
         body.insert("max_tokens".to_owned(), limit);
     }
     if let Some(stop) = body.remove("stop") {
-        let stop = if stop.is_array() { stop } else { json!([stop]) };
-        body.insert("stop_sequences".to_owned(), stop);
+        body.insert("stop_sequences".to_owned(), listed(stop));
     }
     body.insert("model".to_owned(), json!(prompt.model));
     body.insert("messages".to_owned(), json!([{ "role": "user", "content": prompt.text }]));

@@ -6,12 +6,14 @@
 //! `runner` reads answers by the same decoders.
 
 mod anthropic;
+pub mod headers;
 mod json;
 mod lines;
 mod names;
 mod ollama;
 mod openai;
 mod opening;
+mod refusal;
 mod sse;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ mod words;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use formats::endpoint::{Api, Family};
+use formats::endpoint::{Api, Dialect, Family};
 use formats::protocol::ServerCounts;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -29,6 +31,7 @@ use json::Word;
 #[cfg(test)]
 use lines::LINE_LIMIT;
 pub use names::is_same_model;
+pub use refusal::{moved, moved_base, web_page};
 pub use words::error_body;
 
 /// One prompt with everything that shapes its answer.
@@ -39,6 +42,9 @@ pub struct Prompt<'a> {
     pub text: &'a str,
     /// By Ollama's names; see [`formats::protocol::AgentSpec::options`].
     pub options: &'a BTreeMap<String, Value>,
+    /// Keys of the body as they are; no key that a protocol has itself is overwritten by them.
+    pub extra: &'a BTreeMap<String, Value>,
+    pub dialect: Dialect,
     pub max_tokens: Option<u32>,
 }
 
@@ -46,31 +52,21 @@ impl Prompt<'_> {
     /// The JSON body of a streaming request.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let body: Map<String, Value> = match self.api.family() {
+        let own: Map<String, Value> = match self.api.family() {
             Family::Ollama => ollama::body(self),
             Family::Openai => openai::body(self),
             Family::Anthropic => anthropic::body(self),
         };
+        let extra = self.extra.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let mut body: Map<String, Value> = extra.collect();
+        body.extend(own);
         Value::Object(body).to_string().into_bytes()
     }
 }
 
-/// Headers that every request of a protocol carries, besides those of HTTP itself.
-#[must_use]
-pub fn headers(api: Api) -> &'static [(&'static str, &'static str)] {
-    match api.family() {
-        Family::Anthropic => &anthropic::HEADERS,
-        Family::Ollama | Family::Openai => &[],
-    }
-}
-
-/// Name and value of the header that carries an API key.
-#[must_use]
-pub fn key_header(api: Api, key: &str) -> (&'static str, String) {
-    match api.family() {
-        Family::Anthropic => ("x-api-key", key.to_owned()),
-        Family::Ollama | Family::Openai => ("authorization", format!("Bearer {key}")),
-    }
+/// Several stop texts as the list that some protocols want, whether one or several were given.
+fn listed(stop: Value) -> Value {
+    if stop.is_array() { stop } else { Value::Array(vec![stop]) }
 }
 
 /// The decoder of one answer. `content_type`: what the server says that the body is.

@@ -13,7 +13,7 @@ use super::json::{self, Payload, Word, count, filled, is_error, joined, not_allo
 use super::lines::{LineEnd, Lines};
 use super::opening::{Opening, page_so_far};
 use super::words::{after_error, error_words, title};
-use super::{Chunk, DecodeError, Ending, Prompt};
+use super::{Chunk, DecodeError, Ending, Prompt, listed};
 
 /// Settings that Ollama takes beside `options`, not in it.
 const TOP_LEVEL: [&str; 7] =
@@ -25,7 +25,9 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
     let mut options = Map::new();
     for (name, value) in prompt.options {
         let place = if TOP_LEVEL.contains(&name.as_str()) { &mut body } else { &mut options };
-        place.insert(name.clone(), value.clone());
+        // Ollama fails on a stop that is no list.
+        let value = if name == "stop" { listed(value.clone()) } else { value.clone() };
+        place.insert(name.clone(), value);
     }
     if let Some(limit) = prompt.max_tokens {
         options.insert("num_predict".to_owned(), json!(limit));

@@ -24,7 +24,7 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
         prompt.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let named_by_ollama = body.remove("num_predict");
     if let Some(limit) = prompt.max_tokens.map(Value::from).or(named_by_ollama) {
-        body.insert("max_tokens".to_owned(), limit);
+        body.insert(prompt.dialect.max_tokens_as.name().to_owned(), limit);
     }
     body.insert("model".to_owned(), json!(prompt.model));
     if prompt.api == Api::OpenaiChat {
@@ -34,7 +34,9 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
         body.insert("prompt".to_owned(), json!(prompt.text));
     }
     body.insert("stream".to_owned(), json!(true));
-    body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
+    if prompt.dialect.stream_options {
+        body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
+    }
     body
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json::{repaired, shortened};
+use super::refusal::web_page;
 
 /// Longest text of an error that is kept, bytes.
 const ERROR_LIMIT: usize = 2048;
@@ -56,29 +57,29 @@ fn inner(error: &Value) -> String {
     message.as_str().map_or_else(|| message.to_string(), str::to_owned)
 }
 
-/// The message in the body of a response whose status is an error; `None`: it says nothing.
+/// The message in the body of a response whose status is an error; `None`: it says nothing. A page made for
+/// people is named by its title.
 #[must_use]
 pub fn error_body(body: &[u8]) -> Option<String> {
-    if body.trim_ascii_start().starts_with(b"<") {
-        return Some(match title(body) {
-            Some(title) => format!("an HTML page titled {title:?}"),
-            None => "an HTML page without a title".to_owned(),
-        });
-    }
-    Some(error_words(body)).filter(|message| !message.is_empty())
+    let page = web_page(&String::from_utf8_lossy(body));
+    page.or_else(|| Some(error_words(body)).filter(|message| !message.is_empty()))
 }
 
 /// The title of a page made for people; `None`: it has none, or not yet.
 #[must_use]
 pub fn title(html: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(html);
+    element(&String::from_utf8_lossy(html), "title")
+}
+
+/// The text of the first element of this name, on one line; `None`: there is none, or not yet.
+pub(super) fn element(html: &str, name: &str) -> Option<String> {
     // Only ASCII letters change, so places stay where they are.
-    let lower = text.to_ascii_lowercase();
-    let open = lower.find("<title")?;
+    let lower = html.to_ascii_lowercase();
+    let open = lower.find(&format!("<{name}"))?;
     let start = open + lower.get(open..)?.find('>')? + 1;
-    let end = start + lower.get(start..)?.find("</title")?;
-    let title = text.get(start..end)?.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(shortened(&title, TITLE_LIMIT)).filter(|title| !title.is_empty())
+    let end = start + lower.get(start..)?.find(&format!("</{name}"))?;
+    let text = html.get(start..end)?.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(shortened(&text, TITLE_LIMIT)).filter(|text| !text.is_empty())
 }
 
 /// What follows `error:` at the beginning of a line, in any case; `None`: it begins otherwise.

@@ -5,7 +5,7 @@ Spoken by Anthropic, and by Ollama, llama.cpp and vLLM beside their own protocol
 the last one holds: at the beginning some servers send an estimate.
 """
 
-from runner_agent.wire.decoding import Prompt, Wire
+from runner_agent.wire.decoding import Prompt, Wire, listed
 from runner_agent.wire.payload import count, joined, not_allowed, object_of, reason_of, text_of, total
 from runner_agent.wire.sse import EventDecoder
 
@@ -24,14 +24,13 @@ def headers(key: str | None) -> dict[str, str]:
 
 
 def body(prompt: Prompt) -> dict:
-    body = dict(prompt.options)
+    body = prompt.extra | prompt.options
     named_by_ollama = body.pop("num_predict", None)
     limit = named_by_ollama if prompt.max_tokens is None else prompt.max_tokens
     if limit is not None:
         body["max_tokens"] = limit
     if "stop" in body:
-        stop = body.pop("stop")
-        body["stop_sequences"] = stop if isinstance(stop, list) else [stop]
+        body["stop_sequences"] = listed(body.pop("stop"))
     messages = [{"role": "user", "content": prompt.text}]
     return body | {"model": prompt.model, "messages": messages, "stream": True}
 

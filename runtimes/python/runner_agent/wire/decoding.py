@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from runner_agent.wire.refusal import web_page
+
 # Longest line or event that is accepted, bytes.
 LINE_LIMIT = 16 * 1024 * 1024
 # Longest text of an error, and of a line that is shown in one, characters.
@@ -24,6 +26,11 @@ class Prompt(NamedTuple):
     text: str
     # By Ollama's names.
     options: dict
+    # Keys of the body as they are; no key that a protocol has itself is overwritten by them.
+    extra: dict
+    # What the server wants otherwise: the key of the limit, and whether it is asked for its counts.
+    max_tokens_as: str
+    stream_options: bool
     max_tokens: int | None
 
 
@@ -122,6 +129,11 @@ class Wire(NamedTuple):
     sample: tuple[bytes, ...]
 
 
+def listed(stop: Any) -> list:
+    """One or several stop texts as the list that some protocols want."""
+    return stop if isinstance(stop, list) else [stop]
+
+
 def bearer(key: str | None) -> dict[str, str]:
     """The headers of a protocol that has none but the one with the key."""
     return {} if key is None else {"authorization": f"Bearer {key}"}
@@ -173,12 +185,12 @@ def error_message(error: object) -> str:
 
 
 def error_body(body: bytes) -> str | None:
-    """The message in the body of a response whose status is an error."""
+    """The message in the body of a response whose status is an error; a web page by its title."""
     text = body.decode(errors="replace")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return shortened(text.strip()) or None
+        return web_page(text) or shortened(text.strip()) or None
     if isinstance(value, dict):
         found = [value[key] for key in ("error", "detail", "message") if key in value]
         value = found[0] if found else value

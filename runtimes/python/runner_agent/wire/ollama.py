@@ -7,7 +7,16 @@ into a message and is otherwise the same.
 from collections.abc import Iterator
 
 from runner_agent.wire.body import BodyDecoder
-from runner_agent.wire.decoding import Chunk, Lines, Load, Malformed, Prompt, Wire, bearer
+from runner_agent.wire.decoding import (
+    Chunk,
+    Lines,
+    Load,
+    Malformed,
+    Prompt,
+    Wire,
+    bearer,
+    listed,
+)
 from runner_agent.wire.errors import error_in, error_words
 from runner_agent.wire.payload import (
     CutOff,
@@ -34,8 +43,11 @@ COUNTS = {
 
 def settings(prompt: Prompt) -> dict:
     """What both bodies have in common."""
-    body = {name: value for name, value in prompt.options.items() if name in TOP_LEVEL}
-    options = {name: value for name, value in prompt.options.items() if name not in TOP_LEVEL}
+    body, options = dict(prompt.extra), {}
+    for name, value in prompt.options.items():
+        place = body if name in TOP_LEVEL else options
+        # Ollama fails on a stop that is no list.
+        place[name] = listed(value) if name == "stop" else value
     if prompt.max_tokens is not None:
         options["num_predict"] = prompt.max_tokens
     body |= {"model": prompt.model, "stream": True}

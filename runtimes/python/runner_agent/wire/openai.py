@@ -25,16 +25,14 @@ THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 
 def settings(prompt: Prompt) -> dict:
     """What both bodies have in common."""
-    body = dict(prompt.options)
+    body = prompt.extra | prompt.options
     named_by_ollama = body.pop("num_predict", None)
     limit = named_by_ollama if prompt.max_tokens is None else prompt.max_tokens
     if limit is not None:
-        body["max_tokens"] = limit
-    return body | {
-        "model": prompt.model,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+        body[prompt.max_tokens_as] = limit
+    if prompt.stream_options:
+        body["stream_options"] = {"include_usage": True}
+    return body | {"model": prompt.model, "stream": True}
 
 
 def chat_body(prompt: Prompt) -> dict:

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agent::http::{Arrivals, Delays};
-use formats::endpoint::{Api, Route};
+use formats::endpoint::{Api, Dialect, Route};
 use formats::protocol::{
     AgentRecord, AgentSpec, CallRecord, ClockPair, Connection, Outcome, PROTOCOL, ProbeSpec,
     RuntimeInfo, ServerCounts, Spec,
@@ -150,9 +150,12 @@ pub fn spec() -> Spec {
         url: "http://127.0.0.1:11434".to_owned(),
         route: Route::default(),
         api_key_env: None,
+        headers: BTreeMap::new(),
         model: "m".to_owned(),
         answers_as: Vec::new(),
         options: BTreeMap::new(),
+        extra: BTreeMap::new(),
+        dialect: Dialect::default(),
         max_tokens: None,
         calls: Vec::new(),
         workflow: None,

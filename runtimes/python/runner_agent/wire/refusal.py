@@ -1,0 +1,55 @@
+"""The words of answers that are none: a web page in place of JSON, a redirect."""
+
+import re
+
+# How much of an answer is looked at to see whether it is a web page, and the longest title and address,
+# bytes of UTF-8.
+HEAD = 1024
+TITLE = 120
+ADDRESS = 200
+MARKS = ("<!doctype html", "<html", "<head", "<title", "<body")
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def web_page(text: str) -> str | None:
+    """A web page, named by its title where it has one; None: it is something else."""
+    text = text.lstrip("\ufeff").lstrip()
+    if not text.startswith("<"):
+        return None
+    head = cut(text, HEAD).lower()
+    if not any(mark in head for mark in MARKS):
+        return None
+    for tag in ("title", "h1"):
+        found = re.search(f"<{tag}[^>]*>(.*?)</{tag}", text, re.ASCII | re.IGNORECASE | re.DOTALL)
+        title = cut(" ".join(found[1].split()), TITLE) if found else ""
+        if title:
+            return f'an HTML page titled "{title}"'
+    return "an HTML page without a title"
+
+
+def moved(location: str | None, path: str) -> str:
+    """A redirect in words; `path` is what was asked for below the base address."""
+    if location is None:
+        return "the server redirects without saying where to, and redirects are not followed"
+    base = location.removesuffix(path)
+    leads = base != location and re.match("https?://.", base) is not None
+    address = cut(shown(base), ADDRESS) if leads else "the address that it leads to"
+    return (
+        f"the server redirects to {cut(shown(location), ADDRESS)}, and redirects are not followed: "
+        f"put {address} into the manifest as the endpoint's address"
+    )
+
+
+def shown(url: str) -> str:
+    """An address without a name and a password in it."""
+    before, at, host = url.rpartition("@")
+    if not at:
+        return url
+    scheme = before.partition("//")[0] if "//" in before else ""
+    return f"{scheme}//…@{host}"
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` bytes of a text, whole characters."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= limit else data[:limit].decode(errors="ignore") + "…"
