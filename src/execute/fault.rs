@@ -136,13 +136,13 @@ impl AttemptFault {
             | Self::CorpusChanged(_)
             | Self::Tokenize(TokenizeFault::File(_) | TokenizeFault::Corpus(_))
             | Self::Probe { .. }
-            | Self::ProbeGap { .. } => None,
-            Self::Unload { .. } => Some(RetryOn::Connect),
+            | Self::ProbeGap { .. }
             // The same question would be answered in the same way.
-            Self::Call {
+            | Self::Call {
                 outcome: Outcome::ContextFull | Outcome::NotStreamed | Outcome::OtherModel,
                 ..
             } => None,
+            Self::Unload { .. } => Some(RetryOn::Connect),
             Self::Call { outcome, .. } => Some(match outcome {
                 Outcome::Timeout => RetryOn::Timeout,
                 Outcome::ConnectError => RetryOn::Connect,

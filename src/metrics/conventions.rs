@@ -224,10 +224,9 @@ fn decoded(
     limited: bool,
 ) -> Option<u64> {
     let left_out = match (row.decoding, own) {
-        (Decoding::NotTold, _) => return None,
         (Decoding::AllBut(left_out), _) => left_out,
         (Decoding::ByEngine { .. }, Some(false)) => 1,
-        (Decoding::ByEngine { own: Own::Unknown }, _) => return None,
+        (Decoding::NotTold | Decoding::ByEngine { own: Own::Unknown }, _) => return None,
         // Which of the counted tokens were made is seen in the chunks, if each stands for one.
         (Decoding::ByEngine { own: Own::CountsOneMore }, own) => match (beyond?, limited) {
             (0, _) | (1, false) => 1,

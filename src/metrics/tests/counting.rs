@@ -9,6 +9,9 @@ use crate::store::record::Serving;
 
 const MS: u64 = 1_000_000;
 
+/// What a server says otherwise.
+type Change = fn(&mut ServerCounts);
+
 /// `chunks` of one token each, 10 ms apart, with the server's count and time of decoding.
 fn answer(chunks: u64, outcome: Outcome, tokens: u64, decode_ms: u64) -> CallRecord {
     let times: Vec<u64> = (0..chunks).map(|index| 50 + 10 * index).collect();
@@ -132,7 +135,6 @@ fn what_the_record_refutes_is_unknown_with_the_reason() {
     assert_eq!((&fine.server, fine.notes.as_slice()), (&told, &[][..]));
     let beside_no_text = checked(told.clone(), &[]).server;
     assert_eq!(beside_no_text.tokens, None);
-    type Change = fn(&mut ServerCounts);
     let wrong: [(Change, &str); 9] = [
         (|told| told.tokens = Some(0), "no tokens beside text"),
         (|told| told.tokens = Some(1 << 52), "tokens in a call of 100 ms"),

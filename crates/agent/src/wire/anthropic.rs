@@ -114,22 +114,22 @@ impl Payload for Anthropic {
             "message_stop",
             "ping",
         ];
-        let kind = event.kind.flatten();
+        let kind = event.kind.known();
         if !kinds.iter().any(|name| is(kind, name)) {
             return Err(not_allowed("an event of an unknown shape", payload));
         }
         let wrong = |error: serde_json::Error| not_allowed(error.to_string(), payload);
-        let message: Message<'_> = match event.message.flatten() {
+        let message: Message<'_> = match event.message.known() {
             None => Message::default(),
             Some(message) => serde_json::from_str(message.get()).map_err(wrong)?,
         };
-        ending.names(message.model.flatten());
-        let usage = if event.usage.flatten().is_some() { event.usage } else { message.usage };
+        ending.names(message.model.known());
+        let usage = if event.usage.known().is_some() { event.usage } else { message.usage };
         count_usage(figures(usage), &mut ending.counts);
         ending.complete = is(kind, "message_stop");
-        let block = event.delta.flatten().or(event.content_block.flatten());
+        let block = event.delta.known().or(event.content_block.known());
         let Some(block) = block else { return Ok(Cow::Borrowed("")) };
-        ending.reasons(block.stop_reason.flatten().as_ref());
+        ending.reasons(block.stop_reason.as_ref());
         let thoughts = filled([block.thinking]).map_err(wrong)?;
         Ok(joined(thoughts, filled([block.text]).map_err(wrong)?))
     }
@@ -150,11 +150,11 @@ impl Payload for Whole {
             ending.error = Some(error_words(payload));
             return Ok(Cow::Borrowed(""));
         }
-        if event.content.is_none() {
+        if !event.content.is_there() {
             return Err(not_allowed("a whole answer of an unknown shape", payload));
         }
-        ending.names(event.model.flatten());
-        ending.reasons(event.stop_reason.flatten().as_ref());
+        ending.names(event.model.known());
+        ending.reasons(event.stop_reason.as_ref());
         count_usage(figures(event.usage), &mut ending.counts);
         filled([event.content]).map_err(|error| not_allowed(error.to_string(), payload))
     }
@@ -162,8 +162,8 @@ impl Payload for Whole {
 
 impl Event<'_> {
     fn is_error(&self) -> bool {
-        let (error, code) = (self.error.flatten(), self.error_code.flatten());
-        is_error(error, code, self.object.flatten(), self.kind.flatten())
+        let (error, code) = (self.error.known(), self.error_code.known());
+        is_error(error, code, self.object.known(), self.kind.known())
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn read<'a, P: Payload>(
             ending.error = Some(error_words(payload));
             return Ok(Cow::Borrowed(""));
         }
-        ending.names(told.model.flatten());
+        ending.names(told.model.known());
     }
     Err(error)
 }
@@ -92,10 +92,10 @@ object! {
 impl Told<'_> {
     fn is_error(&self) -> bool {
         is_error(
-            self.error.flatten(),
-            self.error_code.flatten(),
-            self.object.flatten(),
-            self.kind.flatten(),
+            self.error.known(),
+            self.error_code.known(),
+            self.object.known(),
+            self.kind.known(),
         )
     }
 }
@@ -218,14 +218,50 @@ fn unit_at(payload: &[u8], place: usize) -> Option<u16> {
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
+/// What an object has under a name.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Field<T> {
+    #[default]
+    Absent,
+    Null,
+    Is(T),
+}
+
+impl<T> Field<T> {
+    /// Whether the name is there, be it null.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    pub(super) fn known(self) -> Option<T> {
+        match self {
+            Self::Absent | Self::Null => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+
+    pub(super) fn as_ref(&self) -> Option<&T> {
+        match self {
+            Self::Absent | Self::Null => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Field<T> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Self::Is)
+    }
+}
+
 /// Defines an object of which these names matter; all others are skipped, and the last of equal ones
-/// holds. A field that is there and null is `Some(None)`.
+/// holds.
 macro_rules! object {
     ($(#[$meta:meta])* struct $name:ident { $($(#[$note:meta])* $field:ident as $key:literal: $kind:ty,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub(super) struct $name<'a> {
-            $($(#[$note])* pub(super) $field: Option<Option<$kind>>,)*
+            $($(#[$note])* pub(super) $field: $crate::wire::json::Field<$kind>,)*
             lifetime: std::marker::PhantomData<&'a ()>,
         }
 
@@ -244,7 +280,7 @@ macro_rules! object {
                         let mut read = $name::default();
                         while let Some($crate::wire::json::Key(key)) = map.next_key()? {
                             match key.as_ref() {
-                                $($key => read.$field = Some(map.next_value()?),)*
+                                $($key => read.$field = map.next_value::<Option<$kind>>()?.into(),)*
                                 _ => { map.next_value::<serde::de::IgnoredAny>()?; }
                             }
                         }
@@ -360,10 +396,10 @@ object! {
 }
 
 /// The first text that is not empty. What stands behind it is not looked at.
-pub(super) fn filled<'a, const N: usize>(
-    told: [Option<Option<&'a RawValue>>; N],
-) -> serde_json::Result<Cow<'a, str>> {
-    for raw in told.into_iter().flatten().flatten() {
+pub(super) fn filled<const N: usize>(
+    told: [Field<&RawValue>; N],
+) -> serde_json::Result<Cow<'_, str>> {
+    for raw in told.into_iter().filter_map(Field::known) {
         let Text(text) = serde_json::from_str(raw.get())?;
         if !text.is_empty() {
             return Ok(text);
@@ -392,12 +428,12 @@ pub(super) fn joined<'a>(first: Cow<'a, str>, second: Cow<'a, str>) -> Cow<'a, s
 }
 
 /// An object whose figures may be told; what is none tells nothing.
-pub(super) fn figures<'a, T: Deserialize<'a>>(told: Option<Option<&'a RawValue>>) -> Option<T> {
-    serde_json::from_str(told.flatten()?.get()).ok()
+pub(super) fn figures<'a, T: Deserialize<'a>>(told: Field<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(told.known()?.get()).ok()
 }
 
 /// A count or duration; servers write `1000`, some `1e3`. What is no number from 0 to 2^53 is unknown.
-pub(super) fn count(told: Option<Option<&RawValue>>) -> Option<u64> {
+pub(super) fn count(told: Field<&RawValue>) -> Option<u64> {
     let text = number(told)?;
     match text.parse() {
         Ok(count) => Some(count).filter(|count| *count <= COUNT_LIMIT),
@@ -406,7 +442,7 @@ pub(super) fn count(told: Option<Option<&RawValue>>) -> Option<u64> {
 }
 
 /// Milliseconds with a fraction as whole nanoseconds.
-pub(super) fn milliseconds(told: Option<Option<&RawValue>>) -> Option<u64> {
+pub(super) fn milliseconds(told: Field<&RawValue>) -> Option<u64> {
     let ms: f64 = number(told)?.parse().ok()?;
     rounded(ms * 1e6)
 }
@@ -418,8 +454,8 @@ pub(super) fn sum([first, second, third]: [Option<u64>; 3]) -> Option<u64> {
 }
 
 /// Whatever is written like a number.
-fn number(told: Option<Option<&RawValue>>) -> Option<&str> {
-    let text = told.flatten()?.get();
+fn number(told: Field<&RawValue>) -> Option<&str> {
+    let text = told.known()?.get();
     text.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then_some(text)
 }
 

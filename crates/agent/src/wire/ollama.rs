@@ -9,7 +9,9 @@ use formats::endpoint::Api;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{self, Payload, Word, count, filled, is_error, joined, not_allowed, object};
+use super::json::{
+    self, Field, Payload, Word, count, filled, is_error, joined, not_allowed, object,
+};
 use super::lines::{LineEnd, Lines};
 use super::opening::{Opening, page_so_far};
 use super::words::{after_error, error_words, title};
@@ -218,7 +220,7 @@ impl Payload for Generate {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        let has_text = record.response.is_some() || record.thinking.is_some();
+        let has_text = record.response.is_there() || record.thinking.is_there();
         if !record.ends(has_text, payload, ending)? {
             return Ok(Cow::Borrowed(""));
         }
@@ -238,10 +240,10 @@ impl Payload for Chat {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        if !record.ends(record.message.is_some(), payload, ending)? {
+        if !record.ends(record.message.is_there(), payload, ending)? {
             return Ok(Cow::Borrowed(""));
         }
-        let Some(message) = record.message.flatten() else { return Ok(Cow::Borrowed("")) };
+        let Some(message) = record.message.known() else { return Ok(Cow::Borrowed("")) };
         let text = serde_json::from_str(message.get())
             .and_then(|message: Message<'a>| texts(message.thinking, message.content));
         text.map_err(|error| not_allowed(error.to_string(), payload))
@@ -250,8 +252,8 @@ impl Payload for Chat {
 
 /// Thoughts, then what is said.
 fn texts<'a>(
-    thoughts: Option<Option<&'a RawValue>>,
-    said: Option<Option<&'a RawValue>>,
+    thoughts: Field<&'a RawValue>,
+    said: Field<&'a RawValue>,
 ) -> serde_json::Result<Cow<'a, str>> {
     Ok(joined(filled([thoughts])?, filled([said])?))
 }
@@ -264,21 +266,21 @@ impl Record<'_> {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<bool, DecodeError> {
-        let (error, code) = (self.error.flatten(), self.error_code.flatten());
-        if is_error(error, code, self.object.flatten(), self.kind.flatten()) {
+        let (error, code) = (self.error.known(), self.error_code.known());
+        if is_error(error, code, self.object.known(), self.kind.known()) {
             ending.error = Some(error_words(payload));
             return Ok(false);
         }
-        if !has_text && self.done.is_none() {
+        if !has_text && !self.done.is_there() {
             return Err(not_allowed("a record of an unknown shape", payload));
         }
-        let done = match self.done.flatten().map(RawValue::get) {
+        let done = match self.done.known().map(RawValue::get) {
             Some("true") => true,
             Some("false") | None => false,
             Some(_) => return Err(not_allowed("`done` is neither true or false", payload)),
         };
-        ending.names(self.model.flatten());
-        ending.reasons(self.done_reason.as_ref().and_then(Option::as_ref));
+        ending.names(self.model.known());
+        ending.reasons(self.done_reason.as_ref());
         if done {
             ending.complete = true;
             let counts = &mut ending.counts;

@@ -119,28 +119,28 @@ impl Payload for OpenAi {
         payload: &[u8],
         ending: &mut Ending,
     ) -> Result<Cow<'a, str>, DecodeError> {
-        let (error, code) = (event.error.flatten(), event.error_code.flatten());
-        if is_error(error, code, event.object.flatten(), event.kind.flatten()) {
+        let (error, code) = (event.error.known(), event.error_code.known());
+        if is_error(error, code, event.object.known(), event.kind.known()) {
             ending.error = Some(error_words(payload));
             return Ok(Cow::Borrowed(""));
         }
-        if event.choices.is_none() && event.usage.is_none() && event.timings.is_none() {
+        if !event.choices.is_there() && !event.usage.is_there() && !event.timings.is_there() {
             return Err(not_allowed("an event of an unknown shape", payload));
         }
-        ending.names(event.model.flatten());
+        ending.names(event.model.known());
         count_timings(figures(event.timings), &mut ending.counts);
         count_usage(figures(event.usage), &mut ending.counts);
-        let Some(First(Some(choice))) = event.choices.flatten() else {
+        let Some(First(Some(choice))) = event.choices.known() else {
             return Ok(Cow::Borrowed(""));
         };
-        ending.reasons(choice.finish_reason.as_ref().and_then(Option::as_ref));
+        ending.reasons(choice.finish_reason.as_ref());
         text(choice).map_err(|error| not_allowed(error.to_string(), payload))
     }
 }
 
 /// Thoughts and text of chat, or the text of completions.
 fn text(choice: Choice<'_>) -> serde_json::Result<Cow<'_, str>> {
-    let delta = match (choice.delta.flatten(), choice.message.flatten()) {
+    let delta = match (choice.delta.known(), choice.message.known()) {
         (Some(delta), _) => delta,
         (None, Some(message)) => serde_json::from_str(message.get())?,
         (None, None) => Delta::default(),

@@ -30,28 +30,32 @@ pub(super) trait Dialect: Payload + std::fmt::Debug + Send {
 pub(super) struct Decoder<D> {
     opening: Opening,
     lines: Lines,
-    /// Data of the event that is being read; `data:` lines of one event are joined by `\n`.
-    event: Vec<u8>,
-    has_data: bool,
-    /// The event has the name `error`.
-    is_error: bool,
-    /// The event was handed out and gives way to the next one.
-    dispatched: bool,
+    event: Event,
     /// The first line of a body that is no stream was looked at.
     looked_at_line: bool,
     ending: Ending,
     dialect: PhantomData<D>,
 }
 
+/// The event that is being read.
+#[derive(Debug)]
+struct Event {
+    /// Its `data:` lines, joined by `\n`.
+    data: Vec<u8>,
+    has_data: bool,
+    /// It has the name `error`.
+    is_error: bool,
+    /// It was handed out and gives way to the next one.
+    dispatched: bool,
+}
+
 impl<D> Default for Decoder<D> {
     fn default() -> Self {
+        let data = Vec::with_capacity(1024);
         Self {
             opening: Opening::Unknown,
             lines: Lines::new(LineEnd::Any),
-            event: Vec::with_capacity(1024),
-            has_data: false,
-            is_error: false,
-            dispatched: false,
+            event: Event { data, has_data: false, is_error: false, dispatched: false },
             looked_at_line: false,
             ending: Ending::default(),
             dialect: PhantomData,
@@ -79,8 +83,8 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
         while !self.ending.complete && self.ending.error.is_none() {
             let Some(line) = self.lines.next()? else { return Ok(None) };
             if self.take(line)? {
-                let bytes = self.event.len();
-                let text = read::<D>(&self.event, self.is_error, &mut self.ending)?;
+                let bytes = self.event.data.len();
+                let text = read::<D>(&self.event, &mut self.ending)?;
                 return Ok(text.map(|text| Chunk { bytes, text }));
             }
         }
@@ -102,10 +106,10 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
         if !matches!(self.take(0..0), Ok(true)) {
             return Ok(None);
         }
-        let bytes = self.event.len();
+        let bytes = self.event.data.len();
         // What an event that is wrong says of the end is not believed.
         let mut ending = self.ending.clone();
-        let Ok(text) = read::<D>(&self.event, self.is_error, &mut ending) else {
+        let Ok(text) = read::<D>(&self.event, &mut ending) else {
             return Ok(None);
         };
         self.ending = ending;
@@ -141,10 +145,11 @@ impl<D: Dialect> Decoder<D> {
 
     /// Takes one line; true when it completed an event that is to be read.
     fn take(&mut self, line: Range<usize>) -> Result<bool, DecodeError> {
-        if self.dispatched {
-            self.event.clear();
-            self.dispatched = false;
-            self.is_error = false;
+        let event = &mut self.event;
+        if event.dispatched {
+            event.data.clear();
+            event.dispatched = false;
+            event.is_error = false;
         }
         if line.is_empty() {
             return Ok(self.dispatch());
@@ -157,16 +162,16 @@ impl<D: Dialect> Decoder<D> {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"data" => {
-                if self.has_data {
-                    self.event.push(b'\n');
+                if event.has_data {
+                    event.data.push(b'\n');
                 }
-                if self.event.len() + value.len() > LINE_LIMIT {
+                if event.data.len() + value.len() > LINE_LIMIT {
                     return Err(DecodeError::TooLong { limit: LINE_LIMIT });
                 }
-                self.event.extend_from_slice(value);
-                self.has_data = true;
+                event.data.extend_from_slice(value);
+                event.has_data = true;
             }
-            b"event" => self.is_error = value.trim_ascii() == b"error",
+            b"event" => event.is_error = value.trim_ascii() == b"error",
             // llama.cpp writes its errors so.
             field if field.eq_ignore_ascii_case(b"error") => {
                 self.ending.error = Some(error_words(value));
@@ -188,26 +193,26 @@ impl<D: Dialect> Decoder<D> {
 
     /// The end of an event; true when it has data to be read.
     fn dispatch(&mut self) -> bool {
-        if !self.has_data {
-            if self.is_error {
+        let event = &mut self.event;
+        if !event.has_data {
+            if event.is_error {
                 self.ending.error = Some(String::new());
             }
             return false;
         }
-        self.has_data = false;
-        self.dispatched = true;
-        self.is_error || !self.event.trim_ascii().is_empty()
+        event.has_data = false;
+        event.dispatched = true;
+        event.is_error || !event.data.trim_ascii().is_empty()
     }
 }
 
 /// The text of an event's data. `None`: it is the mark of the end and no chunk.
 fn read<'a, D: Dialect>(
-    data: &'a [u8],
-    is_error: bool,
+    event: &'a Event,
     ending: &mut Ending,
 ) -> Result<Option<Cow<'a, str>>, DecodeError> {
-    let data = data.trim_ascii();
-    if is_error {
+    let data = event.data.trim_ascii();
+    if event.is_error {
         ending.error = Some(error_words(data));
         return Ok(Some(Cow::Borrowed("")));
     }
