@@ -236,8 +236,11 @@ fn an_out_of_memory_answer_takes_the_fallback() {
         assert_eq!(row["fallback_of"], format!("{}/{repeat}", plan.id(0).short()));
         assert!(row["ttft_ms"].is_number(), "{row}");
     }
-    let calls = study.expect(0, &["export", "--table", "calls"]);
-    assert_eq!(calls.lines().count(), 3, "{calls}");
+    let calls = study.expect(0, &["export", "--table", "calls", "--format", "json"]);
+    let calls: Vec<serde_json::Value> = serde_json::from_str(&calls).unwrap();
+    let of = |sealed: u64| calls.iter().filter(|call| call["sealed"] == sealed).count();
+    assert_eq!((of(1), of(0)), (2, 2), "{calls:?}");
+    assert!(calls.iter().all(|call| call["sealed"] == 1 || call["outcome"] == "http_error"));
 }
 
 #[test]

@@ -346,17 +346,17 @@ fn one_changed_number_changes_the_figures_of_its_run_and_nothing_else() {
 fn one_changed_token_count_changes_what_is_per_token() {
     let study = measured();
     let (folder, run) = records(&study).remove(0);
-    let said = mutate(&study, &folder, "tokens", 12, 13);
+    let said = mutate(&study, &folder, "tokens", 12, 24);
     let changes = said["changes"].as_array().unwrap();
     let own = |name: &str| {
         let of_run = |change: &&Value| change["metric"] == name && change.get("call").is_none();
         changes.iter().find(of_run).cloned()
     };
-    assert_eq!(own("tokens").map(|change| change["after"].clone()), Some(13.0.into()));
+    assert_eq!(own("tokens").map(|change| change["after"].clone()), Some(24.0.into()));
     assert!(own("client_tokens_per_s").is_some() && own("itl_p99_ms").is_none(), "{said}");
     study.expect(0, &["recompute", "--accept-changed"]);
     let after = records(&study).into_iter().find(|(place, _)| *place == folder).unwrap().1;
-    assert_eq!(after.metrics["tokens"], Some(13.0));
+    assert_eq!(after.metrics["tokens"], Some(24.0));
     assert_ne!(after.metrics["client_tokens_per_s"], run.metrics["client_tokens_per_s"]);
 }
 

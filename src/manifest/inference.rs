@@ -18,7 +18,7 @@ const OLLAMA_ANTHROPIC: &[Api] = &[Api::Ollama, Api::OllamaChat, Api::Anthropic]
 
 /// Name and protocols. Those of OpenAI include what llama.cpp, vLLM, `SGLang` and LM Studio add under the
 /// same name.
-const OPTIONS: [(&str, &[Api]); 41] = [
+const OPTIONS: [(&str, &[Api]); 43] = [
     ("cache_prompt", OPENAI),
     ("dry_allowed_length", OPENAI),
     ("dry_base", OPENAI),
@@ -51,6 +51,7 @@ const OPTIONS: [(&str, &[Api]); 41] = [
     ("repeat_last_n", OLLAMA),
     ("repeat_penalty", OLLAMA_OPENAI),
     ("seed", OLLAMA_OPENAI),
+    ("shift", OLLAMA),
     ("stop", &Api::ALL),
     ("system", OLLAMA_ANTHROPIC),
     ("temperature", &Api::ALL),
@@ -58,6 +59,7 @@ const OPTIONS: [(&str, &[Api]); 41] = [
     ("think", OLLAMA),
     ("top_k", &Api::ALL),
     ("top_p", &Api::ALL),
+    ("truncate", OLLAMA),
     ("typical_p", OLLAMA_OPENAI),
     ("use_mmap", OLLAMA),
 ];

@@ -197,12 +197,20 @@ async fn openai(
     let root = if v1.is_empty() && !below { "/.." } else { "" };
     let props = ask.get(&format!("{root}/props")).await.unwrap_or_default();
     let version = ask.get(&format!("{root}/version")).await.unwrap_or_default();
+    let mut server = server_of(list.as_deref().unwrap_or_default(), &props);
+    // What a build without its history calls itself says nothing.
+    let mut version = text(&props, "build_info")
+        .filter(|build| build != "b0-unknown")
+        .or_else(|| text(&version, "version"));
+    if server.is_none() && version.is_none() {
+        // Ollama has OpenAI's paths beside its own, which tell its version.
+        let told = ask.get(&format!("{root}/api/version")).await.unwrap_or_default();
+        version = text(&told, "version");
+        server = version.as_ref().map(|_| "ollama".to_owned());
+    }
     let mut facts = ServerFacts {
-        server: server_of(list.as_deref().unwrap_or_default(), &props),
-        // What a build without its history calls itself says nothing.
-        version: text(&props, "build_info")
-            .filter(|build| build != "b0-unknown")
-            .or_else(|| text(&version, "version")),
+        server,
+        version,
         listed: list.as_ref().map(|list| list.iter().filter_map(|one| text(one, "id")).collect()),
         slots: props["total_slots"].as_u64(),
         doubts,

@@ -18,8 +18,8 @@ use super::words::{after_error, error_words, title};
 use super::{Chunk, DecodeError, Ending, Prompt, listed};
 
 /// Settings that Ollama takes beside `options`, not in it.
-const TOP_LEVEL: [&str; 7] =
-    ["format", "keep_alive", "raw", "suffix", "system", "template", "think"];
+const TOP_LEVEL: [&str; 9] =
+    ["format", "keep_alive", "raw", "shift", "suffix", "system", "template", "think", "truncate"];
 
 /// The body of a streaming request.
 pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
@@ -33,6 +33,10 @@ pub(super) fn body(prompt: &Prompt<'_>) -> Map<String, Value> {
     }
     if let Some(limit) = prompt.max_tokens {
         options.insert("num_predict".to_owned(), json!(limit));
+    }
+    // A prompt that is longer than the context would be cut without a word.
+    if !prompt.extra.contains_key("truncate") {
+        body.entry("truncate").or_insert(Value::Bool(false));
     }
     body.insert("model".to_owned(), json!(prompt.model));
     if prompt.api == Api::OllamaChat {

@@ -344,7 +344,7 @@ fn the_bodies_of_requests_are_those_of_the_list() {
 
 #[test]
 fn an_ollama_request_leaves_the_servers_defaults_alone() {
-    let plain = json!({ "model": "m", "prompt": "Say \"hi\"", "stream": true });
+    let plain = json!({ "model": "m", "prompt": "Say \"hi\"", "stream": true, "truncate": false });
     assert_eq!(body(Api::Ollama, json!({}), None), plain);
     let full = body(
         Api::Ollama,
@@ -352,7 +352,8 @@ fn an_ollama_request_leaves_the_servers_defaults_alone() {
         Some(40),
     );
     let expected = json!({
-        "model": "m", "prompt": "Say \"hi\"", "stream": true, "keep_alive": "5m", "think": false,
+        "model": "m", "prompt": "Say \"hi\"", "stream": true, "truncate": false,
+        "keep_alive": "5m", "think": false,
         "options": { "num_ctx": 512, "num_predict": 40 },
     });
     assert_eq!(full, expected);
@@ -378,7 +379,8 @@ fn an_openai_request_carries_options_at_its_top_level() {
 fn an_ollama_chat_wraps_the_prompt_and_a_system_prompt_into_messages() {
     let asked = body(Api::OllamaChat, json!({ "system": "Be brief.", "num_ctx": 512 }), Some(40));
     let expected = json!({
-        "model": "m", "stream": true, "options": { "num_ctx": 512, "num_predict": 40 },
+        "model": "m", "stream": true, "truncate": false,
+        "options": { "num_ctx": 512, "num_predict": 40 },
         "messages": [
             { "role": "system", "content": "Be brief." },
             { "role": "user", "content": "Say \"hi\"" },

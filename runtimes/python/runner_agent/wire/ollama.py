@@ -29,7 +29,17 @@ from runner_agent.wire.payload import (
 )
 
 # Settings that Ollama takes beside `options`, not in it.
-TOP_LEVEL = ("format", "keep_alive", "raw", "suffix", "system", "template", "think")
+TOP_LEVEL = (
+    "format",
+    "keep_alive",
+    "raw",
+    "shift",
+    "suffix",
+    "system",
+    "template",
+    "think",
+    "truncate",
+)
 # What the server says of itself: the protocol's field and Ollama's.
 COUNTS = {
     "total_ns": "total_duration",
@@ -50,6 +60,8 @@ def settings(prompt: Prompt) -> dict:
         place[name] = listed(value) if name == "stop" else value
     if prompt.max_tokens is not None:
         options["num_predict"] = prompt.max_tokens
+    # A prompt that is longer than the context would be cut without a word.
+    body.setdefault("truncate", False)
     body |= {"model": prompt.model, "stream": True}
     # Without the key the server's own defaults hold, which is what a baseline measures.
     if options:
