@@ -4,21 +4,17 @@
 
 use formats::protocol::{CallRecord, ServerCounts};
 
-use super::conventions::{Prompt, Tokens, convention};
+use super::conventions::{Tokens, convention};
+use super::pace::Pace;
 use super::{Conditions, ms};
 use crate::store::record::Serving;
 
-/// Chunks that came this close after one another came together, however fast the server is: no engine makes
-/// 20 000 tokens a second for one stream.
-const TOGETHER_NS: u64 = 50_000;
 /// Least time in which an engine makes a token of one answer.
 const LEAST_TOKEN_NS: u64 = 10_000;
 /// Least time in which anything is worked on.
 const LEAST_WORK_NS: u64 = 1_000;
 /// Tokens that a call without any length may have.
 const MOST_AT_ONCE: u64 = 1_000;
-/// Moments at which text must have come for there to be a rate.
-const MOMENTS: usize = 3;
 
 /// What the record of a call can be believed to say.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,19 +22,11 @@ pub struct Checked {
     /// Without what the record refutes.
     pub server: ServerCounts,
     pub tokens: Tokens,
-    /// Time and tokens from the first chunk with text to the last.
     pub pace: Option<Pace>,
     /// Tokens of the prompt that the prefill worked on.
     pub prefilled: Option<u64>,
     /// What cannot be, and what is to be known of the answer; in words.
     pub notes: Vec<String>,
-}
-
-/// How the text came.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pace {
-    pub span_ns: u64,
-    pub tokens: f64,
 }
 
 impl Checked {
@@ -47,12 +35,16 @@ impl Checked {
     pub fn new(call: &CallRecord, serving: &Serving, conditions: &Conditions<'_>) -> Self {
         let mut notes = Vec::new();
         let server = counts(call, &mut notes);
-        let tokens = Tokens::of(call, server.tokens, serving);
+        let tokens = Tokens::of(call, &server, serving);
         let held_back = conditions.held_back || conditions.throttled;
-        let span_ns = span_ns(call, server.decode_ns.filter(|_| !held_back), &mut notes);
-        let pace = span_ns
-            .zip(tokens.after_first_chunk.filter(|tokens| *tokens > 0.0))
-            .map(|(span_ns, tokens)| Pace { span_ns, tokens });
+        let decode_ns = server.decode_ns.filter(|_| !held_back);
+        let pace = match Pace::of(call, tokens.with_text, decode_ns) {
+            Ok(pace) => pace,
+            Err(reason) => {
+                notes.push(format!("no rate of the client: {reason}"));
+                None
+            }
+        };
         let cold = conditions.cold && call.call == 0;
         let prefilled = prefilled(&server, serving, cold);
         of_the_work(call, &server, serving, &mut notes);
@@ -88,6 +80,11 @@ fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
     refute(&mut told.prompt_tokens, prompt > 1_000_000_000, &|count| {
         format!("the server counts {count} tokens of the prompt")
     });
+    let covered = told.decode_tokens.unwrap_or(0);
+    let made = told.tokens.unwrap_or(u64::MAX);
+    refute(&mut told.decode_tokens, covered > made, &|count| {
+        format!("the server's decode time is told to be of {count} tokens, more than all")
+    });
     let cached = told.cached_tokens.unwrap_or(0);
     refute(&mut told.cached_tokens, cached > prompt && prompt > 0, &|count| {
         format!("the server counts {count} cached tokens of a prompt of {prompt}")
@@ -108,7 +105,9 @@ fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
     let decoded = told.decode_ns.unwrap_or(0);
     let least_ns = LEAST_TOKEN_NS * tokens.saturating_sub(1).clamp(1, 1 << 30);
     refute(&mut told.decode_ns, decoded < least_ns, &|ns| {
-        format!("the server's decode time of {ns} ns cannot be for {}", plural(tokens, "token"))
+        let of =
+            if tokens == 0 { String::new() } else { format!(" for {}", plural(tokens, "token")) };
+        format!("the server's decode time of {ns} ns cannot be{of}")
     });
     let prefill = told.prefill_ns.unwrap_or(0);
     refute(&mut told.prefill_ns, prefill < LEAST_WORK_NS, &|ns| {
@@ -128,44 +127,18 @@ fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
     told
 }
 
-/// From the first chunk with text to the last, if they came apart.
-fn span_ns(call: &CallRecord, decode_ns: Option<u64>, notes: &mut Vec<String>) -> Option<u64> {
-    let offsets = &call.text_offsets_ns;
-    let (first, last) = (offsets.first()?, offsets.last()?);
-    let span = last.checked_sub(*first)?;
-    let gaps = (offsets.len() as u64).saturating_sub(1).max(1);
-    let together = (span / gaps / 10).max(TOGETHER_NS);
-    let apart = offsets.windows(2).filter(|pair| pair[1].saturating_sub(pair[0]) >= together);
-    let moments = 1 + apart.count();
-    if moments < MOMENTS {
-        let (chunks, moments) =
-            (plural(offsets.len() as u64, "chunk"), plural(moments as u64, "moment"));
-        notes.push(format!("no rate of the client: the text came in {chunks} at {moments}"));
-        return None;
-    }
-    if let Some(decode) = decode_ns.filter(|decode| span.saturating_mul(2) < *decode) {
-        notes.push(format!(
-            "no rate of the client: the text came within {} ms, though the server took {} ms to make it",
-            ms(span),
-            ms(decode)
-        ));
-        return None;
-    }
-    Some(span)
-}
-
-fn plural(count: u64, word: &str) -> String {
+pub(super) fn plural(count: u64, word: &str) -> String {
     if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 /// `cold`: the server held no model before, so that nothing can have been cached.
 fn prefilled(server: &ServerCounts, serving: &Serving, cold: bool) -> Option<u64> {
     let prompt = server.prompt_tokens?;
-    let new = match (server.cached_tokens, convention(serving).map(|row| row.prompt)) {
-        (Some(cached), _) => prompt.checked_sub(cached)?,
-        (None, Some(Prompt::NeverCached)) => prompt,
-        (None, _) if cold => prompt,
-        (None, _) => return None,
+    let never_cached = convention(serving).is_some_and(|row| !row.caches_prompts);
+    let new = match server.cached_tokens {
+        Some(cached) => prompt.checked_sub(cached)?,
+        None if never_cached || cold => prompt,
+        None => return None,
     };
     (new > 0).then_some(new)
 }

@@ -3,7 +3,7 @@
 //! The recorded answers that it was read from are in `tests/answers/recorded`; docs/what-is-counted.md tells it
 //! to people.
 
-use formats::protocol::{CallRecord, Outcome};
+use formats::protocol::{CallRecord, Outcome, ServerCounts};
 
 use super::serving::PACED;
 use crate::store::record::Serving;
@@ -18,8 +18,9 @@ pub struct Convention {
     /// The count has the end-of-text token, which brings no text.
     pub counts_end: bool,
     pub decoding: Decoding,
-    pub prompt: Prompt,
-    /// Where this is known from.
+    /// Tokens of a prompt may come from a cache and be counted all the same.
+    pub caches_prompts: bool,
+    /// Where this is known from: a folder of `tests/answers`, or in words.
     pub evidence: &'static str,
 }
 
@@ -28,30 +29,14 @@ pub struct Convention {
 pub enum Decoding {
     /// All but so many.
     AllBut(u64),
-    /// All but one where llama.cpp's engine runs the model. Ollama's own engine counts a token that it
-    /// never makes where a limit ends the answer, and the duration covers neither that nor the first.
-    ByEngine { own: Own },
+    /// All but one of models on llama.cpp's engine; of others it is not known.
+    OnLlamaCpp,
+    /// All but one of models on llama.cpp's engine. An answer of Ollama's own engine that a limit ends has
+    /// one token in its count that was never made (now and then it has not), and the duration covers all
+    /// but that and the first.
+    OneNeverMade,
     /// The server tells no duration.
     NotTold,
-}
-
-/// What is known of Ollama's own engine in a range of versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Own {
-    Unknown,
-    /// It counts one token that it never makes.
-    CountsOneMore,
-}
-
-/// What a count of prompt tokens covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prompt {
-    /// Cached tokens are counted, and how many they are is not said.
-    CachedUntold,
-    /// How many were cached is said, here or by the call.
-    CachedTold,
-    /// Nothing is ever cached.
-    NeverCached,
 }
 
 const NEWEST: [u32; 3] = [u32::MAX; 3];
@@ -62,16 +47,16 @@ pub const CONVENTIONS: [Convention; 7] = [
         engine: "ollama",
         versions: Some([[0, 0, 1], [0, 11, 9]]),
         counts_end: true,
-        decoding: Decoding::ByEngine { own: Own::Unknown },
-        prompt: Prompt::CachedUntold,
+        decoding: Decoding::OnLlamaCpp,
+        caches_prompts: true,
         evidence: "its sources",
     },
     Convention {
         engine: "ollama",
         versions: Some([[0, 11, 9], [0, 15, 5]]),
         counts_end: true,
-        decoding: Decoding::ByEngine { own: Own::CountsOneMore },
-        prompt: Prompt::CachedUntold,
+        decoding: Decoding::OneNeverMade,
+        caches_prompts: true,
         evidence: "recorded/ollama-0.13.5",
     },
     Convention {
@@ -79,7 +64,7 @@ pub const CONVENTIONS: [Convention; 7] = [
         versions: Some([[0, 15, 5], [0, 25, 0]]),
         counts_end: true,
         decoding: Decoding::AllBut(1),
-        prompt: Prompt::CachedUntold,
+        caches_prompts: true,
         evidence: "its sources",
     },
     Convention {
@@ -87,7 +72,7 @@ pub const CONVENTIONS: [Convention; 7] = [
         versions: Some([[0, 30, 0], NEWEST]),
         counts_end: true,
         decoding: Decoding::AllBut(1),
-        prompt: Prompt::CachedUntold,
+        caches_prompts: true,
         evidence: "recorded/ollama-0.32.15",
     },
     Convention {
@@ -95,7 +80,7 @@ pub const CONVENTIONS: [Convention; 7] = [
         versions: None,
         counts_end: true,
         decoding: Decoding::AllBut(1),
-        prompt: Prompt::CachedTold,
+        caches_prompts: true,
         evidence: "a server that the tests start",
     },
     Convention {
@@ -103,7 +88,7 @@ pub const CONVENTIONS: [Convention; 7] = [
         versions: None,
         counts_end: true,
         decoding: Decoding::NotTold,
-        prompt: Prompt::CachedTold,
+        caches_prompts: true,
         evidence: "recorded/vllm-0.32.0",
     },
     Convention {
@@ -111,7 +96,7 @@ pub const CONVENTIONS: [Convention; 7] = [
         versions: None,
         counts_end: false,
         decoding: Decoding::AllBut(0),
-        prompt: Prompt::NeverCached,
+        caches_prompts: false,
         evidence: "its own log",
     },
 ];
@@ -170,42 +155,86 @@ fn parsed(version: &str) -> Option<[u32; 3]> {
 pub struct Tokens {
     /// That were made, one at the end without text included.
     pub made: Option<u64>,
-    /// Whose text came after the first chunk with text; apportioned where chunks hold several.
-    pub after_first_chunk: Option<f64>,
+    /// Of those that were made, the ones with text.
+    pub with_text: Option<u64>,
     /// That the duration of decoding covers.
     pub decoded: Option<u64>,
 }
 
 impl Tokens {
-    /// `count`: of the server, as far as the record does not refute it.
+    /// `told`: by the server, as far as the record does not refute it.
     #[must_use]
-    pub fn of(call: &CallRecord, count: Option<u64>, serving: &Serving) -> Self {
-        let Some(count) = count else { return Self::default() };
+    pub fn of(call: &CallRecord, told: &ServerCounts, serving: &Serving) -> Self {
+        let Some(count) = told.tokens else { return Self::default() };
         let row = convention(serving);
-        let chunks = call.text_offsets_ns.len() as u64;
-        // Counted tokens that no chunk of their own stands for.
-        let beyond = count.checked_sub(chunks);
-        let limited = matches!(call.outcome, Outcome::Length | Outcome::ContextFull);
-        let own = is_own_engine(serving);
-        let counts_one_more = row
-            .is_some_and(|row| row.decoding == Decoding::ByEngine { own: Own::CountsOneMore })
-            && own != Some(false);
-        let never_made = u64::from(counts_one_more && limited && beyond == Some(1));
-        let silent = match beyond {
-            None | Some(0) => 0,
-            Some(1) => 1,
-            Some(_) if limited => 0,
-            Some(2) if counts_one_more && own == Some(true) => 2,
-            Some(_) => u64::from(row.is_none_or(|row| row.counts_end)),
+        let answer = Answer {
+            beyond: count.checked_sub(call.text_offsets_ns.len() as u64),
+            limited: matches!(call.outcome, Outcome::Length | Outcome::ContextFull),
+            own_engine: is_own_engine(serving),
         };
         let called = call.finish_reason.as_deref().is_some_and(|reason| reason.starts_with("tool"));
+        let never_made = answer.never_made(row);
+        let silent = if called { None } else { answer.silent(row) };
         Self {
-            made: Some(count - never_made),
-            after_first_chunk: if called { None } else { after_first(call, count - silent) },
-            decoded: call
-                .server
-                .decode_tokens
-                .or_else(|| decoded(row?, own, count, beyond, limited)),
+            made: never_made.and_then(|tokens| count.checked_sub(tokens)),
+            with_text: silent.and_then(|tokens| count.checked_sub(tokens)),
+            decoded: told.decode_tokens.or_else(|| {
+                let covered = count.checked_sub(answer.not_decoded(row?)?)?;
+                (covered > 0).then_some(covered)
+            }),
+        }
+    }
+}
+
+/// What an answer shows of how its tokens were counted.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    /// Counted tokens that no chunk of their own stands for; `None`: there are more chunks than tokens.
+    beyond: Option<u64>,
+    /// It ended at a limit.
+    limited: bool,
+    /// Ollama's own engine runs the model; `None`: the model's architecture is not known.
+    own_engine: Option<bool>,
+}
+
+impl Answer {
+    /// Counted tokens that were never made.
+    fn never_made(self, row: Option<&Convention>) -> Option<u64> {
+        if row.is_none_or(|row| row.decoding != Decoding::OneNeverMade) || !self.limited {
+            return Some(0);
+        }
+        match (self.beyond, self.own_engine) {
+            (None | Some(0), _) | (_, Some(false)) => Some(0),
+            (Some(_), Some(true)) => Some(1),
+            (Some(_), None) => None,
+        }
+    }
+
+    /// Counted tokens without text.
+    fn silent(self, row: Option<&Convention>) -> Option<u64> {
+        let end = u64::from(row.is_none_or(|row| row.counts_end));
+        let one_more = row.is_some_and(|row| row.decoding == Decoding::OneNeverMade);
+        match self.beyond {
+            None | Some(0) => Some(0),
+            Some(_) if self.limited => self.never_made(row),
+            // One more was counted behind the end-of-text token.
+            Some(2) if one_more && self.own_engine == Some(true) => Some(2),
+            Some(_) => Some(end),
+        }
+    }
+
+    /// Counted tokens that the duration of decoding does not cover.
+    fn not_decoded(self, row: &Convention) -> Option<u64> {
+        match (row.decoding, self.own_engine) {
+            (Decoding::AllBut(tokens), _) => Some(tokens),
+            (Decoding::OnLlamaCpp | Decoding::OneNeverMade, Some(false)) => Some(1),
+            (Decoding::NotTold | Decoding::OnLlamaCpp, _) => None,
+            // Which of the counted tokens were made is seen in the chunks, if each stands for one.
+            (Decoding::OneNeverMade, own) => match (self.beyond?, self.limited) {
+                (0, _) | (1, false) => Some(1),
+                (1, true) | (2, false) if own == Some(true) => Some(2),
+                _ => None,
+            },
         }
     }
 }
@@ -214,49 +243,4 @@ impl Tokens {
 fn is_own_engine(serving: &Serving) -> Option<bool> {
     let family = serving.family.as_deref()?;
     Some(OWN_ENGINE.contains(&family))
-}
-
-fn decoded(
-    row: &Convention,
-    own: Option<bool>,
-    count: u64,
-    beyond: Option<u64>,
-    limited: bool,
-) -> Option<u64> {
-    let left_out = match (row.decoding, own) {
-        (Decoding::AllBut(left_out), _) => left_out,
-        (Decoding::ByEngine { .. }, Some(false)) => 1,
-        (Decoding::NotTold | Decoding::ByEngine { own: Own::Unknown }, _) => return None,
-        // Which of the counted tokens were made is seen in the chunks, if each stands for one.
-        (Decoding::ByEngine { own: Own::CountsOneMore }, own) => match (beyond?, limited) {
-            (0, _) | (1, false) => 1,
-            (1, true) => 2,
-            (2, false) if own == Some(true) => 2,
-            _ => return None,
-        },
-    };
-    count.checked_sub(left_out).filter(|tokens| *tokens > 0)
-}
-
-/// Of so many tokens with text, those whose text came after the first chunk. One to a chunk, or as many to
-/// each chunk as their numbers show; else by the length of the text.
-fn after_first(call: &CallRecord, tokens: u64) -> Option<f64> {
-    let chunks = call.text_offsets_ns.len() as u64;
-    if chunks < 2 || tokens == 0 {
-        return None;
-    }
-    if tokens == chunks {
-        return Some((chunks - 1) as f64);
-    }
-    let bytes: u64 = call.text_bytes.iter().sum();
-    let first = call.text_bytes.first().filter(|_| call.text_bytes.len() as u64 == chunks);
-    let in_first = first.map(|first| tokens as f64 * *first as f64 / bytes as f64);
-    let each = tokens.div_ceil(chunks);
-    let even = each > 1 && tokens.div_ceil(each) == chunks;
-    let fits = |in_first: f64| (0.6..=1.4).contains(&(in_first / each as f64));
-    if even && in_first.is_none_or(fits) {
-        return Some((tokens - each) as f64);
-    }
-    let in_first = in_first.unwrap_or(tokens as f64 / chunks as f64);
-    Some(tokens as f64 - in_first)
 }

@@ -16,6 +16,7 @@ pub mod host;
 pub mod lag;
 pub mod machine;
 pub mod outliers;
+mod pace;
 pub mod picked;
 pub mod price;
 mod run;

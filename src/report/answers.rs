@@ -70,7 +70,10 @@ pub fn notes<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Note> {
     let mut kinds: BTreeMap<String, Note> = BTreeMap::new();
     for run in cells.flat_map(fresh) {
         for text in run.calls.iter().filter(|call| !call.warmup).flat_map(|call| &call.notes) {
+            // Alike but for numbers, and for the plurals that go with them.
             let kind = text.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+            let singular = kind.split_whitespace().map(|word| word.trim_end_matches('s'));
+            let kind = singular.collect::<Vec<_>>().join(" ");
             let note = kinds.entry(kind).or_insert_with(|| Note { text: text.clone(), calls: 0 });
             note.calls += 1;
         }

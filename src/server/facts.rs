@@ -216,6 +216,11 @@ async fn openai(
         doubts,
         ..ServerFacts::default()
     };
+    let tags = match facts.server.as_deref() {
+        // How Ollama counts depends on the model's family, of which OpenAI's list says nothing.
+        Some("ollama") => ask.get(&format!("{root}/api/tags")).await.unwrap_or_default(),
+        _ => Value::Null,
+    };
     let list = list.unwrap_or_default();
     // llama.cpp answers to any name with the one model it holds: a wrong name would be measured without a
     // word.
@@ -228,6 +233,8 @@ async fn openai(
         }
         let entry = entry.unwrap_or(&Value::Null);
         let file = text(&props, "model_path").or_else(|| text(entry, "root"));
+        let own = listed(&tags["models"], "name", |name| is_tag_of(name, model));
+        let family = own.and_then(|own| text(&own["details"], "family"));
         let served = ["/max_model_len", "/meta/n_ctx"];
         let served = served.iter().find_map(|key| entry.pointer(key)?.as_u64());
         let about = ModelFacts {
@@ -238,7 +245,9 @@ async fn openai(
                 .or_else(|| props["default_generation_settings"]["n_ctx"].as_u64()),
             size_bytes: entry["meta"]["size"].as_u64().filter(|bytes| *bytes > 0),
             parameter_size: entry["meta"]["n_params"].as_u64().map(|count| count.to_string()),
-            file: file.and_then(|path| path.rsplit(['/', '\\']).next().map(str::to_owned)),
+            file: family.or_else(|| {
+                file.and_then(|path| path.rsplit(['/', '\\']).next().map(str::to_owned))
+            }),
         };
         facts.version = facts.version.take().or_else(|| tag(entry, "engine:"));
         facts.models.insert(model.clone(), about);

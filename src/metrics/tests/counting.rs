@@ -33,37 +33,47 @@ fn each_engine_is_read_by_its_own_way_of_counting() {
     let vllm = serving("vllm", Some("0.32.0"), None);
     let (length, stop) = (Outcome::Length, Outcome::Ok);
     // Chunks, outcome, count, ms of decoding; then the rates of client and server.
-    for (served, (chunks, outcome, count, decode_ms), server) in [
+    for (served, (chunks, outcome, count, decode_ms), client, server) in [
         // Ten are counted, nine made, eight fall into the duration.
-        (&gemma, (9, length, 10, 80), Some(100.0)),
-        (&gemma, (10, length, 10, 90), Some(100.0)),
-        (&gemma, (9, stop, 10, 90), Some(100.0)),
-        (&gemma, (9, stop, 11, 90), Some(100.0)),
-        (&gemma, (9, length, 20, 90), None),
-        (&smollm, (10, length, 10, 90), Some(100.0)),
-        (&smollm, (9, stop, 10, 90), Some(100.0)),
-        (&smollm, (20, length, 40, 195), Some(200.0)),
-        (&newer, (10, length, 10, 90), Some(100.0)),
-        (&newer, (9, stop, 10, 90), Some(100.0)),
-        (&between, (10, length, 10, 90), Some(100.0)),
-        (&vllm, (10, length, 10, 90), None),
-        (&serving("ollama", None, Some("gemma3")), (10, length, 10, 90), None),
-        (&serving("ollama", Some("0.0.0"), Some("llama")), (10, length, 10, 90), None),
-        (&serving("ollama", Some("0.5.0"), Some("gemma3")), (10, length, 10, 90), None),
-        (&serving("ollama", Some("0.5.0"), Some("llama")), (10, length, 10, 90), Some(100.0)),
-        (&serving("llama.cpp", None, None), (9, stop, 10, 90), Some(100.0)),
-        (&serving("another", Some("1"), None), (10, length, 10, 90), None),
-        (&Serving::default(), (10, length, 10, 90), None),
+        (&gemma, (9, length, 10, 80), Some(100.0), Some(100.0)),
+        (&gemma, (10, length, 10, 90), Some(100.0), Some(100.0)),
+        (&gemma, (9, stop, 10, 90), Some(100.0), Some(100.0)),
+        (&gemma, (9, stop, 11, 90), Some(100.0), Some(100.0)),
+        // Nine made in eight chunks of the same length, one of them with a character of two tokens.
+        (&gemma, (8, length, 10, 80), Some(112.0), None),
+        (&gemma, (9, length, 20, 90), Some(211.0), None),
+        // Whether the tenth was made is not known.
+        (&serving("ollama", Some("0.13.5"), None), (9, length, 10, 80), None, None),
+        (&smollm, (10, length, 10, 90), Some(100.0), Some(100.0)),
+        (&smollm, (9, stop, 10, 90), Some(100.0), Some(100.0)),
+        (&smollm, (20, length, 40, 195), Some(200.0), Some(200.0)),
+        (&newer, (10, length, 10, 90), Some(100.0), Some(100.0)),
+        (&newer, (9, stop, 10, 90), Some(100.0), Some(100.0)),
+        // Here a character took two tokens.
+        (&newer, (9, length, 10, 85), Some(111.0), Some(106.0)),
+        (&between, (10, length, 10, 90), Some(100.0), Some(100.0)),
+        (&vllm, (10, length, 10, 90), Some(100.0), None),
+        (&serving("ollama", None, Some("gemma3")), (10, length, 10, 90), Some(100.0), None),
+        (&serving("ollama", Some("0.0.0"), Some("llama")), (9, stop, 10, 90), Some(100.0), None),
+        (&serving("ollama", Some("0.5.0"), Some("gemma3")), (9, stop, 10, 90), Some(100.0), None),
+        (
+            &serving("ollama", Some("0.5.0"), Some("llama")),
+            (10, length, 10, 90),
+            Some(100.0),
+            Some(100.0),
+        ),
+        (&serving("llama.cpp", None, None), (9, stop, 10, 90), Some(100.0), Some(100.0)),
+        (&serving("another", Some("1"), None), (9, stop, 10, 90), Some(100.0), None),
+        (&Serving::default(), (10, length, 10, 90), Some(100.0), None),
     ] {
         let one = answer(chunks, outcome, count, decode_ms);
         let metrics = &by(served, vec![one]).calls[0].metrics;
         let what = format!("{served:?} {chunks} {outcome:?} {count}");
         assert_eq!(metrics["decode_tokens_per_s"].map(f64::round), server, "{what}");
+        assert_eq!(metrics["client_tokens_per_s"].map(f64::round), client, "{what}");
+        let inverse = metrics["tpot_ms"].map(|ms| (1000.0 / ms).round());
+        assert_eq!(inverse, client, "{what}");
         close(metrics, "eval_rate_tokens_per_s", count as f64 * 1e3 / decode_ms as f64);
-        if count < chunks + 3 {
-            close(metrics, "client_tokens_per_s", 100.0);
-            close(metrics, "tpot_ms", 10.0);
-        }
     }
     let counted = by(&gemma, vec![answer(9, length, 10, 80)]);
     close(&counted.run, "tokens", 10.0);
@@ -91,25 +101,40 @@ fn tokens_are_apportioned_to_chunks_that_hold_several() {
 }
 
 #[test]
-fn there_is_no_rate_from_chunks_that_came_together() {
-    let rate = |times_us: &[u64], decode_ms: u64| {
+fn what_came_together_was_made_before_it_came() {
+    /// 100 tokens with text, that came at these times.
+    fn rate(times_us: &[u64], decode_ms: u64) -> Option<f64> {
         let mut one = answer(times_us.len() as u64, Outcome::Length, 100, decode_ms);
         one.text_offsets_ns = times_us.iter().map(|time| time * 1000).collect();
-        one.end_ns = 2000 * MS;
+        one.end_ns = 3000 * MS;
         let run = by(&serving("paced endpoint", None, None), vec![one]);
         let known = run.calls[0].metrics["client_tokens_per_s"];
         let said = run.calls[0].notes.iter().any(|note| note.starts_with("no rate of the client"));
         assert_ne!(known.is_some(), said, "{times_us:?} {:?}", run.calls[0].notes);
         unknown(&run.calls[0].metrics, if known.is_some() { &[] } else { &["tpot_ms"] });
-        known.is_some()
+        known.map(f64::round)
+    }
+    assert_eq!(rate(&[1_000_000], 1), None);
+    assert_eq!(rate(&[500_000, 1_000_000], 1), None);
+    assert_eq!(rate(&[500_000, 500_104, 1_000_000], 1), None);
+    assert_eq!(rate(&[1_000_000, 1_000_020, 1_000_040, 1_000_060], 1), None);
+    // Gathered by something: the server says so, or else that it came late and all at once.
+    assert_eq!(rate(&[1_000_000, 1_001_000, 1_002_000, 1_003_000], 980), None);
+    let flushed: Vec<u64> = (0..60).map(|index| 800_000 + 250 * index).collect();
+    assert_eq!(rate(&flushed, 1), None);
+    assert_eq!(rate(&[500_000, 750_000, 1_000_000, 1_250_000], 480), Some(100.0));
+    let fast: Vec<u64> = (0..100).map(|index| 50_000 + 400 * index).collect();
+    assert_eq!(rate(&fast, 1), Some(2500.0));
+    // Four bursts of 25, one token to a chunk, every 250 ms; two of 50, the first token alone before them.
+    let bursts = |starts: &[u64], each: u64| -> Vec<u64> {
+        starts.iter().flat_map(|start| (0..each).map(move |index| start + 20 * index)).collect()
     };
-    assert!(!rate(&[1_000_000], 1));
-    assert!(!rate(&[500_000, 1_000_000], 1));
-    assert!(!rate(&[500_000, 500_104, 1_000_000], 1));
-    assert!(!rate(&[1_000_000, 1_000_020, 1_000_040, 1_000_060], 1));
-    assert!(!rate(&[1_000_000, 1_001_000, 1_002_000, 1_003_000], 980), "something held it back");
-    assert!(rate(&[500_000, 700_000, 1_000_000], 480));
-    assert!(rate(&[500_000, 500_500, 501_000, 501_500], 1), "2 000 chunks a second");
+    let four = bursts(&[100_000, 350_000, 600_000, 850_000], 25);
+    assert_eq!(rate(&four, 1), Some(100.0));
+    assert_eq!(
+        rate(&bursts(&[100_000, 600_000, 1_100_000, 1_600_000, 2_100_000], 20), 1),
+        Some(40.0)
+    );
 }
 
 #[test]
