@@ -66,6 +66,7 @@ pub(super) fn agent(name: &str, api: Api, url: &str, warmups: u32, calls: u32) -
         extra: BTreeMap::new(),
         dialect: Dialect::default(),
         max_tokens: None,
+        accept_context_full: false,
         calls: (0..warmups + calls).map(call).collect(),
         workflow: None,
     }

@@ -272,6 +272,7 @@ fn scenario(instrument: &Instrument<'_>, tokens: u32) -> ScenarioWork {
         idle: false,
         vary_prompt: true,
         vary_seed: false,
+        accept_context_full: false,
     }
 }
 

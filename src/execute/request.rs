@@ -96,6 +96,7 @@ impl Request<'_> {
             extra,
             dialect,
             max_tokens: agent.max_tokens,
+            accept_context_full: self.scenario.accept_context_full,
             calls: self.calls(agent),
             workflow,
         }

@@ -40,6 +40,7 @@ fn cell() -> CellSpec {
             idle: false,
             vary_prompt: true,
             vary_seed: false,
+            accept_context_full: false,
         }),
         probes: Probes::default(),
         timeout: Duration::from_secs(1),

@@ -2,7 +2,7 @@
 //!
 //! A record that no run can have left is the executor's business, and fails the attempt.
 
-use formats::protocol::{CallRecord, ServerCounts};
+use formats::protocol::{CallRecord, Outcome, ServerCounts};
 
 use super::conventions::{Tokens, convention};
 use super::pace::Pace;
@@ -166,6 +166,14 @@ fn of_the_work(
     {
         notes.push(format!(
             "ignore_eos was asked for, and the answer ended with {tokens} of {limit} tokens"
+        ));
+    }
+    if let Some((tokens, limit)) = server.tokens.zip(serving.limit)
+        && call.outcome == Outcome::Length
+        && tokens < limit
+    {
+        notes.push(format!(
+            "the context was full: the answer ended with {tokens} of {limit} tokens"
         ));
     }
     if let Some(((prompt, tokens), context)) =

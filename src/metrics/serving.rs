@@ -43,14 +43,12 @@ fn of(
         _ => model.and_then(|model| model.context_length),
     };
     let option = |name: &str| agent.options.get(name);
-    let limits = ["num_predict", "max_tokens", "max_completion_tokens"];
-    let named = limits.iter().find_map(|name| option(name)?.as_u64());
     Serving {
         version: endpoint.and_then(|endpoint| endpoint.version.clone()),
         family: model.and_then(|model| model.file.clone()),
         server,
         context,
-        limit: agent.max_tokens.map(u64::from).or(named),
+        limit: agent.asked_tokens(),
         ignores_end: option("ignore_eos").and_then(Value::as_bool) == Some(true),
     }
 }

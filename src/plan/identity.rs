@@ -73,6 +73,9 @@ pub(super) fn document(
     out.object(|out| {
         let kind = match &experiment.kind {
             ExperimentKind::Scenario => {
+                if settings.accept_context_full {
+                    out.key("accept_context_full").boolean(true);
+                }
                 agents(out.key("agents"), resolved, contents);
                 if resolved.cold {
                     out.key("cold").boolean(true);

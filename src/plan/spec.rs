@@ -68,6 +68,8 @@ pub struct ScenarioWork {
     pub idle: bool,
     pub vary_prompt: bool,
     pub vary_seed: bool,
+    /// Answers that end before their limit because the context is full count.
+    pub accept_context_full: bool,
 }
 
 /// A tokenizer and what it encodes.
@@ -156,6 +158,7 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
             idle: experiment.controls.contains(&Control::Idle),
             vary_prompt: settings.vary_prompt,
             vary_seed: settings.vary_seed,
+            accept_context_full: settings.accept_context_full,
         }),
         ExperimentKind::Tokenize(tokenize) => CellWork::Tokenize(TokenizeWork {
             tokenizer: resolved.tokenizer().to_owned(),

@@ -392,6 +392,7 @@ const EVERYTHING: &str = r#"
 schema = 1
 name = "all"
 [defaults]
+accept_context_full = true
 vary_prompt = false
 vary_seed = true
 [endpoint]

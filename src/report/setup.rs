@@ -69,6 +69,7 @@ pub(super) fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
         ),
         NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
         NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
+        NamedText::new("answers count whose context is full", yes(settings.accept_context_full)),
     ]
 }
 

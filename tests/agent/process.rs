@@ -51,6 +51,7 @@ pub fn agent(url: &str) -> AgentSpec {
         extra: std::collections::BTreeMap::new(),
         dialect: Dialect::default(),
         max_tokens: None,
+        accept_context_full: false,
         calls: vec![CallSpec { prompt: "Hello".to_owned(), warmup: false, stage: None }],
         workflow: None,
     }

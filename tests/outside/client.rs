@@ -37,6 +37,7 @@ pub fn spec(streams: u32, api: Api, url: &str, folder: &Path) -> Spec {
         extra: std::collections::BTreeMap::new(),
         dialect: Dialect::default(),
         max_tokens: None,
+        accept_context_full: false,
         calls: vec![CallSpec { prompt: "Count.".to_owned(), warmup: false, stage: None }],
         workflow: None,
     };

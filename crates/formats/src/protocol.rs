@@ -229,6 +229,9 @@ pub struct AgentSpec {
     /// Ollama: `options.num_predict`; OpenAI and Anthropic: `max_tokens`. Absent: the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
+    /// An answer that ends before its limit because the context is full is a `length` like any other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_context_full: bool,
     /// The calls in order; those with `warmup` come first. When every agent has ended its warm-up
     /// calls, all agents start their measured calls together.
     pub calls: Vec<CallSpec>,
@@ -236,6 +239,15 @@ pub struct AgentSpec {
     /// refuses to start with an error that names `workflow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<WorkflowSpec>,
+}
+
+impl AgentSpec {
+    /// Tokens of an answer that are asked for: the limit, else the option that Ollama has for it.
+    #[must_use]
+    pub fn asked_tokens(&self) -> Option<u64> {
+        let option = || self.options.get("num_predict")?.as_u64().filter(|limit| *limit > 0);
+        self.max_tokens.map(u64::from).or_else(option)
+    }
 }
 
 /// One call.

@@ -104,6 +104,7 @@ fn meaningless(at: &At<'_>, written: &written::Experiment, problems: &mut Proble
         (at, "max_tokens", written.max_tokens.is_some()),
         (at, "vary_prompt", written.vary_prompt.is_some()),
         (at, "vary_seed", written.vary_seed.is_some()),
+        (at, "accept_context_full", written.accept_context_full.is_some()),
         (at, "controls", !written.controls.is_empty()),
         (&at_probes, "loop_lag", probes.loop_lag.is_some()),
         (&at_probes, "chunks", probes.chunks),

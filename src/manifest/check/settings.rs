@@ -21,6 +21,7 @@ impl Default for Defaults {
             max_tokens: None,
             vary_prompt: true,
             vary_seed: false,
+            accept_context_full: false,
             max_runs: 100_000,
             cell_name: None,
         }
@@ -66,6 +67,7 @@ pub(super) fn defaults(
         max_tokens: written.max_tokens.or(base.max_tokens),
         vary_prompt: written.vary_prompt.unwrap_or(base.vary_prompt),
         vary_seed: written.vary_seed.unwrap_or(base.vary_seed),
+        accept_context_full: written.accept_context_full.unwrap_or(base.accept_context_full),
         max_runs: written.max_runs.unwrap_or(base.max_runs),
         cell_name: written.cell_name.clone().or_else(|| base.cell_name.clone()),
     }

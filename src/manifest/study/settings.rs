@@ -25,6 +25,8 @@ pub struct Defaults {
     pub vary_prompt: bool,
     /// Add the repeat index to the inference option `seed`.
     pub vary_seed: bool,
+    /// Answers that end before `max_tokens` because the context is full count.
+    pub accept_context_full: bool,
     /// Largest matrix that is accepted, in runs of one experiment.
     pub max_runs: u64,
     /// Pattern of the cell folders' readable names.

@@ -80,6 +80,7 @@ pub struct Experiment {
     pub max_tokens: Option<u32>,
     pub vary_prompt: Option<bool>,
     pub vary_seed: Option<bool>,
+    pub accept_context_full: Option<bool>,
     pub max_runs: Option<u64>,
     pub cell_name: Option<String>,
 }
@@ -98,6 +99,7 @@ impl Experiment {
             max_tokens: self.max_tokens,
             vary_prompt: self.vary_prompt,
             vary_seed: self.vary_seed,
+            accept_context_full: self.accept_context_full,
             max_runs: self.max_runs,
             cell_name: self.cell_name.clone(),
             ..Settings::default()

@@ -94,6 +94,8 @@ pub struct Settings {
     pub vary_prompt: Option<bool>,
     /// Add the repeat index to the inference seed (default false).
     pub vary_seed: Option<bool>,
+    /// Count answers that end before `max_tokens` because the context is full (default false).
+    pub accept_context_full: Option<bool>,
     /// Largest matrix that is accepted, in runs of one experiment (default 100 000).
     pub max_runs: Option<u64>,
     /// What is measured instead when a run of a scenario fails: changes to its cell, tried one after the other, e.g. `[{ num_gpu = 60 }, { model = "qwen2.5:7b" }]`.

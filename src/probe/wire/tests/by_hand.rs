@@ -157,6 +157,7 @@ pub fn spec() -> Spec {
         extra: BTreeMap::new(),
         dialect: Dialect::default(),
         max_tokens: None,
+        accept_context_full: false,
         calls: Vec::new(),
         workflow: None,
     };
