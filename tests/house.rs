@@ -105,6 +105,17 @@ fn no_folder_imports_itself_by_way_of_another() {
     assert!(cycle(&wrong).is_some());
 }
 
+/// Stored runs are read where no server is.
+#[test]
+fn what_reads_stored_runs_knows_no_server() {
+    let imports = imports(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    for part in ["store", "stats", "metrics", "verdict", "report", "recompute"] {
+        for outside in ["server", "preflight", "execute"] {
+            assert!(!imports[part].contains(outside), "{part} imports {outside}");
+        }
+    }
+}
+
 /// Everything that a package depends on, its tests included, as cargo resolves it.
 fn tree(package: &str) -> String {
     let output = Command::new(env!("CARGO"))

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use formats::endpoint::{Family, Server};
+use formats::endpoint::{Family, Server, is_tag_of};
 
 use super::fault::AttemptFault;
 use crate::plan::ScenarioWork;
@@ -135,7 +135,7 @@ pub fn correct(
         }
         for (model, known) in &mut endpoint.models {
             let held = memory.loaded.iter().flatten();
-            let mut held = held.filter(|held| server::is_tag_of(&held.name, model));
+            let mut held = held.filter(|held| is_tag_of(&held.name, model));
             let Some(digest) = held.find_map(|held| held.digest.clone()) else { continue };
             match known.digest.replace(digest.clone()) {
                 Some(was) if was != digest => changed.push(ChangedModel {

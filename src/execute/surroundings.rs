@@ -192,6 +192,7 @@ pub(super) fn met(endpoint: &Endpoint, facts: &ServerFacts) -> EndpointEvidence 
             quantization: model.quantization,
             parameter_size: model.parameter_size,
             context_length: model.context_length,
+            served_context: model.served_context,
             file: model.file,
         };
         (name.clone(), evidence)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use formats::endpoint::{Api, Dialect, HeaderText};
 use formats::protocol::{Connection, Outcome};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::conversation::Conversation;
@@ -13,6 +14,8 @@ use super::request::Request;
 use super::*;
 use crate::manifest::study::{Endpoint, Probes, Retry, RetryOn, Server, Work};
 use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
+use crate::server::{ModelFacts, ServerFacts};
+use crate::store::record::ModelEvidence;
 
 fn cell() -> CellSpec {
     let agent = |name: &str| SpecAgent {
@@ -158,6 +161,19 @@ fn what_an_endpoint_and_its_options_say_reaches_the_spec() {
     for absent in ["headers", "extra", "dialect", "answers_as"] {
         assert!(plain.get(absent).is_none(), "{absent}: runtimes that do not know it can go on");
     }
+}
+
+#[test]
+fn evidence_keeps_the_context_that_a_server_gives() {
+    let told = ModelFacts { served_context: Some(4096), ..ModelFacts::default() };
+    let models = [("m".to_owned(), told), ("n".to_owned(), ModelFacts::default())].into();
+    let facts = ServerFacts { models, ..ServerFacts::default() };
+    let endpoint = Endpoint::Server(Server::at(Api::OpenaiChat, "http://localhost:8000/v1"));
+    let evidence = serde_json::to_value(super::surroundings::met(&endpoint, &facts)).unwrap();
+    assert_eq!(evidence["models"]["m"]["served_context"], 4096);
+    let untold = &evidence["models"]["n"];
+    assert_eq!(untold.get("served_context"), None);
+    assert_eq!(ModelEvidence::deserialize(untold).unwrap(), ModelEvidence::default());
 }
 
 #[test]

@@ -95,16 +95,17 @@ fn json(bytes: Vec<u8>, pointer: &str) -> Result<Picked, String> {
     }
 }
 
-/// JSON with null where the writers of several languages put NaN and infinities, which JSON lacks: what
-/// is no number is unknown, and elsewhere in the document it is nobody's affair.
+/// JSON with null where the writers of several languages put NaN and infinities, which JSON lacks, and
+/// numbers that no double holds (`1e400`): what is no number is unknown, and elsewhere in the document it is
+/// nobody's affair.
 fn with_nulls(text: &str) -> String {
-    // Such a word is all that is made of letters and parsed as a number.
-    let known = |word: &str| if word.parse::<f64>().is_ok() { "null" } else { word }.to_owned();
+    let is_none = |word: &str| word.parse::<f64>().is_ok_and(|number| !number.is_finite());
+    let known = |word: &str| if is_none(word) { "null" } else { word }.to_owned();
     let mut out = String::with_capacity(text.len());
     let mut word = String::new();
     let (mut quoted, mut escaped) = (false, false);
     for c in text.chars() {
-        if !quoted && (c.is_ascii_alphabetic() || matches!(c, '-' | '+')) {
+        if !quoted && (c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.')) {
             word.push(c);
             continue;
         }
@@ -259,6 +260,8 @@ mod tests {
             (b"{\"v\": 1.5, \"other\": [NaN, -Infinity, inf, -nan]}", Some(1.5)),
             (b"{\"v\": NaN}", None),
             (b"{\"v\": -Infinity, \"t\": \"a \\\" NaN\"}", None),
+            (b"{\"v\": 1.5e+1, \"other\": [1e400, -1E+999, NaN]}", Some(15.0)),
+            (b"{\"v\": -1.0e400, \"t\": \"1e400\"}", None),
             (b"{\"x\": NaN, \"v\": 1e-2, \"t\": \"\\\\\"}", Some(0.01)),
         ] {
             let shown = String::from_utf8_lossy(content).into_owned();
@@ -268,6 +271,9 @@ mod tests {
         // A text that reads like one stays a text, and what is no JSON anyhow is refused as it stands.
         let text = json(b"{\"x\": NaN, \"v\": \"NaN\"}".to_vec(), "/v").unwrap_err();
         assert_eq!(text, "`\"NaN\"` at `/v` is not a number");
+        let huge = format!("{{\"v\": 1{}}}", "0".repeat(400));
+        assert_eq!(json(huge.into_bytes(), "/v").unwrap(), Picked::Unknown(None));
+        assert!(json(b"{\"v\": 1e400e}".to_vec(), "/v").unwrap_err().contains("is not JSON"));
         assert!(json(b"{\"v\": nothing}".to_vec(), "/v").unwrap_err().contains("is not JSON"));
         let wide: Vec<u8> = "{\"v\": 1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(json(wide, "/v").unwrap_err().contains("UTF-16"));

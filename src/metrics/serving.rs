@@ -36,11 +36,11 @@ fn of(
         _ => endpoint.server.clone(),
     });
     let held = memory.and_then(|memory| memory.loaded.as_deref()).unwrap_or_default();
-    let is_held = |held: &&HeldModel| crate::server::is_tag_of(&held.name, &agent.model);
+    let is_held = |held: &&HeldModel| formats::endpoint::is_tag_of(&held.name, &agent.model);
     let context = match server.as_deref() {
         // What is made for the model says nothing of what it was loaded with.
         Some("ollama") => held.iter().find(is_held).and_then(|held| held.context_length),
-        _ => model.and_then(|model| model.context_length),
+        _ => model.and_then(|model| model.served_context),
     };
     let option = |name: &str| agent.options.get(name);
     Serving {

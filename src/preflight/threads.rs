@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use formats::endpoint::is_tag_of;
+
 use super::{Facts, Finding, Needs, Subject};
 use crate::manifest::study::Server;
 use crate::plan::{CellId, CellSpec};
-use crate::server;
 
 /// The models that a cell has at work at the same time on Ollama servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +125,7 @@ fn is_on_cpu(own: &ModelThreads, facts: &Facts) -> bool {
     }
     let told = facts.servers.get(&own.endpoint).and_then(|told| told.as_ref().ok());
     let held: Vec<_> = told.and_then(|told| told.loaded.as_ref()).into_iter().flatten().collect();
-    let of_it = held.iter().find(|held| server::is_tag_of(&held.name, &own.model));
+    let of_it = held.iter().find(|held| is_tag_of(&held.name, &own.model));
     if let Some(bytes) = of_it.and_then(|held| held.vram_bytes) {
         return bytes == 0;
     }

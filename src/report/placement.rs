@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use formats::endpoint::is_tag_of;
 use serde::Serialize;
 
 use super::completeness::fresh;
 use super::data::Data;
-use crate::server;
 use crate::store::record::{HeldModel, RunRecord};
 
 /// A model on an endpoint, over its runs that are not stale.
@@ -30,7 +30,7 @@ pub(super) fn placements(data: &Data) -> Vec<Placement> {
         for (endpoint, memory) in &run.servers {
             for model in models(run, endpoint) {
                 let held = memory.loaded.iter().flatten();
-                let mut held = held.filter(|held| server::is_tag_of(&held.name, model));
+                let mut held = held.filter(|held| is_tag_of(&held.name, model));
                 found.entry((endpoint, model)).or_default().push(held.find_map(gpu_percent));
             }
         }

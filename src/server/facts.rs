@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use agent::Environment;
-use formats::endpoint::{Api, Family, Server};
+use formats::endpoint::{Api, Family, Server, is_tag_of};
 use serde_json::{Value, json};
 
 use super::ServerError;
-use super::life::{LoadedModel, is_tag_of, loaded_of};
-use super::opening::{Doubt, First, TRIED, first};
+use super::life::{LoadedModel, loaded_of};
+use super::opening::{Doubt, First, first};
 use super::questions::Questions;
 
 /// The server behind an address.
@@ -78,9 +78,9 @@ fn ask(ask: &Questions, family: Family, models: &[String]) -> Result<ServerFacts
 /// Servers speak Anthropic's protocol beside their own, and it tells less than theirs.
 async fn anthropic(ask: &Questions, models: &[String]) -> Result<ServerFacts, ServerError> {
     const KIND: &str = "Anthropic-compatible";
-    match first(ask, "/api/version").await? {
-        First::Told(version) if version["version"].is_string() => ollama(ask, models).await,
-        _ => {
+    match first(ask, "/api/version", tells_version).await? {
+        First::Told(_) => ollama(ask, models).await,
+        First::Open(_) => {
             not_above(ask, KIND, "/models").await?;
             openai(ask, KIND, "/v1", models).await
         }
@@ -92,7 +92,7 @@ async fn not_above(ask: &Questions, kind: &'static str, path: &str) -> Result<()
     let written = ask.url.trim_end_matches('/');
     let above = ["/v1", "/api"].iter().find_map(|end| written.strip_suffix(end));
     if let Some(above) = above
-        && ask.get(path).await.is_some_and(|answer| answer.is_object())
+        && ask.get(path).await.is_some_and(|answer| entries(&answer).is_some())
     {
         return Err(ask.foreign(kind, format!("its API begins at {above}")));
     }
@@ -101,11 +101,12 @@ async fn not_above(ask: &Questions, kind: &'static str, path: &str) -> Result<()
 
 async fn ollama(ask: &Questions, models: &[String]) -> Result<ServerFacts, ServerError> {
     const KIND: &str = "Ollama";
-    let (version, untold) = match first(ask, "/api/version").await? {
+    let (version, untold) = match first(ask, "/api/version", tells_version).await? {
         First::Told(version) => (text(&version, "version"), None),
         First::Open(untold) => (None, Some(untold)),
     };
-    let tags = ask.get("/api/tags").await;
+    // Without a model the list may be null.
+    let tags = ask.get("/api/tags").await.filter(|tags| tags.get("models").is_some());
     if version.is_none() && tags.is_none() {
         let list = ask.get("/v1/models").await.unwrap_or_default();
         if list["data"].is_array() {
@@ -167,7 +168,7 @@ async fn openai(
     models: &[String],
 ) -> Result<ServerFacts, ServerError> {
     let path = format!("{v1}/models");
-    let opened = first(ask, &path).await?;
+    let opened = first(ask, &path, |list| entries(list).is_some()).await?;
     let below = v1.is_empty() && !ask.url.trim_end_matches('/').ends_with("/v1");
     if matches!(opened, First::Open(_)) && below {
         let below = ask.get("/v1/models").await.unwrap_or_default();
@@ -178,16 +179,7 @@ async fn openai(
     }
     let mut doubts = Vec::new();
     let list = match opened {
-        First::Told(list) => {
-            let entries = entries(&list);
-            if entries.is_none() {
-                doubts.push(Doubt {
-                    message: format!("its answer to {path} is no list of models"),
-                    advice: TRIED,
-                });
-            }
-            entries
-        }
+        First::Told(list) => entries(&list),
         First::Open(untold) => {
             doubts.push(untold.settle(ask, kind, false).await?);
             None
@@ -235,13 +227,13 @@ async fn openai(
         let file = text(&props, "model_path").or_else(|| text(entry, "root"));
         let own = listed(&tags["models"], "name", |name| is_tag_of(name, model));
         let family = own.and_then(|own| text(&own["details"], "family"));
-        let served = ["/max_model_len", "/meta/n_ctx"];
-        let served = served.iter().find_map(|key| entry.pointer(key)?.as_u64());
+        let given = ["/max_model_len", "/meta/n_ctx"];
+        let given = given.iter().find_map(|key| entry.pointer(key)?.as_u64());
         let about = ModelFacts {
             digest: tag(entry, "sha256:").map(|digest| format!("sha256:{digest}")),
             quantization: text(&entry["meta"], "ftype").or_else(|| text(&props, "model_ftype")),
-            context_length: served.or_else(|| entry["meta"]["n_ctx_train"].as_u64()),
-            served_context: served
+            context_length: given.or_else(|| entry["meta"]["n_ctx_train"].as_u64()),
+            served_context: given
                 .or_else(|| props["default_generation_settings"]["n_ctx"].as_u64()),
             size_bytes: entry["meta"]["size"].as_u64().filter(|bytes| *bytes > 0),
             parameter_size: entry["meta"]["n_params"].as_u64().map(|count| count.to_string()),
@@ -253,6 +245,10 @@ async fn openai(
         facts.models.insert(model.clone(), about);
     }
     Ok(facts)
+}
+
+fn tells_version(answer: &Value) -> bool {
+    text(answer, "version").is_some()
 }
 
 /// The entries of a list of models, each with an `id`: some servers list names, some call the id a name, some

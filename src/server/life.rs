@@ -97,12 +97,3 @@ pub(super) fn loaded_of(ps: &Value) -> Option<Vec<LoadedModel>> {
     };
     Some(ps["models"].as_array()?.iter().filter_map(model).collect())
 }
-
-/// Whether Ollama means the same by two names: it lists `gemma3:latest` for `gemma3`, and does not tell
-/// capitals from small letters.
-#[must_use]
-pub fn is_tag_of(listed: &str, model: &str) -> bool {
-    const LATEST: &str = ":latest";
-    let (listed, model) = (listed.to_lowercase(), model.to_lowercase());
-    listed.strip_suffix(LATEST).unwrap_or(&listed) == model.strip_suffix(LATEST).unwrap_or(&model)
-}

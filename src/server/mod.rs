@@ -17,7 +17,7 @@ use formats::endpoint::Server;
 use reqwest::Url;
 
 pub use facts::{Listener, ModelFacts, ServerFacts, facts, identify};
-pub use life::{LoadedModel, Unloaded, is_tag_of, loaded, unload};
+pub use life::{LoadedModel, Unloaded, loaded, unload};
 pub use opening::Doubt;
 use questions::Questions;
 

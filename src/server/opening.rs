@@ -19,8 +19,7 @@ pub struct Doubt {
     pub advice: &'static str,
 }
 
-pub(super) const TRIED: &str =
-    "the runs are tried all the same; the first call shows whether it serves";
+const TRIED: &str = "the runs are tried all the same; the first call shows whether it serves";
 const PACKED: &str = "have it, or the proxy before it, send answers as they are: a stream that is packed comes \
                       in other pieces than it was sent";
 
@@ -30,8 +29,9 @@ const TLS_WANTED: [&str; 3] =
 
 /// What the first question came to.
 pub(super) enum First {
+    /// What was asked for.
     Told(Value),
-    /// Nothing that can be used.
+    /// Anything else.
     Open(Untold),
 }
 
@@ -41,14 +41,17 @@ pub(super) struct Untold {
     answer: Result<Answer, ServerError>,
 }
 
-/// Asks the first question; fails when nobody takes the connection.
-pub(super) async fn first(ask: &Questions, path: &str) -> Result<First, ServerError> {
+/// Asks the first question; fails when nobody takes the connection. `tells`: whether JSON is what was asked
+/// for; some answer 200 with an object to every path.
+pub(super) async fn first(
+    ask: &Questions,
+    path: &str,
+    tells: impl Fn(&Value) -> bool,
+) -> Result<First, ServerError> {
     let path = path.to_owned();
     match ask.ask(Method::GET, &path, None).await {
         Err(error @ ServerError::Unreachable { connected: false, .. }) => Err(error),
-        Ok(Answer { status: 200, body: Some(body), .. }) if body.is_object() || body.is_array() => {
-            Ok(First::Told(body))
-        }
+        Ok(Answer { status: 200, body: Some(body), .. }) if tells(&body) => Ok(First::Told(body)),
         answer => Ok(First::Open(Untold { path, answer })),
     }
 }
@@ -154,7 +157,7 @@ impl Untold {
         }
         let failed = matches!(&self.answer, Ok(Answer { status: 500.., .. }) | Err(_));
         // A model that was not named may be what was not found.
-        let no_model = answer.status == 404 && answer.words().contains("model");
+        let no_model = answer.status == 404 && is_of_a_model(answer);
         match answer.status {
             400 if TLS_WANTED.iter().any(|words| answer.words().contains(words)) => {
                 let found = "it speaks TLS, so its address begins with https://".to_owned();
@@ -176,7 +179,44 @@ impl Untold {
                 let found = format!("it answers {call} with {}", answer.excerpt);
                 Err(self.foreign(ask, kind, found))
             }
+            200..300 => match &self.answer {
+                Ok(Answer { status: 200, excerpt, .. }) if !may_be_of_a_call(answer) => {
+                    let (path, said) = (&self.path, &answer.excerpt);
+                    let found = format!("it answers {path} with {excerpt}, and {call} with {said}");
+                    Err(ask.foreign(kind, found))
+                }
+                _ => Ok(self.doubt()),
+            },
             _ => Ok(self.doubt()),
         }
     }
+}
+
+/// Whether an error says that a model is not there, as the servers that are met say it: by a code or a parameter
+/// that names models, or in a sentence. What has no such path may speak of models, too.
+fn is_of_a_model(answer: &Answer) -> bool {
+    let Some(body) = answer.body.as_ref().filter(|body| body.is_object()) else { return false };
+    let error = Some(&body["error"]).filter(|error| error.is_object()).unwrap_or(body);
+    let kinds = ["code", "type"].map(|key| {
+        let kind = error[key].as_str().unwrap_or_default().to_lowercase();
+        kind.replace('_', "")
+    });
+    let names = |word: &str| kinds.iter().any(|kind| kind.contains(word));
+    let words = answer.words();
+    let is_model = |word: &&str| word.trim_matches(|c: char| !c.is_alphanumeric()) == "model";
+    let said: Vec<&str> = words.split_whitespace().skip_while(|word| !is_model(word)).collect();
+    let said = said.join(" ");
+    let is_missing = ["not found", "not exist"].iter().any(|missing| said.contains(missing));
+    // Azure calls a model that is served a deployment.
+    ["model", "deployment"].into_iter().any(names)
+        || error["param"] == "model"
+        || is_missing
+        || names("notfound") && !said.is_empty()
+}
+
+/// Whether it could answer a call: by an error, or by what a model says.
+fn may_be_of_a_call(answer: &Answer) -> bool {
+    const KEYS: [&str; 5] = ["error", "choices", "response", "content", "done"];
+    let object = answer.body.as_ref().and_then(Value::as_object);
+    object.is_none_or(|object| KEYS.iter().any(|key| object.contains_key(*key)))
 }

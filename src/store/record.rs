@@ -373,7 +373,12 @@ pub struct ModelEvidence {
     pub digest: Option<String>,
     pub quantization: Option<String>,
     pub parameter_size: Option<String>,
+    /// Largest context that the model was made for, or that the server gives it; tokens.
     pub context_length: Option<u64>,
+    /// Context that the server gave every request; tokens. Absent where it does not tell, and in records
+    /// of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_context: Option<u64>,
     /// File or family as the server names it.
     pub file: Option<String>,
 }

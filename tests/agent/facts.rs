@@ -161,7 +161,7 @@ fn what_lists_fail_to_tell_decides_nothing_where_calls_are_taken() {
         ),
         (200, "pong", "answers with `pong`"),
         (200, "", "answers with nothing"),
-        (200, r#"{"object":"list"}"#, "is no list of models"),
+        (200, r#"{"object":"list"}"#, "answers with `{\"object\":\"list\"}`"),
         (401, r#"{"error":{"message":"admins only"}}"#, "answers HTTP 401, admins only"),
         (403, "", "answers HTTP 403"),
         (404, r#"{"detail":"Not Found"}"#, "answers HTTP 404, Not Found"),
@@ -208,6 +208,67 @@ fn what_the_path_of_the_calls_says_is_an_error() {
     }
 }
 
+/// An empty call names no model, which some servers then do not find.
+#[test]
+fn a_404_of_a_model_is_none_of_the_path() {
+    let settled = |answer: &'static str| {
+        let server = Scripted::start(move |_, reply| reply.whole(404, answer));
+        facts(&format!("{}/v1", server.url), Api::OpenaiChat, &[], None)
+    };
+    for answer in [
+        r#"{"error":{"message":"The model `` does not exist.","type":"NotFoundError","param":"model","code":404}}"#,
+        r#"{"object":"error","message":"The model `` does not exist.","type":"NotFoundError","code":404}"#,
+        r#"{"error":{"message":"No access","type":"invalid_request_error","code":"model_not_found"}}"#,
+        r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}"#,
+        r#"{"type":"error","error":{"type":"not_found_error","message":"model: none"}}"#,
+        r#"{"error":"model '' not found"}"#,
+        r#"{"detail":"Model not found"}"#,
+    ] {
+        let found = settled(answer).unwrap_or_else(|error| panic!("{answer}: {error}"));
+        assert_eq!(found.doubts.len(), 1, "{answer}: {found:?}");
+    }
+    for answer in [
+        "no route; see the model docs",
+        "model not found",
+        r#"{"error":"no route; see the model docs"}"#,
+        r#"{"message":"/models/a/v1/chat/completions was not found"}"#,
+        r#"{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}"#,
+        r#"{"error":{"code":"404","message":"Resource not found"}}"#,
+        r#"["model not found"]"#,
+    ] {
+        let found = settled(answer);
+        assert!(matches!(found, Err(ServerError::NoApi { .. })), "{answer}: {found:?}");
+    }
+}
+
+/// A server may answer 200 to whatever it is asked.
+#[test]
+fn an_answer_to_everything_is_none_to_what_was_asked() {
+    for answer in [r#"{"detail":"Not Found"}"#, r#"{"status":"ok"}"#] {
+        let server = Scripted::start(move |_, reply| reply.whole(200, answer));
+        for (api, path, call) in [
+            (Api::Ollama, "/api/version", "/api/generate"),
+            (Api::OpenaiChat, "/models", "/chat/completions"),
+            (Api::Anthropic, "/v1/models", "/v1/messages"),
+        ] {
+            let url = format!("{}{}", server.url, api.base());
+            let said = facts(&url, api, &names(&["m"]), None).unwrap_err().to_string();
+            let found = format!("it answers {path} with `{answer}`, and {call} with `{answer}`");
+            assert!(said.contains(&found), "{said}");
+            let asked = server.requests.lock().unwrap();
+            assert!(asked.iter().any(|request| request.path.ends_with(call)), "{call}");
+        }
+    }
+    // What is no version says nothing against a server that takes calls.
+    let server = Scripted::start(|request, reply| match request.path.as_str() {
+        "/api/generate" => reply.whole(400, r#"{"error":"model is required"}"#),
+        _ => reply.whole(200, "{}"),
+    });
+    let found = facts(&server.url, Api::Ollama, &names(&["m"]), None).unwrap();
+    assert!(found.doubts[0].message.contains("/api/version answers with `{}`"), "{found:?}");
+    assert_eq!((found.server, found.listed, found.loaded), (None, None, None));
+}
+
 #[test]
 fn a_redirect_is_named_with_the_address_to_write() {
     let server = Scripted::start(|request, reply| {
@@ -220,6 +281,12 @@ fn a_redirect_is_named_with_the_address_to_write() {
     let said = error.to_string();
     assert!(said.contains("redirects to https://new.example/v1/chat/completions,"), "{said}");
     assert!(said.contains("put https://new.example/v1 into the manifest"), "{said}");
+
+    let secret = Scripted::start(|_, reply| {
+        reply.raw("HTTP/1.1 307 X\r\nlocation: https://b.example/login?api_key=secret\r\ncontent-length: 0\r\n\r\n");
+    });
+    let said = facts(&secret.url, Api::Ollama, &[], None).unwrap_err().to_string();
+    assert!(said.contains("redirects to https://b.example/login?…,"), "{said}");
 }
 
 /// Some list names, some leave out the object around the list, and Ollama's `/v1` takes `gemma3` for

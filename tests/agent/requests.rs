@@ -134,6 +134,13 @@ fn a_redirect_is_not_followed_and_names_the_address_to_write() {
     let expected = "the server redirects to https://b.example/ollama/api/generate, and redirects are not \
                     followed: put https://b.example/ollama into the manifest as the endpoint's address";
     assert_eq!(call.error.as_deref(), Some(expected));
+
+    let finished = one_call(|_, reply| {
+        let to = "https://me:secret@b.example/login?api_key=secret";
+        reply.raw(format!("HTTP/1.1 308 X\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"));
+    });
+    let said = finished.call().error.clone().unwrap();
+    assert!(said.contains("redirects to https://…@b.example/login?…,"), "{said}");
 }
 
 #[test]

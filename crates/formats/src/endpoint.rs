@@ -258,16 +258,28 @@ fn is_asked(asked: &bool) -> bool {
     *asked
 }
 
-/// An address as a message may show it: without a name and a password in it.
+/// An address as a message may show it: without a name and a password in it, and without what its query and
+/// its fragment say, which may be a key.
 #[must_use]
 pub fn shown(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("//").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}//…@{host}")
-        }
-        None => url.to_owned(),
-    }
+    let (place, said) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let (scheme, rest) = place.split_once("//").unwrap_or(("", place));
+    let place = match place.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}//…@{host}"),
+        // The mark may stand in a password.
+        None if rest.contains(':') && said.contains('@') => format!("{scheme}//…"),
+        None => place.to_owned(),
+    };
+    said.chars().next().map_or_else(|| place.clone(), |mark| format!("{place}{mark}…"))
+}
+
+/// Whether Ollama means the same by two names: it lists `gemma3:latest` for `gemma3`, and does not tell
+/// capitals from small letters.
+#[must_use]
+pub fn is_tag_of(listed: &str, model: &str) -> bool {
+    const LATEST: &str = ":latest";
+    let (listed, model) = (listed.to_lowercase(), model.to_lowercase());
+    listed.strip_suffix(LATEST).unwrap_or(&listed) == model.strip_suffix(LATEST).unwrap_or(&model)
 }
 
 /// How connections to a server are made, where it is not simply its address.
@@ -287,5 +299,39 @@ impl Route {
     #[must_use]
     pub fn is_direct(&self) -> bool {
         *self == Route::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        for (url, said) in [
+            ("https://b.example/v1", "https://b.example/v1"),
+            ("https://me:pw@b.example/v1", "https://…@b.example/v1"),
+            ("me:pw@b.example", "//…@b.example"),
+            ("https://me:p/w@b.example/v1", "https://…@b.example/v1"),
+            ("https://me:pw@b.example/v1?api_key=pw", "https://…@b.example/v1?…"),
+            ("/login?api_key=pw&to=me@b.example", "/login?…"),
+            ("https://b.example/x#token=pw?", "https://b.example/x#…"),
+            ("https://me:pw?pw@b.example/v1", "https://…?…"),
+        ] {
+            assert_eq!(shown(url), said, "{url}");
+            assert_eq!(shown(said), said, "what is shown can be shown again");
+        }
+    }
+
+    #[test]
+    fn ollama_means_the_latest_where_a_name_has_no_tag() {
+        for (listed, model, same) in [
+            ("gemma3:latest", "gemma3", true),
+            ("gemma3", "Gemma3:Latest", true),
+            ("gemma3:4b", "gemma3", false),
+            ("gemma3:latest", "gemma", false),
+        ] {
+            assert_eq!(is_tag_of(listed, model), same, "{listed} {model}");
+        }
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn own(api: Api) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Name of the header that carries an API key, and what stands before the key in it.
-pub(super) fn key_header(api: Api) -> (&'static str, &'static str) {
+fn key_header(api: Api) -> (&'static str, &'static str) {
     match api.family() {
         Family::Anthropic => ("x-api-key", ""),
         Family::Ollama | Family::Openai => ("authorization", BEARER),

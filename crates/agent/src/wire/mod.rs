@@ -31,7 +31,7 @@ use json::Word;
 #[cfg(test)]
 use lines::LINE_LIMIT;
 pub use names::is_same_model;
-pub use refusal::{moved, moved_base, web_page};
+pub use refusal::{moved, web_page};
 pub use words::error_body;
 
 /// One prompt with everything that shapes its answer.

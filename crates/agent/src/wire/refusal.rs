@@ -47,8 +47,7 @@ pub fn moved(location: Option<&str>, path: &str) -> String {
 }
 
 /// The base address that a redirect of `path` leads to, if it leads to the same path there.
-#[must_use]
-pub fn moved_base<'l>(location: &'l str, path: &str) -> Option<&'l str> {
+fn moved_base<'l>(location: &'l str, path: &str) -> Option<&'l str> {
     let is_whole = location.starts_with("http://") || location.starts_with("https://");
     location.strip_suffix(path).filter(|base| is_whole && base.len() > "https://".len())
 }
@@ -88,7 +87,9 @@ mod tests {
             assert!(said.contains(elsewhere) && said.contains("that it leads to"), "{said}");
         }
         assert!(moved(None, "/x").contains("without saying where to"));
-        let secret = moved(Some("https://me:secret@b.example/x"), "/x");
-        assert!(!secret.contains("secret"), "{secret}");
+        for to in ["https://me:secret@b.example/x", "https://b.example/x?api_key=secret"] {
+            let said = moved(Some(to), "/x");
+            assert!(said.contains("b.example/x") && !said.contains("secret"), "{said}");
+        }
     }
 }

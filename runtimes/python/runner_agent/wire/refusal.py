@@ -41,12 +41,18 @@ def moved(location: str | None, path: str) -> str:
 
 
 def shown(url: str) -> str:
-    """An address without a name and a password in it."""
-    before, at, host = url.rpartition("@")
-    if not at:
-        return url
-    scheme = before.partition("//")[0] if "//" in before else ""
-    return f"{scheme}//…@{host}"
+    """An address without a name and a password in it, and without what its query and its fragment say."""
+    mark = re.search("[?#]", url)
+    place, said = (url[: mark.start()], url[mark.start() :]) if mark else (url, "")
+    scheme, slashes, rest = place.partition("//")
+    scheme, rest = (scheme, rest) if slashes else ("", place)
+    _, at, host = place.rpartition("@")
+    if at:
+        place = f"{scheme}//…@{host}"
+    elif ":" in rest and "@" in said:
+        # The mark may stand in a password.
+        place = f"{scheme}//…"
+    return f"{place}{said[0]}…" if said else place
 
 
 def cut(text: str, limit: int) -> str:
