@@ -27,7 +27,7 @@ pub fn check(folder: &Path, spec: &Spec, began_ns: u64) -> Result<AgentRecord, A
             call: call.call,
             warmup: call.warmup,
             outcome: call.outcome,
-            status: call.http_status.filter(|status| *status >= 400),
+            status: call.http_status.filter(|status| *status >= 300),
             error: call.error.clone(),
         });
     }
@@ -64,6 +64,7 @@ pub fn outcomes(calls: &[CallRecord]) -> Vec<CallOutcome> {
             outcome: call.outcome,
             error: call.error,
             finish_reason: call.finish_reason,
+            http_status: call.http_status,
         })
         .collect()
 }

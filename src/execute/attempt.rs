@@ -95,6 +95,8 @@ pub enum Ended {
     Failed {
         message: String,
         retry_cause: Option<RetryOn>,
+        /// Another attempt would end alike.
+        is_final: bool,
         /// Of who may ask, not of what was asked.
         refused: bool,
         /// The endpoint that took no connection.
@@ -296,6 +298,7 @@ fn keep(
     Ok(Ended::Failed {
         message,
         retry_cause: fault.retry_cause(),
+        is_final: fault.is_final(),
         refused: fault.is_refusal(),
         unreached: fault.unreached(task.cell).map(str::to_owned),
         cancelled,

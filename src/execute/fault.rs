@@ -110,6 +110,17 @@ impl AttemptFault {
         matches!(self, Self::Call { status: Some(401 | 403 | 407 | 429), .. })
     }
 
+    /// Whether the same request would be answered in the same way: an HTTP status that says so of what was
+    /// asked, and not of how busy or broken the server is.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        const LATER: [u16; 3] = [408, 425, 429];
+        let Self::Call { outcome: Outcome::HttpError, status: Some(status), .. } = self else {
+            return false;
+        };
+        (300..500).contains(status) && !LATER.contains(status)
+    }
+
     /// The endpoint that took no connection.
     #[must_use]
     pub fn unreached<'c>(&'c self, cell: &'c CellSpec) -> Option<&'c str> {

@@ -356,6 +356,7 @@ impl Session<'_> {
                 Ended::Failed {
                     message,
                     retry_cause,
+                    is_final,
                     refused,
                     unreached,
                     cancelled,
@@ -367,6 +368,7 @@ impl Session<'_> {
                     }
                     let retry = !self.cancel.is_asked()
                         && number <= cell.retry.max
+                        && !is_final
                         && retry_cause.is_some_and(|cause| cell.retry.on.contains(&cause));
                     emit(ExecEvent::AttemptFailed {
                         name: name.clone(),

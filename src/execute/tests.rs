@@ -177,6 +177,23 @@ fn evidence_keeps_the_context_that_a_server_gives() {
 }
 
 #[test]
+fn a_request_that_a_server_will_not_have_is_not_sent_again() {
+    let is_final = |status| {
+        let (agent, outcome) = ("left".to_owned(), Outcome::HttpError);
+        let fault =
+            AttemptFault::Call { agent, call: 0, warmup: false, outcome, status, error: None };
+        fault.is_final()
+    };
+    for status in [301, 307, 400, 401, 403, 404, 409, 422, 451] {
+        assert!(is_final(Some(status)), "{status}");
+    }
+    for status in [408, 425, 429, 500, 502, 503, 504, 529] {
+        assert!(!is_final(Some(status)), "{status}");
+    }
+    assert!(!is_final(None));
+}
+
+#[test]
 fn every_outcome_that_does_not_count_has_a_cause() {
     let cause = |outcome| {
         let fault = AttemptFault::Call {
@@ -195,6 +212,11 @@ fn every_outcome_that_does_not_count_has_a_cause() {
     assert_eq!(cause(Outcome::InBandError), ("in_band_error", Some(RetryOn::InBandError)));
     assert_eq!(cause(Outcome::Truncated), ("truncated", Some(RetryOn::Truncated)));
     assert_eq!(cause(Outcome::Malformed), ("malformed", Some(RetryOn::Malformed)));
+    assert_eq!(cause(Outcome::Refused), ("refused", Some(RetryOn::Refused)));
+    assert_eq!(cause(Outcome::Empty), ("empty", Some(RetryOn::Empty)));
+    assert_eq!(cause(Outcome::ContextFull), ("context_full", None));
+    assert_eq!(cause(Outcome::NotStreamed), ("not_streamed", None));
+    assert_eq!(cause(Outcome::OtherModel), ("other_model", None));
     assert_eq!(cause(Outcome::Cancelled), ("agent", Some(RetryOn::Agent)));
     assert_eq!(AttemptFault::Cancelled.retry_cause(), None);
 }

@@ -41,7 +41,7 @@ impl Checked {
         let pace = match Pace::of(call, tokens.with_text, decode_ns) {
             Ok(pace) => pace,
             Err(reason) => {
-                notes.push(format!("no rate of the client: {reason}"));
+                notes.push(format!("client_tokens_per_s is unknown: {reason}"));
                 None
             }
         };
@@ -71,7 +71,7 @@ fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
         format!("the server counts {count} tokens beside no text")
     });
     refute(&mut told.tokens, tokens > MOST_AT_ONCE + whole_ns / LEAST_WORK_NS, &|count| {
-        format!("the server counts {count} tokens in a call of {} ms", ms(whole_ns))
+        format!("the server counts {count} tokens in a call of {} ms", ms(whole_ns).round())
     });
     let prompt = told.prompt_tokens.unwrap_or(0);
     refute(&mut told.prompt_tokens, prompt == 0, &|_| {
@@ -99,7 +99,11 @@ fn counts(call: &CallRecord, notes: &mut Vec<String>) -> ServerCounts {
     ] {
         let wrong = figure.is_some_and(|ns| ns > longest_ns);
         refute(figure, wrong, &|ns| {
-            format!("the server's {name} time of {} ms is longer than the call", ms(ns))
+            format!(
+                "the server's {name} time of {} ms is longer than the call of {} ms",
+                ms(ns).round(),
+                ms(whole_ns).round()
+            )
         });
     }
     let decoded = told.decode_ns.unwrap_or(0);
@@ -153,10 +157,17 @@ fn of_the_work(
     if !call.outcome.counts() {
         return;
     }
+    if call.server.tokens.is_none() {
+        notes
+            .push("the server reported no token count, so there are no rates by tokens".to_owned());
+    }
     match call.finish_reason.as_deref() {
-        None => notes.push("the server told no reason for ending".to_owned()),
-        Some(reason @ ("tool_calls" | "tool_use")) => {
-            notes.push(format!("the answer ended with a call of a tool ({reason})"));
+        None => notes.push("the server gave no finish reason".to_owned()),
+        Some(reason @ ("tool_calls" | "tool_use" | "function_call")) => {
+            notes.push(format!(
+                "client_tokens_per_s is unknown: the answer ended with a tool call ({reason}), whose tokens \
+                 are counted with those of the text"
+            ));
         }
         Some(_) => {}
     }

@@ -181,6 +181,7 @@ pub fn compute(
                 stage: stage(record, call),
                 outcome: call.outcome,
                 error: call.error.clone(),
+                http_status: call.http_status,
                 finish_reason: call.finish_reason.clone(),
                 metrics: call::metrics(call, &checked, errors, wire),
                 notes: checked.notes,

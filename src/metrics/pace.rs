@@ -47,6 +47,9 @@ impl Pace {
             (Some(_), Some(latest)) => (2 + moments.count(), latest),
         };
         if count < MOMENTS {
+            if times.len() == 1 {
+                return Err("all text came in one chunk".to_owned());
+            }
             let (chunks, moments) =
                 (plural(times.len() as u64, "chunk"), plural(count as u64, "moment"));
             return Err(format!("the text came in {chunks} at {moments}"));
@@ -55,9 +58,9 @@ impl Pace {
         let held_back = decode_ns.is_some_and(|decode| whole_ns.saturating_mul(2) < decode);
         let gathered = whole_ns / gaps < FAST_NS && whole_ns < first / 10;
         if held_back || gathered {
-            let (within, after) = (ms(whole_ns), ms(*first));
+            let (within, after) = (ms(whole_ns), ms(*first).round());
             return Err(format!(
-                "the text came within {within} ms, {after} ms after the start: something had gathered it"
+                "all text came within {within:.1} ms, {after} ms after the start, so something had gathered it"
             ));
         }
         let in_first = second.unwrap_or(1);

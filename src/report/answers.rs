@@ -16,7 +16,7 @@ pub struct Ending {
     pub counts: bool,
     /// In the server's words; `None`: it told none.
     pub reason: Option<String>,
-    /// What the first of them that says anything said.
+    /// What the first of them said; others say the same but for numbers.
     pub words: Option<String>,
     /// Measured calls of sealed runs.
     pub sealed: usize,
@@ -41,16 +41,16 @@ pub fn endings<'a>(
 ) -> Vec<Ending> {
     let mut endings = BTreeMap::new();
     let mut add = |outcome: formats::protocol::Outcome, reason: &Option<String>, words, sealed| {
-        let ending = endings.entry((outcome, reason.clone())).or_insert_with(|| Ending {
+        let words: &Option<String> = words;
+        let kind = words.as_deref().map(kind_of);
+        let ending = endings.entry((outcome, reason.clone(), kind)).or_insert_with(|| Ending {
             outcome: outcome.name(),
             counts: outcome.counts(),
             reason: reason.clone(),
-            words: None,
+            words: words.clone(),
             sealed: 0,
             failed: 0,
         });
-        let words: &Option<String> = words;
-        ending.words = ending.words.take().or_else(|| words.clone());
         *(if sealed { &mut ending.sealed } else { &mut ending.failed }) += 1;
     };
     for run in cells.flat_map(fresh) {
@@ -64,17 +64,21 @@ pub fn endings<'a>(
     endings.into_values().collect()
 }
 
+/// Messages are of one kind that are alike but for numbers, and for the plurals that go with them.
+fn kind_of(message: &str) -> String {
+    let kind = message.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+    let singular = kind.split_whitespace().map(|word| word.trim_end_matches('s'));
+    singular.collect::<Vec<_>>().join(" ")
+}
+
 /// Notes on an experiment's measured calls, alike but for their figures, the commonest first.
 #[must_use]
 pub fn notes<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<Note> {
     let mut kinds: BTreeMap<String, Note> = BTreeMap::new();
     for run in cells.flat_map(fresh) {
         for text in run.calls.iter().filter(|call| !call.warmup).flat_map(|call| &call.notes) {
-            // Alike but for numbers, and for the plurals that go with them.
-            let kind = text.replace(|c: char| c.is_ascii_digit() || c == '.', "");
-            let singular = kind.split_whitespace().map(|word| word.trim_end_matches('s'));
-            let kind = singular.collect::<Vec<_>>().join(" ");
-            let note = kinds.entry(kind).or_insert_with(|| Note { text: text.clone(), calls: 0 });
+            let note =
+                kinds.entry(kind_of(text)).or_insert_with(|| Note { text: text.clone(), calls: 0 });
             note.calls += 1;
         }
     }

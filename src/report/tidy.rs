@@ -99,7 +99,7 @@ const LEADING: [&str; 11] = [
 
 /// After [`LEADING`] in [`Rows::Calls`]. `sealed` is 1 for the calls of sealed runs and 0 for those of attempts
 /// that failed, which have no metrics; `notes` are parted by `; `.
-const OF_CALLS: [&str; 5] = ["attempt", "sealed", "finish_reason", "error", "notes"];
+const OF_CALLS: [&str; 6] = ["attempt", "sealed", "http_status", "finish_reason", "error", "notes"];
 
 /// A table of all stored runs of the plan; a cell in several experiments is listed under each, and so is a
 /// control.
@@ -255,6 +255,7 @@ impl Shared<'_> {
             let of_call = vec![
                 run.attempt.into(),
                 1.into(),
+                call.http_status.into(),
                 call.finish_reason.clone().into(),
                 call.error.clone().into(),
                 notes.into(),
@@ -276,6 +277,7 @@ impl Shared<'_> {
             let of_call = vec![
                 tried.attempt.into(),
                 0.into(),
+                call.http_status.into(),
                 call.finish_reason.clone().into(),
                 call.error.clone().into(),
                 Value::Null,

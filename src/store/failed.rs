@@ -115,6 +115,8 @@ pub struct CallOutcome {
     /// In the server's words; absent where it told none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
 }
 
 /// Moves what an attempt left (`folder`, in its cell's folder below `runs`) to the same place below

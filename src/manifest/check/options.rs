@@ -162,6 +162,7 @@ pub(super) fn levels(
     fallback: &Fallback,
     problems: &mut Problems<'_>,
 ) {
+    unheard(at, setting, matrix, problems);
     let mut told = BTreeSet::new();
     let mut check = |at: &At<'_>, name: &str, level: &Level, scenario: Option<&Level>| {
         let Some((addressed, option)) = option_of(name).filter(|_| *level != Level::Default) else {
@@ -215,6 +216,26 @@ pub(super) fn levels(
     for (index, step) in fallback.steps.iter().enumerate() {
         for (name, level) in step {
             check(&at_fallback.index(index).key(name), name, level, None);
+        }
+    }
+}
+
+/// Reports options that no agent of the experiment is sent with, though levels of them are asked for.
+fn unheard(at: &At<'_>, setting: &Setting<'_>, matrix: &Matrix<'_>, problems: &mut Problems<'_>) {
+    let axes = matrix.axes.iter().map(|(name, _)| ("matrix", name.as_str()));
+    let fixed = matrix.fixed.iter().map(|(name, _)| ("fixed", name.as_str()));
+    for (table, name) in axes.chain(fixed) {
+        let Some((None, option)) = option_of(name) else { continue };
+        let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include);
+        let agents = || scenarios.iter().filter_map(|own| setting.scenarios.get(*own)).flatten();
+        let Some(first) = agents().next().map(|agent| &agent.agent) else { continue };
+        if !agents().any(|agent| reaches(agent, None)) {
+            let message = format!("`{option}` reaches no agent: none of them has options");
+            let help = format!(
+                "agents without options keep their server's defaults: give one `options = …` in the \
+                 scenario, or write `{first}.{option}`"
+            );
+            problems.key(&at.key(table).key(name), message, Some(help));
         }
     }
 }

@@ -109,7 +109,10 @@ fn what_came_together_was_made_before_it_came() {
         one.end_ns = 3000 * MS;
         let run = by(&serving("paced endpoint", None, None), vec![one]);
         let known = run.calls[0].metrics["client_tokens_per_s"];
-        let said = run.calls[0].notes.iter().any(|note| note.starts_with("no rate of the client"));
+        let said = run.calls[0]
+            .notes
+            .iter()
+            .any(|note| note.starts_with("client_tokens_per_s is unknown"));
         assert_ne!(known.is_some(), said, "{times_us:?} {:?}", run.calls[0].notes);
         unknown(&run.calls[0].metrics, if known.is_some() { &[] } else { &["tpot_ms"] });
         known.map(f64::round)
@@ -163,9 +166,15 @@ fn what_the_record_refutes_is_unknown_with_the_reason() {
     let wrong: [(Change, &str); 9] = [
         (|told| told.tokens = Some(0), "no tokens beside text"),
         (|told| told.tokens = Some(1 << 52), "tokens in a call of 100 ms"),
-        (|told| told.decode_ns = Some(516_371_613_757_000), "decode time of 516371613.757 ms"),
+        (
+            |told| told.decode_ns = Some(516_371_613_757_000),
+            "decode time of 516371614 ms is longer than the call of 100 ms",
+        ),
         (|told| told.decode_ns = Some(64), "64 ns cannot be for 3 tokens"),
-        (|told| told.total_ns = Some(104 * MS), "total time of 104 ms is longer than the call"),
+        (
+            |told| told.total_ns = Some(104 * MS),
+            "total time of 104 ms is longer than the call of 100 ms",
+        ),
         (|told| told.load_ns = Some(200 * MS), "load time of 200 ms"),
         (|told| told.prefill_ns = Some(12), "prefill time of 12 ns"),
         (|told| told.prompt_tokens = Some(0), "no tokens of the prompt"),
@@ -205,7 +214,7 @@ fn what_became_of_the_work_is_said() {
     says(notes(60, Some("stop"), &served(Some(64), None, false)), "the window moved: 60 tokens");
     says(notes(64, Some("stop"), &served(Some(64), None, false)), "it was cut");
     says(notes(9, Some("stop"), &served(None, Some(9), true)), "ended with 5 of 9 tokens");
-    says(notes(9, None, &served(None, None, false)), "no reason");
+    says(notes(9, None, &served(None, None, false)), "no finish reason");
     let mut with_tool = notes(9, Some("tool_calls"), &served(None, None, false));
     says(with_tool.drain(..).filter(|note| note.contains("tool")).collect(), "tool_calls");
 }
