@@ -155,7 +155,7 @@ fn redirects_are_not_followed() {
     assert!(said.contains(&format!("put {} into the manifest", good.base_url())), "{said}");
     // A call says the same.
     let said = study.expect(3, &["exec", "--skip-preflight"]);
-    assert!(said.contains("ended with http_error: the server redirects to"), "{said}");
+    assert!(said.contains("ended with http_error, HTTP 302: the server redirects to"), "{said}");
 }
 
 #[test]
