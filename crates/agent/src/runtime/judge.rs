@@ -50,12 +50,12 @@ impl<'a> Judge<'a> {
         let meaning = word.map(|word| reason(self.api, word));
         if meaning == Some(Reason::Other) {
             let word = word.unwrap_or_default();
-            let message = format!("the server ended the answer for the reason {word:?}");
+            let message = format!("the server ended the answer for the reason \"{word}\"");
             return End::failed(Outcome::Refused, message);
         }
-        if let Some(other) = ending.model.as_deref().filter(|told| !self.is_asked_for(told)) {
+        if let Some(other) = ending.models.iter().find(|told| !self.is_asked_for(told)) {
             let message = format!(
-                "the answer is of model {other:?}, {:?} was asked for; if it is the same model by another \
+                "the answer is of model \"{other}\", \"{}\" was asked for; if it is the same model by another \
                  name, list that name in the endpoint's answers_as",
                 self.model
             );
@@ -67,13 +67,18 @@ impl<'a> Judge<'a> {
         }
         let tokens = ending.counts.tokens;
         if !taker.has_text() {
-            let reason = word.map_or_else(|| "none told".to_owned(), |word| format!("{word:?}"));
+            let reason = word.map_or_else(|| "none told".to_owned(), |word| format!("\"{word}\""));
             let counted = tokens.map_or_else(
                 || "no tokens counted by the server".to_owned(),
                 |tokens| format!("{tokens} tokens by the server's count"),
             );
             let message = format!("the answer has no text (reason: {reason}, {counted})");
             return End::failed(Outcome::Empty, message);
+        }
+        if meaning == Some(Reason::Full) {
+            let word = word.unwrap_or_default();
+            let message = format!("the server says that the context was full (reason: \"{word}\")");
+            return End::failed(Outcome::ContextFull, message);
         }
         if meaning != Some(Reason::Length) {
             return End { outcome: Outcome::Ok, error: None };
@@ -93,8 +98,8 @@ impl<'a> Judge<'a> {
     pub(super) fn cut(&self, taker: &Taker<'_>) -> End {
         let mut message = "the stream ended without the server's last record".to_owned();
         if self.api.family() == Family::Ollama && taker.last_texts_are_alike(ALIKE) {
-            message += "; its last chunks are all the same text: Ollama ends a stream so when one token came \
-                        some 30 times in a row";
+            message += "; its last chunks are all the same text, and Ollama ends a stream so when one token \
+                        came some 30 times in a row";
         }
         End::failed(Outcome::Truncated, message)
     }
