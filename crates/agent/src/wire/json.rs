@@ -108,7 +108,7 @@ impl Told<'_> {
 /// Whether bytes are JSON from its beginning on, whose end is missing.
 pub(super) fn is_cut(bytes: &[u8]) -> bool {
     let error = |bytes: &[u8]| serde_json::from_slice::<IgnoredAny>(bytes).err();
-    if !matches!(bytes.first(), Some(b'{' | b'[' | b'"')) {
+    if !matches!(bytes.first(), Some(b'{' | b'[' | b'"')) || is_too_deep(bytes) {
         return false;
     }
     let is_eof = |error: serde_json::Error| error.is_eof();

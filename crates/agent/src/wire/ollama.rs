@@ -287,6 +287,8 @@ impl Record<'_> {
             ending.error = Some(error_words(payload));
             return Ok(false);
         }
+        ending.names(self.model.known());
+        ending.reasons(self.done_reason.as_ref());
         if !has_text && !self.done.is_there() {
             return Err(not_allowed("a record of an unknown shape", payload));
         }
@@ -295,8 +297,6 @@ impl Record<'_> {
             Some("false") | None => false,
             Some(_) => return Err(not_allowed("`done` is neither true or false", payload)),
         };
-        ending.names(self.model.known());
-        ending.reasons(self.done_reason.as_ref());
         if done {
             ending.complete = true;
             let counts = &mut ending.counts;

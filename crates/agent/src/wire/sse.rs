@@ -195,11 +195,13 @@ impl<D: Dialect> Decoder<D> {
             _ => {
                 // An error object can stand in the stream without `data:`. Other lines break the protocol,
                 // and skipping them could hide text.
-                let read = json::read::<D>(line, &mut self.ending).map(|_| ());
-                if self.ending.error.is_none() {
+                let mut aside = Ending::default();
+                let read = json::read::<D>(line, &mut aside).map(|_| ());
+                if aside.error.is_none() {
                     let stray = not_allowed("no field of an event", line);
                     return Err(read.err().unwrap_or(stray));
                 }
+                self.ending.error = aside.error;
             }
         }
         Ok(false)

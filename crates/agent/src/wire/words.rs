@@ -78,8 +78,10 @@ fn fields(told: &RawValue) -> Option<Told<'_>> {
 /// A text, or JSON in the shortest form.
 fn in_words(told: &RawValue) -> String {
     text_of(told).unwrap_or_else(|| {
-        let value: serde_json::Result<Value> = serde_json::from_str(told.get());
-        value.map_or_else(|_| told.get().to_owned(), |value| value.to_string())
+        let told = told.get();
+        let repaired = || serde_json::from_slice(&repaired(told.as_bytes())?).ok();
+        let value: Option<Value> = serde_json::from_str(told).ok().or_else(repaired);
+        value.map_or_else(|| told.to_owned(), |value| value.to_string())
     })
 }
 

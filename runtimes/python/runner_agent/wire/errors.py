@@ -1,4 +1,4 @@
-"""Errors, as a status or inside a stream whose status was a success, in every shape that servers give them."""
+"""Errors, as a status or inside a stream whose status was a success, in every shape that is met."""
 
 import json
 

@@ -78,12 +78,13 @@ def load_leniently(payload: bytes) -> Any:
 def ends_early(text: str, error: json.JSONDecodeError) -> bool:
     """Whether a text is JSON from its beginning on, whose end is missing."""
     text = text.rstrip(" \t\r\n") if error.msg.startswith("Expecting") else text
-    if not text.lstrip(" \t\r\n").startswith(("{", "[", '"')):
+    begins = text.lstrip(" \t\r\n").startswith(("{", "[", '"'))
+    if not begins or error.msg.startswith("Extra data"):
         return False
     if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
         return True
     if "escape" in error.msg:
-        return CUT_ESCAPE.search(text) is not None
+        return CUT_ESCAPE.search(text, max(0, error.pos - 1)) is not None and len(text) - error.pos < 6
     rest = text[error.pos :]
     if rest == "-" or any(word.startswith(rest) for word in ("true", "false", "null")):
         return True
