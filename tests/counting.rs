@@ -96,21 +96,23 @@ fn serving(case: &Case) -> Serving {
 
 /// The record that a client without any delay of its own would leave.
 fn played(case: &Case) -> CallRecord {
-    let whole: Vec<u8> = case.answer.reads.iter().flat_map(|(_, bytes)| bytes.0.clone()).collect();
+    let reads = &case.answer.reads;
+    let whole: Vec<u8> = reads.iter().flat_map(|read| read.bytes.clone()).collect();
     let head = whole.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
     let told = String::from_utf8_lossy(&whole[..head]).to_lowercase();
     let kind = told.lines().find_map(|line| line.strip_prefix("content-type: "));
     // The pauses are shortened: back to the time that the server told, if it told one.
-    let last_ms = case.answer.reads.last().unwrap().0;
+    let last_ms = reads.last().unwrap().at_ms;
     let total_ns = case.expected["total_ns"].as_f64();
     let scale = total_ns.map_or(1e6, |total_ns| total_ns / last_ms.max(0.001));
 
     let mut decoder = decoder(case.answer.api, kind);
     let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
     let (mut seen, mut unchunked) = (0, Unchunked::default());
-    for (ms, bytes) in &case.answer.reads {
-        let body = &bytes.0[head.saturating_sub(seen).min(bytes.0.len())..];
-        seen += bytes.0.len();
+    for read in reads {
+        let bytes = &read.bytes;
+        let body = &bytes[head.saturating_sub(seen).min(bytes.len())..];
+        seen += bytes.len();
         decoder.push(&unchunked.take(body));
         while let Some(chunk) = decoder.next_chunk().unwrap() {
             if !chunk.text.is_empty() {
@@ -119,7 +121,7 @@ fn played(case: &Case) -> CallRecord {
                     clippy::cast_sign_loss,
                     reason = "a time"
                 )]
-                offsets.push((ms * scale) as u64);
+                offsets.push((read.at_ms * scale) as u64);
                 lengths.push(chunk.text.len());
             }
         }

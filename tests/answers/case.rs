@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use formats::endpoint::Api;
 use formats::protocol::CallRecord;
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 /// Fields of `expected.json`, every one of which is there.
@@ -16,6 +16,7 @@ pub const FIELDS: &[&str] = &[
     "outcome",
     "error",
     "http_status",
+    "retry_after_s",
     "finish_reason",
     "model",
     "text",
@@ -49,12 +50,43 @@ pub struct Answer {
     pub options: std::collections::BTreeMap<String, Value>,
     #[serde(default)]
     pub answers_as: Vec<String>,
+    #[serde(default)]
+    pub accept_context_full: bool,
     #[serde(rename = "note")]
     _note: String,
     /// Milliseconds since the request had come, and what is sent then; the first is the header.
-    pub reads: Vec<(f64, Bytes)>,
+    pub reads: Vec<Read>,
     #[serde(default)]
     pub end: End,
+}
+
+/// What is sent, and when: `[milliseconds, bytes]`, or `[milliseconds, bytes, times]` for bytes that are repeated.
+#[derive(Debug)]
+pub struct Read {
+    pub at_ms: f64,
+    pub bytes: Vec<u8>,
+}
+
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+        impl<'de> Visitor<'de> for Parts {
+            type Value = Read;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("milliseconds, bytes and how often")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Read, A::Error> {
+                let missing = || A::Error::custom("milliseconds and bytes are expected");
+                let at_ms = parts.next_element()?.ok_or_else(missing)?;
+                let Bytes(bytes) = parts.next_element()?.ok_or_else(missing)?;
+                let times = parts.next_element()?.unwrap_or(1);
+                Ok(Read { at_ms, bytes: bytes.repeat(times) })
+            }
+        }
+        deserializer.deserialize_seq(Parts)
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -134,17 +166,18 @@ fn read(root: &Path, folder: &Path) -> Case {
     named.sort_unstable();
     fields.sort_unstable();
     assert_eq!(named, fields, "{name}/expected.json");
+    assert_ne!(expected["error"], "", "{name}/expected.json: any message has that");
     Case { name, answer, expected }
 }
 
 /// What a runtime recorded, by the names of [`FIELDS`], and what it must have in common with others beyond them.
 pub fn found(call: &CallRecord, text: &str) -> Value {
     let server = &call.server;
-    let is_broken = !call.outcome.is_whole();
     json!({
         "outcome": call.outcome.name(),
         "error": call.error,
         "http_status": call.http_status,
+        "retry_after_s": call.retry_after_s,
         "finish_reason": call.finish_reason,
         "model": call.model,
         "text": text,
@@ -158,8 +191,7 @@ pub fn found(call: &CallRecord, text: &str) -> Value {
         "total_ns": server.total_ns,
         "decode_tokens": server.decode_tokens,
         "chunks_with_text": call.text_offsets_ns.len(),
-        // An answer that is broken is read no further, so how many there were is not settled.
-        "chunks": if is_broken { Value::Null } else { call.chunks.into() },
+        "chunks": call.chunks,
     })
 }
 

@@ -12,7 +12,7 @@ use formats::endpoint::Api;
 use serde_json::{Value, json};
 use socket2::SockRef;
 
-use crate::case::{Answer, Case, End, found};
+use crate::case::{Answer, Case, End, Read as Sent, found};
 use crate::process::{agent, run_with, spec};
 
 /// Cases that one process asks for at the same time.
@@ -65,6 +65,7 @@ fn play(
         agent.api = case.answer.api;
         agent.model.clone_from(&case.answer.model);
         agent.answers_as.clone_from(&case.answer.answers_as);
+        agent.accept_context_full = case.answer.accept_context_full;
         agent.options.clone_from(&case.answer.options);
         agent.max_tokens = case.answer.max_tokens;
         agent
@@ -128,10 +129,10 @@ fn asked_for(reader: &mut BufReader<TcpStream>) -> Option<usize> {
 
 fn answer(mut stream: TcpStream, answer: &Answer) {
     let start = Instant::now();
-    for (at_ms, bytes) in &answer.reads {
+    for Sent { at_ms, bytes } in &answer.reads {
         thread::sleep(Duration::from_secs_f64(at_ms / 1e3).saturating_sub(start.elapsed()));
         // A client may go away at any time.
-        let _ = stream.write_all(&bytes.0);
+        let _ = stream.write_all(bytes);
     }
     match answer.end {
         End::Close => {}

@@ -72,11 +72,46 @@ pub fn utc_now() -> String {
 /// 0 for one that is past. `None`: the later one is no such date.
 #[must_use]
 pub fn seconds_between(from: Option<&str>, until: &str) -> Option<u64> {
-    let parse = |text: &str| Some(jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp());
-    let from = from.and_then(parse).unwrap_or_else(jiff::Timestamp::now);
-    let seconds = parse(until)?.duration_since(from).as_secs_f64().ceil().max(0.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, from 0")]
-    Some(seconds as u64)
+    let now = jiff::Timestamp::now().as_second();
+    let until = http_date(until, now)?;
+    let from = from.and_then(|from| http_date(from, now)).unwrap_or(now);
+    Some(u64::try_from(until - from).unwrap_or(0))
+}
+
+/// Seconds since 1970 of a date in any of the three forms of RFC 9110, section 5.6.7. The day of the week
+/// follows from the others, so nothing is made of it.
+fn http_date(text: &str, now: i64) -> Option<i64> {
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let text = text.to_ascii_lowercase();
+    let parts: Vec<&str> = text.split([' ', ',', '-']).filter(|part| !part.is_empty()).collect();
+    let ([_, day, month, year, time, "gmt" | "utc"] | [_, month, day, time, year]) = parts[..]
+    else {
+        return None;
+    };
+    let number = |text: &str, lengths: &[usize]| -> Option<i16> {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let text = Some(text).filter(|text| is_number && lengths.contains(&text.len()));
+        text?.parse().ok()
+    };
+    let month = 1 + (0..).zip(MONTHS).find(|(_, name)| *name == month)?.0;
+    let day = i8::try_from(number(day, &[1, 2])?).ok()?;
+    let mut full = number(year, &[2, 4])?;
+    if year.len() == 2 {
+        let this = jiff::Timestamp::from_second(now).ok()?.to_zoned(jiff::tz::TimeZone::UTC).year();
+        full += this - this % 100;
+        // So far ahead it is one of the last century.
+        full -= if full > this + 50 { 100 } else { 0 };
+    }
+    let midnight = jiff::civil::Date::new(full, month, day).ok()?;
+    let mut time = time.split(':').map(|part| number(part, &[2]));
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    if time.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let midnight = midnight.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second();
+    let in_day = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    Some(midnight + in_day)
 }
 
 /// Lets the calling thread, and threads it starts, wake from a sleep as close to the deadline as the
@@ -100,6 +135,22 @@ mod tests {
         assert_eq!(seconds_between(from, "Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
         assert_eq!(seconds_between(None, "Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
         assert!(seconds_between(Some("?"), "Fri, 31 Dec 2399 23:59:59 GMT") > Some(3600));
-        assert_eq!(seconds_between(from, "soon"), None);
+        for same in [
+            "Sunday, 06-Nov-94 08:49:40 GMT",
+            "Sun Nov  6 08:49:40 1994",
+            "Mon, 6 nov 1994 08:49:40 gmt",
+        ] {
+            assert_eq!(seconds_between(from, same), Some(3), "{same}");
+        }
+        for wrong in [
+            "soon",
+            "",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37 +0100",
+        ] {
+            assert_eq!(seconds_between(from, wrong), None, "{wrong}");
+        }
     }
 }

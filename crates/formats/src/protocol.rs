@@ -242,11 +242,12 @@ pub struct AgentSpec {
 }
 
 impl AgentSpec {
-    /// Tokens of an answer that are asked for: the limit, else the option that Ollama has for it.
+    /// Tokens of an answer that are asked for: the limit, else an option that stands for it.
     #[must_use]
     pub fn asked_tokens(&self) -> Option<u64> {
-        let option = || self.options.get("num_predict")?.as_u64().filter(|limit| *limit > 0);
-        self.max_tokens.map(u64::from).or_else(option)
+        const OPTIONS: [&str; 3] = ["num_predict", "max_tokens", "max_completion_tokens"];
+        let limit = |name: &&str| self.options.get(*name)?.as_u64().filter(|limit| *limit > 0);
+        self.max_tokens.map(u64::from).or_else(|| OPTIONS.iter().find_map(limit))
     }
 }
 

@@ -17,7 +17,8 @@ from runner_agent.spec import Agent, Call, Spec
 from runner_agent.stream import Stream, broken
 from runner_agent.taker import CallLog, Taker
 from runner_agent.wire import WIRES
-from runner_agent.wire.decoding import Prompt, error_body
+from runner_agent.wire.decoding import Prompt
+from runner_agent.wire.errors import error_body
 from runner_agent.wire.refusal import REDIRECTS, moved
 from runner_agent.workflow import Workflow
 
@@ -25,6 +26,8 @@ from runner_agent.workflow import Workflow
 WHOLE = frozenset(
     ("ok", "length", "context_full", "empty", "not_streamed", "other_model", "refused", "http_error")
 )
+# Most headers of an answer.
+HEADERS_LIMIT = 512
 # Longest body of an error that is read, bytes.
 ERROR_BODY_LIMIT = 64 * 1024
 
@@ -146,6 +149,9 @@ class Caller:
         except httpx.HTTPError as error:
             return End("connect_error", str(error) or repr(error))
         try:
+            if len(response.headers.raw) > HEADERS_LIMIT:
+                words = f"the answer's head is too large: it has more than {HEADERS_LIMIT} headers"
+                return End("malformed", words)
             record = log.record
             record["headers_ns"] = self.meter.last_read_ns
             record["http_status"] = response.status_code

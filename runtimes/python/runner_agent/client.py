@@ -1,13 +1,12 @@
 """httpx above metered sockets: one client per agent, and what becomes of its connections."""
 
 import asyncio
-import math
+import datetime
 import re
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 
 import h11
 import httpcore
@@ -24,6 +23,12 @@ sys.modules.setdefault("sniffio", None)
 h11._readers.chunk_header_re = re.compile(
     rb"(?P<chunk_size>[0-9A-Fa-f]{1,16})(?P<chunk_ext>;.*)?[ \t]*\r\n"
 )
+
+
+# More than anybody waits for before another attempt, seconds.
+GREATEST_S = 10**9
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 class Backend(httpcore.AsyncNetworkBackend):
@@ -177,21 +182,43 @@ def client(transport: Transport) -> httpx.AsyncClient:
 
 def retry_after_s(headers: Mapping[str, str]) -> int | None:
     """When a server that refuses a call asks to be called again (RFC 9110, section 10.2.3): in whole
-    seconds, rounded up; a date counts from the answer's own `Date`."""
+    seconds; a date counts from the answer's own `Date`."""
     asked = headers.get("retry-after", "").strip()
-    if re.fullmatch("[0-9]{1,15}", asked):
-        return int(asked)
+    if re.fullmatch("[0-9]+", asked):
+        # Python refuses to read very long numbers.
+        return min(int(asked) if len(asked) <= 20 else GREATEST_S, GREATEST_S)
     until = date(asked)
     if until is None:
         return None
-    start = date(headers.get("date", "")) or datetime.now(timezone.utc)
-    return max(0, math.ceil((until - start).total_seconds()))
+    start = date(headers.get("date", ""))
+    return min(max(0, until - (int(time.time()) if start is None else start)), GREATEST_S)
 
 
-def date(text: str) -> datetime | None:
-    """A date of HTTP; `None` if it is none."""
-    try:
-        parsed = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+def date(text: str) -> int | None:
+    """Seconds since 1970 of a date in any of the three forms of RFC 9110, section 5.6.7; `None` if it is
+    none. The day of the week follows from the others, so nothing is made of it."""
+    parts = [part for part in re.split("[ ,-]", text.lower()) if part]
+    if len(parts) == 6 and parts[5] in ("gmt", "utc"):
+        _, day, month, year, clock, _ = parts
+    elif len(parts) == 5:
+        _, month, day, clock, year = parts
+    else:
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+    numbers = re.fullmatch(
+        "([0-9]{1,2}) ([0-9]{2}|[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2})", f"{day} {year} {clock}"
+    )
+    if numbers is None or month not in MONTHS:
+        return None
+    day, full, hour, minute, second = map(int, numbers.groups())
+    if len(year) == 2:
+        this = time.gmtime().tm_year
+        full += this - this % 100
+        # So far ahead it is one of the last century.
+        full -= 100 if full > this + 50 else 0
+    if hour > 23 or minute > 59 or second > 60:
+        return None
+    try:
+        days = datetime.date(full, MONTHS.index(month) + 1, day).toordinal() - EPOCH
+    except ValueError:
+        return None
+    return days * 86400 + hour * 3600 + minute * 60 + second

@@ -13,7 +13,7 @@ from runner_agent.wire.decoding import Decoder
 REPEATED = 20
 # Where options have the tokens that are asked for, unless the spec has a limit.
 LIMIT_OPTIONS = ("num_predict", "max_tokens", "max_completion_tokens")
-DATE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4})\Z", re.ASCII)
+DATE = re.compile(r"(?s)(?<=.)[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4})\Z", re.ASCII)
 
 
 class End(NamedTuple):
@@ -38,10 +38,11 @@ def judge(agent: Agent, decoder: Decoder, texts: list[str], broken: str | None) 
         return End("truncated", cut(agent, texts, broken))
     if reason is not None and reason not in decoder.reasons:
         return End("refused", f'the server ended the answer for the reason "{reason}"')
-    if ending.model is not None and not is_asked(ending.model, agent):
+    other = next((name for name in ending.models if not is_asked(name, agent)), None)
+    if other is not None:
         return End(
             "other_model",
-            f'the answer is of model "{ending.model}", "{agent.model}" was asked for; if it is the '
+            f'the answer is of model "{other}", "{agent.model}" was asked for; if it is the '
             "same model by another name, list that name in the endpoint's answers_as",
         )
     if not ending.streamed:
@@ -52,11 +53,20 @@ def judge(agent: Agent, decoder: Decoder, texts: list[str], broken: str | None) 
         if tokens is not None:
             counted = f"{tokens} tokens by the server's count"
         return End("empty", f"the answer has no text (reason: {told}, {counted})")
+    if agent.accept_context_full and (reason in decoder.full or reason in decoder.limits):
+        return End("length")
+    if reason in decoder.full:
+        words = f'the server says that the context was full (reason: "{reason}")'
+        return End("context_full", words)
     if reason not in decoder.limits:
         return End("ok")
     asked = tokens_asked(agent)
-    if asked is not None and tokens is not None and tokens < asked:
-        words = f"the answer ended with {tokens} of {asked} tokens: the context was full"
+    # No tokens beside text are no count.
+    if asked is not None and tokens and tokens < asked:
+        words = (
+            f"the answer ended with {tokens} of {asked} tokens: the context was full, or the server has a "
+            "limit of its own"
+        )
         return End("context_full", words)
     return End("length")
 
@@ -66,24 +76,33 @@ def cut(agent: Agent, texts: list[str], broken: str | None) -> str:
     last = texts[-REPEATED:]
     if agent.api.startswith("ollama") and len(last) == REPEATED and len(set(last)) == 1:
         words += (
-            f"; its last {REPEATED} chunks or more are the same text, and Ollama ends a stream so when "
-            "one token came some 30 times in a row"
+            "; its last chunks are all the same text, and Ollama ends a stream so when one token came some "
+            "30 times in a row"
         )
     return words
 
 
 def is_asked(name: str, agent: Agent) -> bool:
     """Whether a stream's name for the model is one of those that were asked for."""
-    if name == agent.model:
+    return any(is_same_model(asked, name) for asked in (agent.model, *agent.answers_as))
+
+
+def is_same_model(asked: str, told: str) -> bool:
+    if asked == told:
         return True
-    return bare(name) in {bare(asked) for asked in (agent.model, *agent.answers_as)}
+    (asked, asked_date), (told, told_date) = bare(asked), bare(told)
+    # A short date is the end of a long one; none is the end of any.
+    return asked == told and (asked_date.endswith(told_date) or told_date.endswith(asked_date))
 
 
-def bare(name: str) -> str:
-    """A model's name without what servers add to it or leave out of it."""
-    name = name.lower().rpartition("/")[2]
+def bare(name: str) -> tuple[str, str]:
+    """A model's name without what servers add to it or leave out of it, and the date at its end."""
+    name = name.strip().lower().replace("\\", "/").rpartition("/")[2]
     name = name.removesuffix(":latest").removesuffix(".gguf")
-    return DATE.sub("", name)
+    dated = DATE.search(name)
+    if dated is None:
+        return name.removesuffix("-latest"), ""
+    return name[: dated.start()], dated[1].replace("-", "")
 
 
 def tokens_asked(agent: Agent) -> float | None:

@@ -36,7 +36,7 @@ SPEC_KEYS = frozenset(
 PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
 AGENT_KEYS = frozenset(
     ("name", "api", "url", "route", "api_key_env", "headers", "model", "answers_as")
-    + ("options", "extra", "dialect", "max_tokens", "calls", "workflow")
+    + ("options", "extra", "dialect", "max_tokens", "accept_context_full", "calls", "workflow")
 )
 DIALECT_KEYS = frozenset(("max_tokens_as", "stream_options"))
 MAX_TOKENS_KEYS = ("max_tokens", "max_completion_tokens")
@@ -67,6 +67,8 @@ class Agent:
     max_tokens_as: str
     stream_options: bool
     max_tokens: int | None
+    # An answer counts though its context was full.
+    accept_context_full: bool
     calls: tuple[Call, ...]
     workflow: Scan | None
     key: str | None = field(repr=False)
@@ -194,6 +196,7 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         max_tokens_as=max_tokens_as,
         stream_options=switch(dialect, "stream_options", absent=True),
         max_tokens=None if given.get("max_tokens") is None else count(given, "max_tokens"),
+        accept_context_full=switch(given, "accept_context_full"),
         calls=calls,
         workflow=asked,
         key=key,

@@ -19,8 +19,10 @@ from runner_agent.wire.payload import loader
 # How long the end of a body is waited for once the answer is whole, seconds, so that a server sees
 # its answer taken and its last bytes are counted.
 BODY_END = 0.2
-# How long something more is waited for after a finish reason, where an answer may end with that, seconds.
+# How long something more is waited for after a finish reason, where an answer may end with that, and how
+# long while the server has not told its counts, which come last, seconds.
 QUIET_END = 1.0
+BEFORE_COUNTS = 2.0
 # Longest answer that is kept, characters, and most chunks that one may have: a bound for what a
 # server that never ends costs in memory and on disk.
 TEXT_LIMIT = 64 * 1024 * 1024
@@ -62,8 +64,9 @@ class Stream:
         """Takes the pieces of a body up to the answer's end, an error, or the body's own end."""
         decoder, ending = self.decoder, self.decoder.ending
         # A batch hands over later what has come in time.
-        quiet, may_end = QUIET_END + (self.variant.batch or 0), False
+        batch, may_end = self.variant.batch or 0, False
         while True:
+            quiet = batch + (QUIET_END if "tokens" in ending.counts else BEFORE_COUNTS)
             try:
                 piece = await (within(quiet, body) if may_end else anext(body))
             except StopAsyncIteration:

@@ -23,8 +23,11 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::Target;
 use super::meter::{Buffers, Meter, MeteredTcp, Transport, Wire};
 
-/// hyper's buffer must hold all headers, however small the reads are.
-const HEADER_ROOM: usize = 64 * 1024;
+/// hyper's buffer must hold all headers, however small the reads are. What is longer is no HTTP that is read,
+/// in the Python runtime, too.
+const HEADER_ROOM: usize = 100 * 1024;
+/// Most headers of an answer.
+const HEADERS_LIMIT: usize = 512;
 
 /// A connection to one server; one request at a time.
 #[derive(Debug)]
@@ -89,6 +92,8 @@ impl Connection {
         let connected_ns = clock::monotonic_ns();
         let (sender, driver) = http1::Builder::new()
             .read_buf_exact_size(Some(read_buffer.max(HEADER_ROOM)))
+            .max_headers(HEADERS_LIMIT)
+            .allow_obsolete_multiline_headers_in_responses(true)
             .handshake(Wire::new(transport, buffer))
             .await?;
         meter.begin_request();

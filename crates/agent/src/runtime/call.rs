@@ -20,8 +20,8 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
-    USER_AGENT,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, TRANSFER_ENCODING, USER_AGENT,
 };
 use tokio::sync::{Barrier, watch};
 
@@ -265,6 +265,10 @@ impl Caller {
             Err(error) => return before_answer(&error.into()),
         };
         log.record.sent_ns = connection.meter().last_write_ns();
+        if let Some(coding) = other_coding(response.headers()) {
+            let message = format!("the answer's transfer-encoding is {coding} and not chunked");
+            return End::failed(Outcome::Malformed, message);
+        }
         let status = response.status();
         log.record.headers_ns = connection.meter().last_read_ns();
         log.record.http_status = Some(status.as_u16());
@@ -283,19 +287,15 @@ impl Caller {
         if !status.is_success() {
             let bytes = error_bytes(connection, &mut body).await;
             let message = match packing {
-                None => error_body(&bytes).unwrap_or_else(|| format!("HTTP {status}")),
+                None => error_body(&bytes).unwrap_or_else(|| format!("HTTP {}", status.as_u16())),
                 Some(packing) => {
-                    format!("HTTP {status}; its body is compressed (content-encoding {packing})")
+                    format!("HTTP {}: {}", status.as_u16(), compressed(packing))
                 }
             };
             return End::failed(Outcome::HttpError, message);
         }
         if let Some(packing) = packing {
-            let message = format!(
-                "the answer is compressed (content-encoding {packing}), though none was asked for: switch \
-                 compression off in the server or the proxy before it"
-            );
-            return End::failed(Outcome::Malformed, message);
+            return End::failed(Outcome::Malformed, compressed(packing));
         }
         let decoder = self.decoder.insert(wire::decoder(self.agent.api, header(CONTENT_TYPE)));
         let mut taker = Taker::new(log, &self.settings, &self.events);
@@ -392,6 +392,23 @@ fn before_answer(error: &ConnectionError) -> End {
         _ => Outcome::ConnectError,
     };
     End::failed(outcome, error.to_string())
+}
+
+/// What a body is packed in beside its pieces; hyper takes it for one that is not.
+fn other_coding(headers: &HeaderMap) -> Option<String> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let all: Vec<_> = codings.by_ref().map(|coding| coding.as_bytes().trim_ascii()).collect();
+    let is_chunked = all.iter().all(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    (!is_chunked || all.len() > 1)
+        .then(|| String::from_utf8_lossy(&all.join(&b", "[..])).into_owned())
+}
+
+/// What is said of an answer that is packed.
+fn compressed(packing: &str) -> String {
+    format!(
+        "the answer is compressed (content-encoding {packing}), though none was asked for: switch \
+         compression off in the server or the proxy before it"
+    )
 }
 
 /// The body of an error, as far as it came.

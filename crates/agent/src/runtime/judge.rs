@@ -29,18 +29,18 @@ pub(super) struct Judge<'a> {
     answers_as: &'a [String],
     /// Tokens of the answer.
     limit: Option<u64>,
+    /// An answer counts though its context was full.
+    accepts_full: bool,
 }
 
 impl<'a> Judge<'a> {
     pub(super) fn new(agent: &'a AgentSpec) -> Self {
-        const LIMITS: [&str; 3] = ["num_predict", "max_tokens", "max_completion_tokens"];
-        let number = |name: &&str| agent.options.get(*name)?.as_u64().filter(|limit| *limit > 0);
-        let named = || LIMITS.iter().find_map(number);
         Self {
             api: agent.api,
             model: &agent.model,
             answers_as: &agent.answers_as,
-            limit: agent.max_tokens.map(u64::from).or_else(named),
+            limit: agent.asked_tokens(),
+            accepts_full: agent.accept_context_full,
         }
     }
 
@@ -50,12 +50,12 @@ impl<'a> Judge<'a> {
         let meaning = word.map(|word| reason(self.api, word));
         if meaning == Some(Reason::Other) {
             let word = word.unwrap_or_default();
-            let message = format!("the server ended the answer for the reason {word:?}");
+            let message = format!("the server ended the answer for the reason \"{word}\"");
             return End::failed(Outcome::Refused, message);
         }
-        if let Some(other) = ending.model.as_deref().filter(|told| !self.is_asked_for(told)) {
+        if let Some(other) = ending.models.iter().find(|told| !self.is_asked_for(told)) {
             let message = format!(
-                "the answer is of model {other:?}, {:?} was asked for; if it is the same model by another \
+                "the answer is of model \"{other}\", \"{}\" was asked for; if it is the same model by another \
                  name, list that name in the endpoint's answers_as",
                 self.model
             );
@@ -67,7 +67,7 @@ impl<'a> Judge<'a> {
         }
         let tokens = ending.counts.tokens;
         if !taker.has_text() {
-            let reason = word.map_or_else(|| "none told".to_owned(), |word| format!("{word:?}"));
+            let reason = word.map_or_else(|| "none told".to_owned(), |word| format!("\"{word}\""));
             let counted = tokens.map_or_else(
                 || "no tokens counted by the server".to_owned(),
                 |tokens| format!("{tokens} tokens by the server's count"),
@@ -75,17 +75,28 @@ impl<'a> Judge<'a> {
             let message = format!("the answer has no text (reason: {reason}, {counted})");
             return End::failed(Outcome::Empty, message);
         }
+        let length = End { outcome: Outcome::Length, error: None };
+        if self.accepts_full && matches!(meaning, Some(Reason::Full | Reason::Length)) {
+            return length;
+        }
+        if meaning == Some(Reason::Full) {
+            let word = word.unwrap_or_default();
+            let message = format!("the server says that the context was full (reason: \"{word}\")");
+            return End::failed(Outcome::ContextFull, message);
+        }
         if meaning != Some(Reason::Length) {
             return End { outcome: Outcome::Ok, error: None };
         }
-        match tokens.zip(self.limit) {
+        // No tokens beside text are no count.
+        match tokens.filter(|tokens| *tokens > 0).zip(self.limit) {
             Some((tokens, limit)) if tokens < limit => {
                 let message = format!(
-                    "the answer ended with {tokens} of {limit} tokens: the context was full"
+                    "the answer ended with {tokens} of {limit} tokens: the context was full, or the server has \
+                     a limit of its own"
                 );
                 End::failed(Outcome::ContextFull, message)
             }
-            _ => End { outcome: Outcome::Length, error: None },
+            _ => length,
         }
     }
 
@@ -93,8 +104,8 @@ impl<'a> Judge<'a> {
     pub(super) fn cut(&self, taker: &Taker<'_>) -> End {
         let mut message = "the stream ended without the server's last record".to_owned();
         if self.api.family() == Family::Ollama && taker.last_texts_are_alike(ALIKE) {
-            message += "; its last chunks are all the same text: Ollama ends a stream so when one token came \
-                        some 30 times in a row";
+            message += "; its last chunks are all the same text, and Ollama ends a stream so when one token \
+                        came some 30 times in a row";
         }
         End::failed(Outcome::Truncated, message)
     }

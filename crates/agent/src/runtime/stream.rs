@@ -21,8 +21,10 @@ const TEXT_LIMIT: usize = 64 * 1024 * 1024;
 /// server that never ends costs in memory and on disk.
 const CHUNK_LIMIT: u64 = 1_000_000;
 
-/// How long more is waited for after a finish reason, where the mark of the end may be missing.
+/// How long more is waited for after a finish reason, where the mark of the end may be missing, and how long
+/// while the server has not told its counts, which come last.
 const AFTER_REASON: Duration = Duration::from_secs(1);
+const BEFORE_COUNTS: Duration = Duration::from_secs(2);
 
 /// Reads a stream to its end; `judge` says what a whole answer is.
 pub(super) async fn stream(
@@ -34,7 +36,9 @@ pub(super) async fn stream(
     loop {
         let next = if decoder.complete_at_close() {
             // The server may hold the connection open though it has said all.
-            tokio::time::timeout(AFTER_REASON, pieces.next()).await
+            let is_counted = decoder.ending().counts.tokens.is_some();
+            let limit = if is_counted { AFTER_REASON } else { BEFORE_COUNTS };
+            tokio::time::timeout(limit, pieces.next()).await
         } else {
             Ok(pieces.next().await)
         };

@@ -68,6 +68,11 @@ pub(super) fn read<'a, P: Payload>(
         return Ok(Cow::Owned(text.into_owned()));
     }
     let payload = repaired.as_deref().unwrap_or(payload);
+    if let Some(single) = without_duplicates(payload)
+        && let Ok(text) = parse(&single).and_then(|event| P::read(event, &single, ending))
+    {
+        return Ok(Cow::Owned(text.into_owned()));
+    }
     if let Ok(told) = parse::<Told<'_>>(payload) {
         if told.is_error() {
             ending.error = Some(error_words(payload));
@@ -100,10 +105,32 @@ impl Told<'_> {
     }
 }
 
-/// Whether the body is a JSON object whose end is missing.
-pub(super) fn is_cut(body: &[u8]) -> bool {
-    body.starts_with(b"{")
-        && serde_json::from_slice::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+/// Whether bytes are JSON from its beginning on, whose end is missing.
+pub(super) fn is_cut(bytes: &[u8]) -> bool {
+    let error = |bytes: &[u8]| serde_json::from_slice::<IgnoredAny>(bytes).err();
+    if !matches!(bytes.first(), Some(b'{' | b'[' | b'"')) || is_too_deep(bytes) {
+        return false;
+    }
+    let is_eof = |error: serde_json::Error| error.is_eof();
+    error(bytes).is_some_and(|wrong| {
+        wrong.is_eof()
+            // Within a number.
+            || error(&[bytes, b"0"].concat()).is_some_and(is_eof)
+            || repaired(bytes).is_some_and(|repaired| error(&repaired).is_some_and(is_eof))
+    })
+}
+
+/// Whether bytes are JSON, of whatever kind.
+pub(super) fn is_json(bytes: &[u8]) -> bool {
+    let is_whole = |bytes: &[u8]| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    is_whole(bytes) || repaired(bytes).is_some_and(|repaired| is_whole(&repaired))
+}
+
+/// The payload with the last of equal names alone; `None`: it cannot be had. A field that is read by its type
+/// fails on an earlier one of another type.
+fn without_duplicates(payload: &[u8]) -> Option<Vec<u8>> {
+    let value: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    Some(value.to_string().into_bytes())
 }
 
 /// Whether an object is an error, by the fields that say so.
@@ -302,20 +329,28 @@ pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 #[derive(Debug, Deserialize)]
 pub(super) struct Word<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// The first entry of a list; the others are skipped.
+/// An entry of a list that may not be the one that is looked for.
+pub(super) trait Entry {
+    fn is_looked_for(&self) -> bool;
+}
+
+/// The first entry of a list that is looked for; the others are skipped.
 #[derive(Debug)]
 pub(super) struct First<T>(pub(super) Option<T>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
+impl<'de, T: Deserialize<'de> + Entry> Deserialize<'de> for First<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+        impl<'de, T: Deserialize<'de> + Entry> Visitor<'de> for Entries<T> {
             type Value = First<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of objects")
             }
             fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<First<T>, S::Error> {
-                let first = list.next_element()?;
+                let mut first: Option<T> = list.next_element()?;
+                while first.as_ref().is_some_and(|entry| !entry.is_looked_for()) {
+                    first = list.next_element()?;
+                }
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(First(first))
             }
@@ -451,6 +486,12 @@ pub(super) fn milliseconds(told: Field<&RawValue>) -> Option<u64> {
 pub(super) fn sum([first, second, third]: [Option<u64>; 3]) -> Option<u64> {
     let sum = first?.checked_add(second.unwrap_or(0))?.checked_add(third.unwrap_or(0))?;
     (sum <= COUNT_LIMIT).then_some(sum)
+}
+
+/// Whether it is a number other than 0.
+pub(super) fn is_other_than_zero(told: Field<&RawValue>) -> bool {
+    let number = number(told).and_then(|text| text.parse::<f64>().ok());
+    number.is_some_and(|number| number != 0.0)
 }
 
 /// Whatever is written like a number.

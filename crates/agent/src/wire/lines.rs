@@ -90,6 +90,11 @@ impl Lines {
         self.searched = self.searched.max(self.start);
     }
 
+    /// Takes a line back, so that it is the next again.
+    pub(super) fn take_back(&mut self, line: &Range<usize>) {
+        self.start = line.start;
+    }
+
     /// What is left when the stream has ended without a line end.
     pub(super) fn rest(&mut self) -> Option<Range<usize>> {
         let line = self.without_return(self.start..self.buffer.len());

@@ -90,6 +90,8 @@ pub enum Reason {
     Stopped,
     /// So many tokens came as were asked for, or as the context holds.
     Length,
+    /// The context was full.
+    Full,
     /// Any other: the answer is no good one.
     Other,
 }
@@ -99,7 +101,11 @@ pub enum Reason {
 pub fn reason(api: Api, word: &str) -> Reason {
     match (api.family(), word) {
         (Family::Ollama | Family::Openai, "stop" | "tool_calls")
+        | (Family::Openai, "eos_token" | "stop_sequence" | "function_call")
         | (Family::Anthropic, "end_turn" | "stop_sequence" | "tool_use") => Reason::Stopped,
+        (Family::Openai, "model_length") | (Family::Anthropic, "model_context_window_exceeded") => {
+            Reason::Full
+        }
         (Family::Ollama | Family::Openai, "length") | (Family::Anthropic, "max_tokens") => {
             Reason::Length
         }
@@ -137,6 +143,9 @@ pub struct Chunk<'a> {
     pub text: Cow<'a, str>,
 }
 
+/// Most names that are kept of a stream's model.
+const NAMES_LIMIT: usize = 64;
+
 /// What the stream has told of itself and its own end so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ending {
@@ -150,6 +159,8 @@ pub struct Ending {
     pub finish_reason: Option<String>,
     /// Name that the stream gives the model; the last that is not empty.
     pub model: Option<String>,
+    /// Each name that it gives, in their order.
+    pub models: Vec<String>,
     pub counts: ServerCounts,
 }
 
@@ -162,7 +173,11 @@ impl Ending {
         if plain.is_some() && plain == self.model.as_deref() {
             return;
         }
-        self.model = json::text_of(told).filter(|name| !name.is_empty()).or(self.model.take());
+        let Some(name) = json::text_of(told).filter(|name| !name.is_empty()) else { return };
+        if !self.models.contains(&name) && self.models.len() < NAMES_LIMIT {
+            self.models.push(name.clone());
+        }
+        self.model = Some(name);
     }
 
     /// Notes a reason for ending.
@@ -185,7 +200,7 @@ pub enum DecodeError {
     #[error("a line of the stream is not what its protocol allows ({reason}): {line}")]
     NotJson { reason: String, line: String },
     #[error("an HTML page came in place of an answer{}",
-        .title.as_deref().map(|title| format!(", titled {title:?}")).unwrap_or_default())]
+        .title.as_deref().map(|title| format!(", titled \"{title}\"")).unwrap_or_default())]
     Page { title: Option<String> },
 }
 

@@ -13,8 +13,8 @@ use super::json::{
     self, Field, Payload, Word, count, filled, is_error, joined, not_allowed, object,
 };
 use super::lines::{LineEnd, Lines};
-use super::opening::{Opening, page_so_far};
-use super::words::{after_error, error_words, title};
+use super::opening::{Opening, page_so_far, title_of};
+use super::words::{after_error, error_words};
 use super::{Chunk, DecodeError, Ending, Prompt, listed};
 
 /// Settings that Ollama takes beside `options`, not in it.
@@ -123,7 +123,7 @@ impl super::Decoder for Decoder {
 
     /// The next whole line that is not blank.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
-        self.opening = self.opening.look(&mut self.lines, is_spread)?;
+        self.opening = self.opening.look(&mut self.lines, |_| false)?;
         if self.opening != Opening::Stream {
             return self.lines.untaken().and_then(page_so_far).map(|()| None);
         }
@@ -137,41 +137,61 @@ impl super::Decoder for Decoder {
                 Some(line) => break line,
             }
         };
+        if self.records == 0 && json::is_cut(self.lines.get(line.clone())) {
+            // One document, spread over several lines.
+            self.lines.take_back(&line);
+            self.opening = Opening::Whole;
+            return Ok(None);
+        }
         let is_whole = self.is_document && self.records == 0;
         self.records += 1;
-        record(self.api, is_whole, self.lines.get(line), &mut self.ending).map(Some)
+        record(self.api, is_whole, self.lines.get(line), &mut self.ending)
     }
 
     /// A last line without its end; one that is cut in the middle is no chunk.
     fn last_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
-        if self.ending.complete {
+        if self.ending.complete || self.ending.error.is_some() {
             return Ok(None);
         }
         if self.opening == Opening::Whole {
             let body = self.lines.untaken()?.trim_ascii();
             if body.starts_with(b"<") {
-                return Err(DecodeError::page(title(body)));
+                return Err(DecodeError::page(title_of(body)));
             }
             if json::is_cut(body) {
                 return Ok(None);
             }
             let text = read(self.api, body, &mut self.ending)?;
-            if !self.ending.complete && self.ending.error.is_none() {
+            if self.ending.error.is_some() {
+                return Ok(None);
+            }
+            if !self.ending.complete {
                 return Err(not_allowed("a whole answer that is not done", body));
             }
             self.ending.not_streamed = true;
             return Ok(Some(Chunk { bytes: body.len(), text }));
         }
         let Some(line) = self.lines.rest() else { return Ok(None) };
+        let line = self.lines.get(line);
+        if line.trim_ascii().is_empty() {
+            return Ok(None);
+        }
         // What a line that is wrong says of the end is not believed.
         let before = self.ending.clone();
-        let line = self.lines.get(line);
         let is_whole = self.is_document && self.records == 0;
-        if let Ok(chunk) = record(self.api, is_whole, line, &mut self.ending) {
-            return Ok(Some(chunk));
+        match record(self.api, is_whole, line, &mut self.ending) {
+            Ok(chunk) => Ok(chunk),
+            Err(error) => {
+                self.ending = Ending {
+                    model: self.ending.model.take(),
+                    models: std::mem::take(&mut self.ending.models),
+                    ..before
+                };
+                let line = line.trim_ascii();
+                let is_alone = self.records == 0 && !json::is_cut(line);
+                if is_alone || json::is_json(line) { Err(error) } else { Ok(None) }
+            }
         }
-        self.ending = before;
-        Ok(None)
     }
 
     fn ending(&self) -> &Ending {
@@ -179,25 +199,17 @@ impl super::Decoder for Decoder {
     }
 }
 
-/// A line as a chunk; `is_whole`: one that is the last is a whole answer.
+/// A line as a chunk, unless it is an error; `is_whole`: one that is the last is a whole answer.
 fn record<'a>(
     api: Api,
     is_whole: bool,
     line: &'a [u8],
     ending: &mut Ending,
-) -> Result<Chunk<'a>, DecodeError> {
+) -> Result<Option<Chunk<'a>>, DecodeError> {
     let text = read(api, line, ending)?;
     ending.not_streamed = is_whole && ending.complete && !text.is_empty();
-    Ok(Chunk { bytes: line.len(), text })
-}
-
-/// Whether a JSON document is spread over several lines; `None`: its first line is not there yet.
-fn is_spread(body: &[u8]) -> Option<bool> {
-    if !body.starts_with(b"{") {
-        return Some(false);
-    }
-    let mut rest = body[1..].iter().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
-    rest.next().map(|&byte| byte == b'\n')
+    let is_error = ending.error.is_some();
+    Ok((!is_error).then_some(Chunk { bytes: line.len(), text }))
 }
 
 /// Text of a line; what it says of the answer's end goes to `ending`.
@@ -275,6 +287,8 @@ impl Record<'_> {
             ending.error = Some(error_words(payload));
             return Ok(false);
         }
+        ending.names(self.model.known());
+        ending.reasons(self.done_reason.as_ref());
         if !has_text && !self.done.is_there() {
             return Err(not_allowed("a record of an unknown shape", payload));
         }
@@ -283,8 +297,6 @@ impl Record<'_> {
             Some("false") | None => false,
             Some(_) => return Err(not_allowed("`done` is neither true or false", payload)),
         };
-        ending.names(self.model.known());
-        ending.reasons(self.done_reason.as_ref());
         if done {
             ending.complete = true;
             let counts = &mut ending.counts;

@@ -1,7 +1,7 @@
 //! OpenAI's `/v1/chat/completions` and `/v1/completions`: server-sent events, the last one `data: [DONE]`.
 //!
 //! Reads what OpenAI, llama.cpp, vLLM, `SGLang` and LM Studio send for chat and for completions,
-//! llama.cpp's `timings` and its `error:` field included. Only `choices[0]` counts.
+//! llama.cpp's `timings` and its `error:` field included. Only the choice of index 0 counts.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::json::{
-    self, First, Payload, Word, count, figures, filled, is_error, joined, milliseconds,
-    not_allowed, object, sum,
+    self, Entry, First, Payload, Word, count, figures, filled, is_error, is_other_than_zero,
+    joined, milliseconds, not_allowed, object, sum,
 };
 use super::sse::Dialect;
 use super::words::error_words;
@@ -60,10 +60,18 @@ object! {
 
 object! {
     struct Choice {
+        index as "index": &'a RawValue,
         text as "text": &'a RawValue,
         delta as "delta": Delta<'a>,
         message as "message": &'a RawValue,
         finish_reason as "finish_reason": Word<'a>,
+    }
+}
+
+impl Entry for Choice<'_> {
+    /// Others are further answers to the same prompt.
+    fn is_looked_for(&self) -> bool {
+        !is_other_than_zero(self.index)
     }
 }
 

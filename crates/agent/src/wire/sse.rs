@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use super::json::{self, Payload, not_allowed};
 use super::lines::{LINE_LIMIT, LineEnd, Lines};
-use super::opening::{Opening, page_so_far};
-use super::words::{after_error, error_words, title};
+use super::opening::{Opening, page_so_far, title_of};
+use super::words::{after_error, error_words};
 use super::{Chunk, DecodeError, Ending};
 
 /// Data of an event that is the mark of an answer's end, whatever the protocol.
@@ -31,8 +31,10 @@ pub(super) struct Decoder<D> {
     opening: Opening,
     lines: Lines,
     event: Event,
-    /// The first line of a body that is no stream was looked at.
-    looked_at_line: bool,
+    /// Bytes of a body that is no stream that were searched for its first line; `None`: it was looked at.
+    searched: Option<usize>,
+    /// An event was read.
+    begun: bool,
     ending: Ending,
     dialect: PhantomData<D>,
 }
@@ -56,7 +58,8 @@ impl<D> Default for Decoder<D> {
             opening: Opening::Unknown,
             lines: Lines::new(LineEnd::Any),
             event: Event { data, has_data: false, is_error: false, dispatched: false },
-            looked_at_line: false,
+            searched: Some(0),
+            begun: false,
             ending: Ending::default(),
             dialect: PhantomData,
         }
@@ -73,7 +76,7 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
 
     /// The next event with data.
     fn next_chunk(&mut self) -> Result<Option<Chunk<'_>>, DecodeError> {
-        self.opening = self.opening.look(&mut self.lines, |came| Some(came.starts_with(b"{")))?;
+        self.opening = self.opening.look(&mut self.lines, |first| first == b'{')?;
         if self.opening == Opening::Whole {
             self.look_at_whole()?;
         }
@@ -85,6 +88,7 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
             if self.take(line)? {
                 let bytes = self.event.data.len();
                 let text = read::<D>(&self.event, &mut self.ending)?;
+                self.begun = true;
                 return Ok(text.map(|text| Chunk { bytes, text }));
             }
         }
@@ -99,21 +103,29 @@ impl<D: Dialect> super::Decoder for Decoder<D> {
         if self.opening == Opening::Whole {
             return whole::<D>(self.lines.untaken()?, &mut self.ending);
         }
-        if let Some(line) = self.lines.rest() {
-            let _ = self.take(line);
+        if let Some(line) = self.lines.rest()
+            && let Err(error) = self.take(line.clone())
+        {
+            let is_alone = !self.begun && !self.event.has_data;
+            return cut_or(error, self.lines.get(line), is_alone).map(|()| None);
         }
         // An empty range stands for the blank line that is missing.
-        if !matches!(self.take(0..0), Ok(true)) {
+        if self.ending.error.is_some() || !self.take(0..0)? {
             return Ok(None);
         }
         let bytes = self.event.data.len();
         // What an event that is wrong says of the end is not believed.
         let mut ending = self.ending.clone();
-        let Ok(text) = read::<D>(&self.event, &mut ending) else {
-            return Ok(None);
-        };
-        self.ending = ending;
-        Ok(text.map(|text| Chunk { bytes, text }))
+        match read::<D>(&self.event, &mut ending) {
+            Ok(text) => {
+                self.ending = ending;
+                Ok(text.map(|text| Chunk { bytes, text }))
+            }
+            Err(error) => {
+                (self.ending.model, self.ending.models) = (ending.model, ending.models);
+                cut_or(error, &self.event.data, false).map(|()| None)
+            }
+        }
     }
 
     fn ending(&self) -> &Ending {
@@ -132,14 +144,16 @@ impl<D: Dialect> Decoder<D> {
     fn look_at_whole(&mut self) -> Result<(), DecodeError> {
         let body = self.lines.untaken()?;
         page_so_far(body)?;
-        if !self.looked_at_line
-            && let Some(end) = body.trim_ascii_start().iter().position(|&byte| byte == b'\n')
-        {
-            self.looked_at_line = true;
-            let mut aside = Ending::default();
-            let _ = json::read::<D>(&body.trim_ascii_start()[..end], &mut aside);
-            self.ending.error = aside.error;
-        }
+        let Some(searched) = self.searched else { return Ok(()) };
+        let found = body[searched..].iter().position(|&byte| byte == b'\n');
+        let Some(end) = found.map(|offset| searched + offset) else {
+            self.searched = Some(body.len());
+            return Ok(());
+        };
+        self.searched = None;
+        let mut aside = Ending::default();
+        let _ = json::read::<D>(&body[..end], &mut aside);
+        self.ending.error = aside.error;
         Ok(())
     }
 
@@ -172,20 +186,22 @@ impl<D: Dialect> Decoder<D> {
                 event.has_data = true;
             }
             b"event" => event.is_error = value.trim_ascii() == b"error",
-            // llama.cpp writes its errors so.
-            field if field.eq_ignore_ascii_case(b"error") => {
-                self.ending.error = Some(error_words(value));
-            }
             // A line that starts with a colon is a comment, often a keep-alive.
             b"" | b"id" | b"retry" => {}
+            // llama.cpp writes its errors so; a field without a colon is empty.
+            _ if error_line(line).is_some() => {
+                self.ending.error = error_line(line).map(error_words);
+            }
             _ => {
                 // An error object can stand in the stream without `data:`. Other lines break the protocol,
                 // and skipping them could hide text.
-                let read = json::read::<D>(line, &mut self.ending).map(|_| ());
-                if self.ending.error.is_none() {
+                let mut aside = Ending::default();
+                let read = json::read::<D>(line, &mut aside).map(|_| ());
+                if aside.error.is_none() {
                     let stray = not_allowed("no field of an event", line);
                     return Err(read.err().unwrap_or(stray));
                 }
+                self.ending.error = aside.error;
             }
         }
         Ok(false)
@@ -196,7 +212,7 @@ impl<D: Dialect> Decoder<D> {
         let event = &mut self.event;
         if !event.has_data {
             if event.is_error {
-                self.ending.error = Some(String::new());
+                self.ending.error = Some(error_words(b""));
             }
             return false;
         }
@@ -206,7 +222,16 @@ impl<D: Dialect> Decoder<D> {
     }
 }
 
-/// The text of an event's data. `None`: it is the mark of the end and no chunk.
+/// Whether a last line or event that is wrong and lacks its end was cut; otherwise it is what is wrong.
+/// `is_alone`: there is nothing but this line.
+fn cut_or(error: DecodeError, told: &[u8], is_alone: bool) -> Result<(), DecodeError> {
+    const FIELDS: [&[u8]; 5] = [b"data", b"event", b"id", b"retry", b"error"];
+    let told = told.trim_ascii();
+    let may_be_cut = json::is_cut(told) || FIELDS.iter().any(|name| name.starts_with(told));
+    if (is_alone && !may_be_cut) || json::is_json(told) { Err(error) } else { Ok(()) }
+}
+
+/// The text of an event's data. `None`: it is the mark of the end or an error, and no chunk.
 fn read<'a, D: Dialect>(
     event: &'a Event,
     ending: &mut Ending,
@@ -214,7 +239,7 @@ fn read<'a, D: Dialect>(
     let data = event.data.trim_ascii();
     if event.is_error {
         ending.error = Some(error_words(data));
-        return Ok(Some(Cow::Borrowed("")));
+        return Ok(None);
     }
     if data == END_MARK {
         ending.complete = true;
@@ -222,9 +247,16 @@ fn read<'a, D: Dialect>(
     }
     if let Some(words) = after_error(data) {
         ending.error = Some(error_words(words));
-        return Ok(Some(Cow::Borrowed("")));
+        return Ok(None);
     }
-    json::read::<D>(data, ending).map(Some)
+    let text = json::read::<D>(data, ending)?;
+    Ok(ending.error.is_none().then_some(text))
+}
+
+/// What stands behind `error` in a line that begins with it.
+fn error_line(line: &[u8]) -> Option<&[u8]> {
+    let is_bare = line.trim_ascii().eq_ignore_ascii_case(b"error");
+    if is_bare { Some(b"") } else { after_error(line) }
 }
 
 /// A body that is no stream of events; `None`: it was cut.
@@ -234,12 +266,15 @@ fn whole<'a, D: Dialect>(
 ) -> Result<Option<Chunk<'a>>, DecodeError> {
     let body = body.trim_ascii();
     if body.starts_with(b"<") {
-        return Err(DecodeError::page(title(body)));
+        return Err(DecodeError::page(title_of(body)));
     }
     if json::is_cut(body) {
         return Ok(None);
     }
     let text = D::whole(body, ending)?;
+    if ending.error.is_some() {
+        return Ok(None);
+    }
     ending.complete = true;
     ending.not_streamed = true;
     Ok(Some(Chunk { bytes: body.len(), text }))

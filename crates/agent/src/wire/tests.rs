@@ -172,7 +172,7 @@ fn errors_inside_the_stream_keep_the_servers_words() {
 fn a_stream_that_breaks_its_protocol_is_an_error_and_not_skipped() {
     for (api, stream) in [
         (Api::Ollama, "not json\n"),
-        (Api::Ollama, "{\"response\":\"a\"\n"),
+        (Api::Ollama, "{\"done\":false,\"response\":\"a\"}\n{\"response\":\"a\"\n"),
         (Api::Ollama, "[]\n"),
         (Api::Ollama, "{\"response\":7}\n"),
         (Api::OpenaiChat, "data: not json\n\n"),
@@ -413,7 +413,7 @@ fn an_anthropic_stream_that_says_an_error_or_is_cut_is_not_whole() {
                  \"message\":\"Overloaded\"}}\n\n";
     let decoded = decode(Api::Anthropic, [events(error).as_bytes()]);
     assert_eq!(decoded.ending.error.as_deref(), Some("Overloaded"));
-    assert_eq!(texts(&decoded), ["", "", "Hm", ""]);
+    assert_eq!(texts(&decoded), ["", "", "Hm"], "an error is no chunk");
     let counts = &decoded.ending.counts;
     assert_eq!((counts.prompt_tokens, counts.cached_tokens), (Some(7), Some(4)));
     let reason = "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n";

@@ -3,11 +3,13 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::{repaired, shortened};
+use super::json::{object, repaired, shortened, text_of};
 use super::refusal::web_page;
 
 /// Longest text of an error that is kept, bytes.
 const ERROR_LIMIT: usize = 2048;
+/// What is said for an error that says nothing.
+const WORDLESS: &str = "an error without a message";
 /// Longest title of a page that is shown, bytes.
 const TITLE_LIMIT: usize = 120;
 
@@ -32,37 +34,62 @@ fn says(value: &Value) -> bool {
     }
 }
 
-/// The server's words in an error: the first that is filled of `error.message`, `error`, `message`, `detail`
-/// and `text`, or all of it; shortened.
-#[must_use]
-pub fn error_words(error: &[u8]) -> String {
-    let text = String::from_utf8_lossy(error);
-    let value =
-        serde_json::from_str(&text).ok().or_else(|| serde_json::from_slice(&repaired(error)?).ok());
-    let words = match value {
-        Some(Value::String(words)) => words,
-        Some(Value::Object(fields)) => ["error", "message", "detail", "text"]
-            .iter()
-            .filter_map(|name| fields.get(*name))
-            .find(|value| says(value))
-            .map_or_else(|| text.trim().to_owned(), inner),
-        _ => text.trim().to_owned(),
-    };
-    shortened(&words, ERROR_LIMIT)
+object! {
+    /// Where servers put what they say of an error.
+    struct Told {
+        error as "error": &'a RawValue,
+        message as "message": &'a RawValue,
+        detail as "detail": &'a RawValue,
+        text as "text": &'a RawValue,
+    }
 }
 
-/// The message inside an error (`"…"`, `{"message": "…"}`).
-fn inner(error: &Value) -> String {
-    let message = error.get("message").filter(|message| says(message)).unwrap_or(error);
-    message.as_str().map_or_else(|| message.to_string(), str::to_owned)
+/// The server's words in an error: the first that is filled of `error.message`, `error`, `message`, `detail`
+/// and `text`, or all of it; shortened, and never empty.
+#[must_use]
+pub fn error_words(error: &[u8]) -> String {
+    said(error).unwrap_or_else(|| WORDLESS.to_owned())
+}
+
+/// The same; `None`: it says nothing.
+fn said(error: &[u8]) -> Option<String> {
+    let words = told(error)
+        .or_else(|| told(&repaired(error)?))
+        .unwrap_or_else(|| String::from_utf8_lossy(error.trim_ascii()).into_owned());
+    Some(shortened(&words, ERROR_LIMIT)).filter(|words| !words.is_empty())
+}
+
+/// The words in JSON; `None`: it is none.
+fn told(error: &[u8]) -> Option<String> {
+    let error: &RawValue = serde_json::from_slice(error).ok()?;
+    let Some(fields) = fields(error) else { return Some(in_words(error)) };
+    let inside = fields.error.known().and_then(self::fields);
+    let inside = inside.and_then(|inside| inside.message.known());
+    let all = [inside, fields.error.known(), fields.message.known(), fields.detail.known()];
+    let first = all.into_iter().chain([fields.text.known()]).flatten();
+    Some(in_words(first.into_iter().find(|told| is_filled(Some(told))).unwrap_or(error)))
+}
+
+fn fields(told: &RawValue) -> Option<Told<'_>> {
+    let is_object = told.get().starts_with('{');
+    is_object.then(|| serde_json::from_str(told.get()).ok()).flatten()
+}
+
+/// A text, or JSON in the shortest form.
+fn in_words(told: &RawValue) -> String {
+    text_of(told).unwrap_or_else(|| {
+        let told = told.get();
+        let repaired = || serde_json::from_slice(&repaired(told.as_bytes())?).ok();
+        let value: Option<Value> = serde_json::from_str(told).ok().or_else(repaired);
+        value.map_or_else(|| told.to_owned(), |value| value.to_string())
+    })
 }
 
 /// The message in the body of a response whose status is an error; `None`: it says nothing. A page made for
 /// people is named by its title.
 #[must_use]
 pub fn error_body(body: &[u8]) -> Option<String> {
-    let page = web_page(&String::from_utf8_lossy(body));
-    page.or_else(|| Some(error_words(body)).filter(|message| !message.is_empty()))
+    web_page(&String::from_utf8_lossy(body)).or_else(|| said(body))
 }
 
 /// The title of a page made for people; `None`: it has none, or not yet.
@@ -82,7 +109,7 @@ pub(super) fn element(html: &str, name: &str) -> Option<String> {
     Some(shortened(&text, TITLE_LIMIT)).filter(|text| !text.is_empty())
 }
 
-/// What follows `error:` at the beginning of a line, in any case; `None`: it begins otherwise.
+/// What follows `error:` at the beginning of a line, in any case and after blanks; `None`: it begins otherwise.
 pub(super) fn after_error(line: &[u8]) -> Option<&[u8]> {
     const ERROR: &[u8] = b"error:";
     let (start, rest) = line.trim_ascii().split_at_checked(ERROR.len())?;

@@ -24,7 +24,7 @@ def headers(key: str | None) -> dict[str, str]:
 
 
 def body(prompt: Prompt) -> dict:
-    body = prompt.extra | prompt.options
+    body = dict(prompt.options)
     named_by_ollama = body.pop("num_predict", None)
     limit = named_by_ollama if prompt.max_tokens is None else prompt.max_tokens
     if limit is not None:
@@ -32,14 +32,17 @@ def body(prompt: Prompt) -> dict:
     if "stop" in body:
         body["stop_sequences"] = listed(body.pop("stop"))
     messages = [{"role": "user", "content": prompt.text}]
-    return body | {"model": prompt.model, "messages": messages, "stream": True}
+    return prompt.extra | body | {"model": prompt.model, "messages": messages, "stream": True}
 
 
 class AnthropicDecoder(EventDecoder):
     """Incremental decoder of one answer."""
 
-    reasons = frozenset(("end_turn", "stop_sequence", "max_tokens", "tool_use"))
+    reasons = frozenset(
+        ("end_turn", "stop_sequence", "max_tokens", "tool_use", "model_context_window_exceeded")
+    )
     limits = frozenset(("max_tokens",))
+    full = frozenset(("model_context_window_exceeded",))
     ends_by_reason = False
 
     def text(self, event: dict, data: bytes) -> str:

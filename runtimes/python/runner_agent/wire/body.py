@@ -2,27 +2,22 @@
 answer in place of a stream. The protocols' decoders are classes above this one.
 """
 
-import re
-
 from runner_agent.wire.decoding import (
+    BLANKS,
     LINE_LIMIT,
-    SHOWN_LIMIT,
     Chunk,
     Ending,
     Lines,
     Load,
     Malformed,
-    shortened,
-    unicode,
 )
 from runner_agent.wire.errors import error_in
 from runner_agent.wire.payload import CutOff, parse
+from runner_agent.wire.refusal import element
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-BLANKS = b" \t\r\n"
 # Longest beginning of a page that is searched for its title, bytes.
 PAGE_LIMIT = 64 * 1024
-TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 class BodyDecoder:
@@ -73,15 +68,15 @@ class BodyDecoder:
         """Adds to a body that is no stream, which can say what it is before its end."""
         self.held += data
         if self.is_page:
-            title = TITLE.search(self.held)
-            if title is not None or len(self.held) > PAGE_LIMIT:
-                raise page(title and title[1])
+            title = element(self.held[:PAGE_LIMIT].decode(errors="replace"), "title")
+            if title or len(self.held) > PAGE_LIMIT:
+                raise page(title)
             return
         if len(self.held) > LINE_LIMIT:
             raise Malformed(f"the answer is longer than {LINE_LIMIT} bytes")
         if not self.searched_line and b"\n" in data:
             self.searched_line = True
-            self.search_line(bytes(self.held.strip()).partition(b"\n")[0])
+            self.search_line(bytes(self.held).partition(b"\n")[0])
 
     def search_line(self, line: bytes) -> None:
         """Looks for an error in a first line, after which other lines may come."""
@@ -95,8 +90,8 @@ class BodyDecoder:
     def held_chunk(self) -> Chunk | None:
         """The one chunk of a body that was held, after its end; None of one that was cut."""
         if self.is_page:
-            raise page(None)
-        data = bytes(self.held)
+            raise page("")
+        data = bytes(self.held).strip(BLANKS)
         try:
             value = parse(self.load, data)
         except CutOff:
@@ -107,16 +102,13 @@ class BodyDecoder:
             return None
         text = self.whole_text(value, data)
         self.ending.end(streamed=False)
-        return Chunk.of(len(data.strip()), text)
+        return Chunk.of(len(data), text)
 
     def whole_text(self, value: dict, data: bytes) -> str:
         """Text of an answer in one piece; what it says of its end goes to `ending`."""
         raise NotImplementedError
 
 
-def page(title: bytes | None) -> Malformed:
+def page(title: str) -> Malformed:
     words = "an HTML page came in place of an answer"
-    if title is not None:
-        named = " ".join(unicode(title.decode(errors="replace")).split())
-        words += f', titled "{shortened(named, SHOWN_LIMIT)}"'
-    return Malformed(words)
+    return Malformed(f'{words}, titled "{title}"' if title else words)

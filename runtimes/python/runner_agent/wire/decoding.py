@@ -1,17 +1,19 @@
 """What all wire protocols have in common: prompts, lines, JSON, chunks and the way a stream ends."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from runner_agent.wire.refusal import web_page
-
 # Longest line or event that is accepted, bytes.
 LINE_LIMIT = 16 * 1024 * 1024
-# Longest text of an error, and of a line that is shown in one, characters.
+# What is blank at the ends of lines and of an event's data.
+BLANKS = b" \t\n\r\x0c"
+# Longest text of an error, and of a line that is shown in one, bytes.
 ERROR_LIMIT = 2048
 SHOWN_LIMIT = 200
+
+# Most names that are kept of a stream's model.
+NAMES_LIMIT = 64
 
 # Bytes to JSON, however a library does it.
 Load = Callable[[bytes], Any]
@@ -69,8 +71,9 @@ class Ending:
         self.error: str | None = None
         # In the server's words.
         self.finish_reason: str | None = None
-        # The name that the stream gives the model.
+        # The last name that the stream gives the model, and each that it gives, in their order.
         self.model: str | None = None
+        self.models: list[str] = []
         self.counts: dict[str, int] = {}
 
     def end(self, streamed: bool = True) -> None:
@@ -85,6 +88,8 @@ class Ending:
         """Takes over a name; what is no name tells nothing."""
         if isinstance(name, str) and name:
             self.model = unicode(name)
+            if self.model not in self.models and len(self.models) < NAMES_LIMIT:
+                self.models.append(self.model)
 
     def keep(self, counts: dict[str, int | None]) -> None:
         """Takes over what is known of these counts; the last value of each holds."""
@@ -102,6 +107,8 @@ class Decoder(Protocol):
     reasons: frozenset[str]
     # Those of them that say that it was cut at a limit of tokens.
     limits: frozenset[str]
+    # Reasons that say that the context was full.
+    full: frozenset[str]
     # An answer whose reason is known may end without its end mark.
     ends_by_reason: bool
 
@@ -178,29 +185,12 @@ class Lines:
             raise Malformed(f"a line of the stream is longer than {self.limit} bytes")
 
 
-def error_message(error: object) -> str:
-    """The message inside an error object (`"…"`, `{"message": "…"}`)."""
-    message = error.get("message") if isinstance(error, dict) else error
-    return shortened(message if isinstance(message, str) else json.dumps(error))
-
-
-def error_body(body: bytes) -> str | None:
-    """The message in the body of a response whose status is an error; a web page by its title."""
-    text = body.decode(errors="replace")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return web_page(text) or shortened(text.strip()) or None
-    if isinstance(value, dict):
-        found = [value[key] for key in ("error", "detail", "message") if key in value]
-        value = found[0] if found else value
-    return error_message(value) or None
-
-
 def unicode(text: str) -> str:
     """The same text with U+FFFD for each half of a surrogate pair, which is no character."""
     return text if text.isascii() else SURROGATE.sub("\ufffd", text)
 
 
 def shortened(text: str, limit: int = ERROR_LIMIT) -> str:
-    return text if len(text) <= limit else text[:limit] + "…"
+    """At most `limit` bytes of a text in UTF-8, whole characters."""
+    data = text.encode(errors="replace")
+    return text if len(data) <= limit else data[:limit].decode(errors="ignore") + "…"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from runner_agent.wire.body import BodyDecoder
 from runner_agent.wire.decoding import (
+    BLANKS,
     Chunk,
     Lines,
     Load,
@@ -21,6 +22,7 @@ from runner_agent.wire.errors import error_in, error_words
 from runner_agent.wire.payload import (
     CutOff,
     count,
+    is_json,
     joined,
     not_allowed,
     object_of,
@@ -53,7 +55,7 @@ COUNTS = {
 
 def settings(prompt: Prompt) -> dict:
     """What both bodies have in common."""
-    body, options = dict(prompt.extra), {}
+    body, options = {}, {}
     for name, value in prompt.options.items():
         place = body if name in TOP_LEVEL else options
         # Ollama fails on a stop that is no list.
@@ -61,7 +63,8 @@ def settings(prompt: Prompt) -> dict:
     if prompt.max_tokens is not None:
         options["num_predict"] = prompt.max_tokens
     # A prompt that is longer than the context would be cut without a word.
-    body.setdefault("truncate", False)
+    if "truncate" not in prompt.extra:
+        body.setdefault("truncate", False)
     body |= {"model": prompt.model, "stream": True}
     # Without the key the server's own defaults hold, which is what a baseline measures.
     if options:
@@ -70,7 +73,7 @@ def settings(prompt: Prompt) -> dict:
 
 
 def generate_body(prompt: Prompt) -> dict:
-    return settings(prompt) | {"prompt": prompt.text}
+    return prompt.extra | settings(prompt) | {"prompt": prompt.text}
 
 
 def chat_body(prompt: Prompt) -> dict:
@@ -78,7 +81,7 @@ def chat_body(prompt: Prompt) -> dict:
     messages = [{"role": "user", "content": prompt.text}]
     if "system" in body:  # chat has no key for a system prompt: it is the first message
         messages.insert(0, {"role": "system", "content": body.pop("system")})
-    return body | {"messages": messages}
+    return prompt.extra | body | {"messages": messages}
 
 
 class OllamaDecoder(BodyDecoder):
@@ -86,6 +89,7 @@ class OllamaDecoder(BodyDecoder):
 
     reasons = frozenset(("stop", "length", "tool_calls"))
     limits = frozenset(("length",))
+    full = frozenset()
     ends_by_reason = False
     # What a record has at least one of.
     shape = frozenset(("done", "response", "thinking"))
@@ -98,7 +102,7 @@ class OllamaDecoder(BodyDecoder):
         """Every whole line that is not blank; what follows the last record is of no interest."""
         lines = self.lines.whole()
         for line in lines:
-            if not line.strip():
+            if not line.strip(BLANKS):
                 continue
             try:
                 chunk = self.read(line)
@@ -107,7 +111,7 @@ class OllamaDecoder(BodyDecoder):
                     raise
                 # One record spread over several lines, which is whole when the body ends.
                 lines.close()
-                self.held = bytearray(line)
+                self.held = bytearray(line + b"\n")
                 self.hold(self.lines.rest())
                 return
             if chunk is not None:
@@ -124,12 +128,17 @@ class OllamaDecoder(BodyDecoder):
             return self.held_chunk()
         line = self.lines.rest()
         try:
-            return self.read(line) if line.strip() else None
+            return self.read(line) if line.strip(BLANKS) else None
+        except CutOff:
+            return None
         except Malformed:
+            # What is JSON was not cut; nor are words that are all there is.
+            if self.is_first or is_json(line.strip(BLANKS)):
+                raise
             return None
 
     def read(self, line: bytes) -> Chunk | None:
-        """The chunk of a line, unless it is an error in plain words."""
+        """The chunk of a line, unless it is an error."""
         try:
             record = parse(self.load, line)
         except Malformed:
@@ -140,7 +149,7 @@ class OllamaDecoder(BodyDecoder):
             return None
         if (error := error_in(record)) is not None:
             self.ending.fail(error)
-            return Chunk(len(line), "", 0)
+            return None
         text = self.text(record, line)
         if self.is_first and text and self.ending.over and self.is_json():
             self.ending.streamed = False

@@ -1,7 +1,7 @@
 """OpenAI's `/v1/chat/completions` and `/v1/completions`: server-sent events, the last `data: [DONE]`.
 
 Reads what OpenAI, llama.cpp, vLLM, SGLang and LM Studio send for chat and for completions,
-llama.cpp's `timings` and its `error:` field included. Only `choices[0]` counts.
+llama.cpp's `timings` and its `error:` field included. Only the choice of index 0 counts.
 """
 
 from runner_agent.wire.decoding import Prompt, Wire, bearer
@@ -25,14 +25,14 @@ THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 
 def settings(prompt: Prompt) -> dict:
     """What both bodies have in common."""
-    body = prompt.extra | prompt.options
+    body = dict(prompt.options)
     named_by_ollama = body.pop("num_predict", None)
     limit = named_by_ollama if prompt.max_tokens is None else prompt.max_tokens
     if limit is not None:
         body[prompt.max_tokens_as] = limit
     if prompt.stream_options:
         body["stream_options"] = {"include_usage": True}
-    return body | {"model": prompt.model, "stream": True}
+    return prompt.extra | body | {"model": prompt.model, "stream": True}
 
 
 def chat_body(prompt: Prompt) -> dict:
@@ -46,8 +46,11 @@ def completions_body(prompt: Prompt) -> dict:
 class OpenaiDecoder(EventDecoder):
     """Incremental decoder of one answer."""
 
-    reasons = frozenset(("stop", "length", "tool_calls"))
+    reasons = frozenset(
+        ("stop", "length", "tool_calls", "eos_token", "stop_sequence", "function_call", "model_length")
+    )
     limits = frozenset(("length",))
+    full = frozenset(("model_length",))
     # Some servers close the connection after the finish reason, without `[DONE]`; some do not even that.
     ends_by_reason = True
 
@@ -73,13 +76,27 @@ class OpenaiDecoder(EventDecoder):
 def first(event: dict, data: bytes) -> dict | None:
     choices = event.get("choices")
     if choices and type(choices) is list:
-        if isinstance(choices[0], dict):
-            return choices[0]
+        choice = choices[0]
+        if isinstance(choice, dict) and not is_of_another(choice):
+            return choice
+        for choice in choices:
+            if not isinstance(choice, dict):
+                break
+            if not is_of_another(choice):
+                return choice
+        else:
+            return None
     elif choices is None or choices == []:
         if SHAPE.isdisjoint(event):
             raise not_allowed(f"an event has none of {', '.join(sorted(SHAPE))}", data)
         return None
     raise not_allowed("a list of objects was expected", data)
+
+
+def is_of_another(choice: dict) -> bool:
+    """Whether it belongs to a further answer to the same prompt."""
+    index = choice.get("index")
+    return bool(index) and type(index) in (int, float)
 
 
 def choice_text(choice: dict, data: bytes) -> str:

@@ -21,6 +21,10 @@ PART_FIELDS = ("text", "thinking", "reasoning", "summary", "content")
 # A text, which may hold brackets that nest nothing, or a bracket.
 TEXT_OR_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
 
+# How a text ends within an escape, and what of a number that is no whole one the decoder leaves.
+CUT_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{0,3})?\Z")
+CUT_NUMBER = re.compile(r"\.|[eE][+-]?")
+
 
 class CutOff(Malformed):
     """The payload ends where more of it was expected."""
@@ -67,8 +71,35 @@ def load_leniently(payload: bytes) -> Any:
     try:
         return LENIENT.decode(text)
     except json.JSONDecodeError as error:
-        ends_early = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
-        raise not_allowed(str(error), payload, CutOff if ends_early else Malformed) from error
+        kind = CutOff if ends_early(text, error) else Malformed
+        raise not_allowed(str(error), payload, kind) from error
+
+
+def ends_early(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether a text is JSON from its beginning on, whose end is missing."""
+    text = text.rstrip(" \t\r\n") if error.msg.startswith("Expecting") else text
+    begins = text.lstrip(" \t\r\n").startswith(("{", "[", '"'))
+    if not begins or error.msg.startswith("Extra data"):
+        return False
+    if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
+        return True
+    if "escape" in error.msg:
+        return CUT_ESCAPE.search(text, max(0, error.pos - 1)) is not None and len(text) - error.pos < 6
+    rest = text[error.pos :]
+    if rest == "-" or any(word.startswith(rest) for word in ("true", "false", "null")):
+        return True
+    return CUT_NUMBER.fullmatch(rest) is not None and text[error.pos - 1].isdigit()
+
+
+def is_json(payload: bytes) -> bool:
+    """Whether it is JSON, of whatever kind."""
+    try:
+        load_leniently(payload)
+    except Malformed:
+        return False
+    except RecursionError:
+        pass
+    return True
 
 
 def is_too_deep(payload: bytes) -> bool:

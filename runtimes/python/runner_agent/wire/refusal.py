@@ -2,6 +2,8 @@
 
 import re
 
+from runner_agent.wire.decoding import shortened
+
 # How much of an answer is looked at to see whether it is a web page, and the longest title and address,
 # bytes of UTF-8.
 HEAD = 1024
@@ -16,15 +18,17 @@ def web_page(text: str) -> str | None:
     text = text.lstrip("\ufeff").lstrip()
     if not text.startswith("<"):
         return None
-    head = cut(text, HEAD).lower()
+    head = shortened(text, HEAD).lower()
     if not any(mark in head for mark in MARKS):
         return None
-    for tag in ("title", "h1"):
-        found = re.search(f"<{tag}[^>]*>(.*?)</{tag}", text, re.ASCII | re.IGNORECASE | re.DOTALL)
-        title = cut(" ".join(found[1].split()), TITLE) if found else ""
-        if title:
-            return f'an HTML page titled "{title}"'
-    return "an HTML page without a title"
+    title = element(text, "title") or element(text, "h1")
+    return f'an HTML page titled "{title}"' if title else "an HTML page without a title"
+
+
+def element(text: str, tag: str) -> str:
+    """The text of the first element of this name, on one line; empty: there is none, or not yet."""
+    found = re.search(f"<{tag}[^>]*>(.*?)</{tag}", text, re.ASCII | re.IGNORECASE | re.DOTALL)
+    return shortened(" ".join(found[1].split()), TITLE) if found else ""
 
 
 def moved(location: str | None, path: str) -> str:
@@ -33,9 +37,9 @@ def moved(location: str | None, path: str) -> str:
         return "the server redirects without saying where to, and redirects are not followed"
     base = location.removesuffix(path)
     leads = base != location and re.match("https?://.", base) is not None
-    address = cut(shown(base), ADDRESS) if leads else "the address that it leads to"
+    address = shortened(shown(base), ADDRESS) if leads else "the address that it leads to"
     return (
-        f"the server redirects to {cut(shown(location), ADDRESS)}, and redirects are not followed: "
+        f"the server redirects to {shortened(shown(location), ADDRESS)}, and redirects are not followed: "
         f"put {address} into the manifest as the endpoint's address"
     )
 
@@ -54,8 +58,3 @@ def shown(url: str) -> str:
         place = f"{scheme}//…"
     return f"{place}{said[0]}…" if said else place
 
-
-def cut(text: str, limit: int) -> str:
-    """At most `limit` bytes of a text, whole characters."""
-    data = text.encode(errors="replace")
-    return text if len(data) <= limit else data[:limit].decode(errors="ignore") + "…"

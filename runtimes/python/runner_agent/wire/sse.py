@@ -7,11 +7,13 @@ inference servers add to the format are not skipped: that could hide an error.
 from collections.abc import Iterator
 
 from runner_agent.wire.body import BodyDecoder
-from runner_agent.wire.decoding import LINE_LIMIT, Chunk, Lines, Load, Malformed
-from runner_agent.wire.errors import error_in, error_words, told_by
-from runner_agent.wire.payload import not_allowed, parse
+from runner_agent.wire.decoding import BLANKS, LINE_LIMIT, Chunk, Lines, Load, Malformed
+from runner_agent.wire.errors import error_in, error_line, error_words, told_by
+from runner_agent.wire.payload import CutOff, is_json, not_allowed, parse
 
 DONE = b"[DONE]"
+# How lines may begin.
+FIELDS = (b"data", b"event", b"id", b"retry", b"error")
 
 
 class EventLines(Lines):
@@ -39,6 +41,7 @@ class EventDecoder(BodyDecoder):
         self.data: list[bytes] = []  # `data:` lines of the event that is being read
         self.size = 0  # their length, with the line feeds that will join them
         self.is_error = False  # the event's name is `error`
+        self.begun_events = False  # one was read
 
     def text(self, event: dict, data: bytes) -> str:
         """Text of an event; what it says of the answer's end goes to `ending`."""
@@ -61,13 +64,23 @@ class EventDecoder(BodyDecoder):
             return None
         if self.held is not None:
             return self.held_chunk()
+        told = self.lines.rest()
+        is_alone = not self.begun_events and not self.data
         try:
-            line = self.lines.rest()
-            if line:
-                self.take(line)
+            if told:
+                self.take(told)
             event = None if self.ending.over else self.take(b"")
-            return None if event is None else self.read(event)
+            if event is None:
+                return None
+            told, is_alone = event, False
+            return self.read(event)
+        except CutOff:
+            return None
         except Malformed:
+            # What is JSON was not cut; nor are words that are all there is, and begin no field.
+            told = told.strip(BLANKS)
+            if is_json(told) or (is_alone and not any(name.startswith(told) for name in FIELDS)):
+                raise
             return None
 
     def take(self, line: bytes) -> bytes | None:
@@ -82,14 +95,14 @@ class EventDecoder(BodyDecoder):
             if self.size > LINE_LIMIT:
                 raise Malformed(f"a line of the stream is longer than {LINE_LIMIT} bytes")
         elif field == b"event":
-            self.is_error = value == b"error"
+            self.is_error = value.strip(BLANKS) == b"error"
         elif field not in (b"", b"id", b"retry"):  # a line from a colon on is a comment
             self.stray(line)
         return None
 
     def stray(self, line: bytes) -> None:
         """A line that is no field of an event: an error, or a breach of the protocol."""
-        error = error_words(line)
+        error = error_line(line)
         if error is None:
             error = error_in(parse(self.load, line))
         if error is None:
@@ -103,16 +116,17 @@ class EventDecoder(BodyDecoder):
         self.data.clear()
         self.size = 0
         if self.is_error:
-            self.ending.fail(told_by(event) or "event: error")
+            self.ending.fail(told_by(event))
             return None
-        stripped = event.strip()
+        stripped = event.strip(BLANKS)
         if stripped == DONE:
             self.ending.end()
             return None
         return event if stripped else None
 
     def read(self, data: bytes) -> Chunk | None:
-        """The chunk of an event, unless its data are an error in plain words."""
+        """The chunk of an event, unless it is an error."""
+        self.begun_events = True
         try:
             event = parse(self.load, data)
         except Malformed:
@@ -123,7 +137,7 @@ class EventDecoder(BodyDecoder):
             return None
         if (error := error_in(event)) is not None:
             self.ending.fail(error)
-            return Chunk(len(data), "", 0)
+            return None
         text = self.text(event, data)
         if text.isascii():
             return Chunk(len(data), text, len(text))
