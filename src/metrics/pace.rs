@@ -39,13 +39,8 @@ impl Pace {
         let together = (whole_ns / gaps / 10).max(TOGETHER_NS);
         // Chunks that began a moment.
         let begins = |index: &usize| times[*index].saturating_sub(times[*index - 1]) >= together;
-        let mut moments = (1..times.len()).filter(begins);
-        let second = moments.next();
-        let (count, latest) = match (second, moments.clone().last()) {
-            (None, _) => (1, 0),
-            (Some(second), None) => (2, second),
-            (Some(_), Some(latest)) => (2 + moments.count(), latest),
-        };
+        let moments: Vec<usize> = (1..times.len()).filter(begins).collect();
+        let count = 1 + moments.len();
         if count < MOMENTS {
             if times.len() == 1 {
                 return Err("all text came in one chunk".to_owned());
@@ -54,7 +49,8 @@ impl Pace {
                 (plural(times.len() as u64, "chunk"), plural(count as u64, "moment"));
             return Err(format!("the text came in {chunks} at {moments}"));
         }
-        let span_ns = times[latest].saturating_sub(*first);
+        let latest = moments.last().map_or(*first, |index| times[*index]);
+        let span_ns = latest.saturating_sub(*first);
         let held_back = decode_ns.is_some_and(|decode| whole_ns.saturating_mul(2) < decode);
         let gathered = whole_ns / gaps < FAST_NS && whole_ns < first / 10;
         if held_back || gathered {
@@ -63,7 +59,7 @@ impl Pace {
                 "all text came within {within:.1} ms, {after} ms after the start, so something had gathered it"
             ));
         }
-        let in_first = second.unwrap_or(1);
+        let in_first = moments.first().copied().unwrap_or(1);
         let tokens = tokens.and_then(|tokens| after(call, tokens, in_first));
         Ok(tokens.filter(|tokens| *tokens > 0.0).map(|tokens| Self { span_ns, tokens }))
     }
