@@ -10,10 +10,11 @@ use formats::protocol::ServerCounts;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{
-    self, Payload, Word, count, figures, filled, is_error, joined, not_allowed, object, sum,
-};
+use super::figures::{count, figures, sum};
+use super::json::{self, Payload, is_error, not_allowed};
+use super::object::{Word, object};
 use super::sse::Dialect;
+use super::text::{filled, joined};
 use super::words::{error_words, is};
 use super::{DecodeError, Ending, Prompt, listed};
 

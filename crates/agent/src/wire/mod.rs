@@ -6,17 +6,21 @@
 //! `runner` reads answers by the same decoders.
 
 mod anthropic;
+mod figures;
 pub mod headers;
 mod json;
 mod lines;
 mod names;
+mod object;
 mod ollama;
 mod openai;
 mod opening;
 mod refusal;
+mod repair;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod text;
 mod words;
 
 use std::borrow::Cow;
@@ -27,10 +31,10 @@ use formats::protocol::ServerCounts;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use json::Word;
 #[cfg(test)]
 use lines::LINE_LIMIT;
 pub use names::is_same_model;
+use object::Word;
 pub use refusal::{moved, web_page};
 pub use words::error_body;
 
@@ -173,7 +177,7 @@ impl Ending {
         if plain.is_some() && plain == self.model.as_deref() {
             return;
         }
-        let Some(name) = json::text_of(told).filter(|name| !name.is_empty()) else { return };
+        let Some(name) = text::text_of(told).filter(|name| !name.is_empty()) else { return };
         if !self.models.contains(&name) && self.models.len() < NAMES_LIMIT {
             self.models.push(name.clone());
         }

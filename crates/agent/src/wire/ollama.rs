@@ -9,11 +9,12 @@ use formats::endpoint::Api;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{
-    self, Field, Payload, Word, count, filled, is_error, joined, not_allowed, object,
-};
+use super::figures::count;
+use super::json::{self, Payload, is_error, not_allowed};
 use super::lines::{LineEnd, Lines};
+use super::object::{Field, Word, object};
 use super::opening::{Opening, page_so_far, title_of};
+use super::text::{filled, joined};
 use super::words::{after_error, error_words};
 use super::{Chunk, DecodeError, Ending, Prompt, listed};
 

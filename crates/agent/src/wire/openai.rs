@@ -10,11 +10,11 @@ use formats::protocol::ServerCounts;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::json::{
-    self, Entry, First, Payload, Word, count, figures, filled, is_error, is_other_than_zero,
-    joined, milliseconds, not_allowed, object, sum,
-};
+use super::figures::{count, figures, is_other_than_zero, milliseconds, sum};
+use super::json::{self, Payload, is_error, not_allowed};
+use super::object::{Entry, First, Word, object};
 use super::sse::Dialect;
+use super::text::{filled, joined};
 use super::words::error_words;
 use super::{DecodeError, Ending, Prompt};
 

@@ -3,8 +3,11 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::{object, repaired, shortened, text_of};
+use super::json::shortened;
+use super::object::object;
 use super::refusal::web_page;
+use super::repair::repaired;
+use super::text::text_of;
 
 /// Longest text of an error that is kept, bytes.
 const ERROR_LIMIT: usize = 2048;
