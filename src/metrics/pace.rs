@@ -11,6 +11,8 @@ use super::ms;
 /// Chunks that came this close after one another came together, however fast the server is: no engine makes
 /// 20 000 tokens a second for one stream.
 const TOGETHER_NS: u64 = 50_000;
+/// And chunks further apart than this did not, however slow the others are.
+const APART_NS: u64 = 500_000;
 /// Moments at which text must have come for there to be a rate.
 const MOMENTS: usize = 3;
 /// A stream this fast is believed only if it takes a fair part of the call: mean time between its chunks.
@@ -36,7 +38,7 @@ impl Pace {
         let Some((first, last)) = times.first().zip(times.last()) else { return Ok(None) };
         let whole_ns = last.saturating_sub(*first);
         let gaps = (times.len() as u64).saturating_sub(1).max(1);
-        let together = (whole_ns / gaps / 10).max(TOGETHER_NS);
+        let together = (whole_ns / gaps / 10).clamp(TOGETHER_NS, APART_NS);
         // Chunks that began a moment.
         let begins = |index: &usize| times[*index].saturating_sub(times[*index - 1]) >= together;
         let moments: Vec<usize> = (1..times.len()).filter(begins).collect();

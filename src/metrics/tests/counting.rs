@@ -121,6 +121,8 @@ fn what_came_together_was_made_before_it_came() {
     assert_eq!(rate(&[500_000, 1_000_000], 1), None);
     assert_eq!(rate(&[500_000, 500_104, 1_000_000], 1), None);
     assert_eq!(rate(&[1_000_000, 1_000_020, 1_000_040, 1_000_060], 1), None);
+    // Two came close after one another, and yet apart: 80 of 100 tokens came after the first.
+    assert_eq!(rate(&[500_000, 501_100, 545_000, 622_000, 700_000], 1), Some(400.0));
     // Gathered by something: the server says so, or else that it came late and all at once.
     assert_eq!(rate(&[1_000_000, 1_001_000, 1_002_000, 1_003_000], 980), None);
     let flushed: Vec<u64> = (0..60).map(|index| 800_000 + 250 * index).collect();
