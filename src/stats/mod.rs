@@ -8,6 +8,7 @@ mod bootstrap;
 mod correlation;
 mod effect;
 mod estimate;
+mod log_ratio;
 mod multiple;
 mod noncentral;
 mod normal;
@@ -28,9 +29,10 @@ pub use bootstrap::{Bootstrap, REPLICATES};
 pub use correlation::{Correlation, pearson, spearman};
 pub use effect::{HedgesG, cliffs_delta, hedges_g};
 pub use estimate::{Estimate, compare, difference, mean, paired_difference, pairs_tell};
-pub use multiple::holm;
+pub use log_ratio::{LogRatio, geometric_mean, log_ratio};
+pub use multiple::{benjamini_hochberg, holm};
 pub use order::QuantileTest;
-pub use outliers::{OutlierRule, outliers};
+pub use outliers::{FlagRates, OutlierRule, flag_rate, flag_rates, outliers};
 pub use permutation::{Permutation, paired_permutation, permutation};
 pub use proportion::wilson;
 pub use ranks::{MannWhitney, mann_whitney};
@@ -52,6 +54,8 @@ pub enum Undefined {
     Unpaired { left: usize, right: usize },
     #[error("the values lie exactly on a line")]
     Exact,
+    #[error("a value is not above 0, so that it has no logarithm")]
+    NotPositive,
     #[error("the denominator cannot be told from 0")]
     ZeroDenominator,
     #[error("the statistic is not defined for a resample of the values")]

@@ -79,6 +79,22 @@ def ratio(x, y, bound, paired):
     }
 
 
+def log_ratio(x, y, paired):
+    """Geometric means: t tests of the logarithms, carried back."""
+    if min(x.min(), y.min()) <= 0:
+        return None
+    x, y = np.log(x), np.log(y)
+    test = (lambda b: stats.ttest_rel(x, y + b)) if paired else lambda b: stats.ttest_ind(x, y + b, equal_var=False)
+    return {
+        "value": np.exp(x.mean() - y.mean()),
+        "geometric_mean": np.exp(x.mean()),
+        "bound": 1.1,
+        "p": test(0).pvalue,
+        "p_against_bound": test(np.log(1.1)).pvalue,
+        "ci95": [float(np.exp(end)) for end in test(0).confidence_interval(0.95)],
+    }
+
+
 def tost(x, y, margin, paired):
     test = stats.ttest_rel if paired else lambda a, b, alternative: stats.ttest_ind(
         a, b, equal_var=False, alternative=alternative
@@ -117,6 +133,7 @@ def compare(x, y):
             "tost_3": tost(x, y, 3.0, False),
         },
         "ratio": ratio(x, y, 1.1, False) if abs(stats.ttest_1samp(y, 0).pvalue) < 0.05 else None,
+        "log_ratio": log_ratio(x, y, False),
         "mann_whitney": {"u": mann.statistic, "p": mann.pvalue},
         "hedges_g": hedges(x, y),
         "cliffs_delta": float(np.sign(x[:, None] - y[None, :]).mean()),
@@ -130,6 +147,7 @@ def compare(x, y):
             "ci95": interval(paired.confidence_interval(0.95)),
             "tost_3": tost(x, y, 3.0, True),
             "ratio": ratio(x, y, 1.1, True) if abs(stats.ttest_1samp(y, 0).pvalue) < 0.05 else None,
+            "log_ratio": log_ratio(x, y, True),
             "permutation": permuted("samples").pvalue,
         }
         if len(set(x)) > 1:
@@ -208,6 +226,21 @@ def bootstrap():
     }
 
 
+def flag_rates(n, samples=400_000):
+    """How often the rules for outliers flag values, and samples, of clean normal data."""
+    x = np.random.default_rng(3).normal(size=(samples, n))
+    far = np.abs(x - np.median(x, axis=1, keepdims=True))
+    mad = np.median(far, axis=1, keepdims=True)
+    rates = {}
+    for name, limit in (("raw", 2 * mad), ("scaled", 3.5 * mad / stats.norm.ppf(0.75))):
+        flagged = far > limit
+        rates[name] = [flagged.mean(), flagged.any(axis=1).mean()]
+    return rates
+
+
+P_VALUES = [0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.041, 0.9, 1.0, 0.0004]
+
+
 json.dump(
     {
         "versions": {
@@ -241,6 +274,11 @@ json.dump(
             )
         ],
         "normal_quantile": [[p, stats.norm.ppf(p)] for p in (1e-9, 0.001, 0.025, 0.3, 0.5, 0.8, 0.975, 0.9999)],
+        "false_discovery": [
+            [p, list(stats.false_discovery_control(p, method="bh"))]
+            for p in (P_VALUES, P_VALUES[:4], [0.5], [0.04, 0.04, 0.04], [0.0, 1.0])
+        ],
+        "flag_rates": {str(n): flag_rates(n) for n in (3, 4, 5, 10, 30)},
         "sample_sizes": sample_sizes(),
         "wilson": [
             [k, n, interval(stats.binomtest(k, n).proportion_ci(0.95, method="wilson"))]

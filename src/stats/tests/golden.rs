@@ -86,6 +86,60 @@ fn ratios_of_means() {
     each("ratio", |name, x, y, theirs| same_ratio(name, &ratio(x, y, false).unwrap(), theirs));
 }
 
+#[track_caller]
+fn same_log_ratio(name: &str, ours: &LogRatio, theirs: &Value) {
+    close(name, ours.value(), &theirs["value"]);
+    close(name, ours.p(1.0).unwrap(), &theirs["p"]);
+    let bound = theirs["bound"].as_f64().unwrap();
+    close(name, ours.p(bound).unwrap(), &theirs["p_against_bound"]);
+    same_interval(name, ours.interval(0.95).unwrap(), &theirs["ci95"]);
+}
+
+#[test]
+fn ratios_of_geometric_means() {
+    each("log_ratio", |name, x, y, theirs| {
+        same_log_ratio(name, &log_ratio(x, y, false).unwrap(), theirs);
+        close(name, geometric_mean(x).unwrap(), &theirs["geometric_mean"]);
+    });
+    each("paired", |name, x, y, theirs| match theirs["log_ratio"] {
+        Value::Null => assert_eq!(log_ratio(x, y, true), Err(Undefined::NotPositive)),
+        ref theirs => same_log_ratio(name, &log_ratio(x, y, true).unwrap(), theirs),
+    });
+}
+
+#[test]
+fn false_discovery_rates() {
+    for row in golden()["false_discovery"].as_array().unwrap() {
+        let values = |of: &Value| -> Vec<f64> {
+            of.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        };
+        let ours = benjamini_hochberg(&values(&row[0]));
+        for (ours, theirs) in ours.iter().zip(row[1].as_array().unwrap()) {
+            close("Benjamini–Hochberg", *ours, theirs);
+        }
+    }
+    assert!(benjamini_hochberg(&[]).is_empty());
+}
+
+#[test]
+fn rules_for_outliers_flag_clean_data_as_often_as_numpy_finds() {
+    for (n, rates) in golden()["flag_rates"].as_object().unwrap() {
+        let n: usize = n.parse().unwrap();
+        for (name, rule) in [("raw", OutlierRule::RAW), ("scaled", OutlierRule::SCALED)] {
+            let ours = flag_rates(rule, n);
+            // both are drawn; NumPy's from at least four times as many values
+            let near = |ours: f64, theirs: &Value| (ours - theirs.as_f64().unwrap()).abs() < 0.015;
+            assert!(near(ours.per_value, &rates[name][0]), "{name} {n}: {ours:?} {rates}");
+            assert!(near(ours.per_sample, &rates[name][1]), "{name} {n}: {ours:?} {rates}");
+            assert!((flag_rate(rule, n) - ours.per_value).abs() < 1e-15);
+        }
+    }
+    assert!(flag_rate(OutlierRule::RAW, 1).abs() < 1e-15);
+    // what the documentation says: 3.5 scaled MAD flags 10 %, 5.5 % and 1.8 % of the values
+    let percent = |n| (200.0 * flag_rate(OutlierRule::SCALED, n)).round() / 2.0;
+    assert_eq!([3, 5, 10].map(percent), [9.5, 5.5, 1.5]);
+}
+
 #[test]
 fn ranks() {
     each("mann_whitney", |name, x, y, theirs| {
