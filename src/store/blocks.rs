@@ -47,3 +47,66 @@ pub fn pairs<'a, T: Copy>(
     }
     Ok(common.into_iter().map(|(_, left, right)| (left, right)).collect())
 }
+
+/// How two sides are mixed in time: the share of pairs, one run of each side, in which the first side's
+/// run began earlier (0.5: mixed; 0 or 1: one side after the other; two that began together count half).
+/// Times are RFC 3339. `None` where a side has no run or a time cannot be read.
+#[must_use]
+pub fn precedence(first: &[&str], second: &[&str]) -> Option<f64> {
+    let first = moments(first)?;
+    let second = moments(second)?;
+    // Both are sorted: for each run of the second side, those of the first that began before it and
+    // those that began with it.
+    let before: f64 = second
+        .iter()
+        .map(|own| {
+            let earlier = first.partition_point(|other| other < own);
+            let not_later = first.partition_point(|other| other <= own);
+            (earlier + not_later) as f64 / 2.0
+        })
+        .sum();
+    let pairs = first.len() as f64 * second.len() as f64;
+    (pairs > 0.0).then(|| before / pairs)
+}
+
+/// In ascending order.
+fn moments(times: &[&str]) -> Option<Vec<jiff::Timestamp>> {
+    let mut times: Vec<jiff::Timestamp> =
+        times.iter().map(|time| time.parse().ok()).collect::<Option<_>>()?;
+    times.sort_unstable();
+    Some(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::precedence;
+
+    #[test]
+    fn precedence_tells_mixed_runs_from_one_side_after_the_other() {
+        let early = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"];
+        let late = ["2026-01-01T00:00:02Z", "2026-01-01T00:00:03Z"];
+        assert_eq!(precedence(&early, &late), Some(1.0));
+        assert_eq!(precedence(&late, &early), Some(0.0));
+        assert_eq!(precedence(&early, &early), Some(0.5));
+        let around = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:03Z"];
+        let between = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"];
+        assert_eq!(precedence(&around, &between), Some(0.5));
+    }
+
+    #[test]
+    fn precedence_reads_times_and_does_not_compare_their_letters() {
+        // As letters, the second is before the first.
+        let (whole, later) = (["2026-01-01T00:00:00Z"], ["2026-01-01T00:00:00.5Z"]);
+        assert_eq!(precedence(&whole, &later), Some(1.0));
+        let elsewhere = ["2026-01-01T01:00:00+02:00"];
+        assert_eq!(precedence(&elsewhere, &whole), Some(1.0));
+    }
+
+    #[test]
+    fn precedence_of_nothing_is_unknown() {
+        let one = ["2026-01-01T00:00:00Z"];
+        assert_eq!(precedence(&one, &[]), None);
+        assert_eq!(precedence(&[], &one), None);
+        assert_eq!(precedence(&one, &["yesterday"]), None);
+    }
+}
