@@ -69,6 +69,17 @@ pub struct Pick {
     /// Empty for a pure number.
     pub unit: String,
     pub better: Option<Direction>,
+    /// Where it is written; otherwise it goes by the unit.
+    pub smallest_effect: Option<Matters>,
+}
+
+/// From which size on a difference matters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Matters {
+    /// In the metric's unit.
+    From(f64),
+    /// Of what it is compared with; 0.01 is 1 %.
+    FromShare(f64),
 }
 
 /// The name under which metrics are picked from standard output.

@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
+use super::{SmallestEffect, smallest_effect};
+
 /// One metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MetricInfo<'a> {
     pub name: &'a str,
     pub scope: Scope,
@@ -15,6 +17,8 @@ pub struct MetricInfo<'a> {
     /// Which direction is an improvement, where one is.
     pub better: Option<Better>,
     pub meaning: &'a str,
+    /// What a manifest says; see [`super::smallest_effect`] for that of any metric.
+    pub smallest_effect: Option<SmallestEffect>,
 }
 
 /// What a metric belongs to.
@@ -120,16 +124,17 @@ pub fn catalogue_markdown() -> String {
     ] {
         let _ = write!(
             page,
-            "\n## {title}\n\n| metric | unit | measured by | better | formula | meaning |\n|---|---|---|---|---|---|\n"
+            "\n## {title}\n\n| metric | unit | measured by | better | matters from | formula | meaning |\n|---|---|---|---|---|---|---|\n"
         );
         for info in CATALOGUE.iter().filter(|info| scopes.contains(&info.scope)) {
             let _ = writeln!(
                 page,
-                "| `{}` | {} | {} | {} | {} | {} |",
+                "| `{}` | {} | {} | {} | {} | {} | {} |",
                 info.name,
                 info.unit,
                 info.clock.name(),
                 info.better.map_or("", Better::name),
+                smallest_effect(info).map_or_else(String::new, |effect| effect.text(info.unit)),
                 info.formula.replace('|', "\\|"),
                 info.meaning,
             );
@@ -188,6 +193,12 @@ watched GPUs; shares and peaks of rates are of the GPU that has most. Metrics of
 and `runner` are over the measured window; 100 % of `agent`, `server` and `runner` is one core, 100 % of \
 `host` all of them. MB are 10^6 bytes.
 
+\"Matters from\" is the smallest effect of interest: a difference whose 95 % interval lies inside it is judged \
+\"no difference that matters\", whatever its p. It is 1 % of what a time, rate, energy or cost is compared \
+with, and 1 percentage point (pp) of a share. Counts, memory, temperatures, differences between two figures and \
+pure numbers have none, for no size of theirs is small everywhere. A metric that a manifest declares takes it \
+by its unit, or as its `smallest_effect` says.
+
 A price is declared under `[price]` as `usd_per_hour` (of the machine while it works), `usd_per_kwh` (of \
 the electricity that the watched GPUs take), or both.
 ";
@@ -205,7 +216,7 @@ const fn metric(
     formula: &'static str,
     meaning: &'static str,
 ) -> MetricInfo<'static> {
-    MetricInfo { name, scope, clock, unit, formula, better, meaning }
+    MetricInfo { name, scope, clock, unit, formula, better, meaning, smallest_effect: None }
 }
 
 #[rustfmt::skip]

@@ -1,19 +1,22 @@
 //! Metrics that a study declares beside those of the catalogue.
 
 use super::catalogue::{self, Better, Clock, MetricInfo, Scope, catalogue};
-use crate::manifest::command::Direction;
+use super::effect::SmallestEffect;
+use crate::manifest::command::{Direction, Matters};
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::{ManifestErrors, Study};
 
 /// A metric that is picked from a command's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeclaredMetric {
     pub name: String,
     pub unit: String,
     pub better: Option<Better>,
     /// Where it is picked from; several places where experiments differ.
     pub formula: String,
+    /// Where the manifest says it.
+    pub smallest_effect: Option<SmallestEffect>,
 }
 
 impl DeclaredMetric {
@@ -27,6 +30,7 @@ impl DeclaredMetric {
             formula: &self.formula,
             better: self.better,
             meaning: "declared in the manifest",
+            smallest_effect: self.smallest_effect,
         }
     }
 }
@@ -73,6 +77,10 @@ pub fn declared(study: &Study) -> Vec<DeclaredMetric> {
                     Direction::Lower => Better::Lower,
                 }),
                 formula,
+                smallest_effect: pick.smallest_effect.map(|effect| match effect {
+                    Matters::FromShare(share) => SmallestEffect::Relative(share),
+                    Matters::From(size) => SmallestEffect::Absolute(size),
+                }),
             }),
         }
     }

@@ -208,7 +208,7 @@ mod tests {
 
     fn pick_of(file: &str, from: PickFrom) -> Pick {
         let (name, unit) = ("m".to_owned(), String::new());
-        Pick { name, file: file.to_owned(), from, unit, better: None }
+        Pick { name, file: file.to_owned(), from, unit, better: None, smallest_effect: None }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::context::RunRow;
 use super::data::Data;
 use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
 use super::{ceiling, cell_table, comparison, escape, format, mark};
-use crate::metrics::{Better, MetricInfo};
+use crate::metrics::{self, Better, MetricInfo};
 use crate::stats::Sample;
 
 /// How a value reads that the data do not have (an sd of one run).
@@ -34,6 +34,8 @@ struct MetricRow {
     better: Option<&'static str>,
     formula: String,
     meaning: String,
+    /// The smallest effect of interest with its unit, where there is one.
+    matters_from: Option<String>,
 }
 
 impl From<MetricInfo<'_>> for MetricRow {
@@ -45,6 +47,7 @@ impl From<MetricInfo<'_>> for MetricRow {
             better: info.better.map(Better::name),
             formula: info.formula.to_owned(),
             meaning: info.meaning.to_owned(),
+            matters_from: metrics::smallest_effect(&info).map(|effect| effect.text(info.unit)),
         }
     }
 }

@@ -94,6 +94,7 @@ fn simulated(rule: OutlierRule, n: usize) -> FlagRates {
         values += flagged;
         samples += usize::from(flagged > 0);
     }
-    let share = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let share =
+        |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     FlagRates { per_value: share(values, drawn), per_sample: share(samples * n, drawn) }
 }

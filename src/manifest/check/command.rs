@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::names::name_of_key;
 use crate::manifest::command::{
-    self, Command, ENV, Input, MAX_OUTPUT, Pick, PickFrom, STDOUT, Stat,
+    self, Command, ENV, Input, MAX_OUTPUT, Matters, Pick, PickFrom, STDOUT, Stat,
 };
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
@@ -153,12 +153,13 @@ pub(super) fn agreement(experiments: &[Experiment], problems: &mut Problems<'_>)
         for pick in experiment.picks() {
             let (first, other) =
                 *known.entry(pick.name.as_str()).or_insert((experiment.name.as_str(), pick));
-            if (&other.unit, other.better) != (&pick.unit, pick.better) {
+            let meaning = |pick: &Pick| (pick.unit.clone(), pick.better, pick.smallest_effect);
+            if meaning(other) != meaning(pick) {
                 let section = At::ROOT.key("experiment");
                 let at = section.key(&experiment.name);
                 let at = at.key("metric");
                 let message = format!(
-                    "metric `{}` has another `unit` or `better` than in experiment `{first}`",
+                    "metric `{}` has another `unit`, `better` or `smallest_effect` than in experiment `{first}`",
                     pick.name
                 );
                 let help = "give it the same, or another name";
@@ -183,11 +184,43 @@ fn metrics(
             let message = "a unit is a short text without `|`";
             problems.value(&at.key("unit"), message, None);
         }
+        let smallest_effect = body.smallest_effect.as_ref().and_then(|written| {
+            let found = matters(written, &unit);
+            let at = at.key("smallest_effect");
+            found.map_err(|(message, help)| problems.value(&at, message, Some(help))).ok()
+        });
         if let Some((file, from)) = origin(&at, body, problems) {
-            picks.push(Pick { name: name.clone(), file, from, unit, better: body.better });
+            let (name, better) = (name.clone(), body.better);
+            picks.push(Pick { name, file, from, unit, better, smallest_effect });
         }
     }
     picks
+}
+
+/// A share such as `2 %`, or a number in the unit; or what is wrong and what to write.
+fn matters(written: &Scalar, unit: &str) -> Result<Matters, (String, String)> {
+    let help = || {
+        let unit = if unit.is_empty() { "its unit" } else { unit };
+        format!("write a share such as \"2 %\", or a number from 0 of {unit}, such as 0.5")
+    };
+    let (number, share) = match written {
+        Scalar::Integer(number) => (Some(*number as f64), false),
+        Scalar::Float(number) => (Some(*number), false),
+        Scalar::Text(text) => match text.trim().strip_suffix('%') {
+            Some(number) => (number.trim().parse().ok(), true),
+            None => (None, false),
+        },
+        Scalar::Bool(_) => (None, false),
+    };
+    match number.filter(|number: &f64| number.is_finite() && *number >= 0.0) {
+        None => Err((format!("`{written}` is no smallest effect"), help())),
+        Some(number) if share && ["%", "pp"].contains(&unit) => Err((
+            format!("`{written}` of a metric in {unit} may be a share of it or percentage points"),
+            format!("write {number} for {number} percentage points"),
+        )),
+        Some(number) if share => Ok(Matters::FromShare(number / 100.0)),
+        Some(number) => Ok(Matters::From(number)),
+    }
 }
 
 fn origin(

@@ -148,6 +148,8 @@ pub struct Picked {
     pub unit: Option<String>,
     /// Which direction is an improvement, where one is.
     pub better: Option<Direction>,
+    /// A difference below this matters to nobody: a share such as "2 %", or a number in the unit (default: by the unit, 1 % of a time or rate and 1 percentage point of a "%"; 0: every difference matters).
+    pub smallest_effect: Option<Scalar>,
 }
 
 /// What tokenizers are measured on.

@@ -220,6 +220,7 @@ fn declared(a: &ResultSet, b: &ResultSet) -> Vec<DeclaredMetric> {
             unit: String::new(),
             better: None,
             formula: String::new(),
+            smallest_effect: None,
         })
         .collect()
 }
