@@ -1,18 +1,21 @@
-//! What is kept of a plan before its first run: its cells, and every criterion with the number of runs
-//! that could have been looked at when it was chosen.
+//! What is kept of a plan before its first run: its cells, every criterion and the planned repeats, each with the
+//! number of runs that could have been looked at when it was chosen.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use formats::clock;
 
+use crate::manifest::criterion::Criterion;
 use crate::manifest::study::Level;
 use crate::plan::{Filters, Plan};
-use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
+use crate::store::executed::{
+    self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell, PlannedRepeats,
+};
 use crate::store::journal::{self, What};
 use crate::store::{Store, StoreError};
 
-/// The plan as it is kept in `plan.json`.
-pub fn executed_plan(plan: &Plan, store: &Store) -> Result<ExecutedPlan, StoreError> {
+/// Keeps the plan in `plan.json`.
+pub fn declare(plan: &Plan, store: &Store) -> Result<(), StoreError> {
     let study = plan.study();
     let mut cells: Vec<PlannedCell> = (0..)
         .take(plan.cells())
@@ -33,51 +36,95 @@ pub fn executed_plan(plan: &Plan, store: &Store) -> Result<ExecutedPlan, StoreEr
         }
     }
     let now = clock::utc_now();
-    Ok(ExecutedPlan {
+    let data = Data::of(plan, store)?;
+    let (hypotheses, repeats) = (data.criteria(plan, &now), data.repeats(plan, &now));
+    let executed = ExecutedPlan {
         format: PLAN_FORMAT,
         study: study.name.clone(),
         profile: study.profile.clone(),
-        digest: executed::cells_digest(&cells),
+        digest: executed::digest(&cells, &hypotheses, &repeats),
         manifest: study.source.text.to_string(),
         cells,
-        hypotheses: declarations(plan, store, &now)?,
+        hypotheses,
+        repeats,
         changed: BTreeMap::new(),
         executed: now,
-    })
+    };
+    executed::write(store.layout(), executed, |name, declared| data.existed(name, declared))
 }
 
-/// Every criterion of the study. A filter narrows what is run, not what can be known: data of cells
-/// outside of it count.
-fn declarations(
-    plan: &Plan,
-    store: &Store,
-    now: &str,
-) -> Result<BTreeMap<String, Declared>, StoreError> {
-    let study = plan.study();
-    let mut declared = BTreeMap::new();
-    if study.experiments.iter().all(|experiment| experiment.hypotheses.is_empty()) {
-        return Ok(declared);
+/// The cells with finished runs, by their experiments. A filter narrows what is run, not what can be known: data
+/// of cells outside of it count.
+struct Data {
+    /// By experiment, each cell's finished runs and its levels.
+    experiments: BTreeMap<String, Vec<(usize, Vec<(String, Level)>)>>,
+}
+
+impl Data {
+    fn of(plan: &Plan, store: &Store) -> Result<Self, StoreError> {
+        let study = plan.study();
+        // a study that was planned with a filter can be planned without
+        let Ok(whole) = Plan::new(study.clone(), &Filters::default()) else {
+            return Ok(Self { experiments: BTreeMap::new() });
+        };
+        let finished = finished(&whole, store)?;
+        let of = |index: usize| {
+            whole
+                .experiment_cells(index)
+                .into_iter()
+                .filter_map(|cell| {
+                    let runs = *finished.get(&whole.id(cell).hex())?;
+                    Some((runs, whole.levels(index, cell)))
+                })
+                .collect()
+        };
+        let experiments = study.experiments.iter().enumerate();
+        Ok(Self {
+            experiments: experiments.map(|(index, own)| (own.name.clone(), of(index))).collect(),
+        })
     }
-    // a study that was planned with a filter can be planned without
-    let Ok(whole) = Plan::new(study.clone(), &Filters::default()) else { return Ok(declared) };
-    let finished = finished(&whole, store)?;
-    for (index, experiment) in study.experiments.iter().enumerate() {
-        let with_data: Vec<(usize, Vec<(String, Level)>)> = whole
-            .experiment_cells(index)
-            .into_iter()
-            .filter_map(|cell| {
-                let runs = *finished.get(&whole.id(cell).hex())?;
-                Some((runs, whole.levels(index, cell)))
-            })
-            .collect();
-        for hypothesis in &experiment.hypotheses {
-            let concerned = with_data.iter().filter(|(_, at)| hypothesis.criterion.concerns(at));
-            let before = concerned.map(|(runs, _)| runs).sum();
-            let name = executed::name(&experiment.name, &hypothesis.name);
-            declared.insert(name, Declared::new(now, &hypothesis.document, before));
+
+    fn runs(&self, experiment: &str, concerned: impl Fn(&[(String, Level)]) -> bool) -> usize {
+        let cells = self.experiments.get(experiment).into_iter().flatten();
+        cells.filter(|(_, levels)| concerned(levels)).map(|(runs, _)| runs).sum()
+    }
+
+    fn criteria(&self, plan: &Plan, now: &str) -> BTreeMap<String, Declared> {
+        let mut declared = BTreeMap::new();
+        for experiment in &plan.study().experiments {
+            for hypothesis in &experiment.hypotheses {
+                let before =
+                    self.runs(&experiment.name, |levels| hypothesis.criterion.concerns(levels));
+                let name = executed::name(&experiment.name, &hypothesis.name);
+                declared.insert(name, Declared::new(now, &hypothesis.document, before));
+            }
         }
+        declared
     }
-    Ok(declared)
+
+    fn repeats(&self, plan: &Plan, now: &str) -> BTreeMap<String, Vec<PlannedRepeats>> {
+        let planned = |experiment: &crate::manifest::study::Experiment| PlannedRepeats {
+            since: now.to_owned(),
+            repeats: experiment.settings.repeats,
+            looks: experiment.settings.looks.clone(),
+            until: experiment.settings.until.clone(),
+            runs_before: self.runs(&experiment.name, |_| true),
+        };
+        let experiments = plan.study().experiments.iter();
+        experiments.map(|own| (own.name.clone(), vec![planned(own)])).collect()
+    }
+
+    /// Whether a criterion that was declared earlier could have been held against data. One of an experiment that
+    /// is gone, or that this version cannot read, is kept: nothing is known of its data.
+    fn existed(&self, name: &str, declared: &Declared) -> bool {
+        let Some((experiment, _)) = name.split_once('/') else { return true };
+        let Some(cells) = self.experiments.get(experiment) else { return true };
+        let Some((criterion, ..)) = Criterion::stored(&declared.criterion) else { return true };
+        let known: Vec<Vec<(String, Level)>> =
+            cells.iter().map(|(_, levels)| levels.clone()).collect();
+        let criterion = criterion.on_cells(&known);
+        self.runs(experiment, |levels| criterion.concerns(levels)) > 0
+    }
 }
 
 /// By cell (32 hex digits), how many of its runs were ever finished: those that are stored, and by the

@@ -45,7 +45,7 @@ mod workflow;
 pub use agenda::StaleRuns;
 pub use attempt::attempt;
 pub use cancel::Cancel;
-pub use declare::executed_plan;
+pub use declare::declare;
 pub use error::ExecError;
 pub use event::ExecEvent;
 pub use limits::Limits;

@@ -20,7 +20,7 @@ use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::python::{self, Program};
 use crate::store::journal::{Journal, What};
 use crate::store::record::RELEASE;
-use crate::store::{Layout, Lock, Store, StoreError, executed};
+use crate::store::{Layout, Lock, Store, StoreError};
 
 /// How to execute.
 #[derive(Debug, Clone)]
@@ -161,7 +161,7 @@ pub fn execute(
     recovery::end_orphan(&layout, emit)?;
     let mut journal = Journal::open(&layout)?;
     recovery::set_partials_aside(&layout, &mut journal, emit)?;
-    executed::write(&layout, declare::executed_plan(plan, &store)?)?;
+    declare::declare(plan, &store)?;
     let todo = agenda.todo.len();
     let runner = env!("CARGO_PKG_VERSION").to_owned();
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
@@ -200,7 +200,7 @@ fn opened(
 ) -> Result<Store, ExecError> {
     let store = Store::open(&settings.results, &plan.study().results_name())?;
     if locked && recovery::repair(store.layout(), emit)? {
-        executed::write(store.layout(), declare::executed_plan(plan, &store)?)?;
+        declare::declare(plan, &store)?;
     }
     Ok(store)
 }

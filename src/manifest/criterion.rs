@@ -2,7 +2,10 @@
 //! `verdict`.
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::factor;
 use super::study::Level;
 use super::written::{self, Scalar};
 
@@ -17,6 +20,7 @@ pub enum Criterion {
         x: String,
         y: String,
         cells: Cells,
+        across: Across,
         bound: Bound,
     },
     /// The mean `at` minus the mean at `than`.
@@ -46,8 +50,78 @@ pub enum Criterion {
         statistic: Statistic,
         bound: Bound,
     },
+    /// The spread `at` divided by the spread at `than` lies below the bound.
+    Steadier {
+        metric: String,
+        at: Cells,
+        than: Cells,
+        below: f64,
+    },
     All(Vec<Criterion>),
     Any(Vec<Criterion>),
+}
+
+/// How a criterion is held against data, beyond what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// `None`: what the kind of the criterion and the metric ask for.
+    pub test: Option<Test>,
+    pub over: Over,
+    /// Judged although many attempts failed.
+    pub despite_failures: bool,
+    /// Judged although the sides were measured one after the other.
+    pub despite_drift: bool,
+}
+
+/// How a criterion is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// Student's, Welch's or the paired t, on the values as they are.
+    T,
+    /// The same on the logarithms.
+    Log,
+    /// By order alone.
+    Rank,
+    /// By exchanging the values of both sides.
+    Permutation,
+    /// Of a spread: takes the runs for normal.
+    Chi2,
+}
+
+impl Test {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::T => "t",
+            Self::Log => "log",
+            Self::Rank => "rank",
+            Self::Permutation => "permutation",
+            Self::Chi2 => "chi2",
+        }
+    }
+}
+
+/// What several cells of one selection are to a criterion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// Each cell is one value: the mean of its runs.
+    #[default]
+    Cells,
+    /// The criterion must hold in each of them.
+    Each,
+}
+
+/// What a correlation is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Across {
+    /// The runs within each cell, the cells' means taken out.
+    #[default]
+    Runs,
+    /// The means of the cells.
+    Cells,
 }
 
 /// The side of a number on which a claim says that something lies.
@@ -101,18 +175,20 @@ impl Criterion {
                 vec![at, other]
             }
             Self::Ratio { of, to, .. } => vec![of, to],
+            Self::Steadier { at, than, .. } => vec![at, than],
             Self::All(parts) | Self::Any(parts) => {
                 parts.iter().flat_map(Self::selections).collect()
             }
         }
     }
 
-    /// The criterion and its level of significance from the document that a plan keeps of it. `None` where
-    /// this version cannot read it.
+    /// The criterion from the document that a plan keeps of it, with its terms and its level of significance.
+    /// `None` where this version cannot read it.
     #[must_use]
-    pub fn stored(document: &serde_json::Value) -> Option<(Self, f64)> {
+    pub fn stored(document: &serde_json::Value) -> Option<(Self, Terms, f64)> {
         let written: written::Hypothesis = serde_json::from_value(document.clone()).ok()?;
-        Some((Self::written(&written)?, written.alpha.unwrap_or(ALPHA)))
+        let alpha = written.alpha.unwrap_or(ALPHA);
+        Some((Self::written(&written)?, Terms::written(&written), alpha))
     }
 
     /// Without checks: it was checked before it was stored.
@@ -128,7 +204,8 @@ impl Criterion {
         if let Some(body) = &body.correlation {
             let bound = Bound::of(body.at_least, body.at_most)?;
             let (x, y) = (body.x.clone(), body.y.clone());
-            return Some(Self::Correlation { x, y, cells: Cells::written(&body.cells), bound });
+            let (cells, across) = (Cells::written(&body.cells), body.across.unwrap_or_default());
+            return Some(Self::Correlation { x, y, cells, across, bound });
         }
         if let Some(body) = &body.greater {
             return Some(difference(body, Bound::Above(body.by.unwrap_or(0.0))));
@@ -160,10 +237,53 @@ impl Criterion {
                 bound: Bound::of(body.above, body.below)?,
             });
         }
+        if let Some(body) = &body.steadier {
+            return Some(Self::Steadier {
+                metric: body.metric.clone(),
+                at: Cells::written(&body.at),
+                than: Cells::written(&body.than),
+                below: body.below.unwrap_or(1.0),
+            });
+        }
         match (&body.all, &body.any) {
             (Some(all), _) => parts(all).map(Self::All),
             (_, Some(any)) => parts(any).map(Self::Any),
             _ => None,
+        }
+    }
+
+    /// With the levels of these cells in place of the texts that a stored document has of them.
+    #[must_use]
+    pub fn on_cells(mut self, known: &[Vec<(String, Level)>]) -> Self {
+        self.each_selection(&mut |cells| {
+            for (axis, level) in &mut cells.0 {
+                let Level::Text(text) = &*level else { continue };
+                let same = |(name, own): &&(String, Level)| {
+                    name == axis && factor::show(name, own) == *text
+                };
+                if let Some((_, own)) = known.iter().flatten().find(same) {
+                    *level = own.clone();
+                }
+            }
+        });
+        self
+    }
+
+    fn each_selection(&mut self, change: &mut impl FnMut(&mut Cells)) {
+        match self {
+            Self::Correlation { cells, .. } | Self::Threshold { cells, .. } => change(cells),
+            Self::Difference { at: one, than: other, .. }
+            | Self::Equivalent { at: one, to: other, .. }
+            | Self::Ratio { of: one, to: other, .. }
+            | Self::Steadier { at: one, than: other, .. } => {
+                change(one);
+                change(other);
+            }
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.each_selection(change);
+                }
+            }
         }
     }
 
@@ -181,8 +301,20 @@ impl Criterion {
             Self::Difference { metric, .. }
             | Self::Ratio { metric, .. }
             | Self::Equivalent { metric, .. }
-            | Self::Threshold { metric, .. } => vec![metric],
+            | Self::Threshold { metric, .. }
+            | Self::Steadier { metric, .. } => vec![metric],
             Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::metrics).collect(),
+        }
+    }
+}
+
+impl Terms {
+    pub(super) fn written(body: &written::Hypothesis) -> Self {
+        Self {
+            test: body.test,
+            over: body.over.unwrap_or_default(),
+            despite_failures: body.despite_failures.unwrap_or_default(),
+            despite_drift: body.despite_drift.unwrap_or_default(),
         }
     }
 }

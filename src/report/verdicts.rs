@@ -1,18 +1,19 @@
 //! Hypotheses and claims of a study, judged on the runs that statistics use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::completeness::fresh;
 use super::data::{Cell, FailedAttempt};
-use crate::manifest::study::{Hypothesis, Order};
-use crate::metrics;
+use crate::manifest::criterion::Criterion;
+use crate::manifest::study::{Experiment, Hypothesis, Level, Order};
+use crate::metrics::{self, DeclaredMetric};
 use crate::plan::Plan;
 use crate::stats::Needed;
-use crate::store::executed::{self, ExecutedPlan};
-use crate::store::failed::CANCELLED;
-use crate::verdict::{self, Checked, Finding, Known, Question, Standing};
+use crate::store::executed::{self, Declared, ExecutedPlan, PlannedRepeats};
+use crate::store::failed;
+use crate::verdict::{self, Checked, Finding, Known, Question, Repeats, Standing};
 
 /// A hypothesis with what the data say of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,18 +39,20 @@ pub struct Judged {
     pub confidence: String,
     pub alpha: f64,
     pub p: Option<f64>,
-    /// Holm's over the hypotheses of the study that have a p.
+    /// Holm's over the hypotheses of the study, those that were withdrawn included.
     pub adjusted_p: Option<f64>,
     /// A decision that the adjusted p bears out; `None` where there is no decision or no p.
     pub survives: Option<bool>,
     pub n: String,
-    /// In words: `12 pairs`.
+    /// In words: `12 pairs (6 to 41)`, the range for the ends of the effect's interval.
     pub needed: Option<String>,
     /// Of a claim about load balance: what became of the work done.
     pub work: Option<String>,
     pub notes: Vec<String>,
     /// When the criterion was declared, where that was before its runs.
     pub declared: Option<String>,
+    /// It was declared, there were data, and it is no longer in the manifest: since when.
+    pub withdrawn: Option<String>,
     /// Why the label "post hoc" stands here.
     pub post_hoc: Option<String>,
     /// The criterion that it replaced, in words.
@@ -72,7 +75,26 @@ pub struct Part {
     pub n: String,
 }
 
-/// Judges every hypothesis and checks every claim. `cells` are those of the plan.
+/// What is judged: the plan's cells with their runs, and what was declared of them when.
+struct Judging<'a> {
+    plan: &'a Plan,
+    cells: &'a [Cell],
+    failed: &'a [FailedAttempt],
+    executed: Option<&'a ExecutedPlan>,
+    declared: &'a [DeclaredMetric],
+    /// `<experiment>/<hypothesis>` of all hypotheses of the manifest.
+    names: BTreeSet<String>,
+}
+
+/// An experiment with its cells as verdicts take them.
+struct Own<'a> {
+    index: usize,
+    experiment: &'a Experiment,
+    cells: Vec<verdict::Cell<'a>>,
+}
+
+/// Judges every hypothesis, those that were withdrawn after there were data included, and checks every claim.
+/// `cells` are those of the plan.
 pub(super) fn judge(
     plan: &Plan,
     cells: &[Cell],
@@ -81,44 +103,20 @@ pub(super) fn judge(
 ) -> (Vec<Judged>, Vec<Checked>) {
     let study = plan.study();
     let declared = metrics::declared(study);
-    let names: BTreeSet<String> = study
-        .experiments
-        .iter()
-        .flat_map(|own| own.hypotheses.iter().map(|one| executed::name(&own.name, &one.name)))
-        .collect();
+    let named = |own: &Experiment| -> Vec<String> {
+        own.hypotheses.iter().map(|one| executed::name(&own.name, &one.name)).collect()
+    };
+    let names = study.experiments.iter().flat_map(named).collect();
+    let judging = Judging { plan, cells, failed, executed, declared: &declared, names };
+    let experiments = judging.experiments();
     let mut found: Vec<(Finding, Judged)> = Vec::new();
-    let mut experiments: Vec<(&str, Vec<verdict::Cell>)> = Vec::new();
-    for (index, experiment) in study.experiments.iter().enumerate() {
-        let wanted = !experiment.hypotheses.is_empty() || !study.claims.is_empty();
-        let members = if wanted { plan.experiment_cells(index) } else { Vec::new() };
-        // filtered out as a whole
-        if members.is_empty() {
-            continue;
-        }
-        let own: Vec<verdict::Cell> = members
-            .into_iter()
-            .map(|cell| {
-                let mut levels = plan.levels(index, cell);
-                let fixed = experiment.fixed.iter();
-                levels.extend(fixed.map(|(name, level)| (name.clone(), level.clone())));
-                of_cell(&cells[cell as usize], levels, failed)
-            })
-            .collect();
-        for hypothesis in &experiment.hypotheses {
-            let finding = verdict::judge(&Question {
-                criterion: &hypothesis.criterion,
-                alpha: hypothesis.alpha,
-                cells: &own,
-                interleaved: experiment.settings.order == Order::Interleaved,
-                declared: &declared,
-            });
-            let standing = standing(plan, index, hypothesis, cells, executed, &names);
-            let judged = judged(&experiment.name, hypothesis, &finding, standing);
-            found.push((finding, judged));
-        }
-        experiments.push((&experiment.name, own));
+    for own in &experiments {
+        let hypotheses = own.experiment.hypotheses.iter();
+        found.extend(hypotheses.map(|hypothesis| judging.hypothesis(own, hypothesis)));
+        found.extend(judging.withdrawn(own));
     }
-    let adjusted = verdict::adjust(&found.iter().map(|(finding, _)| finding).collect::<Vec<_>>());
+    let findings: Vec<&Finding> = found.iter().map(|(finding, _)| finding).collect();
+    let adjusted = verdict::adjust(&findings, judging.others(&experiments));
     let hypotheses = found
         .into_iter()
         .zip(adjusted)
@@ -128,51 +126,245 @@ pub(super) fn judge(
             ..judged
         })
         .collect();
-    let experiments: Vec<(&str, &[verdict::Cell])> =
-        experiments.iter().map(|(name, cells)| (*name, cells.as_slice())).collect();
+    let experiments: Vec<(&str, &[verdict::Cell])> = experiments
+        .iter()
+        .map(|own| (own.experiment.name.as_str(), own.cells.as_slice()))
+        .collect();
     let profile = study.profile.as_deref();
     let check = |claim| verdict::check(claim, &experiments, profile, &declared);
     (hypotheses, study.claims.iter().map(check).collect())
 }
 
+impl<'a> Judging<'a> {
+    /// The experiments that have something to be judged and were not filtered out as a whole.
+    fn experiments(&self) -> Vec<Own<'a>> {
+        let study = self.plan.study();
+        let mut found = Vec::new();
+        for (index, experiment) in study.experiments.iter().enumerate() {
+            let wanted = !experiment.hypotheses.is_empty()
+                || !study.claims.is_empty()
+                || self.declared_of(&experiment.name).next().is_some();
+            let members = if wanted { self.plan.experiment_cells(index) } else { Vec::new() };
+            if members.is_empty() {
+                continue;
+            }
+            let cell = |cell: u32| {
+                let mut levels = self.plan.levels(index, cell);
+                let fixed = experiment.fixed.iter();
+                levels.extend(fixed.map(|(name, level)| (name.clone(), level.clone())));
+                of_cell(&self.cells[cell as usize], levels, self.failed)
+            };
+            let cells = members.into_iter().map(cell).collect();
+            found.push(Own { index, experiment, cells });
+        }
+        found
+    }
+
+    /// Every criterion that was ever declared in an experiment, with the name of its hypothesis.
+    fn declared_of(&self, experiment: &'a str) -> impl Iterator<Item = (&'a str, &'a Declared)> {
+        let plan = self.executed;
+        let names = plan.into_iter().flat_map(|plan| plan.hypotheses.keys());
+        names.flat_map(move |name| {
+            let own = name.split_once('/').filter(|(of, _)| *of == experiment).map(|(_, own)| own);
+            own.into_iter().flat_map(move |own| {
+                plan.into_iter()
+                    .flat_map(move |plan| plan.declared(name).map(move |one| (own, one)))
+            })
+        })
+    }
+
+    fn hypothesis(&self, own: &Own<'a>, hypothesis: &Hypothesis) -> (Finding, Judged) {
+        let standing = self.standing(own, hypothesis);
+        let repeats = self.repeats(own);
+        let finding = self.finding(own, hypothesis, &repeats);
+        let mut judged = judged(&own.experiment.name, hypothesis, &finding, standing);
+        if let Some(why) = repeats.post_hoc {
+            judged.declared = None;
+            judged.post_hoc = Some(match judged.post_hoc {
+                Some(other) => format!("{other}; {why}"),
+                None => why,
+            });
+        }
+        judged.claim.push_str(&self.swapped_models(own, &hypothesis.criterion));
+        (finding, judged)
+    }
+
+    fn finding(&self, own: &Own<'a>, hypothesis: &Hypothesis, repeats: &Repeats) -> Finding {
+        let settings = &own.experiment.settings;
+        let looks = if repeats.post_hoc.is_some() { &[][..] } else { settings.looks.as_slice() };
+        let undeclared = repeats.looks.max(1) as f64;
+        let mut finding = verdict::judge(&Question {
+            criterion: &hypothesis.criterion,
+            terms: hypothesis.terms,
+            alpha: hypothesis.alpha / undeclared,
+            cells: &own.cells,
+            interleaved: settings.order == Order::Interleaved,
+            looks,
+            declared: self.declared,
+        });
+        // below alpha exactly where there is a decision, as any other p
+        finding.p = finding.p.map(|p| (p * undeclared).min(1.0));
+        finding
+    }
+
+    fn concerned(&self, own: &Own<'a>, criterion: &Criterion) -> Vec<&'a Cell> {
+        let cells = self.plan.experiment_cells(own.index).into_iter();
+        let concerned =
+            cells.filter(|cell| criterion.concerns(&self.plan.levels(own.index, *cell)));
+        concerned.map(|cell| &self.cells[cell as usize]).collect()
+    }
+
+    fn standing(&self, own: &Own<'a>, hypothesis: &Hypothesis) -> Standing {
+        let concerned = self.concerned(own, &hypothesis.criterion);
+        let runs = || concerned.iter().flat_map(|cell| cell.runs.values());
+        let first_started = runs().map(|run| run.started.as_str()).min();
+        let known = Known { runs: runs().count(), first_started };
+        let gone = |name: &str| !self.names.contains(name);
+        verdict::standing(self.executed, &own.experiment.name, hypothesis, known, gone)
+    }
+
+    /// Whether the repeats of an experiment were changed when there were data.
+    fn repeats(&self, own: &Own<'a>) -> Repeats {
+        let settings = &own.experiment.settings;
+        let today = PlannedRepeats {
+            since: String::new(),
+            repeats: settings.repeats,
+            looks: settings.looks.clone(),
+            until: settings.until.clone(),
+            runs_before: own.cells.iter().map(|cell| cell.runs.len() + cell.stale).sum(),
+        };
+        let history = self.executed.and_then(|plan| plan.repeats.get(&own.experiment.name));
+        verdict::repeats(history.map_or(&[], Vec::as_slice), &today)
+    }
+
+    /// Criteria that were declared, that data could have spoken against, and that no hypothesis of the manifest
+    /// has any more. They stay in the family: whoever declares ten and deletes nine has asked ten.
+    fn withdrawn(&self, own: &Own<'a>) -> Vec<(Finding, Judged)> {
+        let today: BTreeSet<String> = self
+            .plan
+            .study()
+            .experiments
+            .iter()
+            .flat_map(|experiment| &experiment.hypotheses)
+            .map(|one| executed::criterion_digest(&one.document))
+            .collect();
+        let known: Vec<Vec<(String, Level)>> =
+            own.cells.iter().map(|cell| cell.levels.clone()).collect();
+        let gone = self.declared_of(&own.experiment.name);
+        let gone = gone.filter(|(_, declared)| !today.contains(&declared.digest));
+        let mut found: Vec<(Finding, Judged)> = Vec::new();
+        for (name, declared) in gone {
+            let Some((criterion, terms, alpha)) = Criterion::stored(&declared.criterion) else {
+                continue;
+            };
+            let hypothesis = Hypothesis {
+                name: name.to_owned(),
+                claim: "(withdrawn)".to_owned(),
+                alpha,
+                criterion: criterion.on_cells(&known),
+                terms,
+                document: declared.criterion.clone(),
+            };
+            let concerned = self.concerned(own, &hypothesis.criterion);
+            if concerned.iter().all(|cell| cell.runs.is_empty()) {
+                continue;
+            }
+            let finding = self.finding(own, &hypothesis, &self.repeats(own));
+            let mut judged = judged(&own.experiment.name, &hypothesis, &finding, Standing::Open);
+            judged.withdrawn = Some(declared.since.clone());
+            found.push((finding, judged));
+        }
+        found
+    }
+
+    /// Hypotheses of the family that are not among these experiments: filtered out, or withdrawn with their whole
+    /// experiment.
+    fn others(&self, shown: &[Own<'a>]) -> usize {
+        let shown: BTreeSet<&str> = shown.iter().map(|own| own.experiment.name.as_str()).collect();
+        let filtered = self.plan.study().experiments.iter();
+        let filtered: usize = filtered
+            .filter(|own| !shown.contains(own.name.as_str()))
+            .map(|own| own.hypotheses.len())
+            .sum();
+        let known: BTreeSet<&str> =
+            self.plan.study().experiments.iter().map(|own| own.name.as_str()).collect();
+        let today: BTreeSet<String> = self
+            .plan
+            .study()
+            .experiments
+            .iter()
+            .flat_map(|own| &own.hypotheses)
+            .map(|one| executed::criterion_digest(&one.document))
+            .collect();
+        let of_gone = self.executed.into_iter().flat_map(|plan| plan.hypotheses.keys());
+        let of_gone = of_gone.filter(|name| {
+            name.split_once('/').is_some_and(|(experiment, _)| !known.contains(experiment))
+        });
+        let gone: usize = of_gone
+            .map(|name| {
+                let declared = self.executed.into_iter().flat_map(|plan| plan.declared(name));
+                declared.filter(|one| !today.contains(&one.digest)).count()
+            })
+            .sum();
+        filtered + gone
+    }
+
+    /// What the profile asks the servers for in place of the models that the manifest names, where the criterion
+    /// is about them: ` [with gemma-3-270m in place of gemma3:latest]`.
+    fn swapped_models(&self, own: &Own<'a>, criterion: &Criterion) -> String {
+        let study = self.plan.study();
+        if study.profile.is_none() {
+            return String::new();
+        }
+        let concerned = self.concerned(own, criterion);
+        let asked: BTreeSet<&str> = concerned
+            .iter()
+            .flat_map(|cell| &cell.factors)
+            .filter(|factor| factor.name == "model")
+            .map(|factor| factor.text.as_str())
+            .collect();
+        let swapped: BTreeMap<&str, &str> = study
+            .models
+            .iter()
+            .filter(|(named, used)| named != used && asked.contains(used.as_str()))
+            .map(|(named, used)| (named.as_str(), used.as_str()))
+            .collect();
+        if swapped.is_empty() {
+            return String::new();
+        }
+        let words: Vec<String> =
+            swapped.iter().map(|(named, used)| format!("{used} in place of {named}")).collect();
+        format!(" [here with {}]", words.join(", "))
+    }
+}
+
+/// Attempts that failed for reasons that say nothing of what was measured.
+const OF_THE_PROGRAM: [&str; 4] = [failed::CANCELLED, "abandoned", "storage", "damaged"];
+
 fn of_cell<'a>(
     cell: &'a Cell,
-    levels: Vec<(String, crate::manifest::study::Level)>,
+    levels: Vec<(String, Level)>,
     failed: &[FailedAttempt],
 ) -> verdict::Cell<'a> {
-    let own = |attempt: &&FailedAttempt| {
-        attempt.cell.as_ref() == Some(&cell.id) && attempt.cause != CANCELLED
+    let own: Vec<&FailedAttempt> = failed
+        .iter()
+        .filter(|attempt| attempt.cell.as_ref() == Some(&cell.id))
+        .filter(|attempt| !OF_THE_PROGRAM.contains(&attempt.cause.as_str()))
+        .collect();
+    let tried: BTreeSet<u32> = own.iter().map(|attempt| attempt.repeat).collect();
+    let settled = |repeat: &u32| {
+        cell.runs.contains_key(repeat) || cell.fell_back.contains(repeat) || tried.contains(repeat)
     };
     verdict::Cell {
         id: cell.short(),
         name: &cell.name,
         levels,
         planned: cell.repeats,
+        open: (1..=cell.repeats).filter(|repeat| !settled(repeat)).collect(),
         runs: fresh(cell).collect(),
         stale: cell.stale.len(),
-        failed: failed.iter().filter(own).count(),
+        failed: own.len(),
     }
-}
-
-fn standing(
-    plan: &Plan,
-    index: usize,
-    hypothesis: &Hypothesis,
-    cells: &[Cell],
-    executed: Option<&ExecutedPlan>,
-    names: &BTreeSet<String>,
-) -> Standing {
-    let concerned: Vec<&Cell> = plan
-        .experiment_cells(index)
-        .into_iter()
-        .filter(|cell| hypothesis.criterion.concerns(&plan.levels(index, *cell)))
-        .map(|cell| &cells[cell as usize])
-        .collect();
-    let runs = || concerned.iter().flat_map(|cell| cell.runs.values());
-    let known =
-        Known { runs: runs().count(), first_started: runs().map(|run| run.started.as_str()).min() };
-    let experiment = &plan.study().experiments[index].name;
-    verdict::standing(executed, experiment, hypothesis, known, |name| !names.contains(name))
 }
 
 fn judged(
@@ -186,11 +378,12 @@ fn judged(
         Standing::PostHoc { why, replaced } => (None, Some(why), replaced),
         Standing::Open => (None, None, None),
     };
+    let terms = verdict::terms_in_words(hypothesis.terms);
     Judged {
         experiment: experiment.to_owned(),
         name: hypothesis.name.clone(),
         claim: hypothesis.claim.clone(),
-        criterion: verdict::in_words(&hypothesis.criterion),
+        criterion: format!("{}{terms}", verdict::in_words(&hypothesis.criterion)),
         metrics: hypothesis.criterion.metrics().into_iter().map(str::to_owned).collect(),
         verdict: finding.verdict.name(),
         decided: finding.verdict.is_decided(),
@@ -206,17 +399,28 @@ fn judged(
         adjusted_p: None,
         survives: None,
         n: finding.n.clone(),
-        needed: finding.needed.map(|needed| match needed {
-            Needed::Runs(runs) => format!("{runs} {}", finding.needed_unit),
-            Needed::TooMany => format!("over {} {}", Needed::LARGEST, finding.needed_unit),
-        }),
+        needed: needed(finding),
         work: finding.work.clone(),
         notes: finding.notes.clone(),
         declared,
+        withdrawn: None,
         post_hoc,
         replaced,
         parts: finding.parts.iter().map(|(criterion, part)| of_part(criterion, part)).collect(),
     }
+}
+
+/// `18 pairs (9 to over 1000000)`.
+fn needed(finding: &Finding) -> Option<String> {
+    let number = |needed: Needed| match needed {
+        Needed::Runs(runs) => runs.to_string(),
+        Needed::TooMany => format!("over {}", Needed::LARGEST),
+    };
+    let range = finding
+        .needed_range
+        .map(|(least, most)| format!(" ({} to {})", number(least), number(most)))
+        .unwrap_or_default();
+    finding.needed.map(|needed| format!("{} {}{range}", number(needed), finding.needed_unit))
 }
 
 /// `95`, without the digits that 1 − alpha brings.

@@ -9,6 +9,7 @@ use super::{Interval, Sample, Undefined, checked, normal, student};
 pub struct Correlation {
     /// From −1 to 1.
     pub value: f64,
+    /// Pairs, less one for each mean that was taken out of them beyond the first.
     pub n: usize,
     /// Variance of its Fisher transform times n − 3.
     variance: f64,
@@ -47,10 +48,17 @@ pub fn spearman(x: &Sample, y: &Sample) -> Result<Correlation, Undefined> {
 }
 
 impl Correlation {
+    /// Of pairs from which the means of so many groups were taken, in place of one mean: each further one
+    /// costs a pair.
+    #[must_use]
+    pub fn within(self, groups: usize) -> Self {
+        Self { n: self.n.saturating_sub(groups.saturating_sub(1)), ..self }
+    }
+
     /// Two-sided p of no correlation, by t(n − 2) = r · √((n − 2) ÷ (1 − r²)).
     #[must_use]
     pub fn p_of_none(&self) -> f64 {
-        let freedom = (self.n - 2) as f64;
+        let freedom = self.n.saturating_sub(2) as f64;
         let rest = (1.0 - self.value) * (1.0 + self.value);
         student::two_sided(self.value * (freedom / rest).sqrt(), freedom)
     }

@@ -44,7 +44,8 @@ pub fn geometric_mean(sample: &Sample) -> Option<f64> {
     Some(logarithms(sample).ok()?.mean().exp())
 }
 
-fn logarithms(sample: &Sample) -> Result<Sample, Undefined> {
+/// The logarithms of values that are all above 0, in their order.
+pub fn logarithms(sample: &Sample) -> Result<Sample, Undefined> {
     if sample.min() <= 0.0 {
         return Err(Undefined::NotPositive);
     }

@@ -9,6 +9,7 @@ mod correlation;
 mod effect;
 mod estimate;
 mod log_ratio;
+mod lognormal;
 mod multiple;
 mod noncentral;
 mod normal;
@@ -20,6 +21,9 @@ mod ranks;
 mod ratio;
 mod sample;
 mod sample_size;
+mod sequential;
+mod shift;
+mod spread;
 mod student;
 
 #[cfg(test)]
@@ -29,7 +33,8 @@ pub use bootstrap::{Bootstrap, REPLICATES};
 pub use correlation::{Correlation, pearson, spearman};
 pub use effect::{HedgesG, cliffs_delta, hedges_g};
 pub use estimate::{Estimate, compare, difference, mean, paired_difference, pairs_tell};
-pub use log_ratio::{LogRatio, geometric_mean, log_ratio};
+pub use log_ratio::{LogRatio, geometric_mean, log_ratio, logarithms};
+pub use lognormal::{LognormalMean, lognormal_mean};
 pub use multiple::{benjamini_hochberg, holm};
 pub use order::QuantileTest;
 pub use outliers::{FlagRates, OutlierRule, flag_rate, flag_rates, outliers};
@@ -39,8 +44,12 @@ pub use ranks::{MannWhitney, mann_whitney};
 pub use ratio::{Ratio, ratio};
 pub use sample::{Sample, SampleError};
 pub use sample_size::{
-    Needed, POWER, correlation_runs, difference_runs, equivalence_runs, paired_runs,
+    Needed, POWER, correlation_runs, difference_runs, equivalence_runs, needed_interval,
+    paired_runs,
 };
+pub use sequential::obrien_fleming;
+pub use shift::{Shift, paired_shift, shift};
+pub use spread::{Spread, SpreadRatio, looks_normal, spread, spread_ratio};
 pub use student::student_quantile;
 
 /// Why a statistic has no value.

@@ -56,6 +56,9 @@ const SAMPLES: usize = 1000;
 const MOST: usize = 1000;
 const SEED: u64 = 1974;
 
+/// Rates by a rule's deviations (as bits), whether it is scaled, and n.
+type Known = HashMap<(u64, bool, usize), FlagRates>;
+
 /// The share of the values of clean normal samples of `n` that a rule flags: the chance that a given value
 /// that is no outlier is named as one. It does not depend on mean and spread. Found once per rule and n by
 /// a seeded simulation; 0 for n < 2.
@@ -67,8 +70,7 @@ pub fn flag_rate(rule: OutlierRule, n: usize) -> f64 {
 /// [`flag_rate`], and the share of clean samples of `n` in which anything is flagged.
 #[must_use]
 pub fn flag_rates(rule: OutlierRule, n: usize) -> FlagRates {
-    static KNOWN: LazyLock<Mutex<HashMap<(u64, bool, usize), FlagRates>>> =
-        LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     let n = n.min(MOST);
     let key = (rule.deviations.to_bits(), rule.scaled, n);
     // rates are only ever added whole

@@ -29,7 +29,7 @@ pub fn mann_whitney(x: &Sample, y: &Sample) -> Result<MannWhitney, Undefined> {
     let u = of_x - (n * (n + 1)) as f64 / 2.0;
     let larger = u.max((n * m) as f64 - u);
     if ties == 0.0 && n.min(m) <= EXACT_SMALLER && n * m <= EXACT_PAIRS {
-        let counts = counts(n, m);
+        let counts = rank_sum_orders(n, m);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // whole without ties
         let tail: f64 = counts[larger as usize..].iter().sum();
         let p = 2.0 * tail / counts.iter().sum::<f64>();
@@ -46,7 +46,7 @@ pub fn mann_whitney(x: &Sample, y: &Sample) -> Result<MannWhitney, Undefined> {
 }
 
 /// For each u from 0 to n · m, the number of orders of n and m different values that give it.
-fn counts(n: usize, m: usize) -> Vec<f64> {
+pub(super) fn rank_sum_orders(n: usize, m: usize) -> Vec<f64> {
     // subsets of the ranks 1 to n + m by their size and sum
     let largest = n * m + n * (n + 1) / 2;
     let mut subsets = vec![vec![0.0_f64; largest + 1]; n + 1];

@@ -12,7 +12,7 @@ use super::{Sample, Undefined, checked, normal, student_quantile};
 pub const POWER: f64 = 0.8;
 
 /// A number of runs per side, of pairs, or of points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needed {
     Runs(u64),
     /// More than [`Needed::LARGEST`].
@@ -31,6 +31,46 @@ pub fn paired_runs(distance: f64, sd: f64, alpha: f64) -> Result<Needed, Undefin
         return Err(Undefined::NoSpread);
     }
     Ok(smallest(|n| power(distance.abs() / sd * n.sqrt(), n - 1.0, alpha / 2.0)))
+}
+
+/// How many runs [`paired_runs`] and [`difference_runs`] may ask for, given how little the runs at hand tell of
+/// the effect: the numbers for the ends of the interval of the standardised effect at `level`. `t` is the
+/// effect in its standard errors, with these degrees of freedom, found with `n` runs; a number of n² ÷ t² scales
+/// with the runs, so the numbers are those of one sample with the same noncentrality. Where the interval holds
+/// no effect at all the larger number is [`Needed::TooMany`].
+pub fn needed_interval(
+    t: f64,
+    freedom: f64,
+    n: f64,
+    alpha: f64,
+    level: f64,
+) -> Result<(Needed, Needed), Undefined> {
+    let tail = (1.0 - checked(level)?) / 2.0;
+    let alpha = 1.0 - checked(1.0 - alpha)?;
+    let t = t.abs();
+    // the noncentrality under which what was seen lies in a tail of this size
+    let at = |share: f64| {
+        let (mut low, mut high) = (-(t + 40.0), t + 40.0 + 10.0 * t);
+        for _ in 0..100 {
+            let middle = f64::midpoint(low, high);
+            if noncentral_t_below(t, freedom, middle) > share {
+                low = middle
+            } else {
+                high = middle
+            }
+        }
+        f64::midpoint(low, high)
+    };
+    let (least, most) = (at(1.0 - tail), at(tail));
+    let per_run = freedom / (n - 1.0);
+    let runs = |noncentrality: f64| {
+        if noncentrality <= 0.0 {
+            return Needed::TooMany;
+        }
+        let effect = noncentrality / n.sqrt();
+        smallest(|runs| power(effect * runs.sqrt(), (runs - 1.0) * per_run, alpha / 2.0))
+    };
+    Ok((runs(most), runs(least)))
 }
 
 /// Runs per side so that Welch's two-sided test at `alpha` tells two means apart that lie `distance`

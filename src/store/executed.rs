@@ -7,6 +7,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError, seal};
+use crate::manifest::study::Until;
 
 /// The version of `plan.json` that this program writes.
 pub const PLAN_FORMAT: u32 = 1;
@@ -20,7 +21,7 @@ pub struct ExecutedPlan {
     pub profile: Option<String>,
     /// RFC 3339, UTC.
     pub executed: String,
-    /// SHA-256 over the compact JSON of [`ExecutedPlan::cells`].
+    /// [`digest`]: over the cells, the criteria of the manifest and the planned repeats.
     pub digest: String,
     /// The manifest as it was read.
     pub manifest: String,
@@ -30,6 +31,33 @@ pub struct ExecutedPlan {
     /// Further criteria under the same names, in the order in which they were declared.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub changed: BTreeMap<String, Vec<Declared>>,
+    /// By experiment, how many repeats were planned when, in the order of the changes. Empty in plans of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repeats: BTreeMap<String, Vec<PlannedRepeats>>,
+}
+
+/// The repeats of an experiment as they were planned when an exec began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedRepeats {
+    /// When they were first seen; RFC 3339, UTC.
+    pub since: String,
+    pub repeats: u32,
+    /// Repeats at which the data may be looked at; empty: at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+    /// Runs of the experiment's cells that were finished by then.
+    pub runs_before: usize,
+}
+
+impl PlannedRepeats {
+    /// Whether the same is planned.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        (self.repeats, &self.looks, &self.until) == (other.repeats, &other.looks, &other.until)
+    }
 }
 
 impl ExecutedPlan {
@@ -89,10 +117,24 @@ pub fn criterion_digest(criterion: &serde_json::Value) -> String {
     formats::digest::of_bytes(&serde_json_canonicalizer::to_vec(criterion).unwrap_or_default())
 }
 
-/// SHA-256 over the compact JSON of the cells.
+/// SHA-256 over the compact JSON of what is planned and predicted: the cells, each criterion by its name, and
+/// the repeats, looks and widths of each experiment. When it was first seen is no part of it.
 #[must_use]
-pub fn cells_digest(cells: &[PlannedCell]) -> String {
-    formats::digest::of_bytes(&serde_json::to_vec(cells).unwrap_or_default())
+pub fn digest(
+    cells: &[PlannedCell],
+    hypotheses: &BTreeMap<String, Declared>,
+    repeats: &BTreeMap<String, Vec<PlannedRepeats>>,
+) -> String {
+    let criteria: BTreeMap<&String, &String> =
+        hypotheses.iter().map(|(name, declared)| (name, &declared.digest)).collect();
+    let repeats: BTreeMap<&String, Vec<(u32, &Vec<u32>, &Option<Until>)>> = repeats
+        .iter()
+        .map(|(name, planned)| {
+            (name, planned.iter().map(|own| (own.repeats, &own.looks, &own.until)).collect())
+        })
+        .collect();
+    let whole = (cells, criteria, repeats);
+    formats::digest::of_bytes(&serde_json::to_vec(&whole).unwrap_or_default())
 }
 
 /// The stored plan; `None` if none was executed yet.
@@ -118,10 +160,28 @@ pub fn read(layout: &Layout) -> Result<Option<ExecutedPlan>, StoreError> {
     serde_json::from_slice(&text).map(Some).map_err(malformed)
 }
 
-/// Replaces the stored plan. What was declared before is kept; a criterion that is new under its name
-/// is added.
-pub fn write(layout: &Layout, mut plan: ExecutedPlan) -> Result<(), StoreError> {
+/// Replaces the stored plan. What was declared before is kept where `has_data` says that data existed under it,
+/// by its name: it could have been chosen by them. A criterion that is new under its name is added, and so are
+/// repeats that changed.
+pub fn write(
+    layout: &Layout,
+    mut plan: ExecutedPlan,
+    has_data: impl Fn(&str, &Declared) -> bool,
+) -> Result<(), StoreError> {
     if let Some(mut before) = read(layout)? {
+        drop_undated(&mut before, &plan, has_data);
+        for (name, planned) in std::mem::take(&mut plan.repeats) {
+            let known = before.repeats.entry(name).or_default();
+            for now in planned {
+                if known.last().is_some_and(|last| last.runs_before == 0) && now.runs_before == 0 {
+                    known.clear();
+                }
+                if known.last().is_none_or(|last| !last.is_as(&now)) {
+                    known.push(now);
+                }
+            }
+        }
+        plan.repeats = std::mem::take(&mut before.repeats);
         for (name, declared) in std::mem::take(&mut plan.hypotheses) {
             if before.declared(&name).any(|earlier| earlier.digest == declared.digest) {
                 continue;
@@ -142,4 +202,34 @@ pub fn write(layout: &Layout, mut plan: ExecutedPlan) -> Result<(), StoreError> 
         reason: error.to_string(),
     })?;
     seal::write_whole(&layout.plan(), &text)
+}
+
+/// Takes out the criteria that left the manifest before there were data: whoever changes their mind before the
+/// first run has looked at nothing.
+fn drop_undated(
+    before: &mut ExecutedPlan,
+    plan: &ExecutedPlan,
+    has_data: impl Fn(&str, &Declared) -> bool,
+) {
+    let today: std::collections::BTreeSet<&String> =
+        plan.hypotheses.values().map(|declared| &declared.digest).collect();
+    let stays = |name: &str, declared: &Declared| {
+        today.contains(&declared.digest) || has_data(name, declared)
+    };
+    let names: Vec<String> =
+        before.hypotheses.keys().chain(before.changed.keys()).cloned().collect();
+    for name in names {
+        let kept: Vec<Declared> =
+            before.declared(&name).filter(|declared| stays(&name, declared)).cloned().collect();
+        before.hypotheses.remove(&name);
+        before.changed.remove(&name);
+        let mut kept = kept.into_iter();
+        if let Some(first) = kept.next() {
+            before.hypotheses.insert(name.clone(), first);
+        }
+        let further: Vec<Declared> = kept.collect();
+        if !further.is_empty() {
+            before.changed.insert(name, further);
+        }
+    }
 }

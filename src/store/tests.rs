@@ -350,10 +350,11 @@ fn a_hypothesis_keeps_its_first_criterion() {
         study: "study".to_owned(),
         profile: None,
         executed: time.to_owned(),
-        digest: executed::cells_digest(&[]),
+        digest: String::new(),
         manifest: String::new(),
         cells: Vec::new(),
         changed: std::collections::BTreeMap::new(),
+        repeats: std::collections::BTreeMap::new(),
         hypotheses: [(
             "race/slow".to_owned(),
             executed::Declared::new(time, &json!({ "ratio": { "above": above } }), 0),
@@ -361,15 +362,63 @@ fn a_hypothesis_keeps_its_first_criterion() {
         .into(),
     };
     assert_eq!(executed::read(&layout).unwrap(), None);
-    executed::write(&layout, plan("first", 2.0)).unwrap();
-    executed::write(&layout, plan("second", 1.1)).unwrap();
-    executed::write(&layout, plan("second", 2.0)).unwrap();
+    let with_data = |_: &str, _: &executed::Declared| true;
+    executed::write(&layout, plan("first", 2.0), with_data).unwrap();
+    executed::write(&layout, plan("second", 1.1), with_data).unwrap();
+    executed::write(&layout, plan("second", 2.0), with_data).unwrap();
     let stored = executed::read(&layout).unwrap().unwrap();
     assert_eq!(stored.executed, "second");
     assert_eq!(stored.hypotheses, plan("first", 2.0).hypotheses);
     // what was tried in between is kept, and the return to the first is no news
     let declared: Vec<_> = stored.declared("race/slow").map(|d| d.since.as_str()).collect();
     assert_eq!(declared, ["first", "second"]);
+}
+
+#[test]
+fn a_criterion_that_left_the_manifest_before_there_were_data_is_forgotten() {
+    let results = tempfile::tempdir().unwrap();
+    let layout = Layout::new(results.path(), "study").unwrap();
+    fs::create_dir_all(layout.root()).unwrap();
+    let planned = |repeats, runs_before| executed::PlannedRepeats {
+        since: format!("after {runs_before}"),
+        repeats,
+        looks: Vec::new(),
+        until: None,
+        runs_before,
+    };
+    let plan = |above: f64, repeats, runs_before| executed::ExecutedPlan {
+        format: executed::PLAN_FORMAT,
+        study: "study".to_owned(),
+        profile: None,
+        executed: String::new(),
+        digest: String::new(),
+        manifest: String::new(),
+        cells: Vec::new(),
+        changed: std::collections::BTreeMap::new(),
+        repeats: [("race".to_owned(), vec![planned(repeats, runs_before)])].into(),
+        hypotheses: [(
+            "race/slow".to_owned(),
+            executed::Declared::new("now", &json!({ "ratio": { "above": above } }), 0),
+        )]
+        .into(),
+    };
+    let bounds = || {
+        let stored = executed::read(&layout).unwrap().unwrap();
+        stored
+            .declared("race/slow")
+            .map(|declared| declared.criterion["ratio"]["above"].as_f64().unwrap())
+            .collect::<Vec<f64>>()
+    };
+    let repeats = || {
+        let stored = executed::read(&layout).unwrap().unwrap();
+        stored.repeats["race"].iter().map(|own| own.repeats).collect::<Vec<u32>>()
+    };
+    executed::write(&layout, plan(1.0, 20, 0), |_, _| false).unwrap();
+    executed::write(&layout, plan(2.0, 3, 0), |_, _| false).unwrap();
+    assert_eq!((bounds(), repeats()), (vec![2.0], vec![3]));
+    executed::write(&layout, plan(3.0, 5, 6), |_, _| true).unwrap();
+    executed::write(&layout, plan(3.0, 5, 10), |_, _| true).unwrap();
+    assert_eq!((bounds(), repeats()), (vec![2.0, 3.0], vec![3, 5]));
 }
 
 #[test]

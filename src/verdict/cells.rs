@@ -3,7 +3,7 @@
 use crate::manifest::criterion::Cells;
 use crate::manifest::study::Level;
 use crate::metrics::{self, DeclaredMetric};
-use crate::stats::{OutlierRule, Sample, SampleError, outliers};
+use crate::stats::{self, OutlierRule, Sample, SampleError, outliers};
 use crate::store::record::RunRecord;
 use crate::store::staleness;
 
@@ -17,11 +17,13 @@ pub struct Cell<'a> {
     /// On the experiment's axes, and what is fixed for all of its cells.
     pub levels: Vec<(String, Level)>,
     pub planned: u32,
+    /// Of the planned repeats, those that were neither made nor tried yet.
+    pub open: Vec<u32>,
     /// Finished, measured under one set of circumstances.
     pub runs: Vec<&'a RunRecord>,
     /// Runs that were left out because they were measured under other circumstances.
     pub stale: usize,
-    /// Attempts that failed.
+    /// Attempts that failed, those not counted that the user abandoned or the program itself spoilt.
     pub failed: usize,
 }
 
@@ -93,12 +95,6 @@ pub(super) fn same_circumstances(cells: &[&Cell]) -> Result<(), String> {
     Ok(())
 }
 
-/// What to know where the runs of several cells are taken together.
-pub(super) fn pooled(cells: &[&Cell]) -> Option<String> {
-    (cells.len() > 1)
-        .then(|| format!("over the runs of {} cells together, each run alike", cells.len()))
-}
-
 /// The values of a metric that are known; none is a reason.
 pub(super) fn values<'a>(
     cells: &[&'a Cell<'a>],
@@ -123,6 +119,29 @@ pub(super) fn values<'a>(
         return Err(format!("`{metric}` is unknown in all {runs} run(s)"));
     }
     Ok(values)
+}
+
+/// How the runs of a cell become its one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Center {
+    Arithmetic,
+    /// Where all values of both sides are above 0.
+    Geometric,
+}
+
+/// One value per cell, in the order of the cells; cells without a known value are left out.
+pub(super) fn centers<'a>(values: &[Datum<'a>], center: Center) -> Result<Vec<Datum<'a>>, String> {
+    let mut centers = Vec::new();
+    // the values of a cell stand together
+    for own in values.chunk_by(|a, b| a.cell.id == b.cell.id) {
+        let sample = sample(own)?;
+        let value = match center {
+            Center::Arithmetic => sample.mean(),
+            Center::Geometric => stats::geometric_mean(&sample).unwrap_or_else(|| sample.mean()),
+        };
+        centers.push(Datum { value, ..own[0] });
+    }
+    Ok(centers)
 }
 
 /// Values as a sample; what is too large for arithmetic is a reason.
@@ -190,10 +209,12 @@ fn outlier_notes(metric: &str, values: &[Datum]) -> Vec<String> {
             if !equal || (value - median).abs() > median.abs() {
                 notes.push(format!(
                     "outlier, kept: run {} has {metric} {}, more than 3.5 scaled MAD from the median \
-                     of its cell, {}",
+                     of its cell, {} (of {} clean normal runs the rule flags one or more in {} % of cells)",
                     own[index].run_id(),
                     short(value, DIGITS),
-                    short(median, DIGITS)
+                    short(median, DIGITS),
+                    own.len(),
+                    short(100.0 * stats::flag_rates(OutlierRule::SCALED, own.len()).per_sample, 2),
                 ));
             }
         }

@@ -5,7 +5,7 @@
 //! (1982)). To find one of k parts wrong is one of k chances, so a part refutes the whole at alpha ÷ k
 //! (Bonferroni). "Any of these" is the same with support and refutation exchanged.
 
-use super::judge::{Question, judge};
+use super::judge::{Question, once};
 use super::{Finding, Verdict, words};
 use crate::manifest::criterion::Criterion;
 
@@ -25,11 +25,23 @@ fn compound(
     single: Verdict,
     test: &str,
 ) -> Finding {
-    let chances = parts.len() as f64;
     let at = |alpha: f64| -> Vec<Finding> {
-        parts.iter().map(|criterion| judge(&Question { criterion, alpha, ..*question })).collect()
+        parts.iter().map(|criterion| once(&Question { criterion, alpha, ..*question })).collect()
     };
-    let (plain, strict) = (at(question.alpha), at(question.alpha / chances));
+    let (plain, strict) = (at(question.alpha), at(question.alpha / parts.len() as f64));
+    let names = parts.iter().map(words::criterion).collect();
+    combined(names, plain, strict, (common, single), test)
+}
+
+/// Parts that were judged at alpha (`plain`) and at alpha ÷ parts (`strict`), as one finding.
+pub(super) fn combined(
+    names: Vec<String>,
+    plain: Vec<Finding>,
+    strict: Vec<Finding>,
+    (common, single): (Verdict, Verdict),
+    test: &str,
+) -> Finding {
+    let parts = plain.len();
     let open = |finding: &&Finding| finding.verdict == Verdict::NoData;
     let verdict = if strict.iter().any(|part| part.verdict == single) {
         single
@@ -46,15 +58,16 @@ fn compound(
         _ => None,
     };
     // shown as they are judged for the claim's sake
-    let shown = if common == Verdict::Supported { &plain } else { &strict };
+    let p = p(&plain, common, single, verdict);
+    let shown = if common == Verdict::Supported { plain } else { strict };
     Finding {
         leaning: verdict.is_decided().then_some(verdict),
         reason,
         test: test.to_owned(),
-        quantity: format!("{} parts", parts.len()),
-        p: p(&plain, common, single, verdict),
+        quantity: format!("{parts} parts"),
+        p,
         n: shown.iter().map(|part| part.n.as_str()).collect::<Vec<_>>().join("; "),
-        parts: parts.iter().map(words::criterion).zip(shown.iter().cloned()).collect(),
+        parts: names.into_iter().zip(shown).collect(),
         ..Finding::new(verdict)
     }
 }

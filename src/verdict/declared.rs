@@ -3,7 +3,7 @@
 use super::words;
 use crate::manifest::criterion::Criterion;
 use crate::manifest::study::Hypothesis;
-use crate::store::executed::{self, Declared, ExecutedPlan};
+use crate::store::executed::{self, Declared, ExecutedPlan, PlannedRepeats};
 
 /// When a criterion was declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,52 @@ pub fn standing(
     }
 }
 
+/// What became of the planned number of repeats.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repeats {
+    /// How often the data could be looked at without its having been declared, the end counted: 1 unless
+    /// somebody planned other repeats when runs were there.
+    pub looks: usize,
+    /// Why a criterion over them is post hoc.
+    pub post_hoc: Option<String>,
+}
+
+/// Whether repeats were changed when there were data. `today` is what the manifest asks for, with the runs that
+/// there are now; `history` what earlier execs found.
+#[must_use]
+pub fn repeats(history: &[PlannedRepeats], today: &PlannedRepeats) -> Repeats {
+    let mut planned: Vec<&PlannedRepeats> = history.iter().collect();
+    let is_new = planned.last().is_some_and(|last| !last.is_as(today));
+    planned.extend(Some(today).filter(|today| is_new && today.runs_before > 0));
+    let changes = planned.iter().skip(1).filter(|own| own.runs_before > 0).count();
+    if changes == 0 {
+        return Repeats { looks: 1, post_hoc: None };
+    }
+    let steps: Vec<String> = planned.iter().map(|own| in_full(own)).collect();
+    let looks = changes + 1;
+    let post_hoc = format!(
+        "the planned repeats were changed when there were data ({}), which makes {looks} looks, none of them \
+         declared; each is judged at alpha ÷ {looks}",
+        steps.join(", then ")
+    );
+    Repeats { looks, post_hoc: Some(post_hoc) }
+}
+
+fn in_full(planned: &PlannedRepeats) -> String {
+    let mut words = planned.repeats.to_string();
+    if planned.looks.len() > 1 {
+        let looks: Vec<String> = planned.looks.iter().map(u32::to_string).collect();
+        words.push_str(&format!(" with looks at {}", looks.join(", ")));
+    }
+    if let Some(until) = &planned.until {
+        words.push_str(&format!(" until narrow, {} at most", until.max));
+    }
+    if planned.runs_before > 0 {
+        words.push_str(&format!(" after {} runs", planned.runs_before));
+    }
+    words
+}
+
 fn of(declared: &Declared, first: &Declared, known: Known) -> Standing {
     let since = declared.since.clone();
     // a version that did not count runs said only when
@@ -95,7 +141,9 @@ fn of(declared: &Declared, first: &Declared, known: Known) -> Standing {
 /// As it would be read in a manifest; as it is stored where this version cannot read it.
 fn in_words(declared: &Declared) -> String {
     match Criterion::stored(&declared.criterion) {
-        Some((criterion, alpha)) => format!("{}, at alpha {alpha}", words::criterion(&criterion)),
+        Some((criterion, terms, alpha)) => {
+            format!("{}{}, at alpha {alpha}", words::criterion(&criterion), words::terms(terms))
+        }
         None => declared.criterion.to_string(),
     }
 }

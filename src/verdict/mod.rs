@@ -9,11 +9,16 @@ mod catalogue;
 mod cells;
 mod claim;
 mod compound;
+mod contrast;
 mod correlation;
 mod declared;
+mod each;
 mod family;
+mod guard;
 mod judge;
+mod looks;
 mod sides;
+mod test;
 #[cfg(test)]
 mod tests;
 mod threshold;
@@ -23,10 +28,10 @@ mod words;
 pub use catalogue::{claim_problems, unknown_metrics};
 pub use cells::Cell;
 pub use claim::{Checked, Reproduction, check};
-pub use declared::{Known, Standing, standing};
+pub use declared::{Known, Repeats, Standing, repeats, standing};
 pub use family::adjust;
 pub use judge::{Question, judge};
-pub use words::criterion as in_words;
+pub use words::{criterion as in_words, terms as terms_in_words};
 
 use serde::Serialize;
 
@@ -89,6 +94,8 @@ pub struct Finding {
     pub n: String,
     /// How many of `needed_unit` the test would have needed.
     pub needed: Option<Needed>,
+    /// The same for the ends of the effect's interval.
+    pub needed_range: Option<(Needed, Needed)>,
     pub needed_unit: &'static str,
     /// Of a claim about load balance: what became of the work done.
     pub work: Option<String>,
@@ -113,6 +120,7 @@ impl Finding {
             p: None,
             n: String::new(),
             needed: None,
+            needed_range: None,
             needed_unit: "",
             work: None,
             notes: Vec::new(),
@@ -123,6 +131,11 @@ impl Finding {
     /// Without a decision, and why.
     fn open(verdict: Verdict, reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..Self::new(verdict) }
+    }
+
+    /// The same figures, from which nothing is concluded.
+    fn without_verdict(self, verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self { verdict, leaning: None, p: None, reason: Some(reason.into()), ..self }
     }
 
     fn no_data(reason: impl Into<String>) -> Self {

@@ -1,48 +1,72 @@
 //! Two selections of cells side by side: as pairs where repeats were interleaved, else as independent
-//! samples.
+//! samples; run by run where each holds one cell, and cell by cell where one holds several.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::cells::{self, Cell, Datum};
-use super::judge::{Question, unit_of};
+use super::cells::{self, Cell, Center, Datum};
+use super::guard;
+use super::judge::Question;
 use crate::manifest::criterion::Cells;
+use crate::metrics::{self, MetricInfo, Scale};
 use crate::stats::{self, Sample};
 use crate::store::blocks::{self, Began, OutOfTurn};
 
 /// Two samples of one metric.
-pub(super) struct Sides {
+pub(super) struct Sides<'a> {
     pub one: Sample,
     pub other: Sample,
-    /// Of the metric.
-    pub unit_of_metric: String,
+    /// The cells that they are of.
+    pub ones: Vec<&'a Cell<'a>>,
+    pub others: Vec<&'a Cell<'a>>,
+    pub metric: MetricInfo<'a>,
     /// The values belong together one by one.
     pub paired: bool,
+    /// Each value is a cell's, not a run's.
+    pub of_cells: bool,
     /// Why they are paired, or why not.
     pub why: String,
+    /// Why their difference may be nothing but time passing.
+    pub drift: Option<String>,
     pub notes: Vec<String>,
 }
 
-impl Sides {
+impl Sides<'_> {
     pub fn n(&self) -> String {
-        if self.paired {
-            format!("{} pairs", self.one.n())
-        } else {
-            format!("{} and {} runs", self.one.n(), self.other.n())
+        match (self.paired, self.of_cells) {
+            (true, false) => format!("{} pairs", self.one.n()),
+            (true, true) => format!("{} pairs of cells", self.one.n()),
+            (false, false) => format!("{} and {} runs", self.one.n(), self.other.n()),
+            (false, true) => format!("{} and {} cells", self.one.n(), self.other.n()),
         }
     }
 
-    /// What a number of runs counts.
+    /// What a number of values counts.
     pub fn unit(&self) -> &'static str {
-        if self.paired { "pairs" } else { "runs per side" }
+        match (self.paired, self.of_cells) {
+            (true, false) => "pairs",
+            (true, true) => "pairs of cells",
+            (false, false) => "runs per side",
+            (false, true) => "cells per side",
+        }
+    }
+
+    /// Ratios are what is natural to compare, and are defined.
+    pub fn is_ratio_scale(&self) -> bool {
+        metrics::scale(&self.metric) == Scale::Ratio
+            && self.one.min() > 0.0
+            && self.other.min() > 0.0
     }
 }
 
-pub(super) fn sides(
-    question: &Question,
+/// The sides of a criterion. Where the means of cells are compared they are geometric for a metric whose
+/// ratios are compared (`geometric`).
+pub(super) fn sides<'a>(
+    question: &Question<'a>,
     one: &Cells,
     other: &Cells,
     metric: &str,
-) -> Result<Sides, String> {
+    geometric: bool,
+) -> Result<Sides<'a>, String> {
     let Question { cells, interleaved, declared, .. } = *question;
     let (ones, others) = (cells::select(cells, one)?, cells::select(cells, other)?);
     let both: Vec<&Cell> = ones.iter().chain(&others).copied().collect();
@@ -51,46 +75,62 @@ pub(super) fn sides(
     let right = cells::values(&others, metric, declared)?;
     let all: Vec<Datum> = left.iter().chain(&right).copied().collect();
     let mut notes = cells::notes(&both, metric, &all);
-    let matched = if interleaved {
-        partners(&ones, &others, one, other).and_then(|partners| pairs(&partners, &left, &right))
+    let of_cells = ones.len() > 1 || others.len() > 1;
+    let partners = partners(&ones, &others, one, other);
+    let matched = if of_cells {
+        let positive = all.iter().all(|datum| datum.value > 0.0);
+        let center = if geometric && positive { Center::Geometric } else { Center::Arithmetic };
+        let (left, right) = (cells::centers(&left, center)?, cells::centers(&right, center)?);
+        let pairs = partners.and_then(|partners| cell_pairs(&partners, &left, &right));
+        Matched { pairs, left, right, why: "a pair is one cell of each side, alike in all else" }
     } else {
-        Err("repeats are not interleaved".to_owned())
+        let pairs = if interleaved {
+            partners.and_then(|partners| pairs(&partners, &left, &right))
+        } else {
+            Err("repeats are not interleaved".to_owned())
+        };
+        let why = "repeats are interleaved: a pair is one repeat of both";
+        Matched { pairs, left, right, why }
     };
-    let sides = |one, other, paired, why, notes| Sides {
-        one,
-        other,
-        unit_of_metric: unit_of(metric, declared),
-        paired,
-        why,
-        notes,
+    // what this version computes was looked up before
+    let metric = metrics::find(declared, metric).ok_or("unknown metric")?;
+    let blocks = in_turn(&ones, &others);
+    let sides = |one, other, paired, why, notes| {
+        let drift = if blocks { None } else { guard::drift(question, &ones, &others) };
+        let (ones, others) = (ones.clone(), others.clone());
+        Sides { one, other, ones, others, metric, paired, of_cells, why, drift, notes }
     };
-    let apart = match matched {
+    let apart = match matched.pairs {
         Err(why) => why,
-        Ok((left, right)) => {
-            let alone = all.len() - left.len() - right.len();
-            let (of, to) = (cells::sample(&left)?, cells::sample(&right)?);
+        Ok((of, to)) => {
+            let alone = matched.left.len() + matched.right.len() - of.len() - to.len();
+            let (of, to) = (cells::sample(&of)?, cells::sample(&to)?);
             if stats::pairs_tell(&of, &to) {
                 if alone > 0 {
-                    notes.push(format!("{alone} run(s) have no partner and are left out"));
+                    let what = if of_cells { "cell(s)" } else { "run(s)" };
+                    notes.push(format!("{alone} {what} have no partner and are left out"));
                 }
-                let why = "repeats are interleaved: a pair is one repeat of both".to_owned();
-                return Ok(sides(of, to, true, why, notes));
+                return Ok(sides(of, to, true, matched.why.to_owned(), notes));
             }
             "the differences of the pairs do not vary".to_owned()
         }
     };
-    if ones.len() + others.len() > 2 {
-        notes.push(format!(
-            "the two sides hold {} and {} cells, whose runs count alike",
-            ones.len(),
-            others.len()
-        ));
-    }
-    Ok(sides(cells::sample(&left)?, cells::sample(&right)?, false, apart, notes))
+    let (of, to) = (cells::sample(&matched.left)?, cells::sample(&matched.right)?);
+    Ok(sides(of, to, false, apart, notes))
 }
 
-/// The cells of both sides that have the same levels on the axes that neither side names.
-fn partners<'a>(
+/// Values of both sides, and the same as pairs or why they are none.
+struct Matched<'a> {
+    pairs: Result<Pairs<'a>, String>,
+    left: Vec<Datum<'a>>,
+    right: Vec<Datum<'a>>,
+    why: &'static str,
+}
+
+type Pairs<'a> = (Vec<Datum<'a>>, Vec<Datum<'a>>);
+
+/// The cells of both sides that have the same levels on the axes that neither side names, by their ids.
+pub(super) fn partners<'a>(
     ones: &[&'a Cell<'a>],
     others: &[&'a Cell<'a>],
     one: &Cells,
@@ -113,12 +153,27 @@ fn partners<'a>(
     partners.filter(|_| free.is_empty()).ok_or_else(unlike)
 }
 
+/// The values of partners, in the order of the first side.
+fn cell_pairs<'a>(
+    partners: &[(&str, &str)],
+    left: &[Datum<'a>],
+    right: &[Datum<'a>],
+) -> Result<Pairs<'a>, String> {
+    let of = |values: &[Datum<'a>], id: &str| values.iter().find(|own| own.cell.id == id).copied();
+    let pairs: Vec<_> =
+        partners.iter().filter_map(|(a, b)| Some((of(left, a)?, of(right, b)?))).collect();
+    if pairs.len() < 2 {
+        return Err("fewer than two cells are known on both sides".to_owned());
+    }
+    Ok(pairs.into_iter().unzip())
+}
+
 /// The values of each repeat that both partners have, if they were measured block by block.
 fn pairs<'a>(
     partners: &[(&str, &str)],
     left: &[Datum<'a>],
     right: &[Datum<'a>],
-) -> Result<(Vec<Datum<'a>>, Vec<Datum<'a>>), String> {
+) -> Result<Pairs<'a>, String> {
     let by_cell = |values: &[Datum<'a>]| -> HashMap<&'a str, BTreeMap<u32, Datum<'a>>> {
         let mut cells: HashMap<&str, BTreeMap<u32, Datum<'a>>> = HashMap::new();
         for value in values {
@@ -140,4 +195,22 @@ fn pairs<'a>(
         return Err("fewer than two repeats were measured on both sides".to_owned());
     }
     Ok(pairs.into_iter().unzip())
+}
+
+/// Whether every cell of one side was measured in turn with every cell of the other, repeat by repeat: then
+/// what drifts, drifts in both.
+fn in_turn(ones: &[&Cell], others: &[&Cell]) -> bool {
+    let by_repeat = |cell: &Cell| -> BTreeMap<u32, String> {
+        cell.runs.iter().map(|run| (run.repeat, run.started.clone())).collect()
+    };
+    ones.iter().all(|one| {
+        let one = by_repeat(one);
+        let one: BTreeMap<u32, &str> = one.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        others.iter().all(|other| {
+            let other = by_repeat(other);
+            let other: BTreeMap<u32, &str> = other.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            let pairs = blocks::pairs(&one, &other, Began::one);
+            pairs.is_ok_and(|pairs| pairs.len() >= 2)
+        })
+    })
 }

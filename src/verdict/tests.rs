@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::manifest::criterion::{Bound, Cells, Criterion, Statistic};
+use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Statistic, Terms, Test};
 use crate::manifest::study::Level;
 use crate::store::record::{Evidence, ProcessUsage, RUN_FORMAT, RunRecord};
 
@@ -54,6 +54,7 @@ fn cells(runs: &[Vec<RunRecord>]) -> Vec<Cell<'_>> {
             name: IDS[index],
             levels: vec![("a".to_owned(), Level::Number(index as f64))],
             planned: u32::try_from(runs.len()).unwrap(),
+            open: Vec::new(),
             runs: runs.iter().collect(),
             stale: 0,
             failed: 0,
@@ -66,8 +67,27 @@ fn at(level: f64) -> Cells {
 }
 
 fn judged(values: &[&[f64]], criterion: &Criterion, alpha: f64, interleaved: bool) -> Finding {
+    on_terms(values, criterion, Terms::default(), alpha, interleaved)
+}
+
+fn on_terms(
+    values: &[&[f64]],
+    criterion: &Criterion,
+    terms: Terms,
+    alpha: f64,
+    interleaved: bool,
+) -> Finding {
     let runs = runs(values);
-    judge(&Question { criterion, alpha, cells: &cells(&runs), interleaved, declared: &[] })
+    let cells = cells(&runs);
+    judge(&Question {
+        criterion,
+        terms,
+        alpha,
+        cells: &cells,
+        interleaved,
+        looks: &[],
+        declared: &[],
+    })
 }
 
 fn wall() -> String {
@@ -118,7 +138,16 @@ fn a_ratio_against_its_bound() {
     assert_eq!(ratio(Bound::Above(1.5)).verdict, Verdict::Supported);
     assert_eq!(ratio(Bound::Above(2.5)).verdict, Verdict::Refuted);
     assert_eq!(ratio(Bound::Below(1.9)).verdict, Verdict::Inconclusive);
-    assert!((ratio(Bound::Above(1.5)).effect.unwrap() - 20.9 / 11.0).abs() < 1e-12);
+    // of pairs the mean of the logarithms' differences
+    let logarithms = LOW.iter().zip(HIGH).map(|(low, high)| (high / low).ln());
+    let geometric = (logarithms.sum::<f64>() / 5.0).exp();
+    assert!((ratio(Bound::Above(1.5)).effect.unwrap() - geometric).abs() < 1e-12);
+    // a ratio of means is what the author may ask for
+    let criterion =
+        Criterion::Ratio { metric: wall(), of: at(1.0), to: at(0.0), bound: Bound::Above(1.5) };
+    let terms = Terms { test: Some(Test::T), ..Terms::default() };
+    let of_means = on_terms(&[&LOW, &HIGH], &criterion, terms, 0.05, true);
+    assert!((of_means.effect.unwrap() - 20.9 / 11.0).abs() < 1e-12, "{of_means:?}");
 }
 
 #[test]
@@ -148,13 +177,33 @@ fn thresholds_of_every_statistic() {
     // twelve runs cannot bound a 95th percentile from above, only from below
     assert_eq!(verdict(Statistic::P95, Bound::Below(1000.0)), Verdict::Inconclusive);
     assert_eq!(verdict(Statistic::P95, Bound::Above(104.0)), Verdict::Supported);
-    assert_eq!(verdict(Statistic::Sd, Bound::Above(1.0)), Verdict::Supported);
-    assert_eq!(verdict(Statistic::Cv, Bound::Above(0.5)), Verdict::Refuted);
     assert_eq!(verdict(Statistic::Min, Bound::Above(99.0)), Verdict::Supported);
     assert_eq!(verdict(Statistic::Max, Bound::Below(111.0)), Verdict::Refuted);
-    let few = judged(&[&LOW], &threshold(Statistic::Cv, Bound::Above(0.5)), 0.05, true);
-    assert_eq!(few.verdict, Verdict::NoData);
-    assert!(few.reason.unwrap().contains("needs at least 10 runs, there are 5"));
+}
+
+#[test]
+fn a_spread_is_decided_by_a_shape_that_is_declared_and_not_spoken_against() {
+    let terms = |test| Terms { test, ..Terms::default() };
+    let chi2 = terms(Some(Test::Chi2));
+    let twelve: Vec<f64> = (0..12).map(|n| 100.0 + f64::from(n * 7 % 12)).collect();
+    let found = |values: &[f64], terms, statistic, bound| {
+        on_terms(&[values], &threshold(statistic, bound), terms, 0.05, true)
+    };
+    let silent = found(&twelve, terms(None), Statistic::Sd, Bound::Above(1.0));
+    assert_eq!(silent.verdict, Verdict::Inconclusive);
+    assert!(silent.reason.as_ref().unwrap().contains("`test = \"chi2\"`"), "{silent:?}");
+    assert!(silent.interval.is_some());
+    let sd = found(&twelve, chi2, Statistic::Sd, Bound::Above(1.0));
+    assert_eq!(sd.verdict, Verdict::Supported, "{sd:?}");
+    let cv = found(&twelve, chi2, Statistic::Cv, Bound::Above(50.0));
+    assert_eq!(cv.verdict, Verdict::Refuted, "{cv:?}");
+    // two that lie far out are no normal tail
+    let mut long = twelve.clone();
+    long[3] = 160.0;
+    long[7] = 190.0;
+    let odd = found(&long, chi2, Statistic::Sd, Bound::Above(1.0));
+    assert_eq!(odd.verdict, Verdict::Inconclusive);
+    assert!(odd.reason.unwrap().contains("Anderson"));
 }
 
 #[test]
@@ -163,7 +212,8 @@ fn a_correlation_against_its_bound() {
     let along: Vec<f64> = noise.iter().enumerate().map(|(n, e)| 5.0 + n as f64 + e).collect();
     let verdict = |bound| {
         let (x, y) = ("ttft_ms".to_owned(), wall());
-        let criterion = Criterion::Correlation { x, y, cells: Cells::default(), bound };
+        let criterion =
+            Criterion::Correlation { x, y, cells: Cells::default(), across: Across::Runs, bound };
         judged(&[&along], &criterion, 0.05, true).verdict
     };
     assert_eq!(verdict(Bound::Above(0.8)), Verdict::Supported);
@@ -196,21 +246,24 @@ fn what_was_measured_elsewhere_is_not_compared() {
     let mut runs = runs(&[&LOW, &HIGH]);
     let judged = |runs: &[Vec<RunRecord>], criterion: &Criterion| {
         let cells = cells(runs);
-        judge(&Question { criterion, alpha: 0.05, cells: &cells, interleaved: true, declared: &[] })
+        judge(&Question {
+            criterion,
+            alpha: 0.05,
+            cells: &cells,
+            interleaved: true,
+            looks: &[],
+            declared: &[],
+            terms: Terms::default(),
+        })
     };
     let correlation = Criterion::Correlation {
         x: "ttft_ms".to_owned(),
         y: wall(),
         cells: Cells::default(),
+        across: Across::Runs,
         bound: Bound::Below(0.99),
     };
-    let both = Criterion::Threshold {
-        metric: wall(),
-        cells: Cells::default(),
-        statistic: Statistic::Mean,
-        bound: Bound::Above(1.0),
-    };
-    let over_both = [difference(Bound::Above(0.0)), correlation, both];
+    let over_both = [difference(Bound::Above(0.0)), correlation];
     for criterion in &over_both {
         assert_eq!(judged(&runs, criterion).verdict, Verdict::Supported);
     }
@@ -298,6 +351,8 @@ fn load_balance_never_stands_without_the_work_done() {
             alpha: 0.05,
             cells: &cells,
             interleaved,
+            terms: Terms::default(),
+            looks: &[],
             declared: &[],
         })
     };
@@ -314,7 +369,7 @@ fn load_balance_never_stands_without_the_work_done() {
 #[test]
 fn a_stored_criterion_reads_as_words() {
     let words = |document: serde_json::Value| {
-        let (criterion, alpha) = Criterion::stored(&document).unwrap();
+        let (criterion, _, alpha) = Criterion::stored(&document).unwrap();
         (in_words(&criterion), alpha)
     };
     let found = words(serde_json::json!({
@@ -377,7 +432,7 @@ fn one_of_many_chances_is_corrected_for() {
     assert_eq!(alone.verdict, Verdict::Supported);
     let any = judged(&[&values], &Criterion::Any(vec![criterion; 4]), 0.05, true);
     assert_eq!(any.verdict, Verdict::Inconclusive);
-    let adjusted = adjust(&[&alone, &Finding::no_data("none"), &alone, &alone]);
+    let adjusted = adjust(&[&alone, &Finding::no_data("none"), &alone, &alone], 0);
     assert_eq!(adjusted[1], None);
     assert!((adjusted[0].unwrap() - 3.0 * alone.p.unwrap()).abs() < 1e-12);
 }

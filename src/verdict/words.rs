@@ -1,18 +1,20 @@
 //! Criteria in words.
 
-use crate::manifest::criterion::{Bound, Cells, Criterion};
+use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Over, Terms};
 use crate::manifest::factor;
 
 /// A criterion as a sentence fragment.
 #[must_use]
 pub fn criterion(criterion: &Criterion) -> String {
     match criterion {
-        Criterion::Correlation { x, y, cells, bound } => {
+        Criterion::Correlation { x, y, cells, across, bound } => {
             let (side, value) = match bound {
                 Bound::Above(value) => ("at least", value),
                 Bound::Below(value) => ("at most", value),
             };
-            format!("correlation of {x} with {y}{} is {side} {value}", place("over", cells))
+            let cells = place("over", cells);
+            let across = if *across == Across::Cells { " across cells" } else { "" };
+            format!("correlation of {x} with {y}{cells}{across} is {side} {value}")
         }
         Criterion::Difference { metric, at, than, bound } => {
             let (side, by) = match bound {
@@ -34,9 +36,37 @@ pub fn criterion(criterion: &Criterion) -> String {
         Criterion::Threshold { metric, cells, statistic, bound } => {
             format!("{} {metric}{} is {}", statistic.name(), place("over", cells), bounded(*bound))
         }
+        Criterion::Steadier { metric, at, than, below } => {
+            let (at, than) = (place("at", at), place("at", than));
+            let by = if below.total_cmp(&1.0).is_eq() {
+                String::new()
+            } else {
+                format!(", by a ratio below {below}")
+            };
+            format!("{metric}{at} is spread less than{than}{by}")
+        }
         Criterion::All(parts) => join(parts, " and "),
         Criterion::Any(parts) => join(parts, " or "),
     }
+}
+
+/// What of its terms is not the default, to stand behind the criterion: `, tested by rank, in each cell`.
+#[must_use]
+pub fn terms(terms: Terms) -> String {
+    let mut words = String::new();
+    if let Some(test) = terms.test {
+        words.push_str(&format!(", tested by {}", test.name()));
+    }
+    if terms.over == Over::Each {
+        words.push_str(", in each cell");
+    }
+    if terms.despite_failures {
+        words.push_str(", despite failures");
+    }
+    if terms.despite_drift {
+        words.push_str(", despite drift");
+    }
+    words
 }
 
 /// Selected levels: `throttle 60 tok/s, model a`; empty where everything is selected.

@@ -3,7 +3,9 @@
 use indexmap::IndexMap;
 
 use super::selection::Selections;
-use crate::manifest::criterion::{ALPHA, Bound, Cells, Criterion, Statistic};
+use crate::manifest::criterion::{
+    ALPHA, Across, Bound, Cells, Criterion, Over, Statistic, Terms, Test,
+};
 use crate::manifest::factor;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
@@ -28,11 +30,18 @@ pub(super) fn hypothesis(
     }
     let mut normal = written.clone();
     let criterion = Reader { selections, problems }.criterion(at, &mut normal);
+    let terms = Terms::written(written);
+    if let (Some(criterion), Some(test)) = (&criterion, terms.test) {
+        tests(&at.key("test"), criterion, test, problems);
+    }
     if problems.len() > before {
         return None;
     }
     // what means the same as leaving it out is left out, so that it is the same criterion
     normal.alpha = normal.alpha.filter(|alpha| alpha.total_cmp(&ALPHA).is_ne());
+    normal.over = normal.over.filter(|over| *over != Over::default());
+    normal.despite_failures = normal.despite_failures.filter(|despite| *despite);
+    normal.despite_drift = normal.despite_drift.filter(|despite| *despite);
     let mut document = serde_json::to_value(&normal).unwrap_or_default();
     without_nulls(&mut document);
     Some(Hypothesis {
@@ -40,8 +49,39 @@ pub(super) fn hypothesis(
         claim,
         alpha: written.alpha.unwrap_or(ALPHA),
         criterion: criterion?,
+        terms,
         document,
     })
+}
+
+/// A test that can say something of the criterion.
+fn tests(at: &At<'_>, criterion: &Criterion, test: Test, problems: &mut Problems<'_>) {
+    let (kind, known): (&str, &[Test]) = match criterion {
+        Criterion::Difference { .. } => ("a difference", &[Test::T, Test::Rank, Test::Permutation]),
+        Criterion::Ratio { .. } => ("a ratio", &[Test::T, Test::Log, Test::Rank]),
+        Criterion::Equivalent { .. } => ("an equivalence", &[Test::T, Test::Rank]),
+        Criterion::Correlation { .. } => ("a correlation", &[Test::Rank]),
+        Criterion::Threshold { statistic: Statistic::Mean, .. } => ("a mean", &[Test::T]),
+        Criterion::Threshold { statistic: Statistic::Sd | Statistic::Cv, .. } => {
+            ("a spread", &[Test::Chi2])
+        }
+        Criterion::Threshold { .. } => ("this statistic", &[]),
+        Criterion::Steadier { .. } => ("two spreads", &[]),
+        Criterion::All(parts) | Criterion::Any(parts) => {
+            parts.iter().for_each(|part| tests(at, part, test, problems));
+            return;
+        }
+    };
+    if !known.contains(&test) {
+        let names: Vec<&str> = known.iter().map(|test| test.name()).collect();
+        let help = if names.is_empty() {
+            "leave `test` out".to_owned()
+        } else {
+            format!("leave `test` out, or one of {}", names.join(", "))
+        };
+        let message = format!("`{}` is no test of {kind}", test.name());
+        problems.value(at, message, Some(help));
+    }
 }
 
 fn without_nulls(value: &mut serde_json::Value) {
@@ -72,6 +112,7 @@ impl Reader<'_, '_, '_> {
             ("ratio", written.ratio.is_some()),
             ("equivalent", written.equivalent.is_some()),
             ("threshold", written.threshold.is_some()),
+            ("steadier", written.steadier.is_some()),
             ("all", written.all.is_some()),
             ("any", written.any.is_some()),
         ];
@@ -90,11 +131,12 @@ impl Reader<'_, '_, '_> {
         let ratio = written.ratio.as_mut().map(|body| self.ratio(at, body));
         let equivalent = written.equivalent.as_mut().map(|body| Some(self.equivalent(at, body)));
         let threshold = written.threshold.as_mut().map(|body| self.threshold(at, body));
+        let steadier = written.steadier.as_mut().map(|body| Some(self.steadier(at, body)));
         let all =
             written.all.as_mut().map(|parts| self.parts(at, "all", parts).map(Criterion::All));
         let any =
             written.any.as_mut().map(|parts| self.parts(at, "any", parts).map(Criterion::Any));
-        let found = [correlation, greater, less, ratio, equivalent, threshold, all, any];
+        let found = [correlation, greater, less, ratio, equivalent, threshold, steadier, all, any];
         found.into_iter().flatten().next()?
     }
 
@@ -111,7 +153,9 @@ impl Reader<'_, '_, '_> {
         if body.x == body.y {
             self.problems.value(&at.key("y"), "a metric always goes together with itself", None);
         }
-        Some(Criterion::Correlation { x: body.x.clone(), y: body.y.clone(), cells, bound })
+        body.across = body.across.filter(|across| *across != Across::default());
+        let across = body.across.unwrap_or_default();
+        Some(Criterion::Correlation { x: body.x.clone(), y: body.y.clone(), cells, across, bound })
     }
 
     fn difference(
@@ -154,6 +198,20 @@ impl Reader<'_, '_, '_> {
         Criterion::Equivalent { metric: body.metric.clone(), at: one, to: other, margin }
     }
 
+    fn steadier(&mut self, at: &At<'_>, body: &mut written::Steadier) -> Criterion {
+        let at = at.key("steadier");
+        let one = self.cells(&at.key("at"), &mut body.at);
+        let other = self.cells(&at.key("than"), &mut body.than);
+        self.apart(&at.key("than"), &one, &other);
+        let below = body.below.unwrap_or(1.0);
+        if !(below > 0.0 && below.is_finite()) {
+            let message = format!("`below` is a ratio above 0, not {below}");
+            self.problems.value(&at.key("below"), message, None);
+        }
+        body.below = body.below.filter(|below| below.total_cmp(&1.0).is_ne());
+        Criterion::Steadier { metric: body.metric.clone(), at: one, than: other, below }
+    }
+
     fn threshold(&mut self, at: &At<'_>, body: &mut written::Threshold) -> Option<Criterion> {
         let at = at.key("threshold");
         let cells = self.cells(&at.key("where"), &mut body.cells);
@@ -184,10 +242,17 @@ impl Reader<'_, '_, '_> {
         let mut read = Vec::new();
         for (index, part) in parts.iter_mut().enumerate() {
             let at = at.index(index);
-            if part.alpha.is_some() {
+            let of_whole = [
+                ("alpha", part.alpha.is_some()),
+                ("test", part.test.is_some()),
+                ("over", part.over.is_some()),
+                ("despite_failures", part.despite_failures.is_some()),
+                ("despite_drift", part.despite_drift.is_some()),
+            ];
+            for (key, _) in of_whole.into_iter().filter(|(_, given)| *given) {
                 let help = "write it beside the claim; parts are judged by it too";
-                let message = "`alpha` belongs to the whole hypothesis";
-                self.problems.key(&at.key("alpha"), message, Some(help.into()));
+                let message = format!("`{key}` belongs to the whole hypothesis");
+                self.problems.key(&at.key(key), message, Some(help.into()));
             }
             read.extend(self.criterion(&at, part));
         }

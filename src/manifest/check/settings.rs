@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Defaults, Order, Retry};
-use crate::manifest::written::{Scalar, Settings};
+use crate::manifest::study::{Defaults, HalfWidth, Order, Retry, Until};
+use crate::manifest::written::{self, Scalar, Settings};
 use crate::manifest::{factor, units};
 
 impl Default for Defaults {
@@ -23,6 +23,8 @@ impl Default for Defaults {
             vary_seed: false,
             accept_context_full: false,
             max_runs: 100_000,
+            looks: Vec::new(),
+            until: None,
             cell_name: None,
         }
     }
@@ -54,8 +56,31 @@ pub(super) fn defaults(
     {
         problems.value(&at.key("cell_name"), message, None);
     }
+    let repeats = written.repeats.unwrap_or(base.repeats);
+    let until = match &written.until {
+        Some(until) => self::until(&at.key("until"), until, repeats, problems),
+        None => base.until.clone(),
+    };
+    let own_looks = written.looks.is_some();
+    let mut looks = written.looks.clone().unwrap_or_else(|| base.looks.clone());
+    if own_looks || !looks.is_empty() && written.repeats.is_some() {
+        self::looks(
+            &at.key(if own_looks { "looks" } else { "repeats" }),
+            &looks,
+            repeats,
+            problems,
+        );
+    }
+    if !looks.is_empty() && until.is_some() {
+        let key = if own_looks { "looks" } else { "until" };
+        let help = "declare the looks, or the width of the interval";
+        problems.key(&at.key(key), "`looks` and `until` both say when to stop", Some(help.into()));
+    }
+    if !looks.is_empty() && looks.last() != Some(&repeats) {
+        looks.push(repeats);
+    }
     Defaults {
-        repeats: written.repeats.unwrap_or(base.repeats),
+        repeats,
         warmup: written.warmup.unwrap_or(base.warmup),
         timeout: timeout.unwrap_or(base.timeout),
         retry: written
@@ -69,8 +94,65 @@ pub(super) fn defaults(
         vary_seed: written.vary_seed.unwrap_or(base.vary_seed),
         accept_context_full: written.accept_context_full.unwrap_or(base.accept_context_full),
         max_runs: written.max_runs.unwrap_or(base.max_runs),
+        looks,
+        until,
         cell_name: written.cell_name.clone().or_else(|| base.cell_name.clone()),
     }
+}
+
+/// Ascending numbers of repeats from 2 up to those that are planned.
+fn looks(at: &At<'_>, looks: &[u32], repeats: u32, problems: &mut Problems<'_>) {
+    let ascending = looks.windows(2).all(|pair| pair[0] < pair[1]);
+    let message = if looks.is_empty() {
+        "`looks = []` looks at nothing".to_owned()
+    } else if !ascending || looks.first().is_some_and(|first| *first < 2) {
+        format!("looks are ascending numbers of repeats from 2, not {looks:?}")
+    } else if let Some(late) = looks.iter().find(|look| **look > repeats) {
+        format!("there is no repeat {late} to look at: `repeats = {repeats}`")
+    } else {
+        return;
+    };
+    let help = "for example `looks = [3, 5, 10]` with `repeats = 10`";
+    problems.value(at, message, Some(help.into()));
+}
+
+/// Fewer repeats than these have no spread to stop by.
+const FEWEST_TO_STOP: u32 = 3;
+
+fn until(
+    at: &At<'_>,
+    written: &written::Until,
+    repeats: u32,
+    problems: &mut Problems<'_>,
+) -> Option<Until> {
+    let width = match &written.half_width {
+        Scalar::Text(text) => text
+            .strip_suffix('%')
+            .and_then(|share| share.trim().parse::<f64>().ok())
+            .map(|percent| HalfWidth::Relative(percent / 100.0)),
+        Scalar::Float(width) => Some(HalfWidth::Absolute(*width)),
+        Scalar::Integer(width) => Some(HalfWidth::Absolute(*width as f64)),
+        Scalar::Bool(_) => None,
+    };
+    let sensible = width.filter(|width| {
+        let (HalfWidth::Relative(size) | HalfWidth::Absolute(size)) = width;
+        *size > 0.0 && size.is_finite()
+    });
+    if sensible.is_none() {
+        let message = format!("`{}` is no half width", written.half_width);
+        let help = "a share such as \"2 %\", or a number above 0 in the metric's unit";
+        problems.value(&at.key("half_width"), message, Some(help.into()));
+    }
+    if repeats < FEWEST_TO_STOP {
+        let message = format!("with `repeats = {repeats}` there is no spread to stop by");
+        let help = format!("`repeats` is the fewest: {FEWEST_TO_STOP} or more");
+        problems.key(at, message, Some(help));
+    }
+    if written.max <= repeats {
+        let message = format!("`max = {}` is not above `repeats = {repeats}`", written.max);
+        problems.value(&at.key("max"), message, None);
+    }
+    Some(Until { half_width: sensible?, max: written.max, metric: written.metric.clone() })
 }
 
 pub(super) fn duration(

@@ -1,6 +1,6 @@
 //! What is held against the data: hypotheses of the study and published numbers.
 
-use crate::manifest::criterion::{Cells, Criterion, Statistic};
+use crate::manifest::criterion::{Cells, Criterion, Statistic, Terms};
 
 /// A claim with a criterion; judged by the report.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +10,8 @@ pub struct Hypothesis {
     /// Level of significance.
     pub alpha: f64,
     pub criterion: Criterion,
-    /// The criterion as written, normalised, with an alpha that is not the default: what is kept with
+    pub terms: Terms,
+    /// The criterion as written, normalised, with what is not the default: what is kept with
     /// the plan to show later that it was not changed.
     pub document: serde_json::Value,
 }

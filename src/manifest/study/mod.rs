@@ -17,7 +17,8 @@ pub use self::experiment::{Experiment, ExperimentKind, Level, Override, Tokenize
 pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe, WireProbe};
 pub use self::scenario::{Options, ScenarioAgent, Work, Workflow};
 pub use self::settings::{
-    Defaults, Fallback, FallbackOn, Mad, OnFailure, Order, Outliers, Price, Retry, RetryOn,
+    Defaults, Fallback, FallbackOn, HalfWidth, Mad, OnFailure, Order, Outliers, Price, Retry,
+    RetryOn, Until,
 };
 use super::source::Source;
 use crate::corpus;

@@ -29,8 +29,32 @@ pub struct Defaults {
     pub accept_context_full: bool,
     /// Largest matrix that is accepted, in runs of one experiment.
     pub max_runs: u64,
+    /// Numbers of repeats after which hypotheses are judged, ascending, the last one `repeats`; empty: only then.
+    pub looks: Vec<u32>,
+    /// Repeats beyond `repeats`.
+    pub until: Option<Until>,
     /// Pattern of the cell folders' readable names.
     pub cell_name: Option<String>,
+}
+
+/// Repeats that go on until every cell's mean is known well enough.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Until {
+    pub half_width: HalfWidth,
+    /// The most repeats.
+    pub max: u32,
+    /// `None`: every metric that the experiment's hypotheses name.
+    pub metric: Option<String>,
+}
+
+/// Half of the 95 % interval of a mean.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfWidth {
+    /// As a share of the mean: 0.02 is 2 %.
+    Relative(f64),
+    /// In the metric's unit.
+    Absolute(f64),
 }
 
 /// When and how often a failed attempt is repeated.

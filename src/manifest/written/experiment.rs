@@ -4,7 +4,9 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Axis, Captured, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings};
+use super::{
+    Axis, Captured, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings, Until,
+};
 use crate::manifest::command::Direction;
 use crate::manifest::study::{Control, Order, RetryOn};
 
@@ -82,6 +84,8 @@ pub struct Experiment {
     pub vary_seed: Option<bool>,
     pub accept_context_full: Option<bool>,
     pub max_runs: Option<u64>,
+    pub looks: Option<Vec<u32>>,
+    pub until: Option<Until>,
     pub cell_name: Option<String>,
 }
 
@@ -101,6 +105,8 @@ impl Experiment {
             vary_seed: self.vary_seed,
             accept_context_full: self.accept_context_full,
             max_runs: self.max_runs,
+            looks: self.looks.clone(),
+            until: self.until.clone(),
             cell_name: self.cell_name.clone(),
             ..Settings::default()
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::study::{Api, JitterShape, Mad, MaxTokensKey, OnFailure, Order, RetryOn};
 pub use claim::Claim;
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
-pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Threshold};
+pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Steadier, Threshold};
 pub use options::{OptionSet, OptionValue};
 pub use value::{
     Axis, CaptureSettings, Captured, GpuSampled, GpuSettings, HeaderValue, Profiled,
@@ -106,8 +106,24 @@ pub struct Settings {
     pub on_failure: Option<OnFailure>,
     /// Runs that are shown as outliers and that `exec --rerun-outliers` repeats.
     pub outliers: Option<Outliers>,
+    /// Repeats after which the data may be looked at before all are there, e.g. `[3, 5, 10]` with `repeats = 10`: hypotheses are judged at each, at levels that together keep alpha.
+    pub looks: Option<Vec<u32>>,
+    /// Repeat beyond `repeats` until the intervals are narrow, e.g. `{ half_width = "2 %", max = 30 }`.
+    pub until: Option<Until>,
     /// Pattern of the folders of cells, e.g. "{runtime}/{model|slug}".
     pub cell_name: Option<String>,
+}
+
+/// Repeats that go on until every cell's mean is known well enough.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Until {
+    /// Half of the 95 % interval of a cell's mean: a share of it ("2 %"), or a number in the metric's unit.
+    pub half_width: Scalar,
+    /// The most repeats.
+    pub max: u32,
+    /// Of this metric (default: every metric that the experiment's hypotheses name).
+    pub metric: Option<String>,
 }
 
 /// Which runs of a cell are far from its others: |value − median| > k × MAD.

@@ -136,8 +136,10 @@ fn rules_for_outliers_flag_clean_data_as_often_as_numpy_finds() {
     }
     assert!(flag_rate(OutlierRule::RAW, 1).abs() < 1e-15);
     // what the documentation says: 3.5 scaled MAD flags 10 %, 5.5 % and 1.8 % of the values
-    let percent = |n| (200.0 * flag_rate(OutlierRule::SCALED, n)).round() / 2.0;
-    assert_eq!([3, 5, 10].map(percent), [9.5, 5.5, 1.5]);
+    for (n, percent) in [(3, 9.6), (5, 5.6), (10, 1.7)] {
+        let ours = 100.0 * flag_rate(OutlierRule::SCALED, n);
+        assert!((ours - percent).abs() < 0.3, "{n}: {ours}");
+    }
 }
 
 #[test]

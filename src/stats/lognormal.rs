@@ -1,0 +1,106 @@
+//! The mean of skewed positive values, such as times.
+//!
+//! Student's interval of a mean is far too short on the upper side where values are skewed: of five lognormal
+//! values with a coefficient of variation of a half it lies below the true mean in 7 % of all samples, not in
+//! 2.5 %. What follows holds for lognormal data however skewed they are.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use super::log_ratio::logarithms;
+use super::spread::chi_squared_quantile;
+use super::{Interval, Sample, Undefined, checked, normal};
+
+/// The mean of lognormal data, by the generalised pivotal quantity of Krishnamoorthy & Mathew, "Inferences on
+/// the means of lognormal distributions using generalized p-values and generalized confidence intervals",
+/// Journal of Statistical Planning and Inference 115 (2003): with the mean m and the variance s² of the n
+/// logarithms, m − Z ÷ (U ÷ √(n − 1)) · s ÷ √n + s² ÷ 2 · (n − 1) ÷ U² stands for the logarithm of the mean,
+/// Z being normal and U² χ²-distributed with n − 1 degrees of freedom.
+#[derive(Debug, Clone)]
+pub struct LognormalMean {
+    /// Mean and standard deviation of the logarithms, and how many there are.
+    mean: f64,
+    sd: f64,
+    n: f64,
+    /// Points of equal probability of U².
+    chi: Arc<Vec<f64>>,
+}
+
+/// Points over which the distribution of U² is averaged.
+const POINTS: u32 = 1000;
+/// Halvings after which an end of an interval no longer moves by more than its ninth digit.
+const HALVINGS: usize = 50;
+
+static CHI: LazyLock<Mutex<HashMap<usize, Arc<Vec<f64>>>>> = LazyLock::new(Mutex::default);
+
+/// The mean behind values that are all above 0.
+pub fn lognormal_mean(sample: &Sample) -> Result<LognormalMean, Undefined> {
+    let logs = logarithms(sample)?;
+    let sd = logs.sd().ok_or(Undefined::TooFew { needed: 2, found: logs.n() })?;
+    if sd <= 0.0 {
+        return Err(Undefined::NoSpread);
+    }
+    let chi = points(logs.n())?;
+    Ok(LognormalMean { mean: logs.mean(), sd, n: logs.n() as f64, chi })
+}
+
+fn points(n: usize) -> Result<Arc<Vec<f64>>, Undefined> {
+    let known = |of: &HashMap<usize, Arc<Vec<f64>>>| of.get(&n).cloned();
+    if let Some(found) = CHI.lock().ok().and_then(|of| known(&of)) {
+        return Ok(found);
+    }
+    let freedom = (n - 1) as f64;
+    let share = |point: u32| (f64::from(point) + 0.5) / f64::from(POINTS);
+    let chi: Result<Vec<f64>, Undefined> =
+        (0..POINTS).map(|point| chi_squared_quantile(share(point), freedom)).collect();
+    let chi = Arc::new(chi?);
+    if let Ok(mut of) = CHI.lock() {
+        of.insert(n, Arc::clone(&chi));
+    }
+    Ok(chi)
+}
+
+impl LognormalMean {
+    /// The probability that the pivotal quantity lies above the logarithm of `bound`.
+    fn above(&self, log: f64) -> f64 {
+        let freedom = self.n - 1.0;
+        let chance = |chi: &f64| {
+            let error = self.sd * (freedom / chi / self.n).sqrt();
+            let center = self.mean + self.sd * self.sd / 2.0 * freedom / chi;
+            normal::below((center - log) / error)
+        };
+        self.chi.iter().map(chance).sum::<f64>() / self.chi.len() as f64
+    }
+
+    /// Two-sided p of the hypothesis that the true mean is `bound`; 0 for one that no positive data can have.
+    #[must_use]
+    pub fn p(&self, bound: f64) -> f64 {
+        if bound <= 0.0 {
+            return 0.0;
+        }
+        let above = self.above(bound.ln());
+        (2.0 * above.min(1.0 - above)).clamp(0.0, 1.0)
+    }
+
+    /// Of the mean.
+    pub fn interval(&self, level: f64) -> Result<Interval, Undefined> {
+        let tail = (1.0 - checked(level)?) / 2.0;
+        let end = |share: f64| {
+            // a range that holds the end: the error of the logarithms is widened until it does
+            let mut reach = self.sd.max(1e-300);
+            while self.above(self.mean - reach) < share || self.above(self.mean + reach) > share {
+                reach *= 2.0;
+                if !reach.is_finite() {
+                    return f64::INFINITY;
+                }
+            }
+            let (mut low, mut high) = (self.mean - reach, self.mean + reach);
+            for _ in 0..HALVINGS {
+                let middle = f64::midpoint(low, high);
+                if self.above(middle) > share { low = middle } else { high = middle }
+            }
+            f64::midpoint(low, high).exp()
+        };
+        Ok(Interval { low: end(1.0 - tail), high: end(tail) })
+    }
+}

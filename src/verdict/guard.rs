@@ -1,0 +1,94 @@
+//! What forbids a verdict, whatever the figures say: attempts that failed, runs that are still to come, and
+//! sides that were measured one after the other.
+
+use super::cells::Cell;
+use super::judge::Question;
+use super::{Finding, Verdict};
+use crate::store::blocks;
+
+/// More failed attempts than this share leave what answered to be a selection of its own.
+const MOST_FAILED: f64 = 0.1;
+/// Of all pairs of runs, one of each side, the share in which the first side's began earlier may lie so far
+/// from a half that two runs of each, made in turn, still pass.
+const MIXED: f64 = 0.25;
+
+/// The finding without its verdict where there must be none, and what a reader should know of the attempts.
+/// `sides` are the cells of each selection of the criterion.
+pub(super) fn guarded(question: &Question, finding: Finding, sides: &[&[&Cell]]) -> Finding {
+    let mut finding = finding;
+    finding.notes.extend(sides.iter().filter_map(|side| failures(side)));
+    if !question.terms.despite_failures
+        && let Some(reason) = sides.iter().find_map(|side| too_many_failed(side))
+    {
+        return finding.without_verdict(Verdict::NoData, reason);
+    }
+    if let Some(reason) = interim(sides) {
+        return finding.without_verdict(Verdict::Inconclusive, reason);
+    }
+    finding
+}
+
+/// Failed attempts and all attempts.
+fn attempts(side: &[&Cell]) -> (usize, usize) {
+    let failed: usize = side.iter().map(|cell| cell.failed).sum();
+    let made: usize = side.iter().map(|cell| cell.runs.len() + cell.stale).sum();
+    (failed, failed + made)
+}
+
+fn names(side: &[&Cell]) -> String {
+    match side {
+        [one] => format!("of {} ({})", one.name, one.id),
+        several => format!("of {} cells", several.len()),
+    }
+}
+
+fn failures(side: &[&Cell]) -> Option<String> {
+    let (failed, all) = attempts(side);
+    (failed > 0).then(|| format!("{failed} of {all} attempts {} failed", names(side)))
+}
+
+fn too_many_failed(side: &[&Cell]) -> Option<String> {
+    let (failed, all) = attempts(side);
+    let share = failed as f64 / all as f64;
+    (share > MOST_FAILED).then(|| {
+        format!(
+            "{failed} of {all} attempts {} failed, so the runs that are left are those that happened to \
+             succeed; `despite_failures = true` judges all the same",
+            names(side)
+        )
+    })
+}
+
+/// Fewer runs than were planned, and the others neither made nor failed: who judges now may stop where it
+/// suits.
+fn interim(sides: &[&[&Cell]]) -> Option<String> {
+    let cells = || sides.iter().copied().flatten();
+    let open: usize = cells().map(|cell| cell.open.len()).sum();
+    (open > 0).then(|| {
+        let planned: u32 = cells().map(|cell| cell.planned).sum();
+        format!(
+            "interim: {open} of {planned} planned runs are still to be made; it is judged when they are, \
+             or at looks that are declared before the data (`looks`)"
+        )
+    })
+}
+
+/// Why the difference of two sides that are no pairs may be nothing but time passing.
+pub(super) fn drift(question: &Question, ones: &[&Cell], others: &[&Cell]) -> Option<String> {
+    if question.terms.despite_drift {
+        return None;
+    }
+    let earlier = blocks::precedence(&starts(ones), &starts(others))?;
+    ((earlier - 0.5).abs() > MIXED).then(|| {
+        format!(
+            "the sides were measured one after the other (in {:.0} % of all pairs of runs the one began \
+             before the other): a drift of the machine is in their difference; measure them in common \
+             blocks, or judge all the same with `despite_drift = true`",
+            100.0 * earlier.max(1.0 - earlier)
+        )
+    })
+}
+
+fn starts<'a>(side: &[&Cell<'a>]) -> Vec<&'a str> {
+    side.iter().flat_map(|cell| &cell.runs).map(|run| run.started.as_str()).collect()
+}
