@@ -150,9 +150,7 @@ pub fn rows<'a>(
 pub fn tables(data: &Data) -> Vec<Table> {
     let mut tables = Vec::new();
     for experiment in &data.experiments {
-        let cells = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
-        let said = experiment.name.clone();
-        let selection = Selection { experiment: Some(experiment), cells, said };
+        let selection = Selection::whole(data, experiment);
         for metric in data.metrics() {
             let rows = rows(data, &metric, &selection);
             if rows.iter().any(|row| row.n > 0) {

@@ -114,6 +114,13 @@ pub fn cells<'a>(
 }
 
 impl<'a> Selection<'a> {
+    /// All cells of an experiment.
+    #[must_use]
+    pub fn whole(data: &'a Data, experiment: &'a Experiment) -> Self {
+        let cells = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
+        Selection { experiment: Some(experiment), cells, said: experiment.name.clone() }
+    }
+
     /// The runs that statistics may use; none is an error.
     pub fn runs(&self) -> Result<Vec<(&'a Cell, &'a RunRecord)>, SelectError> {
         let runs: Vec<_> = self

@@ -18,24 +18,6 @@ CELLS = {
 }
 
 
-def fieller(of, to, pairs):
-    """All bounds b for which the test of mean(of) = b * mean(to) is not rejected at 5 %."""
-
-    def margin(bound):
-        if pairs:
-            result = stats.ttest_rel(of, bound * to)
-        else:
-            result = stats.ttest_ind(of, bound * to, equal_var=False)
-        return result.pvalue - 0.05
-
-    ratio = of.mean() / to.mean()
-    step = 0.5 * ratio
-    return [
-        optimize.brentq(margin, ratio - step, ratio, xtol=1e-15, rtol=1e-14),
-        optimize.brentq(margin, ratio, ratio + step, xtol=1e-15, rtol=1e-14),
-    ]
-
-
 def hedges(of, to):
     n, m = len(of), len(to)
     df = n + m - 2
@@ -56,31 +38,25 @@ def hedges(of, to):
     return correction * d, [correction * root * end(0.975), correction * root * end(0.025)]
 
 
+def t_test(of, to, pairs):
+    return stats.ttest_rel(of, to) if pairs else stats.ttest_ind(of, to, equal_var=False)
+
+
 def contrast(of, to, pairs):
-    if pairs:
-        test = stats.ttest_rel(of, to)
-    else:
-        test = stats.ttest_ind(of, to, equal_var=False)
-    ci = test.confidence_interval(0.95)
+    """A rate is judged by the ratio of geometric means; the difference of means is there to be read."""
+    ci = t_test(of, to, pairs).confidence_interval(0.95)
+    log = t_test(np.log(of), np.log(to), pairs)
+    log_ci = log.confidence_interval(0.95)
     g, g_ci = hedges(of, to)
     return {
         "difference": of.mean() - to.mean(),
         "ci": [ci.low, ci.high],
-        "ratio": of.mean() / to.mean(),
-        "ratio_ci": fieller(of, to, pairs),
+        "ratio": stats.gmean(of) / stats.gmean(to),
+        "ratio_ci": [float(np.exp(log_ci.low)), float(np.exp(log_ci.high))],
         "g": g,
         "g_ci": g_ci,
-        "p": test.pvalue,
+        "p": log.pvalue,
     }
-
-
-def holm(raw):
-    order = np.argsort(raw)
-    adjusted, largest = [0.0] * len(raw), 0.0
-    for place, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(raw) - place) * raw[index]))
-        adjusted[index] = largest
-    return adjusted
 
 
 def table(pairs):
@@ -89,20 +65,22 @@ def table(pairs):
         model, throttle = name.split("/")
         if throttle != "off":
             rows[name] = contrast(np.array(values), np.array(CELLS[f"{model}/off"]), pairs)
-    for row, adjusted in zip(rows.values(), holm([row["p"] for row in rows.values()])):
-        row["p_holm"] = adjusted
+    adjusted = stats.false_discovery_control([row["p"] for row in rows.values()])
+    for row, p in zip(rows.values(), adjusted):
+        row["p_adjusted"] = p
     return rows
 
 
 def ranking(pairs):
-    """p of every cell against the best, times the number of other cells."""
+    """p of every cell against the best, times the number of other cells, then as one family."""
     names = sorted(CELLS, key=lambda name: -np.mean(CELLS[name]))
     best = np.array(CELLS[names[0]])
     rows = [[names[0], None]]
     for name in names[1:]:
         p = contrast(np.array(CELLS[name]), best, pairs)["p"]
         rows.append([name, min(1.0, p * (len(names) - 1))])
-    return rows
+    adjusted = stats.false_discovery_control([p for _, p in rows[1:]])
+    return rows[:1] + [[name, p] for (name, _), p in zip(rows[1:], adjusted)]
 
 
 json.dump(

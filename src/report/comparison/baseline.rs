@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::contrast::{Contrast, judge};
+use super::family::{Families, FamilyOf, Lookup};
 use super::measured::{Comparer, Measured, measured};
 use super::{ComparisonError, axis, experiment};
 use crate::metrics::{Better, MetricInfo};
@@ -41,25 +42,33 @@ pub struct BaselineRow {
 }
 
 /// The rows of the selected cells, in the order of the matrix; a counterpart need not be selected.
-/// `wanted` stands in for the manifest's baseline.
+/// `wanted` stands in for the manifest's baseline; where it is another one, the table is a family of its own.
 pub fn rows<'a>(
     data: &'a Data,
+    families: &Families,
     metric: &MetricInfo<'_>,
     wanted: &[(String, Wanted)],
     selection: &Selection<'a>,
 ) -> Result<Vec<BaselineRow>, ComparisonError> {
     let experiment = experiment(selection, "a comparison with the baseline")?;
     let baseline = baseline(experiment, wanted)?;
+    let declared = |level: &NamedText| experiment.baseline.contains(level);
+    // whole, or on one of its axes
+    let lookup = (baseline.iter().all(declared)
+        && [1, experiment.baseline.len()].contains(&baseline.len()))
+    .then(|| families.against_baseline(data, experiment));
     let counterparts = Counterparts::new(data, experiment, &baseline);
     let comparer = Comparer::new(data);
     // intervals of ratios and effects are searched for, which takes its time with many cells
     let mut rows: Vec<BaselineRow> = measured(data, selection, metric)
         .into_par_iter()
-        .map(|own| row(&own, metric, &counterparts, &comparer))
+        .map(|own| row(&own, metric, &counterparts, &comparer, lookup.as_ref()))
         .collect();
-    let others = rows.iter_mut().filter(|row| !row.is_baseline);
-    let mut family: Vec<_> = others.map(|row| (metric.better, &mut row.contrast)).collect();
-    judge(&mut family);
+    if lookup.is_none() {
+        let others = rows.iter_mut().filter(|row| !row.is_baseline);
+        let mut family: Vec<_> = others.map(|row| (metric.better, &mut row.contrast)).collect();
+        judge(FamilyOf::Table, &mut family);
+    }
     Ok(rows)
 }
 
@@ -68,16 +77,20 @@ fn row(
     metric: &MetricInfo<'_>,
     counterparts: &Counterparts<'_>,
     comparer: &Comparer<'_>,
+    lookup: Option<&Lookup>,
 ) -> BaselineRow {
     let cell = own.cells[0];
     let found = counterparts.of(own.levels);
     let is_baseline = found.is_some_and(|other| other.id == cell.id);
     let other = found.map(|other| Measured::new(other, own.levels, metric));
-    let contrast = match &other {
+    let mut contrast = match &other {
         Some(_) if is_baseline => Contrast::undefined("it is the baseline"),
         Some(other) => comparer.contrast(own, other),
         None => Contrast::undefined(format!("no cell has {}", counterparts.wanted(own.levels))),
     };
+    if let (Some(lookup), Some(other), false) = (lookup, found, is_baseline) {
+        contrast.judge(metric.better, lookup.of(metric.name, &cell.id, &other.id));
+    }
     let sample = own.sample();
     let baseline_mean = other.as_ref().and_then(|other| Some(other.sample()?.mean()));
     let improvement = |ratio: f64| match metric.better? {
@@ -142,13 +155,13 @@ pub(super) fn level_of(
 }
 
 /// The cells of an experiment by their levels.
-struct Counterparts<'a> {
+pub(super) struct Counterparts<'a> {
     baseline: &'a [NamedText],
     cells: HashMap<Vec<&'a str>, &'a Cell>,
 }
 
 impl<'a> Counterparts<'a> {
-    fn new(data: &'a Data, experiment: &'a Experiment, baseline: &'a [NamedText]) -> Self {
+    pub(super) fn new(data: &'a Data, experiment: &'a Experiment, baseline: &'a [NamedText]) -> Self {
         let mut cells = HashMap::new();
         for own in &experiment.cells {
             // the same cell may stand for several rows of the matrix
@@ -160,7 +173,7 @@ impl<'a> Counterparts<'a> {
         Self { baseline, cells }
     }
 
-    fn of(&self, levels: &[NamedLevel]) -> Option<&'a Cell> {
+    pub(super) fn of(&self, levels: &[NamedLevel]) -> Option<&'a Cell> {
         let key: Vec<&str> = levels.iter().map(|level| self.text(level)).collect();
         self.cells.get(&key).copied()
     }

@@ -112,9 +112,8 @@ fn clear(data: &Data, cells: &[[Measured<'_>; 2]], pairs: &[(usize, usize)]) -> 
         .iter()
         .map(|(winner, loser)| {
             let p = |axis: usize| {
-                let test = comparer.test(&cells[*winner][axis], &cells[*loser][axis]);
                 // what cannot be tested is not clear
-                test.and_then(Result::ok).map_or(1.0, |test| test.p(0.0))
+                comparer.p(&cells[*winner][axis], &cells[*loser][axis]).unwrap_or(1.0)
             };
             p(0).max(p(1))
         })

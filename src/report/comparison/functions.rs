@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
 
+use super::family::Families;
 use super::shares::Sign;
 use super::winners::Axes;
 use super::{ComparisonError, baseline, direction, frontier, normalised, ranking, shares};
@@ -22,7 +23,8 @@ impl From<ComparisonError> for Error {
 
 /// Adds the functions to an environment.
 pub fn add(env: &mut Environment, data: &Arc<Data>) {
-    let known = Arc::new(Known::default());
+    let families = Arc::new(Families::default());
+    let known = Arc::new(Known { rows: Mutex::default(), families: Arc::clone(&families) });
     let (own, tables) = (Arc::clone(data), Arc::clone(&known));
     env.add_function(
         "against_baseline",
@@ -40,14 +42,14 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
             Ok(Value::from(Serde(success::success(&rows, better))))
         },
     );
-    let own = Arc::clone(data);
+    let (own, ranked) = (Arc::clone(data), Arc::clone(&families));
     env.add_function(
         "ranking",
         move |metric: &str, better: Option<String>, kwargs: Kwargs| -> Result<Value, Error> {
             let metric = select::metric(&own, metric)?;
             let better = direction(&metric, better.as_deref())?;
             let selection = selection(&own, &kwargs, &[])?;
-            Ok(Value::from(Serde(ranking::ranking(&own, &metric, better, &selection))))
+            Ok(Value::from(Serde(ranking::ranking(&own, &ranked, &metric, better, &selection))))
         },
     );
     let own = Arc::clone(data);
@@ -61,7 +63,9 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
             let metric = select::metric(&own, metric)?;
             let level = level.as_ref().map(wanted).transpose()?;
             let selection = selection(&own, &kwargs, &[])?;
-            let table = normalised::normalised(&own, &metric, axis, level.as_ref(), &selection)?;
+            let level = level.as_ref();
+            let table =
+                normalised::normalised(&own, &families, &metric, axis, level, &selection)?;
             Ok(Value::from(Serde(table)))
         },
     );
@@ -111,8 +115,11 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
 }
 
 /// Tables against the baseline, which several parts of a report ask for.
-#[derive(Debug, Default)]
-struct Known(Mutex<HashMap<Asked, Rows>>);
+#[derive(Debug)]
+struct Known {
+    rows: Mutex<HashMap<Asked, Rows>>,
+    families: Arc<Families>,
+}
 
 /// Metric, baseline and selection, in words.
 type Asked = (String, String, String);
@@ -131,11 +138,11 @@ impl Known {
         let selection = selection(data, kwargs, &[])?;
         let asked = (metric.name.to_owned(), format!("{baseline:?}"), selection.said.clone());
         // tables are only ever added whole
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rows) = known().get(&asked) {
             return Ok(Arc::clone(rows));
         }
-        let rows = Arc::new(baseline::rows(data, &metric, &baseline, &selection)?);
+        let rows = Arc::new(baseline::rows(data, &self.families, &metric, &baseline, &selection)?);
         known().insert(asked, Arc::clone(&rows));
         Ok(rows)
     }

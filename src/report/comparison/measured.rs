@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::contrast::Contrast;
+use super::contrast::{Contrast, Yardstick};
 use crate::metrics::MetricInfo;
 use crate::report::cell_table::measurement_error;
 use crate::report::completeness::fresh;
 use crate::report::data::{Cell, Data, Experiment, NamedLevel};
 use crate::report::select::{Selection, value};
-use crate::stats::{self, Estimate, Sample, Undefined};
+use crate::stats::Sample;
 use crate::store::blocks::{self, Began};
 use crate::store::record::{Evidence, RunRecord};
 use crate::store::staleness;
@@ -22,6 +22,7 @@ pub struct Measured<'a> {
     /// By repeat.
     runs: BTreeMap<u32, Run<'a>>,
     error: Option<f64>,
+    yardstick: Yardstick,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,7 @@ impl<'a> Measured<'a> {
             levels,
             runs: fresh(cell).filter_map(run).collect(),
             error: measurement_error(cell, metric),
+            yardstick: Yardstick::of(metric),
         }
     }
 
@@ -120,8 +122,8 @@ impl<'a> Comparer<'a> {
             (_, None) => return Contrast::undefined(format!("the other side: {}", to.nothing())),
         };
         let mut contrast = match self.pairs(of, to) {
-            Some((of, to)) => Contrast::new(&of, &to, true),
-            None => Contrast::new(&all_of, &all_to, false),
+            Some((pairs_of, pairs_to)) => Contrast::new(&pairs_of, &pairs_to, true, of.yardstick),
+            None => Contrast::new(&all_of, &all_to, false, of.yardstick),
         };
         if let Some(differences) = other_circumstances(of, to) {
             contrast = contrast.under_other_circumstances(differences);
@@ -130,19 +132,17 @@ impl<'a> Comparer<'a> {
         contrast.within(error)
     }
 
-    /// The test alone.
-    pub fn test(
-        &self,
-        of: &Measured<'_>,
-        to: &Measured<'_>,
-    ) -> Option<Result<Estimate, Undefined>> {
+    /// The p of [`Self::contrast`] alone.
+    pub fn p(&self, of: &Measured<'_>, to: &Measured<'_>) -> Option<f64> {
+        let (all_of, all_to) = (of.sample()?, to.sample()?);
         if other_circumstances(of, to).is_some() {
             return None;
         }
-        Some(match self.pairs(of, to) {
-            Some((of, to)) => stats::compare(&of, &to, true),
-            None => stats::compare(&of.sample()?, &to.sample()?, false),
-        })
+        let test = match self.pairs(of, to) {
+            Some((pairs_of, pairs_to)) => of.yardstick.test(&pairs_of, &pairs_to, true),
+            None => of.yardstick.test(&all_of, &all_to, false),
+        };
+        Some(test.ok()?.p(0.0))
     }
 
     /// Values of the repeats that both sides have, if their runs are pairs: the plan interleaves them,
@@ -161,9 +161,10 @@ impl<'a> Comparer<'a> {
         if pairs.len() < 2 {
             return None;
         }
+        let yardstick = of.yardstick;
         let of = Sample::new(pairs.iter().map(|(of, _)| of.value).collect()).ok()?;
         let to = Sample::new(pairs.iter().map(|(_, to)| to.value).collect()).ok()?;
-        stats::pairs_tell(&of, &to).then_some((of, to))
+        yardstick.pairs_tell(&of, &to).then_some((of, to))
     }
 }
 

@@ -1,18 +1,21 @@
 //! Cells against cells: against the baseline, in a ranking, as winners, on a frontier.
 //!
-//! Everything is computed from given runs. One table is one family of tests: Holm's correction is taken
-//! over all tests of the table, and whether one cell is better than another is judged by the adjusted p
-//! alone. What cannot be tested says why. Statistics are [`crate::stats`]'; how a table looks is left
+//! Everything is computed from given runs. The tables explore: no hypothesis was declared for what they
+//! compare, so all comparisons of an experiment are one [`family`] of tests, and only the p that is adjusted
+//! over it calls one cell better than another. What cannot be tested says why. Statistics are [`crate::stats`]'; how a table looks is left
 //! to the templates.
 
 pub(super) mod baseline;
 pub mod contrast;
+pub mod family;
 mod frontier;
 pub mod functions;
 mod measured;
 pub(super) mod normalised;
 pub(super) mod ranking;
 mod shares;
+#[doc(hidden)]
+pub mod simulated;
 pub(super) mod success;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::baseline::{self, BaselineRow};
-use super::contrast::Judgement;
+use super::contrast::{Judgement, Quantity};
+use super::family::{Families, FamilyOf};
 use super::{ComparisonError, axis, experiment, text_of};
 use crate::metrics::MetricInfo;
 use crate::report::data::{Data, NamedLevel};
@@ -27,7 +28,7 @@ pub struct NormalisedRow {
     pub cells: Vec<Option<NormalisedCell>>,
 }
 
-/// A cell's mean in percent of its counterpart's.
+/// A cell in percent of its counterpart: by geometric means where these are judged, else by the means.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NormalisedCell {
     /// `<id8>`.
@@ -36,14 +37,19 @@ pub struct NormalisedCell {
     pub percent: Option<f64>,
     pub ci: Option<[f64; 2]>,
     pub mean: Option<f64>,
+    pub judged: Option<Quantity>,
+    pub p_adjusted: Option<f64>,
+    pub family: Option<FamilyOf>,
+    pub tests: Option<usize>,
     pub judgement: Judgement,
     pub below_error: bool,
     pub why: Option<String>,
 }
 
-/// The selected cells; Holm's correction is taken over the whole table.
+/// The selected cells.
 pub fn normalised<'a>(
     data: &'a Data,
+    families: &Families,
     metric: &MetricInfo<'_>,
     name: &str,
     level: Option<&Wanted>,
@@ -61,7 +67,7 @@ pub fn normalised<'a>(
             .ok_or_else(|| ComparisonError::NoBaseline { experiment: experiment.name.clone() })?,
     };
     let wanted = [(name.to_owned(), Wanted::Text(level.clone()))];
-    let found = baseline::rows(data, metric, &wanted, selection)?;
+    let found = baseline::rows(data, families, metric, &wanted, selection)?;
     let varies = |other: &&NamedLevel| {
         other.name != name && experiment.axes.iter().any(|a| a.name == other.name && a.varies)
     };
@@ -95,6 +101,10 @@ fn percent(row: BaselineRow) -> NormalisedCell {
             .map(|ratio| 100.0 * ratio),
         ci: contrast.ratio_ci.filter(|_| sound).map(|ci| ci.map(|end| 100.0 * end)),
         mean: row.mean,
+        judged: contrast.judged,
+        p_adjusted: contrast.p_adjusted,
+        family: contrast.family,
+        tests: contrast.tests,
         judgement: contrast.judgement,
         below_error: contrast.below_error,
         why: contrast.why,

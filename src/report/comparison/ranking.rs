@@ -4,13 +4,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::ahead;
-use super::contrast::{ALPHA, Contrast, LEVEL};
+use super::contrast::{Contrast, Judgement, LEVEL};
+use super::family::{Adjusted, Families, FamilyOf};
 use super::measured::{Comparer, Measured, measured};
 use crate::metrics::{Better, MetricInfo};
 use crate::report::completeness::fresh;
 use crate::report::data::{Data, NamedLevel};
 use crate::report::select::Selection;
-use crate::stats::Sample;
+use crate::stats::{self, Sample};
 
 /// Cells from the best mean to the worst, then those without a mean.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,48 +43,48 @@ pub struct RankRow {
     pub mean_ci: Option<[f64; 2]>,
     /// Told apart from rank 1. Absent for rank 1 itself and without a mean.
     pub distinguishable: Option<bool>,
-    /// Against rank 1. The adjusted p is p × (number of other cells), so that the cell whose true mean is
-    /// the best is wrongly told apart from rank 1 with a chance of at most 5 %, although the same data
-    /// chose rank 1: that cell would have to lose one of as many tests. Gupta, "On some multiple decision
-    /// (selection and ranking) rules", Technometrics 7 (1965), by Bonferroni's inequality.
+    /// Against rank 1. p × (number of other cells) is what enters the family, so that the cell whose true
+    /// mean is the best is wrongly told apart from rank 1 with a chance of at most 5 %, although the same
+    /// data chose rank 1: that cell would have to lose one of as many tests. Gupta, "On some multiple
+    /// decision (selection and ranking) rules", Technometrics 7 (1965), by Bonferroni's inequality.
     #[serde(flatten)]
     pub behind: Contrast,
 }
 
-/// Ranks the selected cells.
+/// Ranks the selected cells. Where these are all of an experiment, and the direction is the metric's own, the
+/// rankings of the experiment are the family; else this one is.
 pub fn ranking<'a>(
     data: &'a Data,
+    families: &Families,
     metric: &MetricInfo<'_>,
     better: Better,
     selection: &Selection<'a>,
 ) -> Ranking {
     let comparer = Comparer::new(data);
-    let mut cells: Vec<(Measured<'_>, Option<Sample>)> = measured(data, selection, metric)
-        .into_iter()
-        .map(|cell| {
-            let sample = cell.sample();
-            (cell, sample)
-        })
-        .collect();
-    // the sort is stable: equal means stay in the order of the matrix
-    cells.sort_by(|(_, a), (_, b)| match (a, b) {
-        (Some(a), Some(b)) if ahead(better, a.mean(), b.mean()) => std::cmp::Ordering::Less,
-        (Some(a), Some(b)) if ahead(better, b.mean(), a.mean()) => std::cmp::Ordering::Greater,
-        (a, b) => b.is_some().cmp(&a.is_some()),
+    let cells = in_order(data, metric, better, selection);
+    let others = others(&cells);
+    let whole = selection.experiment.filter(|own| {
+        own.cells.len() == selection.cells.len() && metric.better == Some(better)
     });
-    let others = cells.iter().filter(|(_, sample)| sample.is_some()).count().saturating_sub(1);
+    let lookup = whole.map(|experiment| families.rankings(data, experiment));
     // intervals of ratios and effects are searched for, which takes its time with many cells
-    let against_first =
-        |(index, (cell, sample)): (usize, &(Measured<'_>, Option<Sample>))| match (index, sample) {
-            (_, None) => Contrast::undefined(cell.nothing()),
-            (0, _) => Contrast::undefined("it is rank 1"),
-            _ => {
-                let mut behind = comparer.contrast(cell, &cells[0].0);
-                behind.p_adjusted = behind.p.map(|p| (p * others as f64).min(1.0));
-                behind
-            }
+    let against_first = |(index, (cell, sample)): (usize, &Ranked<'_>)| match (index, sample) {
+        (_, None) => Contrast::undefined(cell.nothing()),
+        (0, _) => Contrast::undefined("it is rank 1"),
+        _ => comparer.contrast(cell, &cells[0].0),
+    };
+    let mut behinds: Vec<Contrast> = cells.par_iter().enumerate().map(against_first).collect();
+    let raw: Vec<f64> =
+        behinds.iter().filter_map(|behind| Some(paid(behind.p?, others))).collect();
+    let mut own_family = stats::benjamini_hochberg(&raw).into_iter();
+    for ((cell, _), behind) in cells.iter().zip(&mut behinds).filter(|(_, own)| own.p.is_some()) {
+        let own = own_family.next().map(|p| Adjusted { p, of: FamilyOf::Table, tests: raw.len() });
+        let adjusted = match &lookup {
+            Some(lookup) => lookup.of(metric.name, &cell.cells[0].id, &cells[0].0.cells[0].id),
+            None => own,
         };
-    let behinds: Vec<Contrast> = cells.par_iter().enumerate().map(against_first).collect();
+        behind.judge(Some(better), adjusted);
+    }
     let mut rows: Vec<RankRow> = Vec::with_capacity(cells.len());
     for (index, ((cell, sample), behind)) in cells.iter().zip(behinds).enumerate() {
         let own = cell.cells[0];
@@ -103,13 +104,65 @@ pub fn ranking<'a>(
             distinguishable: sample
                 .as_ref()
                 .filter(|_| index > 0)
-                .map(|_| behind.p_adjusted.is_some_and(|p| p < ALPHA) && !behind.below_error),
+                .map(|_| behind.judgement == Judgement::Worse),
             behind,
         });
     }
     let (ranked, said) = (rows.iter().filter(|row| row.rank.is_some()).count(), said(&rows));
     let clear = ranked > 1 && rows.iter().all(|row| row.distinguishable != Some(false));
     Ranking { rows, ranked, clear, said }
+}
+
+/// A cell, and its values where there are any.
+type Ranked<'a> = (Measured<'a>, Option<Sample>);
+
+/// From the best mean to the worst.
+fn in_order<'a>(
+    data: &'a Data,
+    metric: &MetricInfo<'_>,
+    better: Better,
+    selection: &Selection<'a>,
+) -> Vec<Ranked<'a>> {
+    let with_sample = |cell: Measured<'a>| {
+        let sample = cell.sample();
+        (cell, sample)
+    };
+    let mut cells: Vec<Ranked<'a>> =
+        measured(data, selection, metric).into_iter().map(with_sample).collect();
+    // the sort is stable: equal means stay in the order of the matrix
+    cells.sort_by(|(_, a), (_, b)| match (a, b) {
+        (Some(a), Some(b)) if ahead(better, a.mean(), b.mean()) => std::cmp::Ordering::Less,
+        (Some(a), Some(b)) if ahead(better, b.mean(), a.mean()) => std::cmp::Ordering::Greater,
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    });
+    cells
+}
+
+fn others(cells: &[Ranked<'_>]) -> usize {
+    cells.iter().filter(|(_, sample)| sample.is_some()).count().saturating_sub(1)
+}
+
+/// A p that has paid for the choice of rank 1.
+fn paid(p: f64, others: usize) -> f64 {
+    (p * others as f64).min(1.0)
+}
+
+/// The tests of a ranking for a family: the ids of a cell and of rank 1, and p × (number of other cells).
+pub(super) fn tests(
+    data: &Data,
+    metric: &MetricInfo<'_>,
+    better: Better,
+    selection: &Selection<'_>,
+) -> Vec<(String, String, f64)> {
+    let comparer = Comparer::new(data);
+    let cells = in_order(data, metric, better, selection);
+    let others = others(&cells);
+    let Some(((first, _), behind)) = cells.split_first() else { return Vec::new() };
+    let of = |(cell, _): &Ranked<'_>| {
+        let p = comparer.p(cell, first)?;
+        Some((cell.cells[0].id.clone(), first.cells[0].id.clone(), paid(p, others)))
+    };
+    behind.iter().filter_map(of).collect()
 }
 
 /// What may be said of rank 1.

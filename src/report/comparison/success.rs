@@ -15,7 +15,7 @@ pub struct Success {
     pub configurations: usize,
     /// Of these, with a mean on both sides under the same circumstances.
     pub compared: usize,
-    /// The mean is better, whether that is significant or not.
+    /// The mean (geometric, where that is judged) is better, whether that is significant or not.
     pub better: usize,
     pub better_share: Option<f64>,
     /// Wilson's.
@@ -35,11 +35,11 @@ pub fn success(rows: &[BaselineRow], better: Better) -> Success {
     let count = |is: &dyn Fn(&&BaselineRow) -> bool| own().filter(is).count();
     let comparable = |row: &&BaselineRow| row.contrast.is_comparison();
     let ahead = |row: &&BaselineRow| {
-        let difference = row.contrast.difference.unwrap_or(0.0);
+        let above = row.contrast.above().unwrap_or(0.0);
         comparable(row)
             && match better {
-                Better::Higher => difference > 0.0,
-                Better::Lower => difference < 0.0,
+                Better::Higher => above > 0.0,
+                Better::Lower => above < 0.0,
             }
     };
     let compared = count(&comparable);

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::contrast::{Contrast, Judgement, judge};
+use super::family::FamilyOf;
 use super::measured::{Comparer, Measured, measured_rows};
 use super::{ComparisonError, ahead, axis, experiment, text_of};
 use crate::metrics::{Better, MetricInfo};
@@ -55,7 +56,7 @@ pub struct Axes<'s> {
     pub columns: Option<&'s str>,
 }
 
-/// Holm's correction is taken over all comparisons of the matrix: of every pair of contestants in every
+/// The matrix is one family, by the false discovery rate: of every pair of contestants in every
 /// box, since who comes first was chosen by the same data.
 pub fn winners<'a>(
     data: &'a Data,
@@ -91,7 +92,7 @@ pub fn winners<'a>(
     }
     let all = boxes.iter_mut().flat_map(|field| &mut field.contrasts);
     let mut family: Vec<_> = all.map(|(_, contrast)| (Some(better), contrast)).collect();
-    judge(&mut family);
+    judge(FamilyOf::Table, &mut family);
     let mut boxes = boxes.into_iter().map(Field::verdict);
     let width = columns.len().max(1);
     let rows = rows

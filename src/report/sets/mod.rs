@@ -23,7 +23,8 @@ pub use folder::{ResultSet, SetCell};
 pub use matching::By;
 
 use super::cell_table::{main_metrics_of, measurement_error_of};
-use super::comparison::contrast::{Contrast, judge};
+use super::comparison::contrast::{Contrast, Yardstick, judge};
+use super::comparison::family::FamilyOf;
 use super::select::{self, SelectError, value};
 use crate::metrics::{self, Better, DeclaredMetric, MetricInfo, Scope};
 use crate::stats::Sample;
@@ -311,7 +312,7 @@ fn row(metric: &MetricInfo<'_>, a: &SetCell, b: &SetCell) -> Row {
     let (a_n, b_n) = (of_a.len(), of_b.len());
     let samples = (Sample::new(of_a), Sample::new(of_b));
     let contrast = match &samples {
-        (Ok(a), Ok(b)) => Contrast::new(b, a, false),
+        (Ok(a), Ok(b)) => Contrast::new(b, a, false, Yardstick::of(metric)),
         (Err(error), _) => Contrast::undefined(format!("A: {error}")),
         (_, Err(error)) => Contrast::undefined(format!("B: {error}")),
     };
@@ -333,6 +334,6 @@ fn judge_all(tables: &mut [(Option<Better>, MetricTable)]) -> usize {
         .iter_mut()
         .flat_map(|(better, table)| table.rows.iter_mut().map(|row| (*better, &mut row.contrast)))
         .collect();
-    judge(&mut family);
+    judge(FamilyOf::Sets, &mut family);
     family.iter().filter(|(_, contrast)| contrast.p.is_some()).count()
 }

@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::{Table, interval, number, words};
 use crate::metrics::MetricInfo;
 use crate::report::comparison::contrast::Contrast;
+use crate::report::comparison::family::{Families, known};
 use crate::report::comparison::{baseline, direction, normalised, ranking, success};
 use crate::report::data::{Data, Experiment};
-use crate::report::select::{Selection, value};
-use crate::report::{completeness, tokenizers};
+use crate::report::select::Selection;
+use crate::report::tokenizers;
 
 /// `against` is the `<id8>` of the other cell, or the level that is 100 %. `below_error` is 0 or 1.
 const COLUMNS: [&str; 35] = [
@@ -131,13 +132,13 @@ impl Row<'_> {
 /// Everything that can be compared without further words: by the declared baselines, and by the metrics
 /// that have a direction.
 pub fn comparisons(data: &Data) -> Table {
-    let mut rows = Vec::new();
+    let (mut rows, families) = (Vec::new(), Families::default());
     for experiment in &data.experiments {
-        let selection = selection(data, experiment);
+        let selection = Selection::whole(data, experiment);
         for metric in known(data, &selection) {
-            against_baseline(data, &metric, &selection, &mut rows);
-            normalised_by(data, &metric, experiment, &selection, &mut rows);
-            ranked(data, &metric, &selection, &mut rows);
+            against_baseline(data, &families, &metric, &selection, &mut rows);
+            normalised_by(data, &families, &metric, experiment, &selection, &mut rows);
+            ranked(data, &families, &metric, &selection, &mut rows);
         }
     }
     if let Some(tokenizers) = tokenizers::tokenizers(data) {
@@ -166,26 +167,15 @@ pub fn comparisons(data: &Data) -> Table {
     Table { columns: words(&COLUMNS), rows }
 }
 
-fn selection<'a>(data: &'a Data, experiment: &'a Experiment) -> Selection<'a> {
-    let cells = experiment.cells.iter().map(|own| &data.cells[own.cell]).collect();
-    Selection { experiment: Some(experiment), cells, said: experiment.name.clone() }
-}
-
-/// The metrics that a run of the selection knows.
-fn known<'a>(data: &'a Data, selection: &Selection<'a>) -> Vec<MetricInfo<'a>> {
-    let runs: Vec<_> = selection.cells.iter().copied().flat_map(completeness::fresh).collect();
-    let known = |metric: &MetricInfo<'_>| runs.iter().any(|run| value(run, metric.name).is_some());
-    data.metrics().filter(known).collect()
-}
-
 fn against_baseline(
     data: &Data,
+    families: &Families,
     metric: &MetricInfo<'_>,
     selection: &Selection<'_>,
     rows: &mut Vec<Vec<Value>>,
 ) {
     // Without a baseline there is nothing to say.
-    let Ok(found) = baseline::rows(data, metric, &[], selection) else { return };
+    let Ok(found) = baseline::rows(data, families, metric, &[], selection) else { return };
     for own in &found {
         let judgement = if own.is_baseline { "baseline" } else { own.contrast.judgement.name() };
         let row = Row {
@@ -215,13 +205,14 @@ fn against_baseline(
 /// In per cent of the baseline's level, axis by axis.
 fn normalised_by(
     data: &Data,
+    families: &Families,
     metric: &MetricInfo<'_>,
     experiment: &Experiment,
     selection: &Selection<'_>,
     rows: &mut Vec<Vec<Value>>,
 ) {
     for axis in experiment.axes.iter().filter(|axis| axis.varies) {
-        let found = normalised::normalised(data, metric, &axis.name, None, selection);
+        let found = normalised::normalised(data, families, metric, &axis.name, None, selection);
         let Ok(table) = found else { continue };
         let against = format!("{} {}", table.axis, table.level);
         for own in table.rows.iter().flat_map(|row| &row.cells).flatten() {
@@ -251,12 +242,13 @@ fn normalised_by(
 /// Against rank 1; its adjusted p is that of rankings.
 fn ranked(
     data: &Data,
+    families: &Families,
     metric: &MetricInfo<'_>,
     selection: &Selection<'_>,
     rows: &mut Vec<Vec<Value>>,
 ) {
     let Ok(better) = direction(metric, None) else { return };
-    let ranking = ranking::ranking(data, metric, better, selection);
+    let ranking = ranking::ranking(data, families, metric, better, selection);
     let first = ranking.rows.first();
     for own in &ranking.rows {
         let row = Row {
@@ -307,12 +299,12 @@ const SUCCESS: [&str; 14] = [
 
 /// How often each metric with a direction is better than at the baseline.
 pub fn successes(data: &Data) -> Table {
-    let mut rows = Vec::new();
+    let (mut rows, families) = (Vec::new(), Families::default());
     for experiment in &data.experiments {
-        let selection = selection(data, experiment);
+        let selection = Selection::whole(data, experiment);
         for metric in known(data, &selection) {
             let (Ok(better), Ok(found)) =
-                (direction(&metric, None), baseline::rows(data, &metric, &[], &selection))
+                (direction(&metric, None), baseline::rows(data, &families, &metric, &[], &selection))
             else {
                 continue;
             };

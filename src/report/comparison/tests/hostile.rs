@@ -2,6 +2,7 @@
 
 use super::super::baseline::{self, BaselineRow};
 use super::super::contrast::{Judgement, Test};
+use super::super::family::Families;
 use super::super::{ComparisonError, ranking, success};
 use super::{Built, METRIC, whole};
 use crate::metrics::{self, Better};
@@ -13,7 +14,7 @@ fn two(of: &[f64], to: &[f64]) -> Built {
 }
 
 fn rows(data: &Data) -> Vec<BaselineRow> {
-    baseline::rows(data, metrics::info(METRIC).unwrap(), &[], &whole(data)).unwrap()
+    baseline::rows(data, &Families::default(), metrics::info(METRIC).unwrap(), &[], &whole(data)).unwrap()
 }
 
 #[track_caller]
@@ -39,7 +40,7 @@ fn with_one_run_there_is_a_difference_and_no_test() {
 
 #[test]
 fn two_runs_make_a_test() {
-    let row = rows(&two(&[2.0, 2.2], &[1.0, 1.1]).data()).remove(1);
+    let row = rows(&two(&[2.0, 2.3], &[1.0, 1.1]).data()).remove(1);
     assert_eq!((row.contrast.test, row.contrast.pairs), (Some(Test::Paired), Some(2)));
     assert!(row.contrast.p.is_some());
 }
@@ -49,8 +50,8 @@ fn without_spread_there_is_no_test() {
     let row = why(&two(&[7.0; 3], &[5.0; 3]).data(), Judgement::NotDefined, "do not vary");
     assert_eq!(row.contrast.difference, Some(2.0));
     why(&two(&[5.0; 3], &[5.0; 3]).data(), Judgement::Same, "do not vary");
-    // the same step in every pair: the runs themselves are still compared
-    let row = rows(&two(&[11.0, 12.0, 13.0], &[1.0, 2.0, 3.0]).data()).remove(1);
+    // the same step in every pair, here a factor: the runs themselves are still compared
+    let row = rows(&two(&[40.0, 44.0, 52.0], &[10.0, 11.0, 13.0]).data()).remove(1);
     assert_eq!((row.contrast.test, row.contrast.pairs), (Some(Test::Welch), None));
     assert_eq!(row.contrast.judgement, Judgement::Better);
 }
@@ -59,7 +60,7 @@ fn without_spread_there_is_no_test() {
 fn all_equal_is_no_ranking() {
     let data = two(&[5.0; 3], &[5.0; 3]).data();
     let info = metrics::info(METRIC).unwrap();
-    let found = ranking::ranking(&data, info, Better::Higher, &whole(&data));
+    let found = ranking::ranking(&data, &Families::default(), info, Better::Higher, &whole(&data));
     assert_eq!(found.rows.iter().map(|row| row.rank).collect::<Vec<_>>(), [Some(1), Some(1)]);
     assert_eq!((found.clear, found.said.as_str()), (false, "rank 1 is shared by 2 cells"));
     let success = success::success(&rows(&data), Better::Higher);
@@ -70,7 +71,7 @@ fn all_equal_is_no_ranking() {
 fn a_cell_without_runs_has_no_rank() {
     let data = two(&[], &[5.0, 6.0]).data();
     let info = metrics::info(METRIC).unwrap();
-    let found = ranking::ranking(&data, info, Better::Higher, &whole(&data));
+    let found = ranking::ranking(&data, &Families::default(), info, Better::Higher, &whole(&data));
     assert_eq!((found.ranked, found.said.as_str()), (1, "only one cell has a mean"));
     assert_eq!((found.rows[1].rank, found.rows[1].mean), (None, None));
     let success = success::success(&rows(&data), Better::Higher);
@@ -106,7 +107,7 @@ fn runs_beyond_the_plan_are_counted_as_asked_for() {
     let row = &rows(&data)[1];
     assert_eq!((row.runs, row.planned), (6, 6));
     let info = metrics::info(METRIC).unwrap();
-    let found = ranking::ranking(&data, info, Better::Higher, &whole(&data));
+    let found = ranking::ranking(&data, &Families::default(), info, Better::Higher, &whole(&data));
     assert_eq!(found.rows.iter().map(|row| row.planned).collect::<Vec<_>>(), [5, 6]);
 }
 
@@ -122,7 +123,7 @@ fn cells_of_two_machines_are_not_compared() {
     let success = success::success(&rows(&data), Better::Higher);
     assert_eq!((success.configurations, success.compared, success.better), (1, 0, 0));
     let info = metrics::info(METRIC).unwrap();
-    let found = ranking::ranking(&data, info, Better::Higher, &whole(&data));
+    let found = ranking::ranking(&data, &Families::default(), info, Better::Higher, &whole(&data));
     assert_eq!(found.rows[1].distinguishable, Some(false));
     // two runtimes have code of their own
     for run in data.cells[1].runs.values_mut() {
@@ -155,7 +156,7 @@ fn below_the_measurement_error_nothing_is_clear() {
     });
     let info = metrics::info("ttft_ms").unwrap();
     let judged = |data: &Data| {
-        let contrast = baseline::rows(data, info, &[], &whole(data)).unwrap().remove(1).contrast;
+        let contrast = baseline::rows(data, &Families::default(), info, &[], &whole(data)).unwrap().remove(1).contrast;
         assert!(contrast.p_adjusted.unwrap() < 0.05);
         (contrast.judgement, contrast.below_error)
     };
@@ -170,9 +171,9 @@ fn below_the_measurement_error_nothing_is_clear() {
 fn what_a_comparison_needs_is_said() {
     let data = Built::new(&["throttle"], &[]).cell("off", &[1.0]).data();
     let info = metrics::info(METRIC).unwrap();
-    let error = baseline::rows(&data, info, &[], &whole(&data)).unwrap_err();
+    let error = baseline::rows(&data, &Families::default(), info, &[], &whole(&data)).unwrap_err();
     assert_eq!(error, ComparisonError::NoBaseline { experiment: "e".into() });
     let all = select::cells(&data, None, &[]).unwrap();
-    let error = baseline::rows(&data, info, &[], &all).unwrap_err();
+    let error = baseline::rows(&data, &Families::default(), info, &[], &all).unwrap_err();
     assert!(error.to_string().contains("add experiment ="), "{error}");
 }

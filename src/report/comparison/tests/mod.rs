@@ -1,3 +1,4 @@
+mod chance;
 mod golden;
 mod hostile;
 mod tables;
