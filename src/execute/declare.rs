@@ -58,6 +58,8 @@ pub fn declare(plan: &Plan, store: &Store) -> Result<(), StoreError> {
 struct Data {
     /// By experiment, each cell's finished runs and its levels.
     experiments: BTreeMap<String, Vec<(usize, Vec<(String, Level)>)>>,
+    /// Experiments with finished runs in cells that were planned last and are no longer.
+    left: HashSet<String>,
 }
 
 impl Data {
@@ -65,9 +67,16 @@ impl Data {
         let study = plan.study();
         // a study that was planned with a filter can be planned without
         let Ok(whole) = Plan::new(study.clone(), &Filters::default()) else {
-            return Ok(Self { experiments: BTreeMap::new() });
+            return Ok(Self { experiments: BTreeMap::new(), left: HashSet::new() });
         };
-        let finished = finished(&whole, store)?;
+        let before = executed::read(store.layout())?.map_or_else(Vec::new, |plan| plan.cells);
+        let now: HashSet<String> =
+            (0..).take(whole.cells()).map(|cell| whole.id(cell).hex()).collect();
+        let gone: Vec<PlannedCell> =
+            before.into_iter().filter(|cell| !now.contains(&cell.id)).collect();
+        let finished = finished(now.iter().chain(gone.iter().map(|cell| &cell.id)), store)?;
+        let left = gone.into_iter().filter(|cell| finished.contains_key(&cell.id));
+        let left = left.flat_map(|cell| cell.experiments).collect();
         let of = |index: usize| {
             whole
                 .experiment_cells(index)
@@ -81,6 +90,7 @@ impl Data {
         let experiments = study.experiments.iter().enumerate();
         Ok(Self {
             experiments: experiments.map(|(index, own)| (own.name.clone(), of(index))).collect(),
+            left,
         })
     }
 
@@ -115,10 +125,14 @@ impl Data {
     }
 
     /// Whether a criterion that was declared earlier could have been held against data. One of an experiment that
-    /// is gone, or that this version cannot read, is kept: nothing is known of its data.
+    /// is gone or has data in cells that are gone, and one that this version cannot read, is kept: nothing is
+    /// known of its data.
     fn existed(&self, name: &str, declared: &Declared) -> bool {
         let Some((experiment, _)) = name.split_once('/') else { return true };
         let Some(cells) = self.experiments.get(experiment) else { return true };
+        if self.left.contains(experiment) {
+            return true;
+        }
         let Some((criterion, ..)) = Criterion::stored(&declared.criterion) else { return true };
         let known: Vec<Vec<(String, Level)>> =
             cells.iter().map(|(_, levels)| levels.clone()).collect();
@@ -129,10 +143,13 @@ impl Data {
 
 /// By cell (32 hex digits), how many of its runs were ever finished: those that are stored, and by the
 /// journal's word those that were measured again later.
-fn finished(plan: &Plan, store: &Store) -> Result<HashMap<String, usize>, StoreError> {
+fn finished<'a>(
+    cells: impl Iterator<Item = &'a String>,
+    store: &Store,
+) -> Result<HashMap<String, usize>, StoreError> {
     let mut runs: HashSet<(String, u32)> = HashSet::new();
-    for id in (0..).take(plan.cells()).map(|cell| plan.id(cell).hex()) {
-        runs.extend(store.runs(&id).keys().map(|repeat| (id.clone(), *repeat)));
+    for id in cells {
+        runs.extend(store.runs(id).keys().map(|repeat| (id.clone(), *repeat)));
     }
     for entry in journal::read(&store.layout().journal())? {
         if let What::Finished { cell, repeat, .. } = entry.what {

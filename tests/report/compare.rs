@@ -1,5 +1,6 @@
 //! `runner compare` as a user runs it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -103,13 +104,14 @@ fn plan(stored: &Stored, root: &Path) {
         study: "small".into(),
         profile: Some("night".into()),
         executed: "2025-06-02T10:00:00Z".into(),
-        digest: executed::cells_digest(&cells),
+        digest: executed::digest(&cells, &BTreeMap::new(), &BTreeMap::new()),
         manifest: String::new(),
         cells,
-        hypotheses: std::collections::BTreeMap::new(),
-        changed: std::collections::BTreeMap::new(),
+        hypotheses: BTreeMap::new(),
+        changed: BTreeMap::new(),
+        repeats: BTreeMap::new(),
     };
-    executed::write(&Layout::at(root), plan).unwrap();
+    executed::write(&Layout::at(root), plan, |_, _| true).unwrap();
 }
 
 #[test]

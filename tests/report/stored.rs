@@ -12,7 +12,7 @@ use runner::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, ErrorSummary, Evidence,
     GitEvidence, MachineEvidence, ModelEvidence, ProcessUsage, RUN_FORMAT, RunRecord,
 };
-use runner::store::{Store, executed, failed, seal};
+use runner::store::{Store, failed, seal};
 use runner::{execute, manifest, metrics};
 
 use crate::calls;
@@ -106,9 +106,8 @@ impl Stored {
     /// What an exec writes before its first run.
     pub fn declare(&self) {
         let store = self.store();
-        let plan = execute::executed_plan(&self.plan, &store).unwrap();
         fs::create_dir_all(store.layout().root()).unwrap();
-        executed::write(store.layout(), plan).unwrap();
+        execute::declare(&self.plan, &store).unwrap();
     }
 
     pub fn store(&self) -> Store {
