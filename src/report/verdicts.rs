@@ -41,6 +41,8 @@ pub struct Judged {
     pub p: Option<f64>,
     /// Holm's over the hypotheses of the study, those that were withdrawn included.
     pub adjusted_p: Option<f64>,
+    /// How many criteria that correction is over.
+    pub family: usize,
     /// A decision that the adjusted p bears out; `None` where there is no decision or no p.
     pub survives: Option<bool>,
     pub n: String,
@@ -116,12 +118,15 @@ pub(super) fn judge(
         found.extend(judging.withdrawn(own));
     }
     let findings: Vec<&Finding> = found.iter().map(|(finding, _)| finding).collect();
-    let adjusted = verdict::adjust(&findings, judging.others(&experiments));
+    let others = judging.others(&experiments);
+    let family = others + findings.iter().filter(|finding| finding.p.is_some()).count();
+    let adjusted = verdict::adjust(&findings, others);
     let hypotheses = found
         .into_iter()
         .zip(adjusted)
         .map(|((_, judged), adjusted_p)| Judged {
             adjusted_p,
+            family,
             survives: adjusted_p.filter(|_| judged.decided).map(|p| p < judged.alpha),
             ..judged
         })
@@ -397,6 +402,7 @@ fn judged(
         alpha: hypothesis.alpha,
         p: finding.p,
         adjusted_p: None,
+        family: 0,
         survives: None,
         n: finding.n.clone(),
         needed: needed(finding),

@@ -22,7 +22,9 @@ pub(super) fn guarded(question: &Question, finding: Finding, sides: &[&[&Cell]])
     {
         return finding.without_verdict(Verdict::NoData, reason);
     }
-    if let Some(reason) = interim(sides) {
+    if finding.verdict != Verdict::NoData
+        && let Some(reason) = interim(sides)
+    {
         return finding.without_verdict(Verdict::Inconclusive, reason);
     }
     finding

@@ -28,8 +28,10 @@ fn longer(cell: &str, repeat: u32) -> Vec<(&'static str, f64)> {
 
 fn only(stored: &Stored) -> Judged {
     let data = stored.data();
-    assert_eq!(data.hypotheses.len(), 1);
-    data.hypotheses[0].clone()
+    let standing: Vec<&Judged> =
+        data.hypotheses.iter().filter(|judged| judged.withdrawn.is_none()).collect();
+    assert_eq!(standing.len(), 1);
+    standing[0].clone()
 }
 
 fn rendered(stored: &Stored) -> String {
@@ -54,7 +56,7 @@ fn a_verdict_stands_with_all_that_it_is_based_on() {
     near(judged.effect, 50.0);
     near(judged.interval.map(|interval| interval[0]), 50.0 - 4.302_65 / 3_f64.sqrt());
     assert!(judged.test.starts_with("paired t (repeats are interleaved"), "{}", judged.test);
-    assert_eq!((judged.n.as_str(), judged.needed.as_deref()), ("3 pairs", Some("2 pairs")));
+    assert_eq!((judged.n.as_str(), judged.needed.as_deref()), ("3 pairs", Some("2 pairs (2 to 3)")));
     // t = 40 ÷ (1 ÷ √3) = 69.28 with 2 degrees of freedom
     near(judged.p, 2.0828e-4);
     assert_eq!((judged.adjusted_p, judged.survives), (judged.p, Some(true)));
@@ -99,6 +101,11 @@ fn a_criterion_that_is_edited_after_the_data_is_post_hoc() {
     let judged = only(&stored);
     assert!(judged.post_hoc.unwrap().contains("after 6 of its runs were made"));
     assert!(judged.replaced.is_some());
+    // and the first one is judged on, and counts among the chances
+    let data = stored.data();
+    let withdrawn = data.hypotheses.iter().find(|judged| judged.withdrawn.is_some()).unwrap();
+    assert!(withdrawn.criterion.ends_with("by more than 10"), "{withdrawn:?}");
+    assert_eq!(withdrawn.verdict, "supported");
     // the criterion that was there first is still that
     stored.edit(|text| text.replace("by = 40", "by = 10"));
     assert!(only(&stored).declared.is_some());
@@ -302,6 +309,6 @@ fn a_correlation_over_runs_that_do_not_vary() {
     });
     let judged = only(&stored);
     assert_eq!(judged.verdict, "inconclusive");
-    let said = "`loop_lag_p99_ms` is 3.5 in all 3 runs: without variation there is no correlation";
+    let said = "`loop_lag_p99_ms` does not vary over 3 runs: without variation there is no correlation";
     assert_eq!(judged.reason.as_deref(), Some(said));
 }

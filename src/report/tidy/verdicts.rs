@@ -6,8 +6,9 @@ use super::{Table, interval, number, words};
 use crate::report::data::Data;
 
 /// `part` counts from 1 within a compound hypothesis, and is empty for a hypothesis itself. `survives` is 0
-/// or 1; empty where there is no decision or no p.
-const VERDICTS: [&str; 22] = [
+/// or 1; empty where there is no decision or no p. `family` counts the criteria that `p_adjusted` is corrected
+/// for; `notes` are separated by semicolons.
+const VERDICTS: [&str; 27] = [
     "experiment",
     "hypothesis",
     "part",
@@ -26,10 +27,15 @@ const VERDICTS: [&str; 22] = [
     "alpha",
     "p",
     "p_adjusted",
+    "family",
     "n",
     "needed",
+    "work",
+    "notes",
     "declared",
+    "withdrawn",
     "post_hoc",
+    "replaced",
 ];
 
 pub fn verdicts(data: &Data) -> Table {
@@ -56,10 +62,15 @@ pub fn verdicts(data: &Data) -> Table {
             number(Some(own.alpha)),
             number(own.p),
             number(own.adjusted_p),
+            own.family.into(),
             own.n.as_str().into(),
             own.needed.as_deref().into(),
+            own.work.as_deref().into(),
+            own.notes.join("; ").into(),
             own.declared.as_deref().into(),
+            own.withdrawn.as_deref().into(),
             own.post_hoc.as_deref().into(),
+            own.replaced.as_deref().into(),
         ]);
         for (place, part) in (1..).zip(&own.parts) {
             let [low, high] = interval(part.interval);
