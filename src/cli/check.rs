@@ -1,6 +1,7 @@
 //! `runner check`: is the manifest right?
 
 use super::{CommandResult, Failure, StudyArgs, count, exit, report};
+use crate::execute::until;
 use crate::manifest::{self, LoadError, ManifestErrors};
 use crate::metrics;
 use crate::plan::{Filters, Plan};
@@ -87,6 +88,7 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
         let mut warnings = study.warnings.clone();
         warnings.extend(verdict::unknown_metrics(&study));
         verdict::claim_problems(&study).map_err(Checked::Problems)?;
+        until::check(&study).map_err(Checked::Problems)?;
         let plan = Plan::new(study, &Filters::default()).map_err(Checked::Problems)?;
         lines.push(format!(
             "{}: {name}: {}, {}, {}",

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
-use crate::execute::ahead;
+use crate::execute::{ahead, until};
 use crate::manifest::factor;
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
@@ -74,6 +74,9 @@ struct ExperimentView {
     factors: Vec<FactorView>,
     fixed: BTreeMap<String, String>,
     repeats: u32,
+    /// How it goes on beyond those, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
     /// How many cells there are; `cells` may hold the first of them only.
     cell_count: usize,
     cells: Vec<CellView>,
@@ -172,6 +175,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
                 .map(|(name, level)| (name.clone(), factor::show(name, level)))
                 .collect(),
             repeats: experiment.settings.repeats,
+            until: until::in_words(experiment),
             cell_count: plan.experiment_rows(index).len(),
             cells: cells.collect(),
             control_count: controls.len(),

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::{Failure, exit};
+use crate::execute::until;
 use crate::manifest::{self, Study};
 use crate::metrics;
 use crate::plan::{Filters, Plan};
 use crate::python;
+use crate::store::Store;
 use crate::verdict;
 
 /// Shared by all commands that take a manifest.
@@ -32,11 +34,13 @@ impl StudyArgs {
         manifest::load(&self.manifest, self.profile.as_deref()).map_err(Failure::load)
     }
 
-    /// Loads the study, plans it and applies the filters.
+    /// Loads the study, plans it and applies the filters; experiments that repeat until a width is reached have
+    /// the repeats that their stored runs ask for.
     pub fn plan(&self) -> Result<Plan, Failure> {
         let study = self.study()?;
         metrics::check_declared(&study).map_err(Failure::manifest)?;
         verdict::claim_problems(&study).map_err(Failure::manifest)?;
+        until::check(&study).map_err(Failure::manifest)?;
         let filters = Filters::parse(&self.filters, &study)
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;
@@ -44,7 +48,12 @@ impl StudyArgs {
             let message = format!("no cell matches --filter {}", self.filters.join(" --filter "));
             return Err(Failure::new(exit::USAGE, message, None));
         }
-        Ok(plan)
+        if plan.study().experiments.iter().all(|own| own.settings.until.is_none()) {
+            return Ok(plan);
+        }
+        let store = Store::open(&self.results, &plan.study().results_name())
+            .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+        Ok(until::adapted(plan, &store))
     }
 }
 

@@ -174,7 +174,7 @@ impl Agenda {
 
 /// The decisions that stand and that the manifest would take again. Those of which it says something
 /// else today are void, and so are all if the journal cannot be read: the runs are tried anew.
-fn standing(plan: &Plan, store: &Store) -> HashMap<RunKey, Decision> {
+pub(super) fn standing(plan: &Plan, store: &Store) -> HashMap<RunKey, Decision> {
     let decisions = fallback::decisions(store.layout()).unwrap_or_default();
     let mut standing = HashMap::new();
     let open: Vec<Decision> = decisions.into_iter().filter(|decision| decision.stands).collect();

@@ -38,6 +38,7 @@ mod scenario;
 mod session;
 mod surroundings;
 pub mod tokenize;
+pub mod until;
 mod watched;
 mod wire;
 mod workflow;

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 use formats::clock;
 
-use super::agenda::{self, Agenda};
+use super::agenda::{self, Agenda, StaleRuns};
 use super::machine::ServerProcesses;
 use super::reach::Reach;
 use super::runtimes::Runtimes;
 use super::session::Session;
 use super::surroundings::Surroundings;
 use super::tokenize::Texts;
-use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery};
+use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery, until};
 use crate::plan::{CellSpec, Plan};
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::python::{self, Program};
@@ -166,7 +166,7 @@ pub fn execute(
     let runner = env!("CARGO_PKG_VERSION").to_owned();
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
-    let mut session = Session {
+    let session = Session {
         plan,
         settings,
         runtimes,
@@ -186,9 +186,47 @@ pub fn execute(
         reach: Reach::default(),
         summary,
     };
-    let ended = session.carry_out(&agenda, &stale, emit);
-    let summary = finish(session.summary, emit);
-    ended.map(|()| summary)
+    carry_on(session, &agenda, &stale, emit)
+}
+
+/// Makes the runs, and then those that the data ask for, block by block.
+fn carry_on(
+    mut session: Session<'_>,
+    agenda: &Agenda,
+    stale: &StaleRuns,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Summary, ExecError> {
+    let ended = session.carry_out(agenda, stale, emit);
+    if ended.is_err() || !session.summary.is_complete() {
+        let summary = finish(session.summary, emit);
+        return ended.map(|()| summary);
+    }
+    let study = session.plan.study().results_name();
+    let store = Store::open(&session.settings.results, &study)?;
+    let plan = until::adapted(session.plan.clone(), &store);
+    let more = until::more(session.plan, &plan, &store);
+    if more.is_empty() {
+        return Ok(finish(session.summary, emit));
+    }
+    for one in more {
+        let until::More { experiment, repeats, most, because } = one;
+        let message =
+            format!("`{experiment}`: repeat {repeats} of at most {most}, since {because}");
+        emit(ExecEvent::Note { message });
+    }
+    let agenda = Agenda::new(&plan, &store);
+    emit(ExecEvent::Started { study, done: agenda.done, todo: agenda.todo.len() });
+    let runner = env!("CARGO_PKG_VERSION").to_owned();
+    let todo = agenda.todo.len();
+    session.journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
+    let session = Session {
+        plan: &plan,
+        store: &store,
+        sealed: HashSet::new(),
+        superseded: HashSet::new(),
+        ..session
+    };
+    carry_on(session, &agenda, &StaleRuns::new(), emit)
 }
 
 /// The study's store; where it is locked, what a crash did to the study's own files is repaired.

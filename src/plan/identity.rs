@@ -38,7 +38,7 @@ pub fn id(document: &[u8]) -> CellId {
 }
 
 /// Digests of every prompt of a study, made once: they are the same in all its cells.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Contents {
     prompts: HashMap<String, String>,
 }

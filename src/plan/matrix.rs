@@ -188,7 +188,8 @@ fn check_size(
         .map(|group| u128::from(group.length))
         .fold(1, u128::saturating_mul)
         .saturating_add(experiment.include.len() as u128);
-    let repeats = experiment.settings.repeats;
+    let until = experiment.settings.until.as_ref();
+    let repeats = until.map_or(experiment.settings.repeats, |until| until.max);
     let runs = cells.saturating_mul(u128::from(repeats));
     let limit = experiment.settings.max_runs;
     if runs <= u128::from(limit) {

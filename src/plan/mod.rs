@@ -65,7 +65,7 @@ pub struct RunKey {
 }
 
 /// A study's cells, with the experiments they belong to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     study: Study,
     /// One per experiment of the study.
@@ -185,6 +185,18 @@ impl Plan {
     #[must_use]
     pub fn repeats(&self, cell: u32) -> u32 {
         self.cells[cell as usize].repeats
+    }
+
+    /// Asks for at least so many repeats of every cell and control of an experiment.
+    pub fn raise_repeats(&mut self, experiment: usize, repeats: u32) {
+        for cell in self
+            .experiment_cells(experiment)
+            .into_iter()
+            .chain(self.experiment_controls(experiment))
+        {
+            let own = &mut self.cells[cell as usize].repeats;
+            *own = repeats.max(*own);
+        }
     }
 
     /// The document whose digest is the cell's id, as canonical JSON (RFC 8785).

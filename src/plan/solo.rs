@@ -9,7 +9,7 @@ use super::{Cell, CellId, Plan, identity, loading, small, spec};
 use crate::manifest::study::{Control, ExperimentKind};
 
 /// By cell, the controls of its agents in the order of their names.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Solos(HashMap<u32, Vec<u32>>);
 
 impl Plan {

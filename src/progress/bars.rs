@@ -37,7 +37,7 @@ impl Bars {
         }
         match event {
             ExecEvent::Started { todo, .. } if *todo > 0 => {
-                self.overall.set_length(*todo as u64);
+                self.overall.set_length(self.tally.todo as u64);
                 self.overall.enable_steady_tick(TICK);
                 self.current.enable_steady_tick(TICK);
             }

@@ -37,7 +37,8 @@ pub struct Run {
 impl Tally {
     pub fn hear(&mut self, event: &ExecEvent, now: Instant) {
         match event {
-            ExecEvent::Started { todo, .. } => self.todo = *todo,
+            // said again when the data ask for further runs
+            ExecEvent::Started { todo, .. } => self.todo = self.ended + *todo,
             ExecEvent::RunStarted { name, repeat, attempt, .. } => {
                 let again =
                     if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };

@@ -56,7 +56,10 @@ fn a_verdict_stands_with_all_that_it_is_based_on() {
     near(judged.effect, 50.0);
     near(judged.interval.map(|interval| interval[0]), 50.0 - 4.302_65 / 3_f64.sqrt());
     assert!(judged.test.starts_with("paired t (repeats are interleaved"), "{}", judged.test);
-    assert_eq!((judged.n.as_str(), judged.needed.as_deref()), ("3 pairs", Some("2 pairs (2 to 3)")));
+    assert_eq!(
+        (judged.n.as_str(), judged.needed.as_deref()),
+        ("3 pairs", Some("2 pairs (2 to 3)"))
+    );
     // t = 40 ÷ (1 ÷ √3) = 69.28 with 2 degrees of freedom
     near(judged.p, 2.0828e-4);
     assert_eq!((judged.adjusted_p, judged.survives), (judged.p, Some(true)));
@@ -309,6 +312,7 @@ fn a_correlation_over_runs_that_do_not_vary() {
     });
     let judged = only(&stored);
     assert_eq!(judged.verdict, "inconclusive");
-    let said = "`loop_lag_p99_ms` does not vary over 3 runs: without variation there is no correlation";
+    let said =
+        "`loop_lag_p99_ms` does not vary over 3 runs: without variation there is no correlation";
     assert_eq!(judged.reason.as_deref(), Some(said));
 }

@@ -93,8 +93,9 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
     }
     let _ = writeln!(
         text,
-        "\n  {}, {} order",
+        "\n  {}{}, {} order",
         count(experiment.repeats.into(), "repeat"),
+        experiment.until.as_ref().map_or_else(String::new, |until| format!(" {until}")),
         experiment.order
     );
     for (name, level) in &experiment.fixed {

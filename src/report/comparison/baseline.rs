@@ -161,7 +161,11 @@ pub(super) struct Counterparts<'a> {
 }
 
 impl<'a> Counterparts<'a> {
-    pub(super) fn new(data: &'a Data, experiment: &'a Experiment, baseline: &'a [NamedText]) -> Self {
+    pub(super) fn new(
+        data: &'a Data,
+        experiment: &'a Experiment,
+        baseline: &'a [NamedText],
+    ) -> Self {
         let mut cells = HashMap::new();
         for own in &experiment.cells {
             // the same cell may stand for several rows of the matrix

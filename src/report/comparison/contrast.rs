@@ -234,7 +234,10 @@ impl Contrast {
             Quantity::GeometricRatio => {
                 let means = stats::geometric_mean(of).zip(stats::geometric_mean(to));
                 let ratio = stats::log_ratio(of, to, paired);
-                (means.map(|(of, to)| of / to), ratio.ok().and_then(|own| bounds(own.interval(LEVEL))))
+                (
+                    means.map(|(of, to)| of / to),
+                    ratio.ok().and_then(|own| bounds(own.interval(LEVEL))),
+                )
             }
             Quantity::Difference => {
                 let ratio = stats::ratio(of, to, paired);
@@ -272,7 +275,9 @@ impl Contrast {
     /// is a share of a positive mean, that of the difference where it has the metric's unit.
     fn is_trifling(&self) -> bool {
         match self.smallest {
-            Some(SmallestEffect::Relative(share)) if self.reference.is_some_and(|mean| mean > 0.0) => {
+            Some(SmallestEffect::Relative(share))
+                if self.reference.is_some_and(|mean| mean > 0.0) =>
+            {
                 self.ratio_ci.is_some_and(|[low, high]| 1.0 - share <= low && high <= 1.0 + share)
             }
             Some(SmallestEffect::Absolute(size)) => {
@@ -335,8 +340,7 @@ impl Contrast {
         self.tests = adjusted.map(|own| own.tests);
         self.judgement = self.judgement(better);
         // nothing is no small difference, and what does not matter is smaller than the error by design
-        self.below_error &=
-            !matches!(self.judgement, Judgement::Same | Judgement::NoneThatMatters);
+        self.below_error &= !matches!(self.judgement, Judgement::Same | Judgement::NoneThatMatters);
     }
 
     fn judgement(&self, better: Option<Better>) -> Judgement {

@@ -64,8 +64,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
             let level = level.as_ref().map(wanted).transpose()?;
             let selection = selection(&own, &kwargs, &[])?;
             let level = level.as_ref();
-            let table =
-                normalised::normalised(&own, &families, &metric, axis, level, &selection)?;
+            let table = normalised::normalised(&own, &families, &metric, axis, level, &selection)?;
             Ok(Value::from(Serde(table)))
         },
     );

@@ -63,9 +63,9 @@ pub fn ranking<'a>(
     let comparer = Comparer::new(data);
     let cells = in_order(data, metric, better, selection);
     let others = others(&cells);
-    let whole = selection.experiment.filter(|own| {
-        own.cells.len() == selection.cells.len() && metric.better == Some(better)
-    });
+    let whole = selection
+        .experiment
+        .filter(|own| own.cells.len() == selection.cells.len() && metric.better == Some(better));
     let lookup = whole.map(|experiment| families.rankings(data, experiment));
     // intervals of ratios and effects are searched for, which takes its time with many cells
     let against_first = |(index, (cell, sample)): (usize, &Ranked<'_>)| match (index, sample) {
@@ -74,8 +74,7 @@ pub fn ranking<'a>(
         _ => comparer.contrast(cell, &cells[0].0),
     };
     let mut behinds: Vec<Contrast> = cells.par_iter().enumerate().map(against_first).collect();
-    let raw: Vec<f64> =
-        behinds.iter().filter_map(|behind| Some(paid(behind.p?, others))).collect();
+    let raw: Vec<f64> = behinds.iter().filter_map(|behind| Some(paid(behind.p?, others))).collect();
     let mut own_family = stats::benjamini_hochberg(&raw).into_iter();
     for ((cell, _), behind) in cells.iter().zip(&mut behinds).filter(|(_, own)| own.p.is_some()) {
         let own = own_family.next().map(|p| Adjusted { p, of: FamilyOf::Table, tests: raw.len() });

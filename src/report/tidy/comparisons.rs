@@ -303,9 +303,10 @@ pub fn successes(data: &Data) -> Table {
     for experiment in &data.experiments {
         let selection = Selection::whole(data, experiment);
         for metric in known(data, &selection) {
-            let (Ok(better), Ok(found)) =
-                (direction(&metric, None), baseline::rows(data, &families, &metric, &[], &selection))
-            else {
+            let (Ok(better), Ok(found)) = (
+                direction(&metric, None),
+                baseline::rows(data, &families, &metric, &[], &selection),
+            ) else {
                 continue;
             };
             let own = success::success(&found, better);

@@ -26,14 +26,8 @@ const METRICS: [&str; 12] = [
     "joules_per_token",
     "peak_rss_mb",
 ];
-const SAME: Simulated<'_> = Simulated {
-    cells: 6,
-    runs: 5,
-    metrics: &METRICS,
-    spread: 0.1,
-    effect: 0.0,
-    interleaved: true,
-};
+const SAME: Simulated<'_> =
+    Simulated { cells: 6, runs: 5, metrics: &METRICS, spread: 0.1, effect: 0.0, interleaved: true };
 const EXPERIMENTS: u64 = 200;
 
 /// Whether any table against the baseline calls a cell better or worse.
@@ -68,7 +62,9 @@ fn count(like: Simulated<'_>, seeds: std::ops::Range<u64>, holds: fn(&Data) -> b
 #[test]
 fn where_nothing_differs_19_of_20_experiments_have_nothing_better_or_worse() {
     let found = count(SAME, 0..EXPERIMENTS, judged);
-    println!("of {EXPERIMENTS} experiments without a difference, {found} have \"better\" or \"worse\"");
+    println!(
+        "of {EXPERIMENTS} experiments without a difference, {found} have \"better\" or \"worse\""
+    );
     // 10 are expected at most; more than 19 come with a chance of 0.3 % where 5 % is kept
     assert!(found <= 19, "{found} of {EXPERIMENTS}");
     let sequential = Simulated { interleaved: false, ..SAME };

@@ -86,7 +86,8 @@ fn a_ranking_says_from_what_rank_1_cannot_be_told_apart() {
         let built = built(&golden);
         let data = if which == "paired" { built } else { built.sequential() }.data();
         let info = metrics::info(METRIC).unwrap();
-        let found = ranking::ranking(&data, &Families::default(), info, Better::Higher, &whole(&data));
+        let found =
+            ranking::ranking(&data, &Families::default(), info, Better::Higher, &whole(&data));
         let expected = golden["ranking"][which].as_array().unwrap();
         for ((place, row), expected) in found.rows.iter().enumerate().zip(expected) {
             assert_eq!(row.rank, Some(place + 1));

@@ -14,7 +14,8 @@ fn two(of: &[f64], to: &[f64]) -> Built {
 }
 
 fn rows(data: &Data) -> Vec<BaselineRow> {
-    baseline::rows(data, &Families::default(), metrics::info(METRIC).unwrap(), &[], &whole(data)).unwrap()
+    baseline::rows(data, &Families::default(), metrics::info(METRIC).unwrap(), &[], &whole(data))
+        .unwrap()
 }
 
 #[track_caller]
@@ -156,7 +157,10 @@ fn below_the_measurement_error_nothing_is_clear() {
     });
     let info = metrics::info("ttft_ms").unwrap();
     let judged = |data: &Data| {
-        let contrast = baseline::rows(data, &Families::default(), info, &[], &whole(data)).unwrap().remove(1).contrast;
+        let contrast = baseline::rows(data, &Families::default(), info, &[], &whole(data))
+            .unwrap()
+            .remove(1)
+            .contrast;
         assert!(contrast.p_adjusted.unwrap() < 0.05);
         (contrast.judgement, contrast.below_error)
     };

@@ -30,7 +30,15 @@ fn percent_of_a_level() {
         .data();
     let info = metrics::info(METRIC).unwrap();
     let gemma = Wanted::Text("gemma".into());
-    let table = normalised::normalised(&data, &Families::default(), info, "model", Some(&gemma), &whole(&data)).unwrap();
+    let table = normalised::normalised(
+        &data,
+        &Families::default(),
+        info,
+        "model",
+        Some(&gemma),
+        &whole(&data),
+    )
+    .unwrap();
     assert_eq!(table.columns, ["gemma", "qwen", "llama"]);
     let percents: Vec<Vec<Option<i64>>> = table
         .rows
@@ -49,7 +57,14 @@ fn percent_of_a_level() {
     assert_eq!((judged(0, 1), judged(0, 2)), (Judgement::Worse, Judgement::Better));
     assert_eq!(judged(1, 1), Judgement::Unclear);
     let unknown = Wanted::Text("mistral".into());
-    let error = normalised::normalised(&data, &Families::default(), info, "model", Some(&unknown), &whole(&data));
+    let error = normalised::normalised(
+        &data,
+        &Families::default(),
+        info,
+        "model",
+        Some(&unknown),
+        &whole(&data),
+    );
     assert!(error.unwrap_err().to_string().contains("gemma, qwen, llama"));
 }
 
