@@ -98,3 +98,23 @@ fn a_width_needs_a_metric_and_a_spread() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+#[test]
+fn how_many_repeats_a_hypothesis_needs_is_said_from_a_pilot() {
+    let pilot = "100 100.5 100.2 100.9 99.7 100.4 100 100.6 100.3 100";
+    let study = counted(r#"{ half_width = "50 %", max = 9 }"#, [pilot, STEADY]);
+    let said = study.expect(0, &["plan", "--power"]);
+    assert!(said.contains("unknown: 0 run(s) at hand know `rate`"), "{said}");
+    assert!(said.contains("make a pilot with `repeats = 3`"), "{said}");
+    study.expect(0, &["exec"]);
+    let said = study.expect(0, &["plan", "--power"]);
+    assert!(said.contains("c/fast (planned: 9)"), "{said}");
+    assert!(said.contains("if true: a difference 1 % beyond 0; sd 0."), "{said}");
+    let json = study.expect(0, &["plan", "--power", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let part = &json["hypotheses"][0]["parts"][0];
+    let needed = part["needed"].as_u64().unwrap();
+    assert!((2..30).contains(&needed) && part["corrected"] == needed, "{json}");
+    assert_eq!(json["experiments"][0]["needed"], needed);
+    assert!(json["experiments"][0]["time_s"].as_f64().unwrap() > 0.0, "{json}");
+}

@@ -1,6 +1,7 @@
 //! `runner plan`: what a manifest comes to, against what is stored. Writes nothing, asks no server
 //! unless told to.
 
+mod power;
 mod text;
 mod why;
 
@@ -38,6 +39,10 @@ pub struct Args {
     /// name)
     #[arg(long, value_name = "CELL")]
     why: Option<String>,
+    /// Say how many repeats each hypothesis needs to be decided if it holds by the smallest effect that
+    /// matters: from stored runs, or those of a pilot with a few repeats
+    #[arg(long, conflicts_with_all = ["why", "preflight", "all"])]
+    power: bool,
 }
 
 /// A plan as it is shown.
@@ -109,6 +114,11 @@ pub fn run(args: &Args) -> CommandResult {
     let store = open(&args.study, &plan)?;
     if let Some(cell) = &args.why {
         let text = why::explain(&plan, &store, cell, args.json)?;
+        report::print(text.as_bytes())?;
+        return Ok(exit::DONE);
+    }
+    if args.power {
+        let text = power::explain(&plan, &store, args.json)?;
         report::print(text.as_bytes())?;
         return Ok(exit::DONE);
     }

@@ -16,6 +16,14 @@ use crate::store::failed::GpuMemory;
 use crate::store::record::{RunRecord, ServerMemory};
 use crate::store::{Store, StoreError, against_newest, counting, executed, failed};
 
+/// How many repeats each hypothesis of a plan needs, from what is stored of it.
+#[must_use]
+pub fn power(plan: &Plan, store: &Store) -> Vec<verdicts::PlannedHypothesis> {
+    let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
+    let cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
+    verdicts::planned(plan, &cells)
+}
+
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
 ///

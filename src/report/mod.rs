@@ -40,10 +40,10 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
-pub use collect::collect;
+pub use collect::{collect, power};
 pub use completeness::{Missing, Stale};
 pub use data::Data;
 pub use fallbacks::{Settled, settled};
 pub use figure::Figure;
 pub use render::{GENERAL, RenderError, Report, Template, TemplateError, cells, json, study};
-pub use verdicts::{Judged, Part};
+pub use verdicts::{Judged, Part, PlannedHypothesis};

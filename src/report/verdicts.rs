@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::stats::Needed;
 use crate::store::executed::{self, Declared, ExecutedPlan, PlannedRepeats};
 use crate::store::failed;
+use crate::verdict::power::{self, Planned};
 use crate::verdict::{self, Checked, Finding, Known, Question, Repeats, Standing};
 
 /// A hypothesis with what the data say of it.
@@ -138,6 +139,56 @@ pub(super) fn judge(
     let profile = study.profile.as_deref();
     let check = |claim| verdict::check(claim, &experiments, profile, &declared);
     (hypotheses, study.claims.iter().map(check).collect())
+}
+
+/// What a hypothesis needs to be decided, by its parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedHypothesis {
+    pub experiment: String,
+    pub name: String,
+    pub alpha: f64,
+    /// Repeats that the manifest asks for; the most, where it leaves them to the data.
+    pub repeats: u32,
+    /// Each with its criterion in words, and what it needs or why that is not known.
+    pub parts: Vec<(String, Result<Planned, String>)>,
+}
+
+/// How many repeats each hypothesis needs, from the runs at hand.
+pub(super) fn planned(plan: &Plan, cells: &[Cell]) -> Vec<PlannedHypothesis> {
+    let study = plan.study();
+    let declared = metrics::declared(study);
+    let judging = Judging {
+        plan,
+        cells,
+        failed: &[],
+        executed: None,
+        declared: &declared,
+        names: BTreeSet::new(),
+    };
+    let family = study.experiments.iter().map(|own| own.hypotheses.len()).sum();
+    let mut found = Vec::new();
+    for own in judging.experiments() {
+        let settings = &own.experiment.settings;
+        for hypothesis in &own.experiment.hypotheses {
+            let question = Question {
+                criterion: &hypothesis.criterion,
+                terms: hypothesis.terms,
+                alpha: hypothesis.alpha,
+                cells: &own.cells,
+                interleaved: settings.order == Order::Interleaved,
+                looks: &settings.looks,
+                declared: &declared,
+            };
+            found.push(PlannedHypothesis {
+                experiment: own.experiment.name.clone(),
+                name: hypothesis.name.clone(),
+                alpha: hypothesis.alpha,
+                repeats: settings.until.as_ref().map_or(settings.repeats, |until| until.max),
+                parts: power::planned(&question, family),
+            });
+        }
+    }
+    found
 }
 
 impl<'a> Judging<'a> {

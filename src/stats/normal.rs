@@ -13,7 +13,7 @@ pub(super) fn above(x: f64) -> f64 {
 }
 
 /// Φ⁻¹(p); infinite for 0 and 1. A Newton step removes what the library's inversion leaves.
-pub(super) fn quantile(p: f64) -> f64 {
+pub(crate) fn quantile(p: f64) -> f64 {
     let normal = Normal::standard();
     // the tail keeps its digits where 1 − p would lose them
     let (tail, sign) = if p < 0.5 { (p, -1.0) } else { (1.0 - p, 1.0) };

@@ -198,7 +198,7 @@ fn chi_squared(freedom: f64) -> Result<ChiSquared, Undefined> {
 
 /// The value below which a χ²-distributed variable lies with probability `p`. Newton steps remove the error
 /// that the library's inversion leaves.
-pub(super) fn chi_squared_quantile(p: f64, freedom: f64) -> Result<f64, Undefined> {
+pub(crate) fn chi_squared_quantile(p: f64, freedom: f64) -> Result<f64, Undefined> {
     let chi = chi_squared(freedom)?;
     let mut x = chi.inverse_cdf(p).max(f64::MIN_POSITIVE);
     for _ in 0..50 {

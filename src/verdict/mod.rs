@@ -12,11 +12,13 @@ mod compound;
 mod contrast;
 mod correlation;
 mod declared;
+pub mod drawn;
 mod each;
 mod family;
 mod guard;
 mod judge;
 mod looks;
+pub mod power;
 mod sides;
 mod test;
 #[cfg(test)]

@@ -1,39 +1,13 @@
 //! Verdicts on runs made up in memory.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Statistic, Terms, Test};
 use crate::manifest::study::Level;
-use crate::store::record::{Evidence, ProcessUsage, RUN_FORMAT, RunRecord};
+use crate::stats;
+use crate::store::record::RunRecord;
 
 fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
-    RunRecord {
-        format: RUN_FORMAT,
-        cell: String::new(),
-        cell_name: String::new(),
-        repeat,
-        attempt: 1,
-        identity: serde_json::Value::Null,
-        started: format!("2025-01-01T00:{repeat:02}:00.000Z"),
-        finished: String::new(),
-        evidence: Evidence::default(),
-        process: ProcessUsage::default(),
-        machine: None,
-        fallback_of: None,
-        rerun_of: None,
-        tokens: None,
-        probes: BTreeMap::new(),
-        servers: BTreeMap::new(),
-        serving: BTreeMap::new(),
-        calls: Vec::new(),
-        command: None,
-        sampling: BTreeMap::new(),
-        wire: None,
-        metrics: values.iter().map(|(name, value)| ((*name).to_owned(), Some(*value))).collect(),
-        recomputed: Vec::new(),
-        files: BTreeMap::new(),
-    }
+    drawn::run(repeat, 60 * repeat, values.iter().map(|(name, value)| ((*name).to_owned(), *value)))
 }
 
 /// `wall_ms` of each repeat, one list per level of the axis `a`.
@@ -445,4 +419,55 @@ fn units_of_published_numbers() {
     }
     assert_eq!(unit::factor("ms", "tok/s"), None);
     assert_eq!(unit::factor("parsec", "ms"), None);
+}
+
+/// What the simulation through the whole path finds is what the noncentral t says of normal data.
+#[test]
+fn the_repeats_that_are_needed_are_those_of_the_noncentral_t() {
+    // shares in percent are compared as they are; a difference of one point matters
+    let share = |repeat: u32, value: f64| run(repeat, &[("efficiency_percent", value)]);
+    let one = [70.0, 70.7, 69.5, 70.2, 71.0, 69.3, 70.0, 70.5];
+    let other = [50.3, 50.1, 50.1, 49.6, 51.0, 49.9, 50.0, 50.7];
+    let side = |values: &[f64]| (1..).zip(values).map(|(n, value)| share(n, *value)).collect();
+    let runs: Vec<Vec<RunRecord>> = vec![side(&other), side(&one)];
+    let cells = cells(&runs);
+    let criterion = Criterion::Difference {
+        metric: "efficiency_percent".to_owned(),
+        at: at(1.0),
+        than: at(0.0),
+        bound: Bound::Above(5.0),
+    };
+    let question = |interleaved| Question {
+        criterion: &criterion,
+        terms: Terms::default(),
+        alpha: 0.05,
+        cells: &cells,
+        interleaved,
+        looks: &[],
+        declared: &[],
+    };
+    let sample = |values: &[f64]| stats::Sample::new(values.to_vec()).unwrap();
+    let (one, other) = (sample(&one), sample(&other));
+    let differences = stats::paired_difference(&one, &other).unwrap();
+    let sd = differences.standard_error * 8_f64.sqrt();
+    let near = |found: &power::Planned, expected: stats::Needed| {
+        let stats::Needed::Runs(expected) = expected else { panic!("{expected:?}") };
+        let needed = f64::from(found.repeats.needed.unwrap());
+        let expected = expected as f64;
+        assert!((needed - expected).abs() <= 1.0 + 0.1 * expected, "{found:?} {expected}");
+        let (low, high) = found.repeats.range;
+        assert!(low < found.repeats.needed && found.repeats.needed < high, "{found:?}");
+        assert!(found.repeats.corrected > found.repeats.needed, "{found:?}");
+    };
+    let found = |interleaved| power::planned(&question(interleaved), 4).remove(0).1.unwrap();
+    near(&found(true), stats::paired_runs(1.0, sd, 0.05).unwrap());
+    near(&found(false), stats::difference_runs(&one, &other, 1.0, 0.05).unwrap());
+    assert_eq!(found(true).truth, "a difference 1 pp beyond 5");
+    assert!(found(true).spread.contains("of 16 run(s) of 2 cell(s)"), "{:?}", found(true));
+
+    // a pilot of one run each has no spread
+    let runs: Vec<Vec<RunRecord>> = runs.iter().map(|runs| vec![runs[0].clone()]).collect();
+    let cells = self::cells(&runs);
+    let why = power::planned(&Question { cells: &cells, ..question(true) }, 1).remove(0).1;
+    assert!(why.unwrap_err().contains("make a pilot"));
 }

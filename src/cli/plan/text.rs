@@ -171,7 +171,7 @@ fn trim_end(text: &mut String) {
 }
 
 /// `42 s`, `7 min`, `3.5 h`.
-fn rough(seconds: f64) -> String {
+pub(super) fn rough(seconds: f64) -> String {
     let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_secs_f64();
     if time < 100.0 {
         format!("{time:.0} s")
