@@ -143,8 +143,14 @@ fn too_wide(
     let counting = store::counting(store.runs(&plan.id(cell).hex()), repeats);
     let stale = store::against_newest(&counting);
     let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
-    let values = fresh.filter_map(|run| *run.metrics.get(metric)?).collect();
-    let sample = Sample::new(values).ok()?;
+    let values: Vec<f64> = fresh.filter_map(|run| *run.metrics.get(metric)?).collect();
+    is_wide(&values, wanted)
+}
+
+/// The half width of the 95 % interval of the mean of these values in words, if it is wider than asked.
+#[must_use]
+pub fn is_wide(values: &[f64], wanted: HalfWidth) -> Option<String> {
+    let sample = Sample::new(values.to_vec()).ok()?;
     let interval = stats::mean(&sample).and_then(|mean| mean.interval(LEVEL));
     let half = match interval {
         Ok(interval) => (interval.high - interval.low) / 2.0,

@@ -1,0 +1,468 @@
+//! What the verdicts promise, setting by setting: each draws a study in which the truth is known.
+
+use rand_chacha::ChaCha8Rng;
+use runner::execute::until::is_wide;
+use runner::manifest::criterion::{Across, Bound, Cells, Criterion, Over, Statistic, Terms, Test};
+use runner::manifest::study::HalfWidth;
+use runner::store::executed::PlannedRepeats;
+use runner::verdict::{self, Finding, Verdict};
+
+use crate::data::{ALL, Data, METRIC, OTHER, Study, Turns, normal, side};
+
+const ALPHA: f64 = 0.05;
+/// A decision in one direction by chance: 2.5 % are meant.
+const SIDE: f64 = 3.5;
+/// Of 95 % intervals.
+const COVERS: f64 = 93.0;
+
+/// One study that was drawn and judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn {
+    pub verdict: Verdict,
+    /// Whether the interval holds the truth; `None`: there is none.
+    pub covers: Option<bool>,
+}
+
+/// What is promised of a setting, in per cent of the studies.
+#[derive(Debug, Clone, Copy)]
+pub struct Promise {
+    pub supported: f64,
+    /// `None`: a refutation is right, or not looked at.
+    pub refuted: Option<f64>,
+    pub covered: Option<f64>,
+}
+
+type Draw = Box<dyn Fn(&mut ChaCha8Rng) -> Drawn + Sync>;
+
+pub struct Setting {
+    pub name: &'static str,
+    pub data: &'static str,
+    pub n: String,
+    pub promise: Promise,
+    pub draw: Draw,
+}
+
+const BOTH: Promise = Promise { supported: SIDE, refuted: Some(SIDE), covered: Some(COVERS) };
+const DECISIONS: Promise = Promise { covered: None, ..BOTH };
+const NONE: Promise = Promise { supported: 0.0, refuted: Some(0.0), covered: None };
+
+/// All of them; `short` leaves those for a test of a few seconds.
+pub fn all(short: bool) -> Vec<Setting> {
+    let repeats: &[u32] = if short { &[3, 5] } else { &[2, 3, 5, 10] };
+    let mut found = Vec::new();
+    for data in ALL {
+        for n in repeats.iter().copied() {
+            found.extend(of_two_sides(data, n));
+            found.extend(of_one_side(data, n));
+            found.extend(of_several_cells(data, n));
+        }
+        found.extend(of_correlations(data, repeats));
+        found.extend(of_stopping(data, short));
+        found.extend(of_what_may_not_decide(data));
+    }
+    found
+}
+
+fn setting(
+    name: &'static str,
+    (data, n): (Data, impl ToString),
+    promise: Promise,
+    draw: impl Fn(&mut ChaCha8Rng) -> Drawn + Sync + 'static,
+) -> Setting {
+    Setting { name, data: data.name(), n: n.to_string(), promise, draw: Box::new(draw) }
+}
+
+fn found(finding: &Finding, truth: f64) -> Drawn {
+    let covers = finding.interval.map(|own| own.low <= truth && truth <= own.high);
+    Drawn { verdict: finding.verdict, covers }
+}
+
+fn values(data: Data, rng: &mut ChaCha8Rng, n: u32, mean: f64) -> Vec<(f64, f64)> {
+    (0..n).map(|_| (data.value(rng, mean), 1.0)).collect()
+}
+
+/// Two cells with these values.
+fn two(turns: Turns, one: &[(f64, f64)], other: &[(f64, f64)]) -> Study {
+    let mut study = Study::new(turns);
+    study.add((0, 0), 2, other);
+    study.add((1, 0), 2, one);
+    study
+}
+
+fn greater(by: f64) -> Criterion {
+    Criterion::Difference {
+        metric: METRIC.to_owned(),
+        at: side(1),
+        than: side(0),
+        bound: Bound::Above(by),
+    }
+}
+
+fn ratio(bound: f64) -> Criterion {
+    Criterion::Ratio {
+        metric: METRIC.to_owned(),
+        of: side(1),
+        to: side(0),
+        bound: Bound::Above(bound),
+    }
+}
+
+fn threshold(cells: Cells, statistic: Statistic, bound: f64) -> Criterion {
+    Criterion::Threshold { metric: METRIC.to_owned(), cells, statistic, bound: Bound::Above(bound) }
+}
+
+fn terms(test: Option<Test>) -> Terms {
+    Terms { test, ..Terms::default() }
+}
+
+/// Nothing lies between the sides, or exactly the bound does.
+fn of_two_sides(data: Data, n: u32) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut add = |name, turns, test, criterion: fn() -> Criterion, truth: f64, few: bool| {
+        settings.push(setting(name, (data, n), BOTH, move |rng| {
+            let others = if few { n.div_ceil(3).max(2) } else { n };
+            let (one, other) = (values(data, rng, n, 100.0), values(data, rng, others, 100.0));
+            found(&two(turns, &one, &other).judge(&criterion(), terms(test), ALPHA, &[]), truth)
+        }));
+    };
+    let no_difference = || greater(0.0);
+    let no_ratio = || ratio(1.0);
+    add("`greater`, pairs", Turns::Blocks, None, no_difference, 0.0, false);
+    add("`greater`, no pairs", Turns::Shuffled, None, no_difference, 0.0, false);
+    add(
+        "`greater`, three times the runs on one side",
+        Turns::Shuffled,
+        None,
+        no_difference,
+        0.0,
+        true,
+    );
+    add("`greater`, `rank`", Turns::Shuffled, Some(Test::Rank), no_difference, 0.0, false);
+    add(
+        "`greater`, `permutation`",
+        Turns::Shuffled,
+        Some(Test::Permutation),
+        no_difference,
+        0.0,
+        false,
+    );
+    add("`ratio`, pairs", Turns::Blocks, None, no_ratio, 1.0, false);
+    add("`ratio`, no pairs", Turns::Shuffled, None, no_ratio, 1.0, false);
+    // the side that is looked at is the margin's
+    settings.push(setting(
+        "`equivalent`, at the margin",
+        (data, n),
+        Promise { supported: 6.0, refuted: Some(6.0), covered: None },
+        move |rng| {
+            let (one, other) = (values(data, rng, n, 105.0), values(data, rng, n, 100.0));
+            let criterion = Criterion::Equivalent {
+                metric: METRIC.to_owned(),
+                at: side(1),
+                to: side(0),
+                margin: 5.0,
+            };
+            found(&two(Turns::Blocks, &one, &other).judge(&criterion, terms(None), ALPHA, &[]), 5.0)
+        },
+    ));
+    settings.push(setting("`steadier`", (data, n), BOTH, move |rng| {
+        let (one, other) = (values(data, rng, n, 100.0), values(data, rng, n, 100.0));
+        let (metric, at, than) = (METRIC.to_owned(), side(1), side(0));
+        let criterion = Criterion::Steadier { metric, at, than, below: 1.0 };
+        found(&two(Turns::Blocks, &one, &other).judge(&criterion, terms(None), ALPHA, &[]), 1.0)
+    }));
+    settings
+}
+
+/// The bound is the truth of one cell.
+fn of_one_side(data: Data, n: u32) -> Vec<Setting> {
+    let statistics = [
+        ("`threshold` of a mean", Statistic::Mean, None, 100.0),
+        ("`threshold` of a median", Statistic::Median, None, data.quantile(0.0, 0.0)),
+        ("`threshold` of a p95", Statistic::P95, None, data.quantile(1.644_854, 2.353_363)),
+        ("`threshold` of an sd", Statistic::Sd, None, 100.0 * data.cv()),
+        ("`threshold` of an sd, `chi2`", Statistic::Sd, Some(Test::Chi2), 100.0 * data.cv()),
+        ("`threshold` of a cv, `chi2`", Statistic::Cv, Some(Test::Chi2), data.cv()),
+    ];
+    statistics
+        .into_iter()
+        .filter(|(_, statistic, test, _)| {
+            // who writes `chi2` says that the runs are normal, or for `cv` their logarithms
+            let shaped = match statistic {
+                Statistic::Cv => data != Data::HeavyTails,
+                _ => data == Data::Normal,
+            };
+            test.is_none() || shaped
+        })
+        .map(|(name, statistic, test, truth)| {
+            let promise = match (statistic, test) {
+                (Statistic::Sd, None) => NONE,
+                _ => BOTH,
+            };
+            setting(name, (data, n), promise, move |rng| {
+                let mut study = Study::new(Turns::Blocks);
+                study.add((0, 0), 1, &values(data, rng, n, 100.0));
+                let criterion = threshold(side(0), statistic, truth);
+                found(&study.judge(&criterion, terms(test), ALPHA, &[]), truth)
+            })
+        })
+        .collect()
+}
+
+/// Cells that differ for reasons of their own, and not by what is asked.
+const OWN: f64 = 0.1;
+
+fn of_several_cells(data: Data, n: u32) -> Vec<Setting> {
+    let own = |rng: &mut ChaCha8Rng| 100.0 * (1.0 + OWN * normal(rng));
+    let four = move |rng: &mut ChaCha8Rng, data: Data| {
+        let mut study = Study::new(Turns::Blocks);
+        for b in 0..4 {
+            for a in 0..2 {
+                let mean = own(rng);
+                study.add((a, b), 8, &values(data, rng, n, mean));
+            }
+        }
+        study
+    };
+    let of_cells = |name, criterion: Criterion, truth: f64| {
+        setting(name, (data, n), BOTH, move |rng| {
+            found(&four(rng, data).judge(&criterion, terms(None), ALPHA, &[]), truth)
+        })
+    };
+    vec![
+        of_cells("`greater` over four cells a side", greater(0.0), 0.0),
+        of_cells("`ratio` over four cells a side", ratio(1.0), 1.0),
+        of_cells(
+            "`threshold` of a mean over four cells",
+            threshold(side(0), Statistic::Mean, 100.0),
+            100.0,
+        ),
+        setting(
+            "`greater`, `each` of four cells, nothing in one",
+            (data, n),
+            DECISIONS,
+            move |rng| {
+                let mut study = Study::new(Turns::Blocks);
+                for b in 0..4 {
+                    let more = if b == 0 { 100.0 } else { 400.0 };
+                    study.add((0, b), 8, &values(data, rng, n, 100.0));
+                    study.add((1, b), 8, &values(data, rng, n, more));
+                }
+                let terms = Terms { over: Over::Each, ..Terms::default() };
+                found(&study.judge(&greater(0.0), terms, ALPHA, &[]), 0.0)
+            },
+        ),
+    ]
+}
+
+fn correlation(across: Across, bound: f64) -> Criterion {
+    let (x, y) = (METRIC.to_owned(), OTHER.to_owned());
+    Criterion::Correlation { x, y, cells: Cells::default(), across, bound: Bound::Above(bound) }
+}
+
+fn of_correlations(data: Data, repeats: &[u32]) -> Vec<Setting> {
+    // two metrics that go together by so much within a cell; skewed ones in their ranks
+    let pair = move |rng: &mut ChaCha8Rng, r: f64| {
+        let (common, own) = (normal(rng), normal(rng));
+        let of = |z: f64| match data {
+            Data::Skewed => 100.0 * (0.5 * z).exp(),
+            _ => 100.0 + 5.0 * z,
+        };
+        let heavy = if data == Data::HeavyTails {
+            (0..3).map(|_| normal(rng).powi(2)).sum::<f64>() / 3.0
+        } else {
+            1.0
+        };
+        let root = heavy.sqrt();
+        (of(common / root), of((r * common + (1.0 - r * r).sqrt() * own) / root))
+    };
+    let free = move |rng: &mut ChaCha8Rng| (data.value(rng, 100.0), data.value(rng, 100.0));
+    let mut settings = Vec::new();
+    for n in repeats.iter().copied() {
+        settings.push(setting(
+            "`correlation` of what is independent",
+            (data, n),
+            DECISIONS,
+            move |rng| {
+                let mut study = Study::new(Turns::Blocks);
+                for a in 0..2 {
+                    study.add((a, 0), 2, &(0..n).map(|_| free(rng)).collect::<Vec<_>>());
+                }
+                found(&study.judge(&correlation(Across::Runs, 0.0), terms(None), ALPHA, &[]), 0.0)
+            },
+        ));
+        let right = Promise { refuted: None, ..DECISIONS };
+        settings.push(setting(
+            "`correlation` of −0.9 within cells that lie on a line",
+            (data, n),
+            Promise { supported: 0.5, ..right },
+            move |rng| {
+                let mut study = Study::new(Turns::Blocks);
+                for a in 0..4 {
+                    let apart = 1000.0 * f64::from(a);
+                    let values =
+                        (0..n).map(|_| pair(rng, -0.9)).map(|(x, y)| (x + apart, y + apart));
+                    study.add((a, 0), 4, &values.collect::<Vec<_>>());
+                }
+                found(&study.judge(&correlation(Across::Runs, 0.8), terms(None), ALPHA, &[]), -0.9)
+            },
+        ));
+        settings.push(setting(
+            "`correlation` over the means of eight cells, independent",
+            (data, n),
+            DECISIONS,
+            move |rng| {
+                let mut study = Study::new(Turns::Blocks);
+                for a in 0..8 {
+                    let (x, y) = (100.0 * OWN * normal(rng), 100.0 * OWN * normal(rng));
+                    let values = (0..n).map(|_| free(rng)).map(|(a, b)| (a + x, b + y));
+                    study.add((a, 0), 8, &values.collect::<Vec<_>>());
+                }
+                found(&study.judge(&correlation(Across::Cells, 0.0), terms(None), ALPHA, &[]), 0.0)
+            },
+        ));
+    }
+    settings
+}
+
+/// Who looks early, or stops when it suits.
+fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
+    const LOOKS: [u32; 4] = [3, 5, 10, 20];
+    const OFTEN: [u32; 5] = [4, 8, 12, 16, 20];
+    let null = move |rng: &mut ChaCha8Rng, n: u32| {
+        (values(data, rng, n, 100.0), values(data, rng, n, 100.0))
+    };
+    let mut settings = Vec::new();
+    for looks in [&LOOKS[..], &OFTEN[..]] {
+        settings.push(setting(
+            "looks that were declared",
+            (data, format!("{looks:?}")),
+            DECISIONS,
+            move |rng| {
+                let (one, other) = null(rng, 20);
+                found(
+                    &two(Turns::Blocks, &one, &other).judge(
+                        &greater(0.0),
+                        terms(None),
+                        ALPHA,
+                        looks,
+                    ),
+                    0.0,
+                )
+            },
+        ));
+    }
+    // the author raises `repeats` as long as nothing is decided
+    settings.push(setting(
+        "repeats raised until it is decided, undeclared",
+        (data, "3, 5, 10, 20"),
+        DECISIONS,
+        move |rng| {
+            let (one, other) = null(rng, 20);
+            let mut history: Vec<PlannedRepeats> = Vec::new();
+            let mut last = Drawn { verdict: Verdict::Inconclusive, covers: None };
+            for (place, n) in LOOKS.into_iter().enumerate() {
+                let before = if place == 0 { 0 } else { LOOKS[place - 1] as usize * 2 };
+                let today = PlannedRepeats {
+                    since: String::new(),
+                    repeats: n,
+                    looks: Vec::new(),
+                    until: None,
+                    runs_before: before,
+                };
+                let looks = verdict::repeats(&history, &today).looks;
+                history.push(today);
+                let n = n as usize;
+                let study = two(Turns::Blocks, &one[..n], &other[..n]);
+                last =
+                    found(&study.judge(&greater(0.0), terms(None), ALPHA / looks as f64, &[]), 0.0);
+                if last.verdict.is_decided() {
+                    break;
+                }
+            }
+            last
+        },
+    ));
+    let widths: &[f64] = if short { &[0.05] } else { &[0.02, 0.05, 0.1] };
+    for (fewest, width) in [3, 5].into_iter().flat_map(|n| widths.iter().map(move |w| (n, *w))) {
+        let n = format!("{fewest} to 30, ± {} %", 100.0 * width);
+        settings.push(setting("`until` each mean is known", (data, n), BOTH, move |rng| {
+            let (one, other) = null(rng, 30);
+            let of = |values: &[(f64, f64)]| values.iter().map(|own| own.0).collect::<Vec<f64>>();
+            let wide = |n: usize| {
+                [&one, &other]
+                    .iter()
+                    .any(|own| is_wide(&of(&own[..n]), HalfWidth::Relative(width)).is_some())
+            };
+            let n = (fewest..30).find(|n| !wide(*n)).unwrap_or(30);
+            let study = two(Turns::Blocks, &one[..n], &other[..n]);
+            found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
+        }));
+    }
+    let repeats: &[u32] = if short { &[5] } else { &[3, 5, 10] };
+    for n in repeats.iter().copied() {
+        let promise = Promise { supported: 5.5, refuted: Some(0.0), covered: None };
+        settings.push(setting(
+            "ten hypotheses, the best one kept and nine deleted",
+            (data, n),
+            promise,
+            move |rng| {
+                let mut findings = Vec::new();
+                for _ in 0..10 {
+                    let (one, other) = null(rng, n);
+                    findings.push(two(Turns::Blocks, &one, &other).judge(
+                        &greater(0.0),
+                        terms(None),
+                        ALPHA,
+                        &[],
+                    ));
+                }
+                let adjusted = verdict::adjust(&findings.iter().collect::<Vec<_>>(), 0);
+                let best = adjusted.into_iter().flatten().fold(1.0, f64::min);
+                let verdict = if best < ALPHA { Verdict::Supported } else { Verdict::Inconclusive };
+                Drawn { verdict, covers: None }
+            },
+        ));
+    }
+    settings
+}
+
+/// The machine slows down by this much from one run to the next.
+const DRIFT: f64 = 2.0;
+
+fn of_what_may_not_decide(data: Data) -> Vec<Setting> {
+    let drifting = move |rng: &mut ChaCha8Rng, turns: Turns| {
+        let at = |index: u32, place: u32| match turns {
+            Turns::OneByOne => place * 10 + index,
+            _ => index * 2 + place,
+        };
+        let side = |rng: &mut ChaCha8Rng, place: u32| -> Vec<(f64, f64)> {
+            (0..10)
+                .map(|index| (data.value(rng, 100.0) + DRIFT * f64::from(at(index, place)), 1.0))
+                .collect()
+        };
+        let (other, one) = (side(rng, 0), side(rng, 1));
+        two(turns, &one, &other)
+    };
+    vec![
+        setting("a drift of the machine, one side after the other", (data, 10), NONE, move |rng| {
+            let study = drifting(rng, Turns::OneByOne);
+            found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
+        }),
+        setting(
+            "a drift of the machine, in blocks",
+            (data, 10),
+            Promise { supported: 100.0, refuted: Some(SIDE), covered: None },
+            move |rng| {
+                // what one place in a block costs is in the difference, and no more
+                let study = drifting(rng, Turns::Blocks);
+                found(&study.judge(&greater(DRIFT), terms(None), ALPHA, &[]), DRIFT)
+            },
+        ),
+        setting("13 of 18 attempts failed", (data, 5), NONE, move |rng| {
+            let (one, other) = (values(data, rng, 5, 200.0), values(data, rng, 5, 100.0));
+            let mut study = two(Turns::Blocks, &one, &other);
+            study.failed = 13;
+            found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
+        }),
+    ]
+}
