@@ -1,7 +1,7 @@
 //! Verdicts on runs made up in memory.
 
 use super::*;
-use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Statistic, Terms, Test};
+use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Over, Statistic, Terms, Test};
 use crate::manifest::study::Level;
 use crate::stats;
 use crate::store::record::RunRecord;
@@ -470,4 +470,215 @@ fn the_repeats_that_are_needed_are_those_of_the_noncentral_t() {
     let cells = self::cells(&runs);
     let why = power::planned(&Question { cells: &cells, ..question(true) }, 1).remove(0).1;
     assert!(why.unwrap_err().contains("make a pilot"));
+}
+
+fn asked<'a>(criterion: &'a Criterion, cells: &'a [Cell<'a>], terms: Terms) -> Question<'a> {
+    Question { criterion, terms, alpha: 0.05, cells, interleaved: true, looks: &[], declared: &[] }
+}
+
+#[test]
+fn a_drift_of_the_machine_is_no_difference() {
+    // one cell after the other, while the machine slows down by a step per run
+    let drifting = |side: u32, place: fn(u32, u32) -> u32| -> Vec<RunRecord> {
+        let one = |repeat: u32| {
+            let place = place(side, repeat);
+            drawn::run(repeat, place, [(wall(), 100.0 + f64::from(place))])
+        };
+        (1..=5).map(one).collect()
+    };
+    let after = |side, repeat| 5 * side + repeat;
+    let runs: Vec<Vec<RunRecord>> = vec![drifting(0, after), drifting(1, after)];
+    let cells_after = cells(&runs);
+    let criterion = difference(Bound::Above(0.0));
+    let found = judge(&asked(&criterion, &cells_after, Terms::default()));
+    assert_eq!((found.verdict, found.p), (Verdict::Inconclusive, None), "{found:?}");
+    assert!(found.reason.unwrap().contains("measured one after the other (in 100 % of all pairs"));
+    // what was seen stays, and the author may take it on himself
+    assert!((found.effect.unwrap() - 5.0).abs() < 1e-9 && found.interval.unwrap().low > 0.0);
+    let terms = Terms { despite_drift: true, ..Terms::default() };
+    assert_eq!(judge(&asked(&criterion, &cells_after, terms)).verdict, Verdict::Supported);
+    // in blocks the drift is in both: one step is left, and that is what a place in the block costs
+    let within = |side, repeat| 2 * repeat + side;
+    let runs: Vec<Vec<RunRecord>> = vec![drifting(0, within), drifting(1, within)];
+    let cells_within = cells(&runs);
+    let found = judge(&asked(&criterion, &cells_within, Terms::default()));
+    assert!((found.effect.unwrap() - 1.0).abs() < 1e-9, "{found:?}");
+}
+
+#[test]
+fn what_answered_while_most_attempts_hung_is_no_answer() {
+    let runs = runs(&[&LOW, &HIGH]);
+    let mut cells = cells(&runs);
+    cells[1].failed = 13;
+    let criterion = difference(Bound::Above(0.0));
+    let found = judge(&asked(&criterion, &cells, Terms::default()));
+    assert_eq!((found.verdict, found.p), (Verdict::NoData, None));
+    assert!(found.reason.unwrap().starts_with("13 of 18 attempts of bbbbbbbb (bbbbbbbb) failed"));
+    assert!(found.notes.iter().any(|note| note.starts_with("13 of 18 attempts")));
+    let terms = Terms { despite_failures: true, ..Terms::default() };
+    assert_eq!(judge(&asked(&criterion, &cells, terms)).verdict, Verdict::Supported);
+    // one of twenty is an accident
+    cells[1].failed = 0;
+    cells[0].failed = 0;
+    assert_eq!(judge(&asked(&criterion, &cells, Terms::default())).verdict, Verdict::Supported);
+}
+
+#[test]
+fn runs_that_are_still_to_come_keep_the_verdict_back() {
+    let runs = runs(&[&LOW, &HIGH]);
+    let mut cells = cells(&runs);
+    for cell in &mut cells {
+        (cell.planned, cell.open) = (7, vec![6, 7]);
+    }
+    let criterion = difference(Bound::Above(0.0));
+    let found = judge(&asked(&criterion, &cells, Terms::default()));
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert!(found.reason.unwrap().starts_with("interim: 4 of 14 planned runs"));
+}
+
+#[test]
+fn a_look_decides_only_by_what_it_may_spend() {
+    // p of the pairs is 0.03 after five of ten
+    let one = [10.0, 11.0, 12.0, 10.5, 11.5];
+    let other = [10.3, 12.2, 12.4, 11.6, 11.8];
+    let runs = runs(&[&one, &other]);
+    let mut cells = cells(&runs);
+    let criterion = difference(Bound::Above(0.0));
+    let at_end = judge(&asked(&criterion, &cells, Terms::default()));
+    assert_eq!(at_end.verdict, Verdict::Supported, "{at_end:?}");
+    for cell in &mut cells {
+        (cell.planned, cell.open) = (10, (6..=10).collect());
+    }
+    let question = Question { looks: &[5, 10], ..asked(&criterion, &cells, Terms::default()) };
+    let early = judge(&question);
+    assert_eq!(early.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        early.reason.as_deref(),
+        Some("undecided at look 1 of 2; the next is at 10 repeats")
+    );
+    assert!(early.notes.iter().any(|note| note.starts_with("look 1 of 2 that were declared")));
+    // what is beyond doubt is decided at once, and so is the study
+    let far: Vec<f64> = one.iter().zip([9.0, 9.1, 8.9, 9.05, 9.0]).map(|(a, b)| a + b).collect();
+    let runs = self::runs(&[&one, &far]);
+    let mut cells = self::cells(&runs);
+    for cell in &mut cells {
+        (cell.planned, cell.open) = (10, (6..=10).collect());
+    }
+    let found = judge(&Question { cells: &cells, ..question });
+    assert_eq!(found.verdict, Verdict::Supported, "{found:?}");
+    assert!(found.p.unwrap() < 0.05);
+}
+
+/// Cells `(a, b)` with their values.
+fn crossed(values: &[((f64, f64), &[RunRecord])]) -> Vec<Cell<'static>> {
+    let leak = |runs: &[RunRecord]| -> &'static [RunRecord] { Box::leak(runs.to_vec().into()) };
+    values
+        .iter()
+        .map(|((a, b), runs)| {
+            let name: &'static str = Box::leak(format!("a{a}b{b}").into_boxed_str());
+            Cell {
+                id: name,
+                name,
+                levels: vec![
+                    ("a".to_owned(), Level::Number(*a)),
+                    ("b".to_owned(), Level::Number(*b)),
+                ],
+                planned: u32::try_from(runs.len()).unwrap(),
+                open: Vec::new(),
+                runs: leak(runs).iter().collect(),
+                stale: 0,
+                failed: 0,
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn four_cells_are_four_values_and_not_their_runs() {
+    // each cell differs for reasons of its own; over the runs, each alike, p would be below 1e-6
+    let own = [[100.0, 104.0], [100.0, 111.0], [100.0, 99.0], [100.0, 120.0]];
+    let runs: Vec<((f64, f64), Vec<RunRecord>)> = own
+        .iter()
+        .enumerate()
+        .flat_map(|(b, sides)| sides.iter().enumerate().map(move |(a, mean)| (a, b, *mean)))
+        .map(|(a, b, mean)| {
+            let values = [-0.5, 0.0, 0.5, 0.2, -0.2].into_iter();
+            let runs =
+                (1..).zip(values).map(|(repeat, off)| run(repeat, &[("wall_ms", mean + off)]));
+            ((a as f64, b as f64), runs.collect())
+        })
+        .collect();
+    let borrowed: Vec<((f64, f64), &[RunRecord])> =
+        runs.iter().map(|(levels, runs)| (*levels, runs.as_slice())).collect();
+    let cells = crossed(&borrowed);
+    let criterion = difference(Bound::Above(0.0));
+    let found = judge(&asked(&criterion, &cells, Terms::default()));
+    assert_eq!((found.verdict, found.n.as_str()), (Verdict::Inconclusive, "4 pairs of cells"));
+    // each by itself: in one of them it is the other way round
+    let terms = Terms { over: Over::Each, ..Terms::default() };
+    let each = judge(&asked(&criterion, &cells, terms));
+    assert_eq!((each.verdict, each.parts.len()), (Verdict::Refuted, 4), "{each:?}");
+    // a spread is one cell's
+    let criterion = threshold(Statistic::Median, Bound::Above(1.0));
+    let found = judge(&asked(&criterion, &cells, Terms::default()));
+    assert_eq!(found.verdict, Verdict::NoData);
+    assert!(found.reason.unwrap().contains("write `over = \"each\"`"));
+}
+
+#[test]
+fn what_goes_together_between_cells_does_not_within() {
+    let runs: Vec<Vec<RunRecord>> = (0..3)
+        .map(|cell| {
+            let values = [-2.0, -1.0, 0.0, 1.0, 2.0].into_iter().enumerate();
+            let run = |(index, off): (usize, f64)| {
+                let (apart, noise) = (100.0 * f64::from(cell), [0.1, -0.2, 0.0, 0.2, -0.1][index]);
+                let repeat = u32::try_from(index).unwrap() + 1;
+                run(repeat, &[("wall_ms", apart + off), ("ttft_ms", apart - off + noise)])
+            };
+            values.map(run).collect()
+        })
+        .collect();
+    let cells = cells(&runs);
+    let criterion = |across, bound| Criterion::Correlation {
+        x: wall(),
+        y: "ttft_ms".to_owned(),
+        cells: Cells::default(),
+        across,
+        bound,
+    };
+    let high = criterion(Across::Runs, Bound::Above(0.8));
+    let found = judge(&asked(&high, &cells, Terms::default()));
+    assert_eq!(found.verdict, Verdict::Refuted, "{found:?}");
+    assert!(found.effect.unwrap() < -0.9);
+    // over the means of three cells nothing can be said
+    let between = criterion(Across::Cells, Bound::Above(0.8));
+    assert_eq!(judge(&asked(&between, &cells, Terms::default())).verdict, Verdict::NoData);
+}
+
+#[test]
+fn a_throttle_that_did_not_bind_is_said() {
+    let throttled = |rate: f64| -> Vec<RunRecord> {
+        let values = [10.0, 11.0, 12.0];
+        let run = |(n, value): (u32, f64)| {
+            run(n, &[("wall_ms", value + rate), ("decode_tokens_per_s", 31.0)])
+        };
+        (1..).zip(values).map(run).collect()
+    };
+    let runs = [throttled(0.0), throttled(20.0)];
+    let mut cells = cells(&runs);
+    for (cell, throttle) in cells.iter_mut().zip([30.0, 60.0]) {
+        cell.levels = vec![("throttle".to_owned(), Level::Number(throttle))];
+    }
+    let at = |throttle: f64| Cells([("throttle".to_owned(), Level::Number(throttle))].into());
+    let criterion = Criterion::Difference {
+        metric: wall(),
+        at: at(60.0),
+        than: at(30.0),
+        bound: Bound::Above(0.0),
+    };
+    let found = judge(&asked(&criterion, &cells, Terms::default()));
+    let said: Vec<&String> = found.notes.iter().filter(|note| note.contains("throttle")).collect();
+    let expected = "the throttle of 60 tok/s did not bind in bbbbbbbb (bbbbbbbb): its streams came at 31 \
+                    tok/s at most";
+    assert_eq!(said, [expected], "{found:?}");
 }

@@ -316,3 +316,69 @@ fn a_correlation_over_runs_that_do_not_vary() {
         "`loop_lag_p99_ms` does not vary over 3 runs: without variation there is no correlation";
     assert_eq!(judged.reason.as_deref(), Some(said));
 }
+
+/// Ten hypotheses of which nine are deleted once the data are there.
+#[test]
+fn whoever_asks_ten_and_deletes_nine_has_asked_ten() {
+    let one = |n: u32| {
+        format!(
+            "\n[experiment.throttle.hypothesis.h{n}]\nclaim = \"Claim {n}\"\ngreater = {{ metric = \
+             \"wall_ms\", at = {{ throttle = \"60 tok/s\" }}, than = {{ throttle = \"off\" }}, by = {n} }}\n"
+        )
+    };
+    let ten: String = (40..50).map(one).collect();
+    let mut stored = Stored::of(&format!("{}{ten}", crate::stored::MANIFEST));
+    stored.declare();
+    stored.measure(longer);
+    let all = stored.data().hypotheses.clone();
+    assert!(all.iter().all(|own| own.family == 10));
+    let best = all.iter().find(|own| own.name == "h40").unwrap().clone();
+    stored.edit(|text| text.replace(&ten, &one(40)));
+    for again in [false, true] {
+        if again {
+            stored.declare();
+        }
+        let kept = only(&stored);
+        assert_eq!((kept.family, kept.p, kept.adjusted_p), (10, best.p, best.adjusted_p));
+        assert!(kept.adjusted_p > kept.p);
+        let data = stored.data();
+        let withdrawn = data.hypotheses.iter().filter(|own| own.withdrawn.is_some());
+        assert_eq!(withdrawn.count(), 9);
+        let text = rendered(&stored);
+        assert!(text.contains("9 criteria were withdrawn after there were data"), "{text}");
+        assert!(text.contains("is over the 10 criteria of the study"), "{text}");
+    }
+    // without data nobody has seen anything
+    let mut early = Stored::of(&format!("{}{ten}", crate::stored::MANIFEST));
+    early.declare();
+    early.edit(|text| text.replace(&ten, &one(40)));
+    early.declare();
+    early.measure(longer);
+    assert_eq!((only(&early).family, early.data().hypotheses.len()), (1, 1));
+}
+
+#[test]
+fn repeats_that_were_raised_after_the_data_are_looks_that_nobody_declared() {
+    let mut stored = study();
+    stored.declare();
+    stored.measure(longer);
+    let before = only(&stored);
+    assert!(before.declared.is_some());
+    // a claim that three runs do not quite show is tried with more
+    stored.edit(|text| text.replace("repeats = 3", "repeats = 5"));
+    stored.declare();
+    let waiting = only(&stored);
+    assert_eq!(waiting.verdict, "inconclusive");
+    assert!(waiting.reason.unwrap().starts_with("interim: 4 of 10 planned runs"));
+    let raised = "the planned repeats were changed when there were data (3, then 5 after 6 runs), which makes 2 \
+                  looks, none of them declared; each is judged at alpha ÷ 2";
+    assert_eq!(waiting.post_hoc.as_deref(), Some(raised));
+    // looks that were declared are none of these
+    let mut stored = study();
+    stored.edit(|text| text.replace("repeats = 3", "repeats = 3\nlooks = [2, 3]"));
+    stored.declare();
+    stored.measure(longer);
+    let judged = only(&stored);
+    assert!(judged.declared.is_some() && judged.post_hoc.is_none());
+    assert!(judged.notes.iter().any(|note| note.starts_with("look ")), "{judged:?}");
+}
