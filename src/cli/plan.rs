@@ -70,6 +70,10 @@ struct ExperimentView {
     name: String,
     title: Option<String>,
     order: String,
+    /// Other experiments whose cells are in the same blocks, because they share cells with it or a claim
+    /// takes cells of both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    common_blocks: Vec<String>,
     /// Axis → levels, in the order of the manifest.
     factors: Vec<FactorView>,
     fixed: BTreeMap<String, String>,
@@ -139,6 +143,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     let is_done = |run: &RunKey| store.runs(&ids[run.cell as usize]).contains_key(&run.repeat);
     let order = plan.order();
     let left: Vec<RunKey> = order.iter().copied().filter(|run| !is_done(run)).collect();
+    let common = plan.common_blocks();
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
         let view = |cell: u32, levels: Vec<String>| {
             let repeats = plan.repeats(cell);
@@ -161,6 +166,10 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
             name: experiment.name.clone(),
             title: experiment.title.clone(),
             order: format!("{:?}", experiment.settings.order).to_lowercase(),
+            common_blocks: common[index]
+                .iter()
+                .map(|other| study.experiments[*other].name.clone())
+                .collect(),
             factors: experiment
                 .axes
                 .iter()

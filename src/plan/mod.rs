@@ -3,6 +3,7 @@
 //! Pure: reads no store, asks no server. Cells are kept small (a million of them fit in memory); what
 //! a cell means in full is resolved when it is needed, by [`Plan::spec`].
 
+mod blocks;
 mod canonical;
 mod factors;
 mod fallback;
@@ -28,7 +29,7 @@ use rayon::prelude::*;
 use crate::manifest::command::Pick;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Experiment, Level};
+use crate::manifest::study::{Experiment, Level, Order};
 use crate::manifest::{ManifestErrors, Study};
 pub use fallback::FallbackCell;
 pub use filter::{FilterError, Filters};
@@ -277,23 +278,32 @@ impl Plan {
             .collect()
     }
 
-    /// All runs in the order in which they are to be executed.
+    /// All runs in the order in which they are to be executed. Interleaved experiments that share cells
+    /// stand together where the first of them stands.
     #[must_use]
     pub fn order(&self) -> Vec<RunKey> {
-        let mut items: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
+        let blocks = self.blocks();
+        let mut interleaved: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
+        let mut others = interleaved.clone();
         // A control follows the cell that it was made for, so that they are not far apart in time
         // where the order is that of the matrix.
         let mut cells: Vec<(usize, &Cell)> = self.cells.iter().enumerate().collect();
         cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.solo));
         for (index, cell) in cells {
-            let (experiment, repeats) = (cell.experiment as usize, cell.repeats);
-            let (cell, load) = (small(index), cell.load);
-            items[experiment].push(order::Item { cell, repeats, load });
+            let repeats = cell.repeats;
+            let (cell, load, home) = (small(index), cell.load, cell.experiment as usize);
+            let item = order::Item { cell, repeats, load };
+            match blocks.of_cell(cell) {
+                Some(group) => interleaved[group].push(item),
+                None => others[home].push(item),
+            }
         }
         let mut runs = Vec::new();
-        for (index, items) in items.iter().enumerate() {
+        for (index, (interleaved, others)) in interleaved.iter().zip(&others).enumerate() {
             let settings = &self.study.experiments[index].settings;
-            runs.extend(order::order(settings.order, items, settings.order_seed, index));
+            let seed = settings.order_seed;
+            runs.extend(order::order(Order::Interleaved, interleaved, seed, index));
+            runs.extend(order::order(settings.order, others, seed, index));
         }
         runs
     }

@@ -93,10 +93,14 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
     }
     let _ = writeln!(
         text,
-        "\n  {}{}, {} order",
+        "\n  {}{}, {} order{}",
         count(experiment.repeats.into(), "repeat"),
         experiment.until.as_ref().map_or_else(String::new, |until| format!(" {until}")),
-        experiment.order
+        experiment.order,
+        match experiment.common_blocks.as_slice() {
+            [] => String::new(),
+            others => format!(", in common blocks with {}", others.join(", ")),
+        },
     );
     for (name, level) in &experiment.fixed {
         let _ = writeln!(text, "  {name}: {level}");
