@@ -54,3 +54,53 @@ fn a_drift_is_no_difference_between_cells_of_two_experiments() {
     let judged: Vec<&str> = own.filter_map(|row| row["judgement"].as_str()).collect();
     assert!(!judged.contains(&"better") && !judged.is_empty(), "{compared:?}");
 }
+
+fn report(study: &Study) -> String {
+    study.expect(0, &["report"]);
+    fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap()
+}
+
+#[test]
+fn a_cell_that_is_measured_twice_shows_the_noise_of_the_study() {
+    let study =
+        drifting("[experiment.e]\n{drift}\ncontrols = [\"aa\"]\nmatrix = { level = [1, 2] }\n");
+    let plan = study.expect(0, &["plan"]);
+    assert!(plan.contains("4 cells (2 of them replicas), 24 runs"), "{plan}");
+    assert!(plan.contains("replicas for A/A") && plan.contains("_level-1_aa"), "{plan}");
+    study.expect(0, &["exec"]);
+    study.expect(0, &["verify"]);
+    let status = study.expect(0, &["status"]);
+    assert!(status.contains("replicas for A/A      12       0        0"), "{status}");
+
+    let runs = table(&study, "runs");
+    let again: Vec<&Value> = runs.iter().filter(|run| run["control"] == "aa").collect();
+    assert_eq!((runs.len(), again.len()), (24, 12));
+    assert!(again.iter().all(|run| run["replica"] == "2" && run["level"].is_number()), "{again:?}");
+    // the statistics of the cells are those of their own runs
+    let cells = table(&study, "cells");
+    assert!(cells.iter().all(|row| row["n"] == 6 || row["n"] == 0), "{cells:?}");
+    assert!(cells.iter().all(|row| !row["name"].as_str().unwrap().ends_with("_aa")), "{cells:?}");
+
+    let compared = table(&study, "comparisons");
+    let own: Vec<&Value> =
+        compared.iter().filter(|row| row["comparison"] == "aa" && row["metric"] == "v").collect();
+    assert_eq!(own.len(), 2);
+    assert!(own.iter().all(|row| row["pairs"] == 6 && row["ci_low"].is_number()), "{own:?}");
+    let report = report(&study);
+    assert!(report.contains("**A/A: what is measured where nothing differs**"), "{report}");
+    assert!(report.contains("comparisons would have been called a difference"), "{report}");
+}
+
+/// In sequence the replica comes after its cell: a drift is then a difference where nothing differs.
+#[test]
+fn noise_that_the_tables_call_a_difference_is_said() {
+    let study = drifting(
+        "[experiment.e]\n{drift}\norder = \"sequential\"\ncontrols = [\"aa\"]\nmatrix = { level = [1] }\n",
+    );
+    study.expect(0, &["exec"]);
+    let compared = table(&study, "comparisons");
+    let own = compared.iter().find(|row| row["comparison"] == "aa" && row["metric"] == "v");
+    assert_eq!(own.unwrap()["judgement"], "higher", "{compared:?}");
+    let report = report(&study);
+    assert!(report.contains("comparisons would have been called a difference**"), "{report}");
+}

@@ -13,6 +13,7 @@ use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{ahead, until};
 use crate::manifest::factor;
+use crate::manifest::study::Control;
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
 use crate::store::record::EndpointEvidence;
@@ -50,6 +51,8 @@ struct Overview {
     stale: usize,
     /// Cells that are only there to interpret others; among [`Overview::cells`].
     controls: usize,
+    /// Of these, the cells of others measured a second time.
+    replicas: usize,
     experiments: Vec<ExperimentView>,
     /// How often a server will load another model, in the order of the runs that are left.
     reloads: usize,
@@ -88,6 +91,10 @@ struct ExperimentView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     controls: Vec<CellView>,
     control_count: usize,
+    /// Its cells under another label, for the control `aa`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replicas: Vec<CellView>,
+    replica_count: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -161,7 +168,8 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         let cells = plan.experiment_rows(index).take(listed).map(|(cell, levels)| {
             view(cell, levels.iter().map(|(name, level)| factor::show(name, level)).collect())
         });
-        let controls = plan.experiment_controls(index);
+        let controls = plan.experiment_solos(index);
+        let replicas = plan.experiment_replicas(index);
         ExperimentView {
             name: experiment.name.clone(),
             title: experiment.title.clone(),
@@ -193,6 +201,12 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
                 .take(listed)
                 .map(|cell| view(cell, Vec::new()))
                 .collect(),
+            replica_count: replicas.len(),
+            replicas: replicas
+                .into_iter()
+                .take(listed)
+                .map(|(_, replica)| view(replica, Vec::new()))
+                .collect(),
         }
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
@@ -204,6 +218,10 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         study: study.results_name(),
         cells: plan.cells(),
         controls: (0..).take(plan.cells()).filter(|cell| plan.is_control(*cell)).count(),
+        replicas: (0..)
+            .take(plan.cells())
+            .filter(|cell| plan.control_of(*cell) == Some(Control::Aa))
+            .count(),
         runs: plan.runs(),
         done: (order.len() - left.len()) as u64,
         stale: stale.len(),

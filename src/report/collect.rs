@@ -92,8 +92,9 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     let id = plan.id(index).hex();
     let repeats = plan.repeats(index);
     let mut numbers = BTreeMap::new();
-    for experiment in plan.experiments_of(index) {
-        for (name, level) in plan.levels(experiment, index) {
+    let own = plan.original(index);
+    for experiment in plan.experiments_of(own) {
+        for (name, level) in plan.levels(experiment, own) {
             if let Some(number) = number(&name, &level) {
                 numbers.insert(name, number);
             }
@@ -172,8 +173,10 @@ fn experiment(
 ) -> Experiment {
     let own = experiment_cells(plan, index);
     let axes = axes(&own);
-    let solos = plan.experiment_controls(index).into_iter().map(|cell| cell as usize);
+    let solos = plan.experiment_solos(index).into_iter().map(|cell| cell as usize);
+    let replicas = plan.experiment_replicas(index).into_iter();
     Experiment {
+        replicas: replicas.map(|(cell, replica)| (cell as usize, replica as usize)).collect(),
         solos: solos.filter(|solo| own.iter().all(|own| own.cell != *solo)).collect(),
         name: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -187,14 +190,7 @@ fn experiment(
             .map(|(name, level)| NamedText::new(name, factor::show(name, level)))
             .collect(),
         interleaved: experiment.settings.order == study::Order::Interleaved,
-        controls: experiment
-            .controls
-            .iter()
-            .map(|control| match control {
-                study::Control::Idle => "idle".to_owned(),
-                study::Control::Solo => "solo".to_owned(),
-            })
-            .collect(),
+        controls: experiment.controls.iter().map(|control| control.name().to_owned()).collect(),
         probes: setup::probes(&experiment.probes),
         cells: own,
     }

@@ -104,6 +104,9 @@ pub struct Experiment {
     /// Its solo controls that are not among its own cells: indices into [`Data::cells`].
     #[serde(skip)]
     pub solos: Vec<usize>,
+    /// Its cells that are measured a second time, each with its replica: indices into [`Data::cells`].
+    #[serde(skip)]
+    pub replicas: Vec<(usize, usize)>,
 }
 
 /// One axis of an experiment's matrix.
@@ -173,6 +176,8 @@ pub struct StandIn {
     pub cell: Cell,
     /// Names of the experiments of the cell that was asked for.
     pub experiments: Vec<String>,
+    /// `solo` or `aa` where a control was asked for.
+    pub control: Option<&'static str>,
     /// By repeat, `<id8>/<repeat>` of the run that was asked for.
     pub asked: BTreeMap<u32, String>,
 }
