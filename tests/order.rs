@@ -104,3 +104,33 @@ fn noise_that_the_tables_call_a_difference_is_said() {
     let report = report(&study);
     assert!(report.contains("comparisons would have been called a difference**"), "{report}");
 }
+
+/// One dot per run, as high as its value: in sequence a drift is a line through all cells.
+#[test]
+fn a_figure_of_drift_shows_values_as_they_are() {
+    let study = drifting(
+        "[experiment.e]\n{drift}\norder = \"sequential\"\nrepeats = 2\n\
+         matrix = { level = [1, 2, 3, 4, 5, 6, 7] }\n",
+    );
+    study.expect(0, &["exec"]);
+    let template = study.folder.path().join("drift.md.j2");
+    fs::write(&template, "{{ figure(\"drift\", metric=\"v\", experiment=\"e\") }}").unwrap();
+    study.expect(0, &["report", "--template", template.to_str().unwrap()]);
+    let figure = study.layout().root().join("report/figures/e-drift-v.svg");
+    let figure = fs::read_to_string(figure).unwrap();
+    let mut dots: Vec<(f64, f64)> = figure
+        .lines()
+        .filter(|line| line.starts_with("<circle"))
+        .map(|line| {
+            let of = |name: &str| {
+                let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap();
+                rest.split_once('"').unwrap().0.parse::<f64>().unwrap()
+            };
+            (of("cx"), of("cy"))
+        })
+        .collect();
+    dots.sort_by(|a, b| a.0.total_cmp(&b.0));
+    assert_eq!(dots.len(), 14, "{figure}");
+    assert!(dots.windows(2).all(|pair| pair[0].1 > pair[1].1), "higher is up: {dots:?}");
+    assert!(figure.contains(": 100.00"), "{figure}");
+}
