@@ -4,6 +4,7 @@ mod study;
 
 use std::fs;
 
+use runner::store::Store;
 use serde_json::Value;
 use study::{Manifest, Study};
 
@@ -103,6 +104,77 @@ fn noise_that_the_tables_call_a_difference_is_said() {
     assert_eq!(own.unwrap()["judgement"], "higher", "{compared:?}");
     let report = report(&study);
     assert!(report.contains("comparisons would have been called a difference**"), "{report}");
+}
+
+const PAIR: &str = "[experiment.e]\n{drift}\n{order}matrix = { level = [{levels}] }\nbaseline = { level = 1 }\n\
+    hypothesis.h = { claim = \"c\", greater = { metric = \"v\", at = { level = 2 }, than = { level = 1 } } }\n\
+    hypothesis.i = { claim = \"d\", greater = { metric = \"v\", at = { level = 3 }, than = { level = 1 } } }\n";
+
+const WARNING: &str = "> **Drift is in these differences.**";
+
+#[test]
+fn runs_in_turn_are_said_to_be_in_turn() {
+    let study = drifting(&PAIR.replace("{order}", "").replace("{levels}", "1, 2, 3"));
+    let plan = study.expect(0, &["plan"]);
+    assert!(!plan.contains("drift"), "{plan}");
+    study.expect(0, &["exec"]);
+    let report = report(&study);
+    assert!(report.contains("interleaved blocks (as planned: 6 of 6 repeats in turn)"), "{report}");
+    assert!(report.contains("| mixed in time | of all pairs of cells the worst: sh-drift"), "{report}");
+    assert!(!report.contains(WARNING), "{report}");
+    // the drift of what a hypothesis is about is shown
+    assert!(report.contains("(figures/e-drift-v.svg)"), "{report}");
+}
+
+/// What is measured later than what it is compared with is no neighbour in a block, whatever the manifest says.
+#[test]
+fn a_level_that_came_later_is_said_to_be_out_of_turn() {
+    let pair = PAIR.replace("{order}", "").replace("{levels}", "1, 2");
+    let (pair, later) = pair.split_once("hypothesis.i").unwrap();
+    let study = drifting(pair);
+    study.expect(0, &["exec"]);
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let text = text.replace("[1, 2]", "[1, 2, 3]") + "hypothesis.i" + later;
+    fs::write(study.manifest(), text).unwrap();
+    study.expect(0, &["exec"]);
+    let report = report(&study);
+    let said = "interleaved was asked for; 2 of 3 pairs of cells are not mixed in time: drift is in their \
+                differences";
+    assert!(report.contains(said), "{report}");
+    let worst =
+        r"sh-drift\_level-1 began before sh-drift\_level-3 in 100 % of the pairs of their runs";
+    // in every table of differences, and in the table of settings
+    assert_eq!(report.matches(worst).count(), report.matches(WARNING).count() + 1, "{report}");
+    assert!(report.contains(WARNING) && !report.contains("as planned"), "{report}");
+}
+
+#[test]
+fn cell_by_cell_says_in_plan_and_tables_that_drift_is_in_it() {
+    let pair = PAIR.replace("{order}", "order = \"sequential\"\n").replace("{levels}", "1, 2, 3");
+    let study = drifting(&pair);
+    let plan = study.expect(0, &["plan"]);
+    assert!(plan.contains("a drift of the machine cannot be told from a difference"), "{plan}");
+    study.expect(0, &["exec"]);
+    let report = report(&study);
+    assert!(report.contains("cell by cell: drift is in every difference"), "{report}");
+    let tables = report.matches("| difference | 95 % CI |").count();
+    assert!(tables >= 1, "{report}");
+    assert!(report.matches(WARNING).count() >= tables, "{report}");
+    assert!(report.contains("cannot be told from a difference between them."), "{report}");
+}
+
+/// One run made again late leaves the cells mixed: what is out of turn is said, and no alarm raised.
+#[test]
+fn a_single_run_out_of_turn_is_named_and_no_drift() {
+    let study = drifting(&PAIR.replace("{order}", "").replace("{levels}", "1, 2, 3"));
+    study.expect(0, &["exec"]);
+    let store = Store::open(&study.results, "demo").unwrap();
+    let cell = store.cells().into_iter().next().unwrap();
+    fs::remove_dir_all(store.folder(cell, 1).unwrap()).unwrap();
+    study.expect(0, &["exec"]);
+    let report = report(&study);
+    let said = "interleaved blocks, but repeats 1 and 2 were not made in turn";
+    assert!(report.contains(said) && !report.contains(WARNING), "{report}");
 }
 
 /// One dot per run, as high as its value: in sequence a drift is a line through all cells.

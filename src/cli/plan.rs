@@ -13,7 +13,7 @@ use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{ahead, until};
 use crate::manifest::factor;
-use crate::manifest::study::Control;
+use crate::manifest::study::{Control, Order};
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
 use crate::store::record::EndpointEvidence;
@@ -21,6 +21,8 @@ use crate::store::{Store, StoreError};
 
 /// Cells of an experiment that are listed without `--all`.
 const LISTED: usize = 40;
+const CELL_BY_CELL: &str = "sequential: cells are measured one after the other, so that a drift of the \
+    machine cannot be told from a difference between them";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -73,6 +75,9 @@ struct ExperimentView {
     name: String,
     title: Option<String>,
     order: String,
+    /// What this order means for the differences between its cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_note: Option<&'static str>,
     /// Other experiments whose cells are in the same blocks, because they share cells with it or a claim
     /// takes cells of both.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +179,9 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
             name: experiment.name.clone(),
             title: experiment.title.clone(),
             order: format!("{:?}", experiment.settings.order).to_lowercase(),
+            order_note: (experiment.settings.order == Order::Sequential
+                && plan.experiment_cells(index).len() + replicas.len() > 1)
+                .then_some(CELL_BY_CELL),
             common_blocks: common[index]
                 .iter()
                 .map(|other| study.experiments[*other].name.clone())

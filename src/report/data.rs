@@ -96,6 +96,11 @@ pub struct Experiment {
     pub baseline: Vec<NamedText>,
     /// Its runs are ordered in blocks: every cell once before any cell's next repeat.
     pub interleaved: bool,
+    /// Why a drift of the machine may be in its differences, a sentence; `None` where its cells are mixed in
+    /// time.
+    pub drift: Option<String>,
+    /// Names of the other experiments whose cells are ordered in the same blocks.
+    pub common_blocks: Vec<String>,
     pub controls: Vec<String>,
     pub probes: Vec<String>,
     /// In the order of the matrix.

@@ -104,6 +104,9 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
             others => format!(", in common blocks with {}", others.join(", ")),
         },
     );
+    if let Some(note) = &experiment.order_note {
+        let _ = writeln!(text, "  {note}");
+    }
     for (name, level) in &experiment.fixed {
         let _ = writeln!(text, "  {name}: {level}");
     }
