@@ -120,7 +120,10 @@ fn runs_in_turn_are_said_to_be_in_turn() {
     study.expect(0, &["exec"]);
     let report = report(&study);
     assert!(report.contains("interleaved blocks (as planned: 6 of 6 repeats in turn)"), "{report}");
-    assert!(report.contains("| mixed in time | of all pairs of cells the worst: sh-drift"), "{report}");
+    assert!(
+        report.contains("| mixed in time | of all pairs of cells the worst: sh-drift"),
+        "{report}"
+    );
     assert!(!report.contains(WARNING), "{report}");
     // the drift of what a hypothesis is about is shown
     assert!(report.contains("(figures/e-drift-v.svg)"), "{report}");

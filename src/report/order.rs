@@ -65,7 +65,8 @@ impl<'a> Timed<'a> {
     fn before(&self, other: &Self) -> Option<f64> {
         let times = |of: &Self, with: Option<&Self>| -> Vec<&str> {
             let own = of.began.iter();
-            let common = own.filter(|(repeat, _)| with.is_none_or(|o| o.began.contains_key(repeat)));
+            let common =
+                own.filter(|(repeat, _)| with.is_none_or(|o| o.began.contains_key(repeat)));
             common.map(|(_, time)| *time).collect()
         };
         if self.began.len() < 2 || other.began.len() < 2 {
@@ -183,9 +184,7 @@ fn text(asked: Order, found: &Found<'_>) -> String {
         }
         Order::Shuffled => format!("all runs shuffled together ({as_planned})"),
         Order::Sequential if found.cells < 2 => "one cell, repeat after repeat".to_owned(),
-        Order::Sequential if done < 2 => {
-            "every cell once: drift is in every difference".to_owned()
-        }
+        Order::Sequential if done < 2 => "every cell once: drift is in every difference".to_owned(),
         Order::Sequential if found.is_cell_by_cell() => {
             "cell by cell: drift is in every difference".to_owned()
         }

@@ -36,8 +36,7 @@ pub(super) fn settings(experiment: &study::Experiment, happened: &Happened) -> V
     };
     let yes = |value: bool| if value { "yes" } else { "no" };
     let repeats = NamedText::new("repeats", settings.repeats.to_string());
-    let order =
-        NamedText::new("order", format!("{}; seed {}", happened.text, settings.order_seed));
+    let order = NamedText::new("order", format!("{}; seed {}", happened.text, settings.order_seed));
     let mixed = happened.mixed.as_ref().map(|text| NamedText::new("mixed in time", text));
     if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
         let mut all = vec![
