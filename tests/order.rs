@@ -149,6 +149,8 @@ fn a_level_that_came_later_is_said_to_be_out_of_turn() {
     // in every table of differences, and in the table of settings
     assert_eq!(report.matches(worst).count(), report.matches(WARNING).count() + 1, "{report}");
     assert!(report.contains(WARNING) && !report.contains("as planned"), "{report}");
+    let later = &table(&study, "verdicts")[1];
+    assert_eq!(later["verdict"], "inconclusive", "{later:?}");
 }
 
 #[test]
@@ -164,6 +166,8 @@ fn cell_by_cell_says_in_plan_and_tables_that_drift_is_in_it() {
     assert!(tables >= 1, "{report}");
     assert!(report.matches(WARNING).count() >= tables, "{report}");
     assert!(report.contains("cannot be told from a difference between them."), "{report}");
+    let verdicts = table(&study, "verdicts");
+    assert!(verdicts.iter().all(|own| own["verdict"] == "inconclusive"), "{verdicts:?}");
 }
 
 /// One run made again late leaves the cells mixed: what is out of turn is said, and no alarm raised.

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::completeness::fresh;
 use super::data::Cell;
 use crate::manifest::study::Order;
-use crate::store::blocks::{OutOfTurn, is_mixed, out_of_turn, precedence};
+use crate::store::blocks::{OutOfTurn, is_mixed, out_of_turn, share_before};
 
 /// Pairs of repeats that are named.
 const NAMED: usize = 3;
@@ -49,6 +51,10 @@ pub fn happened<'a>(
 struct Timed<'a> {
     name: &'a str,
     began: BTreeMap<u32, &'a str>,
+    /// Those that can be read.
+    moments: BTreeMap<u32, Timestamp>,
+    /// The same in ascending order.
+    sorted: Vec<Timestamp>,
 }
 
 impl<'a> Timed<'a> {
@@ -56,28 +62,36 @@ impl<'a> Timed<'a> {
         let planned = fresh(cell).filter(|run| run.repeat <= cell.repeats);
         let began: BTreeMap<u32, &str> =
             planned.map(|run| (run.repeat, run.started.as_str())).collect();
-        (!began.is_empty()).then_some(Self { name: &cell.name, began })
+        let moments: BTreeMap<u32, Timestamp> =
+            began.iter().filter_map(|(repeat, time)| Some((*repeat, time.parse().ok()?))).collect();
+        let mut sorted: Vec<Timestamp> = moments.values().copied().collect();
+        sorted.sort_unstable();
+        (!began.is_empty()).then_some(Self { name: &cell.name, began, moments, sorted })
     }
 
     /// The share of pairs of runs in which the own one began before the other's. Taken over the repeats
     /// that both have, since a block that is not complete yet says nothing of the order; where they do not
     /// share two, over all.
     fn before(&self, other: &Self) -> Option<f64> {
-        let times = |of: &Self, with: Option<&Self>| -> Vec<&str> {
-            let own = of.began.iter();
-            let common =
-                own.filter(|(repeat, _)| with.is_none_or(|o| o.began.contains_key(repeat)));
-            common.map(|(_, time)| *time).collect()
-        };
-        if self.began.len() < 2 || other.began.len() < 2 {
+        if self.moments.len() < 2 || other.moments.len() < 2 {
             return None;
         }
-        let common = times(self, Some(other));
-        if common.len() < 2 {
-            precedence(&times(self, None), &times(other, None))
-        } else {
-            precedence(&common, &times(other, Some(self)))
+        if !self.moments.keys().eq(other.moments.keys()) {
+            let (own, others) = (self.shared_with(other), other.shared_with(self));
+            if own.len() > 1 {
+                return share_before(&own, &others);
+            }
         }
+        share_before(&self.sorted, &other.sorted)
+    }
+
+    /// In ascending order, the times of the repeats that the other has too.
+    fn shared_with(&self, other: &Self) -> Vec<Timestamp> {
+        let own = self.moments.iter();
+        let shared = own.filter(|(repeat, _)| other.moments.contains_key(repeat));
+        let mut times: Vec<Timestamp> = shared.map(|(_, time)| *time).collect();
+        times.sort_unstable();
+        times
     }
 }
 

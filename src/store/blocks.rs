@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 /// When the runs of one repeat on one side began; RFC 3339, UTC. The two are the same for one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Began<'a> {
@@ -79,10 +81,13 @@ pub fn is_mixed(precedence: f64) -> bool {
 /// Times are RFC 3339. `None` where a side has no run or a time cannot be read.
 #[must_use]
 pub fn precedence(first: &[&str], second: &[&str]) -> Option<f64> {
-    let first = moments(first)?;
-    let second = moments(second)?;
-    // Both are sorted: for each run of the second side, those of the first that began before it and
-    // those that began with it.
+    share_before(&moments(first)?, &moments(second)?)
+}
+
+/// [`precedence`] of times in ascending order.
+#[must_use]
+pub fn share_before(first: &[Timestamp], second: &[Timestamp]) -> Option<f64> {
+    // For each run of the second side, those of the first that began before it and those that began with it.
     let before: f64 = second
         .iter()
         .map(|own| {
@@ -96,8 +101,8 @@ pub fn precedence(first: &[&str], second: &[&str]) -> Option<f64> {
 }
 
 /// In ascending order.
-fn moments(times: &[&str]) -> Option<Vec<jiff::Timestamp>> {
-    let mut times: Vec<jiff::Timestamp> =
+fn moments(times: &[&str]) -> Option<Vec<Timestamp>> {
+    let mut times: Vec<Timestamp> =
         times.iter().map(|time| time.parse().ok()).collect::<Option<_>>()?;
     times.sort_unstable();
     Some(times)
