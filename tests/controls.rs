@@ -34,6 +34,27 @@ fn near(row: &Value, name: &str, expected: f64, tolerance: f64) {
     assert!((value - expected).abs() <= tolerance, "{name} is {value}, not near {expected}");
 }
 
+/// A pair of agents measured again is as balanced as before, and stands beside the same solo runs.
+#[test]
+fn agents_are_measured_again() {
+    let experiment = "[experiment.pair]\nscenario = \"pair\"\ncontrols = [\"aa\", \"solo\"]\n\
+                      repeats = 2\nmatrix = { model = [\"m\"] }";
+    let study = Study::new(&Manifest { tables: PAIR, experiment, ..Manifest::default() });
+    let plan = study.expect(0, &["plan"]);
+    assert!(plan.contains("4 cells (1 of them solo controls, 1 replicas), 8 runs"), "{plan}");
+    study.expect(0, &["exec"]);
+    let runs = runs(&study);
+    let again: Vec<&Value> = runs.iter().filter(|run| run["control"] == "aa").collect();
+    assert_eq!(again.len(), 2);
+    for run in again {
+        assert_eq!(run["experiment"], "pair");
+        assert!(number(run, "slowdown") > 0.0 && number(run, "efficiency_percent") > 0.0);
+    }
+    study.expect(0, &["report"]);
+    let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
+    assert!(report.contains("`pair`, 2 of 2 runs measured again; SIMULATED"), "{report}");
+}
+
 /// On an endpoint that serves one call at a time the agents are balanced to 75 %, though together
 /// they do no more than one after the other. Only the solo control sees that.
 #[test]

@@ -14,6 +14,7 @@ use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report};
 use crate::execute::{ahead, until};
 use crate::manifest::factor;
+use crate::manifest::study::{Control, Order};
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
 use crate::store::record::EndpointEvidence;
@@ -21,6 +22,8 @@ use crate::store::{Store, StoreError};
 
 /// Cells of an experiment that are listed without `--all`.
 const LISTED: usize = 40;
+const CELL_BY_CELL: &str = "sequential: cells are measured one after the other, so that a drift of the \
+    machine cannot be told from a difference between them";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -55,6 +58,8 @@ struct Overview {
     stale: usize,
     /// Cells that are only there to interpret others; among [`Overview::cells`].
     controls: usize,
+    /// Of these, the cells of others measured a second time.
+    replicas: usize,
     experiments: Vec<ExperimentView>,
     /// How often a server will load another model, in the order of the runs that are left.
     reloads: usize,
@@ -75,6 +80,13 @@ struct ExperimentView {
     name: String,
     title: Option<String>,
     order: String,
+    /// What this order means for the differences between its cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_note: Option<&'static str>,
+    /// Other experiments whose cells are in the same blocks, because they share cells with it or a claim
+    /// takes cells of both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    common_blocks: Vec<String>,
     /// Axis → levels, in the order of the manifest.
     factors: Vec<FactorView>,
     fixed: BTreeMap<String, String>,
@@ -89,6 +101,10 @@ struct ExperimentView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     controls: Vec<CellView>,
     control_count: usize,
+    /// Its cells under another label, for the control `aa`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replicas: Vec<CellView>,
+    replica_count: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,6 +165,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     let is_done = |run: &RunKey| store.runs(&ids[run.cell as usize]).contains_key(&run.repeat);
     let order = plan.order();
     let left: Vec<RunKey> = order.iter().copied().filter(|run| !is_done(run)).collect();
+    let common = plan.common_blocks();
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
         let view = |cell: u32, levels: Vec<String>| {
             let repeats = plan.repeats(cell);
@@ -166,11 +183,19 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         let cells = plan.experiment_rows(index).take(listed).map(|(cell, levels)| {
             view(cell, levels.iter().map(|(name, level)| factor::show(name, level)).collect())
         });
-        let controls = plan.experiment_controls(index);
+        let controls = plan.experiment_solos(index);
+        let replicas = plan.experiment_replicas(index);
         ExperimentView {
             name: experiment.name.clone(),
             title: experiment.title.clone(),
             order: format!("{:?}", experiment.settings.order).to_lowercase(),
+            order_note: (experiment.settings.order == Order::Sequential
+                && plan.experiment_cells(index).len() + replicas.len() > 1)
+                .then_some(CELL_BY_CELL),
+            common_blocks: common[index]
+                .iter()
+                .map(|other| study.experiments[*other].name.clone())
+                .collect(),
             factors: experiment
                 .axes
                 .iter()
@@ -194,6 +219,12 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
                 .take(listed)
                 .map(|cell| view(cell, Vec::new()))
                 .collect(),
+            replica_count: replicas.len(),
+            replicas: replicas
+                .into_iter()
+                .take(listed)
+                .map(|(_, replica)| view(replica, Vec::new()))
+                .collect(),
         }
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
@@ -205,6 +236,10 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         study: study.results_name(),
         cells: plan.cells(),
         controls: (0..).take(plan.cells()).filter(|cell| plan.is_control(*cell)).count(),
+        replicas: (0..)
+            .take(plan.cells())
+            .filter(|cell| plan.control_of(*cell) == Some(Control::Aa))
+            .count(),
         runs: plan.runs(),
         done: (order.len() - left.len()) as u64,
         stale: stale.len(),

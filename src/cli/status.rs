@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{CommandResult, Failure, StudyArgs, exit, report};
+use crate::manifest::study::Control;
 use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
 use crate::report::Settled;
@@ -27,9 +28,12 @@ struct Status {
     holder: Option<Holder>,
     /// In the order of the manifest; a cell of two experiments counts under both.
     experiments: Vec<Row>,
-    /// Cells that are in no experiment and only there to interpret others.
+    /// Agents alone that are in no experiment and only there to interpret others.
     #[serde(skip_serializing_if = "Option::is_none")]
     controls: Option<Row>,
+    /// Cells of experiments that are measured a second time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Row>,
     /// Over distinct runs.
     total: Row,
     /// Runs far from the others of their cell, as the manifest's rule flags them.
@@ -118,13 +122,19 @@ fn status(plan: &Plan, store: &Store) -> Status {
     let experiments = study.experiments.iter().enumerate().map(|(index, experiment)| {
         row(&experiment.name, &mut plan.experiment_cells(index).into_iter())
     });
-    let mut controls = (0..).take(plan.cells()).filter(|cell| plan.is_control(*cell)).peekable();
-    let controls = controls.peek().is_some().then(|| row("solo controls", &mut controls));
+    let controls = |name: &str, control: Control| {
+        let cells = (0..).take(plan.cells());
+        let mut cells = cells.filter(|cell| plan.control_of(*cell) == Some(control)).peekable();
+        cells.peek().is_some().then(|| row(name, &mut cells))
+    };
+    let replicas = controls("replicas for A/A", Control::Aa);
+    let controls = controls("solo controls", Control::Solo);
     Status {
         study: study.results_name(),
         holder: holder(store.layout()),
         experiments: experiments.collect(),
         controls,
+        replicas,
         total: row("total", &mut (0..).take(plan.cells())),
         outliers: flagged(plan, store),
         damaged: store
@@ -164,7 +174,8 @@ fn count(
 }
 
 fn table(status: &Status) -> String {
-    let rows = status.experiments.iter().chain(&status.controls).chain([&status.total]);
+    let rows = status.experiments.iter().chain(&status.controls).chain(&status.replicas);
+    let rows = rows.chain([&status.total]);
     let width = rows.clone().map(|row| row.name.chars().count()).max().unwrap_or(0).max(10);
     let mut text = format!("{}\n", status.study);
     let _ =

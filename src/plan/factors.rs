@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 
 use super::spec::COMMAND_RUNTIME;
-use super::{CellSpec, Plan};
+use super::{CellSpec, Plan, identity};
 use crate::manifest::factor;
 use crate::manifest::study::Level;
 
@@ -64,6 +64,10 @@ impl Plan {
                 _ => set_option(spec, name).unwrap_or_else(|| factor::show(name, &Level::Default)),
             };
             factors.push((name.to_owned(), shown));
+        }
+        if self.has_replicas() {
+            let replica = if self.is_replica(cell) { identity::REPLICA } else { 1 };
+            factors.push(("replica".to_owned(), replica.to_string()));
         }
         factors
     }

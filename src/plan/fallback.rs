@@ -42,8 +42,8 @@ impl Plan {
         let experiment = &self.study.experiments[index];
         let changed = experiment.fallback.steps.get(step.checked_sub(1)?)?;
         let (_, mut resolved) = self.resolved_row_with(index, row, changed);
-        if let Some(place) = self.cells[cell as usize].solo {
-            resolved.keep_alone(place as usize);
+        if let Some(made) = self.cells[cell as usize].control {
+            made.apply(&mut resolved);
         }
         let document = identity::document(&self.study, &resolved, experiment, &self.contents);
         let id = identity::id(&document);

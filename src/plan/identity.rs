@@ -23,6 +23,9 @@ use crate::manifest::{Study, units};
 /// The version of the document; part of what is hashed.
 pub const VERSION: &str = "runner/cell/1";
 
+/// What `replica` is of a cell that is measured a second time; the first is the default.
+pub const REPLICA: u32 = 2;
+
 /// The id of a document in canonical JSON (RFC 8785): the first 16 bytes of the SHA-256 of the
 /// version, a line feed and the document.
 #[must_use]
@@ -105,6 +108,9 @@ pub(super) fn document(
         probes(out, &experiment.probes, experiment.controls.contains(&Control::Idle));
         if let Some(bytes) = resolved.read_buffer {
             out.key("read_buffer").number(bytes as f64);
+        }
+        if resolved.is_replica {
+            out.key("replica").number(f64::from(REPLICA));
         }
         if !experiment.kind.is_command() {
             out.key("runtime").text(resolved.runtime);

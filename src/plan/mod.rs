@@ -3,7 +3,9 @@
 //! Pure: reads no store, asks no server. Cells are kept small (a million of them fit in memory); what
 //! a cell means in full is resolved when it is needed, by [`Plan::spec`].
 
+mod blocks;
 mod canonical;
+mod control;
 mod factors;
 mod fallback;
 pub mod filter;
@@ -13,7 +15,6 @@ mod matrix;
 pub mod name;
 mod order;
 mod resolve;
-mod solo;
 pub mod spec;
 #[cfg(test)]
 mod tests;
@@ -28,15 +29,15 @@ use rayon::prelude::*;
 use crate::manifest::command::Pick;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Experiment, Level};
+use crate::manifest::study::{Experiment, Level, Order};
 use crate::manifest::{ManifestErrors, Study};
+use control::{Made, Replicas, Solos};
 pub use fallback::FallbackCell;
 pub use filter::{FilterError, Filters};
 use identity::Contents;
 pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
-use solo::Solos;
 pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, TokenizeWork};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
@@ -75,6 +76,7 @@ pub struct Plan {
     /// The cells of experiments, then those that are only controls.
     cells: Vec<Cell>,
     solos: Solos,
+    replicas: Replicas,
     contents: Contents,
 }
 
@@ -87,8 +89,8 @@ struct Cell {
     repeats: u32,
     /// What servers must hold in memory for it.
     load: u64,
-    /// Only this agent of the row's scenario, once: its place in the order of their names.
-    solo: Option<u32>,
+    /// `None`: the row's cell itself.
+    control: Option<Made>,
 }
 
 impl Plan {
@@ -140,7 +142,7 @@ impl Plan {
                 let repeats = experiment.settings.repeats;
                 if cell == small(next) {
                     let (experiment, row) = (small(index), small(row));
-                    cells.push(Cell { id, experiment, row, repeats, load, solo: None });
+                    cells.push(Cell { id, experiment, row, repeats, load, control: None });
                 }
                 let merged = &mut cells[cell as usize];
                 merged.repeats = merged.repeats.max(repeats);
@@ -148,8 +150,9 @@ impl Plan {
             }
             rows.push(members);
         }
-        let mut plan = Self { study, matrices, rows, cells, solos: Solos::default(), contents };
-        plan.add_solos(&mut known);
+        let (solos, replicas) = (Solos::default(), Replicas::default());
+        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents };
+        plan.add_controls(&mut known);
         Ok(plan)
     }
 
@@ -228,7 +231,8 @@ impl Plan {
     /// The metrics that its experiments pick from a cell's files, one of each name.
     #[must_use]
     pub fn picks(&self, cell: u32) -> Vec<Pick> {
-        let experiments = self.experiments_of(cell).into_iter();
+        // What is picked of a cell is picked of its replica.
+        let experiments = self.experiments_of(self.original(cell)).into_iter();
         let all = experiments.flat_map(|index| self.study.experiments[index].picks());
         let named = all.map(|pick| (pick.name.as_str(), pick));
         named.collect::<indexmap::IndexMap<_, _>>().into_values().cloned().collect()
@@ -277,23 +281,32 @@ impl Plan {
             .collect()
     }
 
-    /// All runs in the order in which they are to be executed.
+    /// All runs in the order in which they are to be executed. Interleaved experiments that share cells
+    /// stand together where the first of them stands.
     #[must_use]
     pub fn order(&self) -> Vec<RunKey> {
-        let mut items: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
+        let blocks = self.blocks();
+        let mut interleaved: Vec<Vec<order::Item>> = vec![Vec::new(); self.matrices.len()];
+        let mut others = interleaved.clone();
         // A control follows the cell that it was made for, so that they are not far apart in time
         // where the order is that of the matrix.
         let mut cells: Vec<(usize, &Cell)> = self.cells.iter().enumerate().collect();
-        cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.solo));
+        cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.control));
         for (index, cell) in cells {
-            let (experiment, repeats) = (cell.experiment as usize, cell.repeats);
-            let (cell, load) = (small(index), cell.load);
-            items[experiment].push(order::Item { cell, repeats, load });
+            let repeats = cell.repeats;
+            let (cell, load, home) = (small(index), cell.load, cell.experiment as usize);
+            let item = order::Item { cell, repeats, load };
+            match blocks.of_cell(cell) {
+                Some(group) => interleaved[group].push(item),
+                None => others[home].push(item),
+            }
         }
         let mut runs = Vec::new();
-        for (index, items) in items.iter().enumerate() {
+        for (index, (interleaved, others)) in interleaved.iter().zip(&others).enumerate() {
             let settings = &self.study.experiments[index].settings;
-            runs.extend(order::order(settings.order, items, settings.order_seed, index));
+            let seed = settings.order_seed;
+            runs.extend(order::order(Order::Interleaved, interleaved, seed, index));
+            runs.extend(order::order(settings.order, others, seed, index));
         }
         runs
     }
@@ -301,8 +314,8 @@ impl Plan {
     fn resolved(&self, cell: u32) -> (&Experiment, resolve::Resolved<'_>) {
         let (index, row) = self.home(cell);
         let (experiment, mut resolved) = self.resolved_row(index, row);
-        if let Some(place) = self.cells[cell as usize].solo {
-            resolved.keep_alone(place as usize);
+        if let Some(made) = self.cells[cell as usize].control {
+            made.apply(&mut resolved);
         }
         (experiment, resolved)
     }

@@ -81,6 +81,7 @@ impl Plan {
         let name = name(pattern, &head, value, &levels);
         match self.solo_agent(cell) {
             Some(agent) => solo(&name, agent),
+            None if self.is_replica(cell) => format!("{name}_aa"),
             None => name,
         }
     }

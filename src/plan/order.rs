@@ -16,7 +16,8 @@ pub(super) struct Item {
     pub load: u64,
 }
 
-/// All runs of one experiment's cells. `seed` and `experiment` choose the shuffle.
+/// All runs of the cells of one experiment, or of several in common blocks. `seed` and `experiment`, the
+/// first of them, choose the shuffle.
 pub(super) fn order(order: Order, items: &[Item], seed: u64, experiment: usize) -> Vec<RunKey> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(experiment as u64);

@@ -83,6 +83,8 @@ pub(super) struct Resolved<'s> {
     /// Settings of the runtime that are not at their default.
     pub variant: BTreeMap<&'s str, &'s Level>,
     pub other: BTreeMap<&'s str, &'s Level>,
+    /// It is measured a second time, for the control `aa`.
+    pub is_replica: bool,
 }
 
 impl<'s> Resolved<'s> {
@@ -171,6 +173,7 @@ pub(super) fn resolve<'s>(
         cold: false,
         variant: BTreeMap::new(),
         other: BTreeMap::new(),
+        is_replica: false,
     };
     let mut model = None;
     let mut max_tokens = experiment.settings.max_tokens;

@@ -1,5 +1,8 @@
 //! The matrix algebra, the table of edits in the design, and the order, as properties.
 
+mod blocks;
+mod replicas;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, RunFolder,
     StudyFacts,
 };
-use super::{controls, fallbacks, flamegraphs, outliers, setup, verdicts};
+use super::{controls, fallbacks, flamegraphs, order, outliers, setup, verdicts};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint, Level};
 use crate::metrics::{self, price};
@@ -45,8 +45,13 @@ pub fn collect(
     let experiments = study
         .experiments
         .iter()
+        .zip(plan.common_blocks())
         .enumerate()
-        .map(|(index, own)| experiment(plan, &cells, index, own))
+        .map(|(index, (own, common))| {
+            let name = |other: usize| study.experiments[other].name.clone();
+            let common_blocks = common.into_iter().map(name).collect();
+            Experiment { common_blocks, ..experiment(plan, &cells, index, own) }
+        })
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
@@ -100,8 +105,9 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     let id = plan.id(index).hex();
     let repeats = plan.repeats(index);
     let mut numbers = BTreeMap::new();
-    for experiment in plan.experiments_of(index) {
-        for (name, level) in plan.levels(experiment, index) {
+    let own = plan.original(index);
+    for experiment in plan.experiments_of(own) {
+        for (name, level) in plan.levels(experiment, own) {
             if let Some(number) = number(&name, &level) {
                 numbers.insert(name, number);
             }
@@ -180,29 +186,34 @@ fn experiment(
 ) -> Experiment {
     let own = experiment_cells(plan, index);
     let axes = axes(&own);
-    let solos = plan.experiment_controls(index).into_iter().map(|cell| cell as usize);
+    let solos = plan.experiment_solos(index).into_iter().map(|cell| cell as usize);
+    let replicas: Vec<(usize, usize)> = plan
+        .experiment_replicas(index)
+        .into_iter()
+        .map(|(cell, replica)| (cell as usize, replica as usize))
+        .collect();
+    let compared = own.iter().map(|own| own.cell).chain(replicas.iter().map(|(_, own)| *own));
+    let settings = &experiment.settings;
+    let happened =
+        order::happened(settings.order, settings.repeats, compared.map(|cell| &cells[cell]));
     Experiment {
+        replicas,
+        common_blocks: Vec::new(),
         solos: solos.filter(|solo| own.iter().all(|own| own.cell != *solo)).collect(),
         name: experiment.name.clone(),
         title: experiment.title.clone(),
         repeats: experiment.settings.repeats,
         axes,
         scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
-        settings: setup::settings(experiment),
+        settings: setup::settings(experiment, &happened),
+        drift: happened.drift,
         baseline: experiment
             .baseline
             .iter()
             .map(|(name, level)| NamedText::new(name, factor::show(name, level)))
             .collect(),
         interleaved: experiment.settings.order == study::Order::Interleaved,
-        controls: experiment
-            .controls
-            .iter()
-            .map(|control| match control {
-                study::Control::Idle => "idle".to_owned(),
-                study::Control::Solo => "solo".to_owned(),
-            })
-            .collect(),
+        controls: experiment.controls.iter().map(|control| control.name().to_owned()).collect(),
         probes: setup::probes(&experiment.probes),
         cells: own,
     }

@@ -86,6 +86,8 @@ pub struct ExperimentRow<'a> {
     pub cells: Vec<CellView<'a>>,
     /// Solo controls that it needs beyond its own cells.
     pub solos: Vec<CellView<'a>>,
+    /// Its cells under another label, for the control `aa`.
+    pub replicas: Vec<CellView<'a>>,
     pub done: usize,
     pub planned: u32,
     pub simulated: bool,
@@ -300,6 +302,11 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
             .solos
             .iter()
             .map(|solo| CellView::new(&data.cells[*solo], &data.cells[*solo].factors))
+            .collect(),
+        replicas: experiment
+            .replicas
+            .iter()
+            .map(|(_, own)| CellView::new(&data.cells[*own], &data.cells[*own].factors))
             .collect(),
         done: own.iter().map(|cell| cell.runs.len()).sum(),
         planned: own.iter().map(|cell| cell.planned()).sum(),

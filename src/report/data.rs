@@ -96,6 +96,11 @@ pub struct Experiment {
     pub baseline: Vec<NamedText>,
     /// Its runs are ordered in blocks: every cell once before any cell's next repeat.
     pub interleaved: bool,
+    /// Why a drift of the machine may be in its differences, a sentence; `None` where its cells are mixed in
+    /// time.
+    pub drift: Option<String>,
+    /// Names of the other experiments whose cells are ordered in the same blocks.
+    pub common_blocks: Vec<String>,
     pub controls: Vec<String>,
     pub probes: Vec<String>,
     /// In the order of the matrix.
@@ -104,6 +109,9 @@ pub struct Experiment {
     /// Its solo controls that are not among its own cells: indices into [`Data::cells`].
     #[serde(skip)]
     pub solos: Vec<usize>,
+    /// Its cells that are measured a second time, each with its replica: indices into [`Data::cells`].
+    #[serde(skip)]
+    pub replicas: Vec<(usize, usize)>,
 }
 
 /// One axis of an experiment's matrix.
@@ -173,6 +181,8 @@ pub struct StandIn {
     pub cell: Cell,
     /// Names of the experiments of the cell that was asked for.
     pub experiments: Vec<String>,
+    /// `solo` or `aa` where a control was asked for.
+    pub control: Option<&'static str>,
     /// By repeat, `<id8>/<repeat>` of the run that was asked for.
     pub asked: BTreeMap<u32, String>,
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::collect::{assemble, number};
 use super::data::{Cell, NamedLevel, NamedText, StandIn};
+use crate::manifest::study::Control;
 use crate::plan::{CellId, Plan};
 use crate::store::fallback::{Decision, decisions};
 use crate::store::record::Metrics;
@@ -97,6 +98,7 @@ pub(super) fn stand_ins(plan: &Plan, store: &Store, settled: &Settled) -> Vec<St
         let own = found.entry(other.id).or_insert_with(|| StandIn {
             cell: Cell { runs: BTreeMap::new(), ..new.clone() },
             experiments: Vec::new(),
+            control: plan.control_of(cell).map(Control::name),
             asked: BTreeMap::new(),
         });
         let id = plan.id(cell).short();

@@ -25,6 +25,7 @@ mod html;
 mod illustrate;
 mod machine_load;
 mod mark;
+mod order;
 mod outliers;
 mod placement;
 mod probes;

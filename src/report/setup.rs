@@ -2,6 +2,7 @@
 
 use super::data::NamedText;
 use super::format;
+use super::order::Happened;
 use crate::corpus;
 use crate::manifest::command::Command;
 use crate::manifest::study::{self, Endpoint, ExperimentKind, Probes};
@@ -25,13 +26,8 @@ pub(super) fn scenario(spec: &CellSpec) -> Option<NamedText> {
     (!agents.is_empty()).then(|| NamedText::new(&scenario.name, agents.join(", ")))
 }
 
-pub(super) fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
+pub(super) fn settings(experiment: &study::Experiment, happened: &Happened) -> Vec<NamedText> {
     let settings = &experiment.settings;
-    let order = match settings.order {
-        study::Order::Interleaved => "interleaved blocks: every cell once per block, shuffled",
-        study::Order::Shuffled => "all runs shuffled together",
-        study::Order::Sequential => "sequential: all repeats of a cell before the next",
-    };
     let on =
         settings.retry.on.iter().map(|cause| retry_name(*cause)).collect::<Vec<_>>().join(", ");
     let retry = match settings.retry.max {
@@ -40,26 +36,32 @@ pub(super) fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
     };
     let yes = |value: bool| if value { "yes" } else { "no" };
     let repeats = NamedText::new("repeats", settings.repeats.to_string());
-    let order = NamedText::new("order", format!("{order}; seed {}", settings.order_seed));
+    let order = NamedText::new("order", format!("{}; seed {}", happened.text, settings.order_seed));
+    let mixed = happened.mixed.as_ref().map(|text| NamedText::new("mixed in time", text));
     if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
-        return vec![
+        let mut all = vec![
             NamedText::new("text", text(&tokenize.corpus)),
             NamedText::new("measured passes per run", tokenize.iterations.to_string()),
             repeats,
             order,
+        ];
+        all.extend(mixed);
+        all.extend([
             NamedText::new("timeout per pass", format::duration(settings.timeout)),
             NamedText::new("retry", retry),
-        ];
+        ]);
+        return all;
     }
     if let ExperimentKind::Command(command) = &experiment.kind {
         let mut all = of_command(command);
         let timeout = NamedText::new("timeout", format::duration(settings.timeout));
-        all.extend([repeats, order, timeout, NamedText::new("retry", retry)]);
+        all.extend([repeats, order].into_iter().chain(mixed));
+        all.extend([timeout, NamedText::new("retry", retry)]);
         return all;
     }
-    vec![
-        repeats,
-        order,
+    let mut all = vec![repeats, order];
+    all.extend(mixed);
+    all.extend([
         NamedText::new("warm-up calls per agent", settings.warmup.to_string()),
         NamedText::new("timeout per call", format::duration(settings.timeout)),
         NamedText::new("retry", retry),
@@ -70,7 +72,8 @@ pub(super) fn settings(experiment: &study::Experiment) -> Vec<NamedText> {
         NamedText::new("prompt varied per repeat", yes(settings.vary_prompt)),
         NamedText::new("seed varied per repeat", yes(settings.vary_seed)),
         NamedText::new("answers count whose context is full", yes(settings.accept_context_full)),
-    ]
+    ]);
+    all
 }
 
 fn text(corpus: &corpus::Source) -> String {

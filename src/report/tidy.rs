@@ -27,8 +27,8 @@ pub enum Rows {
     Calls,
     /// One per cell and metric that a run of it knows: the statistics that reports show.
     Cells,
-    /// One per cell and metric against its baseline, in a ranking, and in per cent of a level; and one per
-    /// pair of tokenizers.
+    /// One per cell and metric against its baseline, in a ranking, in per cent of a level, and of a replica
+    /// against its cell; and one per pair of tokenizers.
     Comparisons,
     /// One per experiment and metric: in how many configurations it is better than at the baseline.
     Success,
@@ -79,7 +79,7 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` for the runs that an
+/// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` or `aa` for the runs that an
 /// experiment needs only to interpret its own, else empty.
 /// `fallback_of` names the run (`<id8>/<repeat>`) in whose place one was made whose cell is in no
 /// experiment's matrix, else empty.
@@ -150,7 +150,8 @@ fn runs(data: &Data, by_call: bool) -> Table {
     for experiment in &data.experiments {
         let own = experiment.cells.iter().map(|own| (own.cell, None));
         let solos = experiment.solos.iter().map(|cell| (*cell, Some("solo")));
-        for (cell, control) in own.chain(solos) {
+        let replicas = experiment.replicas.iter().map(|(_, replica)| (*replica, Some("aa")));
+        for (cell, control) in own.chain(solos).chain(replicas) {
             let (cell, asked) = (&data.cells[cell], None);
             let experiment = experiment.name.as_str();
             let shared = Shared { experiment, cell, control, asked, factors: &factors };
@@ -165,7 +166,8 @@ fn runs(data: &Data, by_call: bool) -> Table {
         for own in stand_ins.filter(|own| own.experiments.contains(&experiment.name)) {
             let (cell, asked) = (&own.cell, Some(&own.asked));
             let experiment = experiment.name.as_str();
-            let shared = Shared { experiment, cell, control: None, asked, factors: &factors };
+            let control = own.control;
+            let shared = Shared { experiment, cell, control, asked, factors: &factors };
             shared.rows(by_call, &metrics, &mut rows);
         }
     }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 /// When the runs of one repeat on one side began; RFC 3339, UTC. The two are the same for one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Began<'a> {
@@ -48,15 +50,44 @@ pub fn pairs<'a, T: Copy>(
     Ok(common.into_iter().map(|(_, left, right)| (left, right)).collect())
 }
 
+/// Successive repeats of several cells of which the later began before all runs of the earlier had begun.
+/// By cell, when each repeat began (RFC 3339, UTC).
+#[must_use]
+pub fn out_of_turn(cells: &[BTreeMap<u32, &str>]) -> Vec<OutOfTurn> {
+    let mut repeats: BTreeMap<u32, Began> = BTreeMap::new();
+    for (repeat, started) in cells.iter().flatten() {
+        let own = repeats.entry(*repeat).or_insert(Began::one(started));
+        own.first = own.first.min(started);
+        own.last = own.last.max(started);
+    }
+    let successive = repeats.iter().zip(repeats.iter().skip(1));
+    successive
+        .filter(|((_, before), (_, after))| after.first <= before.last)
+        .map(|((repeat, _), (next, _))| OutOfTurn { repeat: *repeat, next: *next })
+        .collect()
+}
+
+/// So far from a half may [`precedence`] lie: two runs of each side, made in turn, still pass.
+pub const MIXED: f64 = 0.25;
+
+/// Whether two sides with this [`precedence`] share what changes with time.
+#[must_use]
+pub fn is_mixed(precedence: f64) -> bool {
+    (precedence - 0.5).abs() <= MIXED
+}
+
 /// How two sides are mixed in time: the share of pairs, one run of each side, in which the first side's
 /// run began earlier (0.5: mixed; 0 or 1: one side after the other; two that began together count half).
 /// Times are RFC 3339. `None` where a side has no run or a time cannot be read.
 #[must_use]
 pub fn precedence(first: &[&str], second: &[&str]) -> Option<f64> {
-    let first = moments(first)?;
-    let second = moments(second)?;
-    // Both are sorted: for each run of the second side, those of the first that began before it and
-    // those that began with it.
+    share_before(&moments(first)?, &moments(second)?)
+}
+
+/// [`precedence`] of times in ascending order.
+#[must_use]
+pub fn share_before(first: &[Timestamp], second: &[Timestamp]) -> Option<f64> {
+    // For each run of the second side, those of the first that began before it and those that began with it.
     let before: f64 = second
         .iter()
         .map(|own| {
@@ -70,8 +101,8 @@ pub fn precedence(first: &[&str], second: &[&str]) -> Option<f64> {
 }
 
 /// In ascending order.
-fn moments(times: &[&str]) -> Option<Vec<jiff::Timestamp>> {
-    let mut times: Vec<jiff::Timestamp> =
+fn moments(times: &[&str]) -> Option<Vec<Timestamp>> {
+    let mut times: Vec<Timestamp> =
         times.iter().map(|time| time.parse().ok()).collect::<Option<_>>()?;
     times.sort_unstable();
     Some(times)
@@ -79,7 +110,46 @@ fn moments(times: &[&str]) -> Option<Vec<jiff::Timestamp>> {
 
 #[cfg(test)]
 mod tests {
-    use super::precedence;
+    use std::collections::BTreeMap;
+
+    use super::{OutOfTurn, is_mixed, out_of_turn, precedence};
+
+    /// Cells whose repeats began in these seconds.
+    fn turns(cells: &[&[u32]]) -> Vec<OutOfTurn> {
+        let times: Vec<Vec<String>> = cells
+            .iter()
+            .map(|own| own.iter().map(|s| format!("2026-01-01T00:00:{s:02}.000Z")).collect())
+            .collect();
+        let cells: Vec<BTreeMap<u32, &str>> =
+            times.iter().map(|own| (1..).zip(own.iter().map(String::as_str)).collect()).collect();
+        out_of_turn(&cells)
+    }
+
+    #[test]
+    fn blocks_are_in_turn() {
+        assert_eq!(turns(&[&[1, 5, 7], &[2, 4, 9], &[3, 6, 8]]), []);
+        for cells in [&[&[1, 2, 3][..]][..], &[&[1], &[2], &[3]], &[], &[&[]]] {
+            assert_eq!(turns(cells), [], "{cells:?}");
+        }
+    }
+
+    #[test]
+    fn repeats_of_a_cell_that_came_later_and_a_run_that_was_made_again_are_out_of_turn() {
+        let pairs = [OutOfTurn { repeat: 1, next: 2 }, OutOfTurn { repeat: 2, next: 3 }];
+        assert_eq!(turns(&[&[1, 3, 5], &[2, 4, 6], &[7, 8, 9]]), pairs);
+        assert_eq!(turns(&[&[9, 3, 5], &[2, 4, 6]]), pairs[..1]);
+    }
+
+    #[test]
+    fn two_runs_of_each_side_in_turn_are_mixed() {
+        let one = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:02Z"];
+        let other = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:03Z"];
+        assert!(is_mixed(precedence(&one, &other).unwrap()));
+        assert!(is_mixed(precedence(&other, &one).unwrap()));
+        let later = ["2026-01-01T00:00:04Z", "2026-01-01T00:00:05Z"];
+        assert!(!is_mixed(precedence(&one, &later).unwrap()));
+        assert!(!is_mixed(precedence(&later, &one).unwrap()));
+    }
 
     #[test]
     fn precedence_tells_mixed_runs_from_one_side_after_the_other() {

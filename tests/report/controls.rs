@@ -53,7 +53,7 @@ fn a_report_shows_both_efficiencies_side_by_side_and_pools_no_control() {
         for part in [
             "**`throttle` against its agents alone**",
             "`efficiency_percent` = 100 × speedup ÷ agents",
-            "Solo controls, in no experiment's tables:",
+            "Controls, in no experiment's tables:",
             "| 12 of 12 in 4 cells |",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");

@@ -16,9 +16,11 @@ pub(super) fn overview(plan: &Overview) -> String {
         "{}: {}{}, {}: {} done, {left} to do{}",
         plan.study,
         count(plan.cells as u64, "cell"),
-        match plan.controls {
-            0 => String::new(),
-            controls => format!(" ({controls} of them solo controls)"),
+        match (plan.controls - plan.replicas, plan.replicas) {
+            (0, 0) => String::new(),
+            (solos, 0) => format!(" ({solos} of them solo controls)"),
+            (0, replicas) => format!(" ({replicas} of them replicas)"),
+            (solos, replicas) => format!(" ({solos} of them solo controls, {replicas} replicas)"),
         },
         count(plan.runs, "run"),
         plan.done,
@@ -93,11 +95,18 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
     }
     let _ = writeln!(
         text,
-        "\n  {}{}, {} order",
+        "\n  {}{}, {} order{}",
         count(experiment.repeats.into(), "repeat"),
         experiment.until.as_ref().map_or_else(String::new, |until| format!(" {until}")),
-        experiment.order
+        experiment.order,
+        match experiment.common_blocks.as_slice() {
+            [] => String::new(),
+            others => format!(", in common blocks with {}", others.join(", ")),
+        },
     );
+    if let Some(note) = &experiment.order_note {
+        let _ = writeln!(text, "  {note}");
+    }
     for (name, level) in &experiment.fixed {
         let _ = writeln!(text, "  {name}: {level}");
     }
@@ -138,14 +147,15 @@ fn experiment(text: &mut String, experiment: &ExperimentView) {
     if further > 0 {
         let _ = writeln!(text, "  … and {further} more cells (--all)");
     }
-    controls(text, &experiment.controls, experiment.control_count);
+    controls(text, "solo controls", &experiment.controls, experiment.control_count);
+    controls(text, "replicas for A/A", &experiment.replicas, experiment.replica_count);
 }
 
-fn controls(text: &mut String, controls: &[CellView], count: usize) {
+fn controls(text: &mut String, title: &str, controls: &[CellView], count: usize) {
     if count == 0 {
         return;
     }
-    text.push_str("  solo controls\n");
+    let _ = writeln!(text, "  {title}");
     for cell in controls {
         let done = format!("{}/{}", cell.done, cell.repeats);
         let _ = write!(text, "  {}  {done:>7}  {}", cell.id, cell.name);

@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use indexmap::IndexMap;
 
 use super::names::name_of_key;
+use super::probes::only_aa;
 use crate::manifest::command::{
     self, Command, ENV, Input, MAX_OUTPUT, Matters, Pick, PickFrom, STDOUT, Stat,
 };
@@ -105,7 +106,6 @@ fn meaningless(at: &At<'_>, written: &written::Experiment, problems: &mut Proble
         (at, "vary_prompt", written.vary_prompt.is_some()),
         (at, "vary_seed", written.vary_seed.is_some()),
         (at, "accept_context_full", written.accept_context_full.is_some()),
-        (at, "controls", !written.controls.is_empty()),
         (&at_probes, "loop_lag", probes.loop_lag.is_some()),
         (&at_probes, "chunks", probes.chunks),
         (&at_probes, "wire", probes.wire.is_some()),
@@ -119,6 +119,7 @@ fn meaningless(at: &At<'_>, written: &written::Experiment, problems: &mut Proble
             problems.key(&at.key(key), message, Some(help.into()));
         }
     }
+    only_aa(at, written, "for a command", problems);
 }
 
 /// Every place of the words must be an axis or a fixed factor.

@@ -50,6 +50,22 @@ pub(super) fn probes(
     Probes { loop_lag, chunks: written.chunks, gpu, host, flamegraph, wire }
 }
 
+/// Where there are no agents, nothing but the cell itself can be measured again.
+pub(super) fn only_aa(
+    at: &At<'_>,
+    written: &written::Experiment,
+    place: &str,
+    problems: &mut Problems<'_>,
+) {
+    for (index, control) in written.controls.iter().enumerate() {
+        if *control != Control::Aa {
+            let message = format!("the control `{}` means nothing {place}", control.name());
+            let help = "it is for agents that call endpoints; `aa` measures any cell a second time";
+            problems.value(&at.key("controls").index(index), message, Some(help.into()));
+        }
+    }
+}
+
 /// Reports instruments that are asked for where they cannot measure anything. `rust`: cells may have
 /// the Rust runtime.
 pub(super) fn could_not_work(

@@ -8,10 +8,11 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use super::names::{NAME_HELP, is_name, reference};
+use super::probes::only_aa;
 use crate::corpus;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
-use crate::manifest::study::{Control, Level, Tokenize, TokenizerFile};
+use crate::manifest::study::{Level, Tokenize, TokenizerFile};
 use crate::manifest::units;
 use crate::manifest::written::{self, Manifest, Scalar};
 
@@ -185,12 +186,5 @@ pub(super) fn needs(
             problems.key(&at.key("probes").key(name), message, Some(help.into()));
         }
     }
-    for (index, control) in written.controls.iter().enumerate() {
-        let name = match control {
-            Control::Idle => "idle",
-            Control::Solo => "solo",
-        };
-        let message = format!("the control `{name}` means nothing in a tokenizer experiment");
-        problems.value(&at.key("controls").index(index), message, None);
-    }
+    only_aa(at, written, "in a tokenizer experiment", problems);
 }

@@ -66,6 +66,21 @@ pub struct GpuProbe {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
+    /// The runtime's process before its first call.
     Idle,
+    /// Each agent of a scenario alone.
     Solo,
+    /// Every cell a second time under another label.
+    Aa,
+}
+
+impl Control {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Solo => "solo",
+            Self::Aa => "aa",
+        }
+    }
 }

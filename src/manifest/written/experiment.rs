@@ -41,7 +41,7 @@ pub struct Experiment {
     pub overrides: Vec<Override>,
     #[serde(default)]
     pub probes: Probes,
-    /// Runs made only to interpret others.
+    /// Runs made only to interpret others: idle, solo, aa.
     #[serde(default)]
     pub controls: Vec<Control>,
     /// Levels that the others are compared with.

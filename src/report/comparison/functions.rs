@@ -9,7 +9,9 @@ use minijinja::{Environment, Error, ErrorKind};
 use super::family::Families;
 use super::shares::Sign;
 use super::winners::Axes;
-use super::{ComparisonError, baseline, direction, frontier, normalised, ranking, shares};
+use super::{
+    ComparisonError, baseline, direction, frontier, normalised, ranking, replicas, shares,
+};
 use super::{success, winners};
 use crate::report::data::Data;
 use crate::report::functions::{selection, wanted, wanted_levels};
@@ -89,6 +91,10 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
             Ok(Value::from(Serde(winners::winners(&own, &metric, better, axes, &selection)?)))
         },
     );
+    let own = Arc::clone(data);
+    env.add_function("replicas", move |kwargs: Kwargs| -> Result<Value, Error> {
+        Ok(Value::from(Serde(replicas::table(&own, &selection(&own, &kwargs, &[])?))))
+    });
     let own = Arc::clone(data);
     env.add_function("frontier", move |x: &str, y: &str, kwargs: Kwargs| -> Result<Value, Error> {
         let (x, y) = (select::metric(&own, x)?, select::metric(&own, y)?);

@@ -107,8 +107,9 @@ impl<'a> Comparer<'a> {
         let mut blocks: HashMap<&str, Vec<usize>> = HashMap::new();
         let interleaved = |experiment: &(usize, &Experiment)| experiment.1.interleaved;
         for (index, experiment) in data.experiments.iter().enumerate().filter(interleaved) {
-            for own in &experiment.cells {
-                blocks.entry(&data.cells[own.cell].id).or_default().push(index);
+            let replicas = experiment.replicas.iter().map(|(_, replica)| *replica);
+            for cell in experiment.cells.iter().map(|own| own.cell).chain(replicas) {
+                blocks.entry(&data.cells[cell].id).or_default().push(index);
             }
         }
         Self { blocks }

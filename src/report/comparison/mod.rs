@@ -13,6 +13,7 @@ pub mod functions;
 mod measured;
 pub(super) mod normalised;
 pub(super) mod ranking;
+pub(super) mod replicas;
 mod shares;
 #[doc(hidden)]
 pub mod simulated;

@@ -1,20 +1,28 @@
-//! Run order against a metric: what changes with time and not with the cell shows here.
+//! Every run's value at the time at which it began, as it was measured: what changes with time and not with
+//! the cell shows here.
+//!
+//! Nothing is taken off the values. Held against the mean of its own cell, a drift would vanish wherever
+//! cells were measured one after the other, and that is where it does the most harm.
 
-use super::groups::{Group, groups, with_unit};
+use jiff::Timestamp;
+
+use super::groups::{Group, axis_title, groups, with_unit};
 use super::plot::{self, Area, SERIES, WIDTH};
 use super::scale::Scale;
 use super::svg::Svg;
 use super::{Drawn, FigureError, Request};
+use crate::metrics::MetricInfo;
 use crate::report::completeness::fresh;
-use crate::report::data::Cell;
+use crate::report::select::value;
 
 pub const NAME: &str = "drift";
 const HEIGHT: f64 = 260.0;
 
-/// One run: when it began, and how far it is from the mean of its cell.
+/// One run.
 struct Point {
     series: usize,
-    deviation: f64,
+    began: Timestamp,
+    value: f64,
     title: String,
 }
 
@@ -22,21 +30,27 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     let metric = request.metric("metric")?;
     let selection = request.selection;
     let groups = groups(selection, &metric);
-    // several runs are needed to tell a run from its cell
-    let groups: Vec<&Group> = groups.iter().filter(|group| group.runs.len() > 1).collect();
-    if groups.is_empty() {
+    let groups: Vec<&Group> = groups.iter().filter(|group| !group.runs.is_empty()).collect();
+    let coloured = groups.len() <= SERIES;
+    let points = in_time(&groups, &metric, coloured);
+    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        return Ok(Drawn::Absent(format!("{} is in no run of {}", metric.name, selection.said)));
+    };
+    if points.len() < 2 {
         return Ok(Drawn::Absent(format!(
-            "{} is in fewer than two runs of each cell of {}, so that no drift can be seen",
+            "{} is in one run of {} only, so that no drift can be seen",
             metric.name, selection.said
         )));
     }
-    let relative = groups.iter().all(|group| group.mean().is_some_and(|mean| mean > 0.0));
-    let coloured = groups.len() <= SERIES;
-    let points = in_order(&groups, relative, metric.unit, coloured);
+    let Some(scale) = Scale::linear(points.iter().map(|point| point.value)) else {
+        return Ok(Drawn::Absent(format!("{} is in no run of {}", metric.name, selection.said)));
+    };
+    let (start, end) = (first.began, last.began);
+    let (unit, seconds) = unit_of((end - start).total(jiff::Unit::Second).unwrap_or(0.0));
     let total = points.len();
-    let (points, thinned) = thinned(points);
-    let Some(scale) = Scale::linear(points.iter().map(|(_, point)| point.deviation).chain([0.0]))
-    else {
+    let (points, thinned) = thinned(points, start, seconds);
+    let times = points.iter().map(|(time, _)| *time);
+    let Some(time_scale) = Scale::with_room(times) else {
         return Ok(Drawn::Absent(format!("{} is in no run of {}", metric.name, selection.said)));
     };
 
@@ -48,14 +62,11 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     };
     let top = 10.0 + plot::legend(&mut svg, 70.0, 6.0, &names);
     let area = Area { left: 78.0, top, width: WIDTH - 100.0, height: HEIGHT };
-    let unit = if relative { "% of its cell's mean" } else { metric.unit };
-    plot::vertical_axis(&mut svg, &area, &scale, &format!("difference ({unit})"));
-    let order = Scale::exactly(0.0, total as f64 + 1.0);
-    plot::horizontal_axis(&mut svg, &area, &order, "order of the run among those shown");
-    let zero = area.y(&scale, 0.0);
-    plot::line(&mut svg, "mark", (area.left, zero), (area.right(), zero));
-    for (place, point) in &points {
-        let at = (area.x(&order, *place as f64 + 1.0), area.y(&scale, point.deviation));
+    plot::vertical_axis(&mut svg, &area, &scale, &axis_title(&metric));
+    let title = format!("start of the run, since the first one ({unit})");
+    plot::horizontal_axis(&mut svg, &area, &time_scale, &title);
+    for (time, point) in &points {
+        let at = (area.x(&time_scale, *time), area.y(&scale, point.value));
         plot::dot(&mut svg, point.series, at, &point.title);
     }
     let note = if thinned {
@@ -63,55 +74,68 @@ pub fn draw(request: &Request) -> Result<Drawn, FigureError> {
     } else {
         String::new()
     };
+    let colours = if coloured && groups.len() > 1 { ", in the colour of its cell" } else { "" };
     let caption = format!(
-        "{} in the order in which the runs began{}. Each dot is a run's difference from the mean of \
-         its own cell; without drift the dots lie evenly around the dashed line.{note}",
+        "{} of every run at the time at which it began{}, as it was measured{colours}. A drift is what all \
+         cells share over time; where cells were measured one after the other, it cannot be told from a \
+         difference between them.{note}",
         metric.name,
         request.of_experiment(),
     );
-    let title = format!("{} by run order{}", metric.name, request.of_experiment());
+    let title = format!("{} over the time of measurement{}", metric.name, request.of_experiment());
     let height = area.bottom() + 46.0;
     Ok(request.picture(request.name(&[metric.name]), title, &caption, height, svg))
 }
 
-fn in_order(groups: &[&Group], relative: bool, unit: &str, coloured: bool) -> Vec<Point> {
-    let mut runs: Vec<(&str, &str, Point)> = Vec::new();
+/// The runs of which it is known when they began, in that order.
+fn in_time(groups: &[&Group], metric: &MetricInfo<'_>, coloured: bool) -> Vec<Point> {
+    let mut points = Vec::new();
     for (series, group) in groups.iter().enumerate() {
-        let Some(mean) = group.mean() else { continue };
-        for (run, value) in &group.runs {
-            let difference = value - mean;
-            let deviation = if relative { 100.0 * difference / mean } else { difference };
-            let title = format!("{}, run {run}: {}", group.label, with_unit(*value, unit));
-            let series = if coloured { series } else { 0 };
-            runs.push((started(group.cell, run), run, Point { series, deviation, title }));
+        for run in fresh(group.cell) {
+            let known = (value(run, metric.name), run.started.parse());
+            let (Some(value), Ok(began)) = known else { continue };
+            let name = format!("{}/{}", group.cell.short(), run.repeat);
+            let said = with_unit(value, metric.unit);
+            let title = format!("{}, run {name}, {}: {said}", group.label, run.started);
+            points.push(Point { series: if coloured { series } else { 0 }, began, value, title });
         }
     }
     // runs of the same moment by their names
-    runs.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    runs.into_iter().map(|(_, _, point)| point).collect()
+    points.sort_by(|a, b| (a.began, &a.title).cmp(&(b.began, &b.title)));
+    points
 }
 
-fn started<'a>(cell: &'a Cell, run: &str) -> &'a str {
-    let own = |repeat: u32| run.rsplit_once('/').is_some_and(|(_, own)| own == repeat.to_string());
-    fresh(cell).find(|record| own(record.repeat)).map_or("", |record| record.started.as_str())
+/// The unit in which a span of so many seconds is read, and its seconds.
+fn unit_of(span: f64) -> (&'static str, f64) {
+    match span {
+        span if span < 180.0 => ("s", 1.0),
+        span if span < 3.0 * 3600.0 => ("min", 60.0),
+        span if span < 72.0 * 3600.0 => ("h", 3600.0),
+        _ => ("days", 86_400.0),
+    }
 }
 
-/// With their places in the order; of too many the extremes of each stretch.
-fn thinned(points: Vec<Point>) -> (Vec<(usize, Point)>, bool) {
-    let all: Vec<(usize, Point)> = points.into_iter().enumerate().collect();
+/// With their times since the first; of too many the extremes of each stretch.
+fn thinned(points: Vec<Point>, start: Timestamp, unit: f64) -> (Vec<(f64, Point)>, bool) {
+    let time =
+        |point: &Point| (point.began - start).total(jiff::Unit::Second).unwrap_or(0.0) / unit;
+    let all: Vec<(f64, Point)> = points.into_iter().map(|point| (time(&point), point)).collect();
     if all.len() <= plot::MOST_DOTS {
         return (all, false);
     }
-    let line: Vec<(f64, f64)> =
-        all.iter().map(|(place, point)| (*place as f64, point.deviation)).collect();
+    let line: Vec<(f64, f64)> = all
+        .iter()
+        .zip(0_u32..)
+        .map(|((_, point), place)| (f64::from(place), point.value))
+        .collect();
     let kept = super::thin::min_max(&line, plot::MOST_DOTS / 4);
     let mut kept = kept.into_iter().map(|(place, _)| place).peekable();
-    let keep = |(place, _): &(usize, Point)| {
-        let own = kept.peek().is_some_and(|next| (*next - *place as f64).abs() < 0.5);
+    let all = all.into_iter().zip(0_u32..).filter(|(_, place)| {
+        let own = kept.peek().is_some_and(|next| (*next - f64::from(*place)).abs() < 0.5);
         if own {
             kept.next();
         }
         own
-    };
-    (all.into_iter().filter(keep).collect(), true)
+    });
+    (all.map(|(own, _)| own).collect(), true)
 }

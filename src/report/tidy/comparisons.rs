@@ -1,5 +1,6 @@
 //! The statistics of two cells, or of a cell and all others, as rows: against the baseline, in a ranking, in
-//! per cent of a level, one tokenizer against another; and how often a metric improved.
+//! per cent of a level, one tokenizer against another, a cell against its replica; and how often a metric
+//! improved.
 //!
 //! Families are those of the reports' tables, one per experiment and metric, so the adjusted p agree with
 //! theirs.
@@ -10,7 +11,7 @@ use super::{Table, interval, number, words};
 use crate::metrics::MetricInfo;
 use crate::report::comparison::contrast::Contrast;
 use crate::report::comparison::family::{Families, known};
-use crate::report::comparison::{baseline, direction, normalised, ranking, success};
+use crate::report::comparison::{baseline, direction, normalised, ranking, replicas, success};
 use crate::report::data::{Data, Experiment};
 use crate::report::select::Selection;
 use crate::report::tokenizers;
@@ -140,6 +141,7 @@ pub fn comparisons(data: &Data) -> Table {
             normalised_by(data, &families, &metric, experiment, &selection, &mut rows);
             ranked(data, &families, &metric, &selection, &mut rows);
         }
+        replicated(data, &selection, &mut rows);
     }
     if let Some(tokenizers) = tokenizers::tokenizers(data) {
         for own in &tokenizers.ratios {
@@ -273,6 +275,31 @@ fn ranked(
                 None if own.rank.is_some() => "rank 1",
                 None => "no data",
             },
+            ..Row::default()
+        };
+        rows.push(row.values());
+    }
+}
+
+/// The replica against the cell that it is of, whose row it is.
+fn replicated(data: &Data, selection: &Selection<'_>, rows: &mut Vec<Vec<Value>>) {
+    for own in &replicas::all(data, selection, known(data, selection)) {
+        let row = Row {
+            comparison: "aa",
+            experiment: &selection.said,
+            metric: &own.metric,
+            unit: &own.unit,
+            cell: Some(&own.replica),
+            name: &own.name,
+            against: Some(&own.cell),
+            n: Some(own.replica_n),
+            planned: Some(own.planned),
+            against_n: Some(own.n),
+            mean: own.replica_mean,
+            against_mean: own.mean,
+            contrast: Some(&own.contrast),
+            below_error: own.contrast.below_error,
+            judgement: own.contrast.judgement.name(),
             ..Row::default()
         };
         rows.push(row.values());

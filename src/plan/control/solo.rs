@@ -1,20 +1,19 @@
-//! Solo controls: each agent of a scenario alone, with the same work.
+//! The control `solo`: each agent of a scenario alone, with the same work.
 //!
 //! A control is nothing but the cell whose scenario is that one agent, so it has an identity like any
 //! other: experiments share it, and an experiment that has that very scenario needs no further cell.
 
 use std::collections::HashMap;
 
-use super::{Cell, CellId, Plan, identity, loading, small, spec};
+use super::Made;
 use crate::manifest::study::{Control, ExperimentKind};
+use crate::plan::{Cell, CellId, Plan, identity, loading, small, spec};
 
 /// By cell, the controls of its agents in the order of their names.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Solos(HashMap<u32, Vec<u32>>);
+pub(in crate::plan) struct Solos(HashMap<u32, Vec<u32>>);
 
 impl Plan {
-    /// Adds the controls of every experiment that wants them. Cells are there by now, so that a
-    /// control that is a cell already is known as what it is there.
     pub(super) fn add_solos(&mut self, known: &mut HashMap<CellId, u32>) {
         for index in 0..self.rows.len() {
             let experiment = &self.study.experiments[index];
@@ -35,8 +34,8 @@ impl Plan {
                         let control = *known.entry(id).or_insert_with(|| small(next));
                         if control == small(next) {
                             let (experiment, row) = (small(index), small(row));
-                            let solo = Some(place);
-                            self.cells.push(Cell { id, experiment, row, repeats, load, solo });
+                            let control = Some(Made::Solo(place));
+                            self.cells.push(Cell { id, experiment, row, repeats, load, control });
                         }
                         let merged = &mut self.cells[control as usize];
                         merged.repeats = merged.repeats.max(repeats);
@@ -67,34 +66,33 @@ impl Plan {
             .collect()
     }
 
-    /// Whether a cell is in no experiment's matrix: it is there to interpret others.
-    #[must_use]
-    pub fn is_control(&self, cell: u32) -> bool {
-        self.cells[cell as usize].solo.is_some()
-    }
-
-    /// The agent that a control is about.
-    pub(super) fn solo_agent(&self, cell: u32) -> Option<&str> {
-        self.cells[cell as usize].solo?;
-        let (_, resolved) = self.resolved(cell);
-        resolved.agents.first().map(|agent| agent.agent.agent.as_str())
+    /// The agent that a solo control is about.
+    pub(in crate::plan) fn solo_agent(&self, cell: u32) -> Option<&str> {
+        match self.cells[cell as usize].control? {
+            Made::Replica { .. } => None,
+            Made::Solo(_) => {
+                let (_, resolved) = self.resolved(cell);
+                resolved.agents.first().map(|agent| agent.agent.agent.as_str())
+            }
+        }
     }
 
     /// For each stream of a cell (`collector`, `collector-2`, …) the cell of its agent alone; empty
     /// when no experiment wants the control, or a single stream has nobody to contend with.
     #[must_use]
     pub fn solo_cells(&self, cell: u32) -> Vec<(String, u32)> {
-        let Some(controls) = self.solos.0.get(&cell) else { return Vec::new() };
+        // A cell that is measured again has the same agents.
+        let Some(controls) = self.solos.0.get(&self.original(cell)) else { return Vec::new() };
         let (_, mut resolved) = self.resolved(cell);
         resolved.sort_agents();
         let names = spec::stream_names(&resolved.agents);
         names.into_iter().filter_map(|(name, place)| Some((name, *controls.get(place)?))).collect()
     }
 
-    /// The controls that an experiment's cells need, each once, in the order of its matrix. Some may
+    /// The solo controls that an experiment's cells need, each once, in the order of its matrix. Some may
     /// be cells of an experiment themselves.
     #[must_use]
-    pub fn experiment_controls(&self, experiment: usize) -> Vec<u32> {
+    pub fn experiment_solos(&self, experiment: usize) -> Vec<u32> {
         let wanted = self.study.experiments[experiment].controls.contains(&Control::Solo);
         let mut seen = std::collections::HashSet::new();
         self.rows[experiment]
