@@ -8,9 +8,6 @@ use crate::store::blocks;
 
 /// More failed attempts than this share leave what answered to be a selection of its own.
 const MOST_FAILED: f64 = 0.1;
-/// Of all pairs of runs, one of each side, the share in which the first side's began earlier may lie so far
-/// from a half that two runs of each, made in turn, still pass.
-const MIXED: f64 = 0.25;
 
 /// The finding without its verdict where there must be none, and what a reader should know of the attempts.
 /// `sides` are the cells of each selection of the criterion.
@@ -81,7 +78,7 @@ pub(super) fn drift(question: &Question, ones: &[&Cell], others: &[&Cell]) -> Op
         return None;
     }
     let earlier = blocks::precedence(&starts(ones), &starts(others))?;
-    ((earlier - 0.5).abs() > MIXED).then(|| {
+    (!blocks::is_mixed(earlier)).then(|| {
         format!(
             "the sides were measured one after the other (in {:.0} % of all pairs of runs the one began \
              before the other): a drift of the machine is in their difference; measure them in common \
