@@ -53,7 +53,8 @@ pub fn run(args: &Args) -> CommandResult {
     }
     // Before the store is read: what another process writes meanwhile would be lost.
     let lock = if args.check { None } else { Some(Lock::acquire(&layout).map_err(failure)?) };
-    let store = Store::open(&args.study.results, &study).map_err(failure)?;
+    // Records that are not those that were sealed are refused below, unless they are accepted.
+    let store = Store::open_as_found(&args.study.results, &study).map_err(failure)?;
     let targets = targets(&plan, &store, !args.study.filters.is_empty());
     let results = if args.check {
         recompute::recompute(&store, &targets, Mode::Check)
@@ -155,7 +156,10 @@ fn list(text: &mut String, result: &RunResult) {
                 writeln!(text, "  {file} is not as it was measured, accepted on {on}")
             }
             Wrong::Restored { file } => writeln!(text, "  {file} is as it was measured again"),
-            Wrong::Record { .. } | Wrong::Gone => Ok(()),
+            Wrong::Unsealed { .. } => {
+                writeln!(text, "  the journal does not say that it was sealed")
+            }
+            Wrong::Record { .. } | Wrong::Misplaced { .. } | Wrong::Gone => Ok(()),
         };
     }
     for change in changes.iter().filter(|change| change.call.is_none()) {

@@ -191,7 +191,8 @@ pub fn execute(
     ended.map(|()| summary)
 }
 
-/// The study's store; where it is locked, what a crash did to the study's own files is repaired.
+/// The study's store; where it is locked, what a crash did to the study's own files is repaired, and what it
+/// kept out of the journal is added.
 fn opened(
     plan: &Plan,
     settings: &Settings,
@@ -201,6 +202,9 @@ fn opened(
     let store = Store::open(&settings.results, &plan.study().results_name())?;
     if locked && recovery::repair(store.layout(), emit)? {
         executed::write(store.layout(), declare::executed_plan(plan, &store)?)?;
+    }
+    if locked {
+        recovery::seal_the_unsealed(&store, emit)?;
     }
     Ok(store)
 }

@@ -19,7 +19,8 @@ use crate::manifest::command::Pick;
 use crate::metrics::{self, MetricsError, Seen, UnknownWork, Work};
 use crate::store::journal::Journal;
 use crate::store::record::{CodeEvidence, RUN_FILE, Recomputation, RunRecord};
-use crate::store::verify::{self, Compared, Sealed, Wrong};
+use crate::store::sealed::Sealed;
+use crate::store::verify::{self, Compared, Wrong};
 use crate::store::{Store, StoreError, reseal::reseal};
 
 pub use change::{Change, changes};
@@ -93,7 +94,7 @@ pub fn recompute(
     };
     let mut results = Vec::with_capacity(found.len());
     for (mut result, again) in found {
-        let refused = result.touched.iter().any(is_unaccepted) && !accept_changed;
+        let refused = result.touched.iter().any(Wrong::is_unaccepted) && !accept_changed;
         match again {
             Some(_) if refused => result.end = End::Refused,
             Some(again) => {
@@ -131,11 +132,6 @@ impl Again<'_> {
             accepted: accepted.collect(),
         }
     }
-}
-
-/// Whether nobody has accepted it yet.
-fn is_unaccepted(wrong: &Wrong) -> bool {
-    matches!(wrong, Wrong::Changed { .. } | Wrong::Missing { .. } | Wrong::Added { .. })
 }
 
 /// Compares one run with its artifacts; with its new record, if that differs.

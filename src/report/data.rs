@@ -164,6 +164,10 @@ pub struct Cell {
     pub stale: BTreeMap<u32, Vec<String>>,
     /// Repeats that failed and in whose place a fallback stands.
     pub fell_back: BTreeSet<u32>,
+    /// By repeat, where a run lies that cannot be trusted and counts as missing, and why.
+    pub damaged: BTreeMap<u32, String>,
+    /// Of the runs, those of which the journal does not say that they were sealed.
+    pub unsealed: BTreeSet<u32>,
 }
 
 /// Runs of a cell in no experiment's matrix that were made in place of others.
