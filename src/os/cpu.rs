@@ -138,20 +138,45 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// CPU time of the processes that an ended leader left behind in its group, seconds: nobody who is asked
-/// later counts it. Looked for among those that were started after the leader, which is quick; once the
-/// system's numbers began anew they are not found.
+/// Children of this process: what it started, and orphans that it adopted.
 #[must_use]
-pub fn left_in_group_s(leader: u32) -> f64 {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+pub fn own_children() -> Vec<u32> {
+    children(std::process::id())
+}
+
+/// What an ended leader left behind: nobody who is asked later counts it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LeftBehind {
+    /// CPU time, seconds.
+    pub cpu_s: f64,
+    /// Adopted by this process, in groups of their own.
+    pub outside: Vec<u32>,
+}
+
+/// What the processes used that an ended leader left behind, in its group and, where this process adopts
+/// orphans, outside of it; `before` are the children that this process had before it started the leader. Those of
+/// the group are looked for among those that were started after the leader, which is quick; once the system's
+/// numbers began anew they are not found. `None` where the system does not tell.
+#[must_use]
+pub fn left_behind(leader: u32, before: &[u32]) -> Option<LeftBehind> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    // The leader is not reaped yet: where even that is not told, this is another kind of system.
+    Process::read(&leader.to_string())?;
+    let own_group = Process::read("self")?.group;
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let later = names.filter(|name| name.parse().is_ok_and(|pid: u32| pid > leader));
     let left = later.filter_map(|pid| Process::read(&pid));
-    seconds(
-        left.filter(|process| process.group == leader)
-            .map(|process| process.own_ticks + process.waited_ticks)
-            .sum(),
-    )
+    let mut ticks: u64 = left
+        .filter(|process| process.group == leader)
+        .map(|process| process.own_ticks + process.waited_ticks)
+        .sum();
+    let mut outside = own_children();
+    outside.retain(|pid| {
+        let group = Process::read(&pid.to_string()).map(|process| process.group);
+        !before.contains(pid) && group.is_some_and(|group| group != leader && group != own_group)
+    });
+    ticks += outside.iter().filter_map(|pid| tree_ticks(*pid)).sum::<u64>();
+    Some(LeftBehind { cpu_s: seconds(ticks), outside })
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ pub struct Missing {
     /// Cause of the last of them.
     pub last_cause: Option<String>,
     /// What lies in the places of these runs and cannot be trusted, with the reason.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<String>,
 }
 

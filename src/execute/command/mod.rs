@@ -16,11 +16,11 @@ use super::attempt::{Means, Measured, Task};
 use super::fault::{AttemptFault, CommandFault};
 use super::flamegraph::Flamegraph;
 use super::machine::Look;
-use super::sampling::Samplers;
+use super::sampling::{self, Samplers};
 use crate::manifest::command::{self as declared};
 use crate::manifest::template::{Place, Template};
 use crate::metrics::picked::{self, OUT_DIR, PickError, Picked};
-use crate::metrics::{Seen, Work};
+use crate::metrics::{self, Seen, Work};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
 use crate::store::record::{CommandRecord, MachineTime, StreamRecord};
@@ -98,7 +98,12 @@ pub(super) fn measure(
     }
     let window = ended.window;
     let mut unknown = Vec::new();
+    let share = metrics::command_cpu_percent(partial, window, &ended.usage);
     let judged = judge(ended, machine, work, (task, partial), &mut unknown);
+    // What could not be read fails the attempt below.
+    let no_share = share.ok().flatten().and_then(Result::err);
+    let no_share = no_share.map(|reason| format!("`agent_cpu_percent` is unknown: {reason}"));
+    unknown.extend(no_share.clone());
     for message in unknown {
         (means.emit)(ExecEvent::Note { message: format!("{}: {message}", task.name) });
     }
@@ -108,6 +113,9 @@ pub(super) fn measure(
         measured.probes = flamegraph.finish()?;
         measured.probes.extend(sampled.probes);
         measured.sampling = sampled.sampling;
+        if let Some(host) = measured.sampling.get_mut(sampling::HOST) {
+            host.notes.extend(no_share);
+        }
         Ok(measured)
     }))
 }

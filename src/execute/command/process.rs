@@ -81,6 +81,8 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     process::lead_group(&mut command);
     process::start_as_copy(&mut command);
     let copied = process::copied_bytes();
+    process::adopt_orphans();
+    let before = cpu::own_children();
     let started_ns = clock::monotonic_ns();
     let mut child = command.spawn().map_err(Trouble::Start)?;
     let ended = process::when_ended(&child);
@@ -99,6 +101,7 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     };
     let mut watch = Watch {
         group: Group::of_copy(child, copied),
+        before,
         supervision,
         started: Instant::now(),
         sized: Instant::now(),
@@ -120,6 +123,8 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
 
 struct Watch<'a> {
     group: Group,
+    /// Children of this process before the command was started.
+    before: Vec<u32>,
     supervision: Supervision<'a>,
     started: Instant,
     sized: Instant,
@@ -173,9 +178,11 @@ impl Watch<'_> {
             self.group.ask_to_end(limits.grace);
         }
         // Before they are killed: nobody waits for them.
-        let left_cpu_s = cpu::left_in_group_s(self.group.id());
+        let leader = self.group.id();
+        let left = cpu::left_behind(leader, &self.before);
         let (status, usage) = self.group.end(recorder, limits.grace).map_err(Trouble::Watch)?;
-        let usage = ProcessUsage { left_cpu_s, ..usage };
+        process::reap_group(leader, left.as_ref().map_or(&[], |left| &left.outside));
+        let usage = ProcessUsage { left_cpu_s: left.map(|left| left.cpu_s), ..usage };
         Ok(match end {
             Ok(end_ns) => (usage, End::Exited(status), end_ns),
             Err(end) => (usage, end, clock::monotonic_ns()),
