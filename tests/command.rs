@@ -525,6 +525,47 @@ fn a_commands_share_of_a_core_is_what_all_its_processes_took() {
 }
 
 #[test]
+fn an_orphan_that_has_ended_is_gone_while_its_command_still_runs() {
+    // As a script that stops a server and waits until its number is nobody's.
+    let script = r#"
+read, write = os.pipe()
+if (c := os.fork()) == 0:
+    if (c := os.fork()) == 0:
+        os.setsid(); os.write(write, str(os.getpid()).encode())
+        burn(0.2); os._exit(0)
+    os._exit(0)
+os.waitpid(c, 0)
+orphan, until = int(os.read(read, 20)), time.monotonic() + 5
+try:
+    while time.monotonic() < until: os.kill(orphan, 0); time.sleep(0.01)
+except ProcessLookupError: open(f"{out}/left", "w").write("0.2")"#;
+    let (record, out, said) = share_of(script);
+    let left = fs::read_to_string(out.join("left")).unwrap_or_else(|_| panic!("it stayed: {said}"));
+    assert_eq!(left, "0.2");
+    // And what it took is counted all the same.
+    assert!(record.process.left_cpu_s.unwrap() >= 0.19, "{:?}", record.process);
+    fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn what_profiles_a_command_is_no_part_of_its_share() {
+    let study = scripted("", "probes = { host = true, flamegraph = true }");
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+    fs::write(study.manifest(), text.replace(old, "command = [\"sleep\", \"1\"]")).unwrap();
+    // Works until it is asked to end.
+    let py_spy = study.folder.path().join("py-spy");
+    fs::write(&py_spy, "#!/bin/sh\ntrap 'exit 0' INT\nwhile :; do :; done\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&py_spy, mode).unwrap();
+    let output = study.command(&["exec"]).env("RUNNER_PYSPY", &py_spy).output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
+    let (record, _) = only_run(&study);
+    let share = record.metrics["agent_cpu_percent"].unwrap();
+    assert!(share < 5.0, "{share}");
+}
+
+#[test]
 fn a_share_that_nobody_counted_is_unknown_with_the_reason() {
     // Who ignores the ends of its children has the system forget what they took.
     let script = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nc = work('a', 0.6)\n\

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use wait4::Wait4 as _;
 
+use super::orphans;
+
 /// Puts the process to be started at the head of a new group.
 #[cfg(unix)]
 pub fn lead_group(command: &mut Command) {
@@ -85,41 +87,6 @@ pub fn kill_group(leader: u32) {
         .stderr(std::process::Stdio::null())
         .status();
 }
-
-/// Has processes whose parent ends before them become children of this one, whatever started them: so that
-/// what they used stands until it is asked for. Where the system cannot do it they are nobody's.
-#[cfg(target_os = "linux")]
-pub fn adopt_orphans() {
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-}
-
-#[cfg(not(target_os = "linux"))]
-pub fn adopt_orphans() {}
-
-/// Reaps the orphans of a group that was killed, and of what left it those that have ended. One that takes
-/// longer to go is left: it is dead, and only a number.
-#[cfg(unix)]
-pub fn reap_group(leader: u32, left: &[u32]) {
-    use rustix::process::{Pid, WaitOptions, waitpgid, waitpid};
-    const PATIENCE: Duration = Duration::from_millis(100);
-    let as_pid = |pid: u32| i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(group) = as_pid(leader) else { return };
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        match waitpgid(group, WaitOptions::NOHANG) {
-            Ok(Some(_)) => {}
-            Ok(None) => thread::sleep(Duration::from_millis(1)),
-            Err(_) => break,
-        }
-    }
-    for pid in left.iter().filter_map(|pid| as_pid(*pid)) {
-        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
-    }
-}
-
-/// Untested.
-#[cfg(not(unix))]
-pub fn reap_group(_leader: u32, _left: &[u32]) {}
 
 /// Whether a process of the group still runs, its ended leader aside.
 #[cfg(target_os = "linux")]
@@ -327,7 +294,7 @@ pub fn run_within(command: &mut Command, limit: Duration) -> io::Result<Ran> {
     let deadline = Instant::now() + limit;
     lead_group(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
+    let mut child = orphans::start(command)?;
     let (sender, outputs) = channel();
     let pipes: [(usize, Option<Box<dyn Read + Send>>); 2] = [
         (0, child.stdout.take().map(|pipe| Box::new(pipe) as _)),
