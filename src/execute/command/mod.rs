@@ -23,7 +23,7 @@ use crate::metrics::picked::{self, OUT_DIR, PickError, Picked};
 use crate::metrics::{self, Seen, Work};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
-use crate::store::record::{CommandRecord, MachineTime, StreamRecord};
+use crate::store::record::{CommandRecord, MachineTime, Metrics, StreamRecord};
 use process::{End, Ended, Supervision, Trouble};
 
 /// Runs the command and picks its metrics. The inner error is the attempt's, the outer one means that
@@ -141,21 +141,26 @@ fn judge(
         End::Exited(_) => {}
     }
     output::check(&partial.join(OUT_DIR), work.max_output, &work.outputs)?;
-    for pick in &work.metrics {
+    let picked = picked::all(partial, &work.metrics);
+    let mut known = Metrics::new();
+    for (pick, picked) in work.metrics.iter().zip(picked) {
         if let (declared::STDOUT, Some(reason)) =
             (pick.file.as_str(), cut("output", &ended.stdout.record))
         {
             let metric = pick.name.clone();
             return Err(CommandFault::Pick(PickError { metric, reason }).into());
         }
-        let picked = picked::pick(partial, pick).map_err(CommandFault::Pick)?;
+        let picked = picked.map_err(CommandFault::Pick)?;
+        known.insert(pick.name.clone(), picked.value());
         if let Picked::Unknown(Some(reason)) = picked {
             unknown.push(format!("`{}` is unknown: {}: {reason}", pick.name, pick.file));
         }
     }
-    let done = Work::Command { window: Some(ended.window), picks: &work.metrics };
+    // Its files are read already.
+    let done = Work::Command { window: Some(ended.window), picks: &[] };
     let seen = Seen { process: &ended.usage, machine: machine.as_ref() };
-    let metrics = done.metrics(partial, seen)?.run;
+    let mut metrics = done.metrics(partial, seen)?.run;
+    metrics.extend(known);
     Ok(Measured { usage: ended.usage, machine, metrics, ..Measured::default() })
 }
 
