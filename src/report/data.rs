@@ -177,7 +177,7 @@ pub struct StandIn {
     pub cell: Cell,
     /// Names of the experiments of the cell that was asked for.
     pub experiments: Vec<String>,
-    /// By repeat, `<id8>/<repeat>` of the run that was asked for.
+    /// By repeat, the run that was asked for: its cell's 32 hex digits, `/` and its repeat.
     pub asked: BTreeMap<u32, String>,
 }
 
