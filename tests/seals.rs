@@ -124,6 +124,37 @@ fn an_edited_record_is_named_by_whoever_reads_it_and_counts_as_missing() {
 }
 
 #[test]
+fn an_edited_record_flips_no_verdict() {
+    let study = Study::new(&Manifest {
+        defaults: "repeats = 3\nmax_tokens = 8",
+        tables: "[experiment.t.hypothesis.slow]\nclaim = \"It takes its time\"\n\
+                 threshold = { metric = \"ttft_ms\", stat = \"mean\", above = 1 }\n",
+        ..Manifest::default()
+    });
+    study.expect(0, &["exec"]);
+    let verdict = || {
+        let table = study.run(&["export", "--table", "verdicts", "--format", "json"]).stdout;
+        let rows: Vec<Value> = serde_json::from_slice(&table).unwrap();
+        rows[0]["verdict"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(verdict(), "supported");
+    let all = runs(&study);
+    let sealed: Vec<Vec<u8>> =
+        all.iter().map(|run| fs::read(run.join("run.json")).unwrap()).collect();
+    for run in &all {
+        for _ in 0..6 {
+            edit(run);
+        }
+    }
+    // Of figures that nobody measured nothing follows.
+    assert_eq!(verdict(), "no data");
+    for (run, sealed) in all.iter().zip(sealed) {
+        fs::write(run.join("run.json"), sealed).unwrap();
+    }
+    assert_eq!(verdict(), "supported");
+}
+
+#[test]
 fn a_line_that_a_kill_kept_out_of_the_journal_is_added_once_the_files_are_as_sealed() {
     let study = measured();
     let all = runs(&study);
