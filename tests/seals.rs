@@ -68,7 +68,7 @@ fn forget(study: &Study, which: impl Fn(&Value) -> bool) {
     let path = study.layout().journal();
     let text = fs::read_to_string(&path).unwrap();
     let kept = text.lines().filter(|line| !which(&serde_json::from_str(line).unwrap()));
-    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    let kept = kept.collect::<Vec<_>>().join("\n") + "\n";
     fs::write(&path, kept).unwrap();
 }
 

@@ -140,10 +140,9 @@ fn print(study: &str, results: &[RunResult], json: bool) -> Result<String, Failu
 fn list(text: &mut String, result: &RunResult) {
     let RunResult { run, end, changes, touched } = result;
     let word = match end {
-        End::AsStored if touched.is_empty() => return,
+        // What is new is told of together: a program that counts more does so of all runs.
+        End::AsStored | End::New if touched.is_empty() => return,
         End::AsStored => "as stored".to_owned(),
-        // They are told of together: a program that counts more does so of all runs.
-        End::New if touched.is_empty() => return,
         End::New => "nothing differs".to_owned(),
         End::Differs => "differs".to_owned(),
         End::Recomputed => "recomputed".to_owned(),

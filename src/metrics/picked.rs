@@ -114,12 +114,12 @@ impl Content {
             PickFrom::Json(pointer) => {
                 let read = || document(bytes.clone());
                 let document = self.document.get_or_insert_with(read).as_ref();
-                at(document.map_err(|reason| reason.clone())?, pointer)
+                at(document.map_err(Clone::clone)?, pointer)
             }
             PickFrom::Csv { column, stat } => {
                 let read = || cells(bytes, column);
                 let cells = self.columns.entry(column.clone()).or_insert_with(read).as_ref();
-                Ok(aggregate(cells.map_err(|reason| reason.clone())?, *stat))
+                Ok(aggregate(cells.map_err(Clone::clone)?, *stat))
             }
         }
     }

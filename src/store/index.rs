@@ -113,7 +113,9 @@ impl Store {
                 .filter(|own| own.standing(&sealed) == Some(Standing::Changed))
                 .collect();
             if !again.is_empty() {
-                again.iter_mut().for_each(|own| **own = Found::load(own.folder.clone()));
+                for own in &mut again {
+                    **own = Found::load(own.folder.clone());
+                }
                 sealed = Sealed::read(&layout)?;
             }
         }

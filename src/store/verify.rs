@@ -183,7 +183,7 @@ pub fn compare(folder: &Path, record: &RunRecord, sealed: &Sealed) -> Result<Com
         Standing::Changed => wrong.push(Wrong::Changed { file: RUN_FILE.to_owned() }),
         // Of results without a journal there is one word for all.
         Standing::Unsealed { begun } if sealed.has_journal() => {
-            wrong.push(Wrong::Unsealed { begun })
+            wrong.push(Wrong::Unsealed { begun });
         }
         Standing::Unsealed { .. } | Standing::Sealed => {}
     }

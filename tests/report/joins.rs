@@ -89,8 +89,10 @@ fn what_is_joined_belongs_together() {
         let own = tables["runs"].iter().filter(|run| run["experiment"] == "throttle" && of(run));
         own.map(|run| run["wall_ms"].parse().unwrap()).collect::<Vec<f64>>()
     };
-    let cells = tables["cells"].iter();
-    for row in cells.filter(|row| row["metric"] == "wall_ms" && row["experiment"] == "throttle") {
+    let statistics = tables["cells"].iter();
+    for row in
+        statistics.filter(|row| row["metric"] == "wall_ms" && row["experiment"] == "throttle")
+    {
         let own = walls(&|run| run["cell"] == row["cell"]);
         assert_eq!(row["n"].parse(), Ok(own.len()));
         let mean = own.iter().sum::<f64>() / own.len() as f64;
