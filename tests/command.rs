@@ -431,9 +431,149 @@ fn time_memory_and_cpu_are_those_of_the_process() {
     // What the host probe saw of it, from its start to its end.
     assert_eq!(record.probes["host"], "ok");
     assert!(metric("host_cpu_percent") > 10.0);
-    // Its counter begins with it, so it does not reach over both ends: `cpu_s` is the figure.
-    assert_eq!(record.metrics["agent_cpu_percent"], None);
+    let share = 100_000.0 * metric("cpu_s") / metric("process_wall_ms");
+    assert!((metric("agent_cpu_percent") - share).abs() < 0.1, "{share}");
     assert!((150.0..200.0).contains(&metric("agent_rss_peak_mb")));
     assert!(record.probes.contains_key("gpu"));
     assert!(metric("process_wall_ms") >= 800.0, "{}", metric("process_wall_ms"));
+}
+
+/// Works for this much CPU time, and writes how much it and the children that it waited for took.
+const BURN: &str = r#"
+import json, os, subprocess, sys, time
+out = sys.argv[1]
+def burn(seconds):
+    while time.process_time() < seconds: pass
+def work(name, seconds):
+    child = os.fork()
+    if child == 0:
+        while time.process_time() < seconds:
+            stop = time.process_time() + 0.005
+            while time.process_time() < stop: pass
+            with open(f"{out}/{name}.tmp", "w") as file: file.write(str(time.process_time()))
+            os.rename(f"{out}/{name}.tmp", f"{out}/{name}")
+        os._exit(0)
+    return child
+def ended(name, seconds):
+    try: return float(open(f"{out}/{name}").read()) >= seconds
+    except OSError: return False
+"#;
+
+/// What a script measured of itself is what is said of it from outside.
+fn share_of(script: &str) -> (RunRecord, std::path::PathBuf, String) {
+    let study = scripted("", "probes = { host = { interval = \"20ms\" } }");
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+    let new = text.replace(old, "command = [\"python3\", \"burn.py\", \"{out}\"]");
+    fs::write(study.manifest(), new).unwrap();
+    let told = "\ntook = os.times()\ntotal = took.user + took.system + took.children_user + \
+                took.children_system\nopen(f\"{out}/own\", \"w\").write(str(total))\n";
+    let last = "sys.stdout.flush(); os._exit(0)\n";
+    fs::write(study.folder.path().join("burn.py"), format!("{BURN}{script}{told}{last}")).unwrap();
+    let said = study.expect(0, &["exec"]);
+    let (record, folder) = only_run(&study);
+    // The folder goes with the study.
+    let out = tempfile::tempdir().unwrap().keep();
+    for name in ["own", "left"] {
+        let _ = fs::copy(folder.join("out").join(name), out.join(name));
+    }
+    (record, out, said)
+}
+
+#[test]
+fn a_commands_share_of_a_core_is_what_all_its_processes_took() {
+    for (what, script, least) in [
+        ("one process", "burn(0.5)\ntime.sleep(0.4)", 0.5),
+        (
+            "children that it waits for",
+            "work('a', 0.5); work('b', 0.5)\nos.wait(); os.wait()",
+            0.98,
+        ),
+        ("a child that it leaves behind", "work('left', 30)\ntime.sleep(0.8)", 0.1),
+        // Its parent ends before it, and it ends before the command.
+        (
+            "an orphan",
+            "if (c := os.fork()) == 0:\n    left = work('left', 0.4); os._exit(0)\nos.wait()\n\
+             while not ended('left', 0.4): time.sleep(0.02)",
+            0.38,
+        ),
+        (
+            "an orphan in a group of its own",
+            "if (c := os.fork()) == 0:\n    os.setsid(); work('left', 0.4); os._exit(0)\nos.wait()\n\
+             while not ended('left', 0.4): time.sleep(0.02)",
+            0.38,
+        ),
+        (
+            "a grandchild",
+            "if (c := os.fork()) == 0:\n    work('a', 0.4); os.wait(); os._exit(0)\nos.wait()",
+            0.38,
+        ),
+    ] {
+        let (record, out, said) = share_of(script);
+        let read = |name: &str| -> f64 {
+            fs::read_to_string(out.join(name)).map_or(0.0, |text| text.parse().unwrap())
+        };
+        let took_s = read("own") + read("left");
+        let expected = 100_000.0 * took_s / record.metrics["process_wall_ms"].unwrap();
+        let share = record.metrics["agent_cpu_percent"].unwrap_or_else(|| panic!("{what}: {said}"));
+        // What it still did after its own last look, and steps of 10 ms.
+        let off = 100_000.0 * 0.06 / record.metrics["process_wall_ms"].unwrap();
+        assert!((share - expected).abs() < off, "{what}: {share} % of {expected} %");
+        assert!(took_s > least, "{what}: {took_s} s");
+        fs::remove_dir_all(out).unwrap();
+    }
+}
+
+#[test]
+fn an_orphan_that_has_ended_is_gone_while_its_command_still_runs() {
+    // As a script that stops a server and waits until its number is nobody's.
+    let script = r#"
+read, write = os.pipe()
+if (c := os.fork()) == 0:
+    if (c := os.fork()) == 0:
+        os.setsid(); os.write(write, str(os.getpid()).encode())
+        burn(0.2); os._exit(0)
+    os._exit(0)
+os.waitpid(c, 0)
+orphan, until = int(os.read(read, 20)), time.monotonic() + 5
+try:
+    while time.monotonic() < until: os.kill(orphan, 0); time.sleep(0.01)
+except ProcessLookupError: open(f"{out}/left", "w").write("0.2")"#;
+    let (record, out, said) = share_of(script);
+    let left = fs::read_to_string(out.join("left")).unwrap_or_else(|_| panic!("it stayed: {said}"));
+    assert_eq!(left, "0.2");
+    // And what it took is counted all the same.
+    assert!(record.process.left_cpu_s.unwrap() >= 0.19, "{:?}", record.process);
+    fs::remove_dir_all(out).unwrap();
+}
+
+#[test]
+fn what_profiles_a_command_is_no_part_of_its_share() {
+    let study = scripted("", "probes = { host = true, flamegraph = true }");
+    let text = fs::read_to_string(study.manifest()).unwrap();
+    let old = text.lines().find(|line| line.starts_with("command")).unwrap();
+    fs::write(study.manifest(), text.replace(old, "command = [\"sleep\", \"1\"]")).unwrap();
+    // Works until it is asked to end.
+    let py_spy = study.folder.path().join("py-spy");
+    fs::write(&py_spy, "#!/bin/sh\ntrap 'exit 0' INT\nwhile :; do :; done\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&py_spy, mode).unwrap();
+    let output = study.command(&["exec"]).env("RUNNER_PYSPY", &py_spy).output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
+    let (record, _) = only_run(&study);
+    let share = record.metrics["agent_cpu_percent"].unwrap();
+    assert!(share < 5.0, "{share}");
+}
+
+#[test]
+fn a_share_that_nobody_counted_is_unknown_with_the_reason() {
+    // Who ignores the ends of its children has the system forget what they took.
+    let script = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nc = work('a', 0.6)\n\
+                  while os.path.exists(f'/proc/{c}'): time.sleep(0.02)";
+    let (record, out, said) = share_of(script);
+    assert_eq!(record.metrics["agent_cpu_percent"], None);
+    assert!(said.contains("`agent_cpu_percent` is unknown: processes that the command"), "{said}");
+    let notes = &record.sampling["host"].notes;
+    assert!(notes.iter().any(|note| note.contains("without being waited for")), "{notes:?}");
+    fs::remove_dir_all(out).unwrap();
 }

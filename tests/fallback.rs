@@ -233,7 +233,7 @@ fn an_out_of_memory_answer_takes_the_fallback() {
     for (row, repeat) in rows.iter().zip(1..) {
         assert_eq!((&row["num_gpu"], &row["experiment"]), (&json!(60), &json!("t")));
         assert_eq!(row["cell"], other.id.hex());
-        assert_eq!(row["fallback_of"], format!("{}/{repeat}", plan.id(0).short()));
+        assert_eq!(row["fallback_of"], format!("{}/{repeat}", plan.id(0).hex()));
         assert!(row["ttft_ms"].is_number(), "{row}");
     }
     let calls = study.expect(0, &["export", "--table", "calls", "--format", "json"]);

@@ -175,13 +175,20 @@ fn a_metric_that_is_declared_later_is_computed_again() {
     let manifest = fs::read_to_string(study.manifest()).unwrap();
     let edited = manifest.replace("stat = \"median\"", "stat = \"max\"")
         + "\nlow = { from = \"rows.csv\", column = \"ms\", stat = \"min\" }\n";
-    fs::write(study.manifest(), edited).unwrap();
+    fs::write(study.manifest(), &edited).unwrap();
     let said = study.expect(6, &["recompute", "--check"]);
     assert!(said.contains("  low: not there → 1.1\n  p50: 2.2 → 3.3\n"), "{said}");
     study.expect(0, &["recompute"]);
     for (_, run) in records(&study) {
         assert_eq!((run.metrics["low"], run.metrics["p50"]), (Some(1.1), Some(3.3)));
     }
+    assert!(study.expect(0, &["recompute", "--check"]).contains("2 as stored"));
+    // What is declared and nothing else is new, and contradicts nothing.
+    let more = edited.clone() + "high = { from = \"rows.csv\", column = \"ms\", stat = \"max\" }\n";
+    fs::write(study.manifest(), more).unwrap();
+    let said = study.expect(0, &["recompute", "--check"]);
+    assert!(said.contains("2 runs, 2 with new metrics\n"), "{said}");
+    assert!(said.contains("  high in 2 runs\n"), "{said}");
     // Without the manifest's words nothing is known of it, and nothing is lost.
     fs::write(study.manifest(), manifest.replace("p50 =", "other =")).unwrap();
     study.expect(0, &["recompute"]);
@@ -375,6 +382,90 @@ fn an_edited_record_is_named_for_ever() {
     let verified = study.expect(6, &["verify"]);
     assert!(verified.starts_with("accepted: ") && verified.contains("/run.json"), "{verified}");
     assert!(report(&study).contains("`run.json`"));
+}
+
+/// Replaces a record, with the journal's word for it, as if this had been sealed.
+fn seal_anew(study: &Study, folder: &Path, edit: impl Fn(&mut RunRecord)) {
+    let path = folder.join("run.json");
+    let digest = || runner::store::digest::of_file(&path).unwrap().sha256;
+    let before = digest();
+    let mut record: RunRecord = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut record);
+    fs::write(&path, serde_json::to_string_pretty(&record).unwrap() + "\n").unwrap();
+    let journal = study.layout().journal();
+    let text = fs::read_to_string(&journal).unwrap();
+    fs::write(journal, text.replace(&before, &digest())).unwrap();
+}
+
+#[test]
+fn what_an_earlier_version_did_not_count_is_new_and_contradicts_nothing() {
+    let study = measured();
+    let earlier = |record: &mut RunRecord| {
+        record.evidence.runner.digest = Some("0".repeat(64));
+        record.metrics.remove("ttft_ms").unwrap();
+        *record.metrics.get_mut("itl_p99_ms").unwrap() = None;
+        for call in &mut record.calls {
+            call.metrics.remove("ttft_ms").unwrap();
+        }
+    };
+    let found = records(&study);
+    for (folder, _) in &found[..4] {
+        seal_anew(&study, folder, earlier);
+    }
+    let said = study.expect(0, &["recompute", "--check"]);
+    assert!(said.contains("9 runs, 5 as stored, 4 with new metrics\n"), "{said}");
+    for line in ["ttft_ms in 4 runs", "ttft_ms of calls in 4 runs", "itl_p99_ms in 4 runs"] {
+        assert!(said.contains(&format!("\n  {line}\n")), "{said}");
+    }
+    // One figure that it did count and that does not follow is what decides.
+    seal_anew(&study, &found[0].0, |record| {
+        *record.metrics.get_mut("tokens").unwrap() = Some(1.0);
+    });
+    let said = study.expect(6, &["recompute", "--check", "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let results = said["results"].as_array().unwrap();
+    let ends: Vec<&str> = results.iter().map(|own| own["result"].as_str().unwrap()).collect();
+    assert_eq!(ends.iter().filter(|end| **end == "new").count(), 3, "{ends:?}");
+    let differs = results.iter().find(|own| own["result"] == "differs").unwrap();
+    for change in differs["changes"].as_array().unwrap() {
+        let kind = if change["metric"] == "tokens" { "contradicted" } else { "new" };
+        assert_eq!(change["kind"], kind, "{change}");
+    }
+    // This version counts it: a record of its own that lacks it does not follow.
+    seal_anew(&study, &found[5].0, |record| {
+        record.metrics.remove("ttft_ms").unwrap();
+    });
+    let said = study.expect(6, &["recompute", "--check"]);
+    assert!(said.contains("2 differ") && said.contains("ttft_ms: not there → "), "{said}");
+    study.expect(0, &["recompute"]);
+    for (folder, before) in found {
+        let path = folder.join("run.json");
+        let after: RunRecord = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(after.metrics, before.metrics);
+    }
+    study.expect(0, &["verify"]);
+}
+
+#[test]
+fn what_was_taken_out_of_a_record_is_not_new() {
+    let study = measured();
+    let (folder, _) = records(&study).remove(0);
+    let path = folder.join("run.json");
+    let mut record: RunRecord = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record.evidence.runner.digest = None;
+    record.metrics.remove("ttft_ms");
+    fs::write(&path, serde_json::to_string_pretty(&record).unwrap()).unwrap();
+    assert!(study.expect(6, &["recompute", "--check"]).contains("1 differ"));
+}
+
+/// What is shipped with the program follows from its artifacts.
+#[test]
+fn the_shipped_sample_is_as_stored() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_runner"));
+    command.args(["recompute", "--check"]).arg(root.join("experiments/sample.toml"));
+    let output = command.arg("--results").arg(root.join("results")).output().unwrap();
+    assert!(output.status.success(), "{}", study::text(&output));
 }
 
 #[test]

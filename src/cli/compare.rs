@@ -2,11 +2,11 @@
 
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::{CommandResult, Failure, exit, report};
+use super::{CommandResult, Failure, exit, report, seals};
 use crate::report::sets::{self, By, Options, ResultSet, SetsError};
 
 #[derive(Debug, clap::Args)]
@@ -37,8 +37,7 @@ pub enum Key {
 }
 
 pub fn run(args: &Args) -> CommandResult {
-    let (a, b) = (ResultSet::open(&args.a), ResultSet::open(&args.b));
-    let (a, b) = (a.map_err(failure)?, b.map_err(failure)?);
+    let (a, b) = (open(&args.a)?, open(&args.b)?);
     let options = Options {
         by: match args.by {
             Key::Id => By::Id,
@@ -57,6 +56,13 @@ pub fn run(args: &Args) -> CommandResult {
     };
     report::print(text.as_bytes())?;
     Ok(exit::DONE)
+}
+
+/// What is stored in a folder; runs that are not what was sealed are named and left out.
+fn open(folder: &Path) -> Result<ResultSet, Failure> {
+    let store = ResultSet::store(folder).map_err(failure)?;
+    seals::warn(&store);
+    ResultSet::of(folder, &store).map_err(failure)
 }
 
 /// Columns of the terminal; `COLUMNS` where there is none; otherwise as wide as it gets.

@@ -17,6 +17,7 @@ mod plan;
 mod recompute;
 mod report;
 mod schema;
+mod seals;
 mod simulate;
 mod status;
 mod study;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::study::python;
-use super::{CommandResult, Failure, StudyArgs, exit, report};
+use super::{CommandResult, Failure, StudyArgs, exit, report, seals};
 use crate::execute::{ahead, until};
 use crate::manifest::factor;
 use crate::manifest::study::{Control, Order};
@@ -68,6 +68,12 @@ struct Overview {
     /// Seconds that the runs that are left will take, from stored runs; `null`: there are none.
     estimate_s: Option<f64>,
     warnings: Vec<String>,
+    /// Run folders whose records cannot be trusted; their runs are to be made again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<String>,
+    /// Runs of which the journal does not say that they were sealed; they count as done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unsealed: Vec<String>,
     /// `null`: not asked for.
     preflight: Option<Vec<Finding>>,
     /// What the servers that answered preflight say of themselves, by their endpoints' names.
@@ -129,6 +135,7 @@ pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
     let store = open(&args.study, &plan)?;
     if let Some(cell) = &args.why {
+        seals::warn(&store);
         let text = why::explain(&plan, &store, cell, args.json)?;
         report::print(text.as_bytes())?;
         return Ok(exit::DONE);
@@ -248,6 +255,8 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         cold_loads: loads.cold,
         estimate_s: estimate(store, &ids, &left).map(|time| time.as_secs_f64()),
         warnings: study.warnings.clone(),
+        damaged: seals::damaged(store),
+        unsealed: seals::unsealed(store),
         servers,
         preflight,
     }

@@ -1,6 +1,6 @@
 //! `runner recompute`: metrics of stored runs again from their raw artifacts, by this version's formulas.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -19,7 +19,8 @@ use crate::store::{Layout, Lock, Store};
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
-    /// Write nothing; exit with 6 if a stored metric does not follow from its raw artifacts
+    /// Write nothing; exit with 6 if a stored metric does not follow from its raw artifacts. Metrics that nobody
+    /// counted when a run was stored are named and contradict nothing
     #[arg(long)]
     check: bool,
     /// Compute also from files that are not as they were measured; the record and the report say so, and
@@ -53,18 +54,16 @@ pub fn run(args: &Args) -> CommandResult {
     }
     // Before the store is read: what another process writes meanwhile would be lost.
     let lock = if args.check { None } else { Some(Lock::acquire(&layout).map_err(failure)?) };
-    let store = Store::open(&args.study.results, &study).map_err(failure)?;
+    // Records that are not those that were sealed are refused below, unless they are accepted.
+    let store = Store::open_as_found(&args.study.results, &study).map_err(failure)?;
     let targets = targets(&plan, &store, !args.study.filters.is_empty());
     let results = if args.check {
-        recompute::recompute(&store, &targets, Mode::Check)
+        recompute::recompute(&store, &targets, Mode::Check, provenance::runner)
     } else {
         let mut journal = Journal::open(&layout).map_err(failure)?;
-        let mode = Mode::Write {
-            journal: &mut journal,
-            accept_changed: args.accept_changed,
-            runner: provenance::runner(),
-        };
-        recompute::recompute(&store, &targets, mode)
+        let accept_changed = args.accept_changed;
+        let mode = Mode::Write { journal: &mut journal, accept_changed };
+        recompute::recompute(&store, &targets, mode, provenance::runner)
     };
     drop(lock);
     let mut results = results.map_err(failure)?;
@@ -75,7 +74,8 @@ pub fn run(args: &Args) -> CommandResult {
         touched: Vec::new(),
     }));
     report::print(print(&study, &results, args.json)?.as_bytes())?;
-    let well = results.iter().all(|result| matches!(result.end, End::AsStored | End::Recomputed));
+    let is_well = |end: &End| matches!(end, End::AsStored | End::New | End::Recomputed);
+    let well = results.iter().all(|result| is_well(&result.end));
     Ok(if well { exit::DONE } else { exit::VERIFICATION_FAILED })
 }
 
@@ -118,6 +118,7 @@ fn print(study: &str, results: &[RunResult], json: bool) -> Result<String, Failu
         |wanted: &dyn Fn(&End) -> bool| results.iter().filter(|result| wanted(&result.end)).count();
     let parts = [
         (ended(&|end| *end == End::AsStored), "as stored"),
+        (ended(&|end| *end == End::New), "with new metrics"),
         (ended(&|end| *end == End::Differs), "differ"),
         (ended(&|end| *end == End::Recomputed), "recomputed"),
         (ended(&|end| *end == End::Refused), "refused"),
@@ -128,6 +129,7 @@ fn print(study: &str, results: &[RunResult], json: bool) -> Result<String, Failu
         let _ = write!(text, ", {number} {what}");
     }
     text.push('\n');
+    news(&mut text, results);
     if ended(&|end| *end == End::Refused) > 0 {
         text += "what was refused was not as measured: `runner verify` names the files, \
                  --accept-changed computes from them all the same\n";
@@ -138,8 +140,10 @@ fn print(study: &str, results: &[RunResult], json: bool) -> Result<String, Failu
 fn list(text: &mut String, result: &RunResult) {
     let RunResult { run, end, changes, touched } = result;
     let word = match end {
-        End::AsStored if touched.is_empty() => return,
+        // What is new is told of together: a program that counts more does so of all runs.
+        End::AsStored | End::New if touched.is_empty() => return,
         End::AsStored => "as stored".to_owned(),
+        End::New => "nothing differs".to_owned(),
         End::Differs => "differs".to_owned(),
         End::Recomputed => "recomputed".to_owned(),
         End::Refused => "refused".to_owned(),
@@ -155,8 +159,14 @@ fn list(text: &mut String, result: &RunResult) {
                 writeln!(text, "  {file} is not as it was measured, accepted on {on}")
             }
             Wrong::Restored { file } => writeln!(text, "  {file} is as it was measured again"),
-            Wrong::Record { .. } | Wrong::Gone => Ok(()),
+            Wrong::Unsealed { .. } => {
+                writeln!(text, "  the journal does not say that it was sealed")
+            }
+            Wrong::Record { .. } | Wrong::Misplaced { .. } | Wrong::Gone => Ok(()),
         };
+    }
+    if *end == End::New {
+        return;
     }
     for change in changes.iter().filter(|change| change.call.is_none()) {
         let Change { metric, before, after, .. } = change;
@@ -170,6 +180,24 @@ fn list(text: &mut String, result: &RunResult) {
             "  and {} of calls (--json lists them)",
             count(of_calls as u64, "figure")
         );
+    }
+}
+
+/// Metrics that nobody counted when runs were stored, where nothing contradicts these.
+fn news(text: &mut String, results: &[RunResult]) {
+    let mut runs: BTreeMap<(&str, bool), BTreeSet<&str>> = BTreeMap::new();
+    for result in results.iter().filter(|result| result.end == End::New) {
+        for Change { metric, call, .. } in &result.changes {
+            runs.entry((metric, call.is_some())).or_default().insert(&result.run);
+        }
+    }
+    if runs.is_empty() {
+        return;
+    }
+    *text += "new, since nobody counted it when it was stored; `runner recompute` writes it:\n";
+    for ((metric, of_calls), runs) in runs {
+        let what = if of_calls { " of calls" } else { "" };
+        let _ = writeln!(text, "  {metric}{what} in {}", count(runs.len() as u64, "run"));
     }
 }
 

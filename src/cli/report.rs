@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CommandResult, Failure, StudyArgs, exit};
+use super::{CommandResult, Failure, StudyArgs, exit, seals};
 use crate::encoding;
 use crate::manifest::Study;
 use crate::plan::Plan;
@@ -88,22 +88,14 @@ fn data(args: &Args) -> Result<(Plan, Arc<Data>, Store), Failure> {
     Ok((plan, Arc::new(data), store))
 }
 
-/// The plan's data, from the results folder.
+/// The plan's data, from the results folder. Runs that are not what was sealed are named and count as missing.
 pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
     let manifest = fs::read(&args.manifest).map_err(|error| {
         Failure::new(exit::USAGE, format!("cannot read {}: {error}", args.manifest.display()), None)
     })?;
     let store = Store::open(&args.results, &plan.study().results_name())
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
-    if let Some(damaged) = store.damaged().first() {
-        let message = format!(
-            "{} run folder(s) cannot be trusted, first {}: {}",
-            store.damaged().len(),
-            damaged.folder.display(),
-            damaged.reason
-        );
-        return Err(Failure::new(exit::INTERNAL, message, Some("see `runner verify`")));
-    }
+    seals::warn(&store);
     let data = report::collect(plan, &store, &formats::digest::of_bytes(&manifest), &args.filters)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     Ok((data, store))
@@ -175,6 +167,9 @@ fn incomplete(missing: &[Missing], stale: &[Stale], args: &StudyArgs) -> Failure
     for cell in missing.iter().take(LISTED) {
         let repeats: Vec<String> = cell.repeats.iter().map(u32::to_string).collect();
         let _ = write!(message, "\n  {}-{}: repeat {}", cell.name, cell.cell, repeats.join(", "));
+        for damaged in &cell.damaged {
+            let _ = write!(message, "\n    {damaged}");
+        }
     }
     more(&mut message, missing.len());
     if !stale.is_empty() {

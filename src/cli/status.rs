@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, exit, report};
+use super::{CommandResult, Failure, StudyArgs, exit, report, seals};
 use crate::manifest::study::Control;
 use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
@@ -39,8 +39,11 @@ struct Status {
     /// Runs far from the others of their cell, as the manifest's rule flags them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outliers: Vec<Flagged>,
-    /// Run folders whose records cannot be trusted.
+    /// Run folders whose records cannot be trusted; their runs count as missing.
     damaged: Vec<String>,
+    /// Runs of which the journal does not say that they were sealed; they count as done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unsealed: Vec<String>,
 }
 
 /// An outlier with its run.
@@ -137,11 +140,8 @@ fn status(plan: &Plan, store: &Store) -> Status {
         replicas,
         total: row("total", &mut (0..).take(plan.cells())),
         outliers: flagged(plan, store),
-        damaged: store
-            .damaged()
-            .iter()
-            .map(|damaged| format!("{}: {}", damaged.folder.display(), damaged.reason))
-            .collect(),
+        damaged: seals::damaged(store),
+        unsealed: seals::unsealed(store),
     }
 }
 
@@ -205,6 +205,9 @@ fn table(status: &Status) -> String {
     }
     for damaged in &status.damaged {
         let _ = writeln!(text, "damaged: {damaged}");
+    }
+    for unsealed in &status.unsealed {
+        let _ = writeln!(text, "unsealed: {unsealed}");
     }
     let _ = match &status.holder {
         Some(holder) => writeln!(text, "exec is at work: {holder}"),

@@ -42,7 +42,8 @@ pub fn run(args: &Args) -> CommandResult {
     let study = plan.study().results_name();
     let layout = Layout::new(&args.study.results, &study).map_err(failure)?;
     let verification = verify::verify(&layout).map_err(failure)?;
-    let store = Store::open(&args.study.results, &study).map_err(failure)?;
+    // A run that was changed is named as such, not as absent.
+    let store = Store::open_as_found(&args.study.results, &study).map_err(failure)?;
     let result = Result { study, verification, absent: absent(&plan, &store) };
     let text = if args.json {
         serde_json::to_string_pretty(&result)
@@ -96,6 +97,19 @@ fn list(result: &Result) -> String {
                  `runner recompute` computes them from it"
             ),
             Wrong::Record { reason } => writeln!(text, "unreadable: {run}: {reason}"),
+            Wrong::Misplaced { reason } => writeln!(
+                text,
+                "misplaced: {run}: {reason}; it was copied or moved here, and is no run of this place"
+            ),
+            Wrong::Unsealed { begun: true } => writeln!(
+                text,
+                "unsealed: {run}: the journal lacks the line that it was sealed, as after a kill; the next \
+                 `runner exec` adds it"
+            ),
+            Wrong::Unsealed { begun: false } => writeln!(
+                text,
+                "unsealed: {run}: the journal knows nothing of this run: it was made elsewhere"
+            ),
             Wrong::Gone => writeln!(text, "gone: {run} was sealed by the journal's word"),
         };
     }
@@ -104,7 +118,10 @@ fn list(result: &Result) -> String {
         let short = cell.get(..8).unwrap_or(cell);
         let _ = writeln!(text, "absent: {name} {short}, repeats {}", repeats.join(", "));
     }
-    let Verification { runs, files, bytes, findings } = &result.verification;
+    let Verification { runs, files, bytes, journal, findings } = &result.verification;
+    if !journal && *runs > 0 {
+        text += "no journal: whether the records are those that were sealed cannot be told\n";
+    }
     let megabytes = *bytes as f64 / 1e6;
     let _ = writeln!(
         text,

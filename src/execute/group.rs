@@ -87,7 +87,7 @@ impl Group {
             startup_ms: None,
             peak_rss_mb: peak_rss(&ended, own, seen),
             cpu_s: Some((ended.rusage.utime + ended.rusage.stime).as_secs_f64()),
-            left_cpu_s: 0.0,
+            left_cpu_s: None,
         };
         Ok((ended.status, usage))
     }

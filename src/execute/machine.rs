@@ -90,8 +90,11 @@ impl Look {
             window_s: window_ns as f64 / 1e9,
             cores_s: passed.cores_s,
             busy_s: passed.busy_s,
-            // The same in steps, with the instruments; and to a microsecond, without them.
-            agent_s: passed.waited_s.max(usage.cpu_s.unwrap_or(0.0)) + usage.left_cpu_s,
+            // The same in steps, with the instruments; and to a microsecond, without them. What a command left
+            // behind is waited for where orphans are adopted, and may live on outside of its group.
+            agent_s: passed
+                .waited_s
+                .max(usage.cpu_s.unwrap_or(0.0) + usage.left_cpu_s.unwrap_or(0.0)),
             runner_s: passed.own_s,
             ..MachineTime::default()
         };

@@ -229,7 +229,8 @@ fn carry_on(
     carry_on(session, &agenda, &StaleRuns::new(), emit)
 }
 
-/// The study's store; where it is locked, what a crash did to the study's own files is repaired.
+/// The study's store; where it is locked, what a crash did to the study's own files is repaired, and what it
+/// kept out of the journal is added.
 fn opened(
     plan: &Plan,
     settings: &Settings,
@@ -239,6 +240,9 @@ fn opened(
     let store = Store::open(&settings.results, &plan.study().results_name())?;
     if locked && recovery::repair(store.layout(), emit)? {
         declare::declare(plan, &store)?;
+    }
+    if locked {
+        recovery::seal_the_unsealed(&store, emit)?;
     }
     Ok(store)
 }

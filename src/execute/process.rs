@@ -16,7 +16,7 @@ use super::conversation::Conversation;
 use super::fault::{AgentFault, AttemptFault};
 use super::group::Group;
 use super::{Cancel, ExecEvent, Limits};
-use crate::os::process;
+use crate::os::{orphans, process};
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
 
@@ -80,7 +80,7 @@ fn start(command: &mut Command, log: &Path) -> std::io::Result<(Child, u64)> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
     process::lead_group(command);
     let started_ns = clock::monotonic_ns();
-    Ok((command.spawn()?, started_ns))
+    Ok((orphans::start(command)?, started_ns))
 }
 
 /// Writes the spec without waiting: a runtime that reads nothing must not hang us. If it ends early

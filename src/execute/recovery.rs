@@ -7,6 +7,8 @@ use super::{ExecError, ExecEvent};
 use crate::os::process;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{self, Damage, Journal, What};
+use crate::store::sealed::Sealed;
+use crate::store::verify::{self, Wrong};
 use crate::store::{Layout, Store, StoreError, executed, set_aside};
 
 /// Sees to the study's own files after a crash or a loss of power: what cannot be read is kept beside them and
@@ -63,30 +65,88 @@ pub fn set_partials_aside(
         let failure = failure(layout, &folder, repeat, "abandoned", message);
         let kept = layout.relative(&failed::keep(layout, &folder, &failure)?);
         emit(ExecEvent::Note { message: format!("an unfinished run was moved to {kept}") });
-        journal.write(What::Abandoned { repeat, kept })?;
+        journal.write(What::Abandoned { cell: None, repeat, kept })?;
     }
     Ok(())
 }
 
-/// Moves whatever lies at a run's place without being a run to `failed/`; the run is measured again.
+/// Moves whatever lies at a run's place without being that run to `failed/`; the run is measured again. What
+/// cannot be trusted may lie under an earlier name of the cell as well.
 pub fn set_damaged_aside(
     store: &Store,
-    cell_folder: &Path,
+    (cell, cell_folder): (&str, &Path),
     repeat: u32,
     journal: &mut Journal,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<(), ExecError> {
+    let layout = store.layout();
+    let damaged = store.damaged().iter().filter(|own| own.is_at(cell, repeat));
+    let mut places: Vec<(&Path, &str)> =
+        damaged.map(|own| (own.folder.as_path(), own.reason.as_str())).collect();
     let place = cell_folder.join(repeat.to_string());
-    if place.symlink_metadata().is_err() {
+    if places.iter().all(|(folder, _)| *folder != place) {
+        places.push((&place, "it is no sealed run"));
+    }
+    for (place, reason) in places {
+        if place.symlink_metadata().is_err() {
+            continue;
+        }
+        let failure = failure(layout, place, repeat, "damaged", reason.to_owned());
+        let kept = layout.relative(&failed::keep(layout, place, &failure)?);
+        emit(ExecEvent::Note { message: format!("a damaged run was moved to {kept}: {reason}") });
+        journal.write(What::Abandoned { cell: Some(cell.to_owned()), repeat, kept })?;
+    }
+    Ok(())
+}
+
+/// Adds to the journal what a kill kept out of it: that runs were sealed which are there. Their files are
+/// held against their records first, so that nothing that was edited meanwhile is sealed; and a run that the
+/// journal does not even say was begun comes from elsewhere and is only named. Where there was no journal, or
+/// where a part of it was lost, it cannot say that.
+pub fn seal_the_unsealed(store: &Store, emit: &mut dyn FnMut(ExecEvent)) -> Result<(), ExecError> {
+    let layout = store.layout();
+    if store.unsealed().is_empty() {
         return Ok(());
     }
-    let layout = store.layout();
-    let damaged = store.damaged().iter().find(|damaged| damaged.folder == place);
-    let reason = damaged.map_or("it is no sealed run", |damaged| &damaged.reason);
-    let failure = failure(layout, &place, repeat, "damaged", reason.to_owned());
-    let kept = layout.relative(&failed::keep(layout, &place, &failure)?);
-    emit(ExecEvent::Note { message: format!("a damaged run was moved to {kept}") });
-    journal.write(What::Abandoned { repeat, kept })?;
+    let knows_all = store.has_journal() && !journal::damaged_place(layout).exists();
+    let mut journal = Journal::open(layout)?;
+    for own in store.unsealed() {
+        let folder = layout.relative(&own.folder);
+        let mut note = |message: String| emit(ExecEvent::Note { message });
+        let Some(record) = store.runs(&own.cell).get(&own.repeat) else { continue };
+        if knows_all && !own.begun {
+            note(format!(
+                "{folder}: the journal knows nothing of this run, so it was made elsewhere; it counts. If it \
+                 does not belong here, move it away"
+            ));
+            continue;
+        }
+        let compared = match verify::compare(&own.folder, record, &Sealed::default()) {
+            Ok(compared) => compared,
+            Err(error) => {
+                note(format!("{folder}: it stays unsealed: {error}"));
+                continue;
+            }
+        };
+        let mut unknown = compared.wrong.iter().filter(|wrong| wrong.is_unaccepted());
+        if let Some(file) = unknown.find_map(Wrong::file) {
+            note(format!(
+                "{folder}: the journal does not say that it was sealed, and {file} is not as its record says; \
+                 it stays unsealed, `runner verify` names what differs"
+            ));
+        } else if compared.record.sha256 == own.sha256 {
+            journal.write(What::Finished {
+                cell: own.cell.clone(),
+                repeat: own.repeat,
+                attempt: record.attempt,
+                sha256: own.sha256.clone(),
+            })?;
+            note(format!(
+                "{folder}: the journal did not say that it was sealed; its files are as its record says, and \
+                 the line was added"
+            ));
+        }
+    }
     Ok(())
 }
 

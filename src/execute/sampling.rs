@@ -17,7 +17,7 @@ use crate::probe::sampling::{Sampling, Unavailable, longest_gap};
 use crate::server;
 
 const GPU: &str = "gpu";
-const HOST: &str = "host";
+pub(super) const HOST: &str = "host";
 
 /// The probes at work; without them in the manifest, nothing.
 #[derive(Debug)]

@@ -304,7 +304,8 @@ impl Session<'_> {
         if let Some(because) = stale {
             self.supersede(&id, repeat, because)?;
         }
-        recovery::set_damaged_aside(self.store, &folder, repeat, &mut self.journal, emit)?;
+        let place = (id.as_str(), folder.as_path());
+        recovery::set_damaged_aside(self.store, place, repeat, &mut self.journal, emit)?;
         self.find_instruments(cell, emit);
         let paced = PacedServers::start(cell)?;
         for number in 1.. {

@@ -432,7 +432,7 @@ static CATALOGUE: [MetricInfo<'static>; 137] = [
     metric("host_cpu_mhz", Run, Executor, "MHz", None,
         "mean frequency over cores and samples", "clock of the machine's cores"),
     metric("agent_cpu_percent", Run, Executor, "%", Some(Lower),
-        "100 × CPU time gained by the agent's processes ÷ measured window", "CPU of the client while it is measured"),
+        "100 × CPU time gained by the agent's processes ÷ measured window; of a command: 100 × CPU time of its process, the children it waited for and what it left behind ÷ process_wall_ms", "CPU of the client while it is measured; 100 is one core. Of a command unknown if processes that it started ended without being waited for, which nobody counts"),
     metric("agent_rss_peak_mb", Run, Executor, "MB", Some(Lower),
         "largest sum of resident memory of the agent's processes", "memory of the client with its children; what they share counts for each"),
     metric("server_cpu_percent", Run, Executor, "%", None,

@@ -125,10 +125,29 @@ pub fn of_calls(
     Ok(compute(record, &recorded, seen.process, conditions))
 }
 
-/// What the GPU and host probes saw, by their files in a run's folder, of a process that ran in this
-/// window and of which nothing else is known. Empty without probes.
-fn of_process(folder: &Path, window: Window) -> Result<Metrics, MetricsError> {
-    sampled(folder, &active::WorkTimes::of_process(window), None)
+/// What the GPU and host probes saw, by their files in a run's folder, of a command that ran in this window.
+/// Empty without probes.
+fn of_command(
+    folder: &Path,
+    window: Window,
+    process: &ProcessUsage,
+) -> Result<Metrics, MetricsError> {
+    let mut metrics = sampled(folder, &active::WorkTimes::of_process(window), None)?;
+    if let Some(share) = command_cpu_percent(folder, window, process)? {
+        metrics.insert(host::AGENT_CPU_PERCENT.to_owned(), share.ok());
+    }
+    Ok(metrics)
+}
+
+/// The share of a core that a command took, with all that it started; or why it is unknown. `None` without the
+/// host probe.
+pub fn command_cpu_percent(
+    folder: &Path,
+    window: Window,
+    process: &ProcessUsage,
+) -> Result<Option<Result<f64, String>>, MetricsError> {
+    let samples = host::read(&folder.join(crate::probe::host::METRICS_FILE))?;
+    Ok(samples.map(|samples| host::share_of_command(process, window, &samples)))
 }
 
 /// What the GPU and host probes saw of work, by their files in a run's folder; empty without them.

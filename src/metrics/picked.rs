@@ -3,7 +3,9 @@
 //! The files are sealed with the run, so a figure can be picked again at any time; what was declared
 //! after a run was made is known of it all the same.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
@@ -51,38 +53,90 @@ impl Picked {
     }
 }
 
-/// Picks a metric from the files in a run's folder.
-pub fn pick(run: &Path, pick: &Pick) -> Result<Picked, PickError> {
-    let picked = fs::read(path(run, &pick.file)).map_err(|error| error.to_string());
-    let picked = picked.and_then(|bytes| match &pick.from {
-        PickFrom::Json(pointer) => json(bytes, pointer),
-        PickFrom::Csv { column, stat } => csv(&bytes, column, *stat),
-    });
-    picked.map_err(|reason| PickError {
-        metric: pick.name.clone(),
-        reason: format!("{}: {reason}", pick.file),
-    })
+/// Picks metrics from the files in a run's folder, in their order. Each file is read once, however many figures
+/// come from it, and one is held at a time: they may be large.
+#[must_use]
+pub fn all(run: &Path, picks: &[Pick]) -> Vec<Result<Picked, PickError>> {
+    all_by(picks, |file| fs::read(path(run, file)))
+}
+
+fn all_by(
+    picks: &[Pick],
+    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
+) -> Vec<Result<Picked, PickError>> {
+    let mut by_file: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, pick) in picks.iter().enumerate() {
+        by_file.entry(&pick.file).or_default().push(place);
+    }
+    let mut found = Vec::with_capacity(picks.len());
+    for (file, places) in by_file {
+        let mut content = Content::new(read(file));
+        for place in places {
+            let Pick { name, from, .. } = &picks[place];
+            let picked = content.pick(from).map_err(|reason| PickError {
+                metric: name.clone(),
+                reason: format!("{file}: {reason}"),
+            });
+            found.push((place, picked));
+        }
+    }
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, picked)| picked).collect()
 }
 
 /// Declared metrics of a run; one that cannot be picked is unknown.
 #[must_use]
 pub fn known(run: &Path, picks: &[Pick]) -> Metrics {
-    let value = |own: &Pick| {
-        let picked = pick(run, own).ok();
-        (own.name.clone(), picked.and_then(|picked| picked.value()))
-    };
-    picks.iter().map(value).collect()
+    let values = all(run, picks).into_iter().map(|picked| picked.ok().and_then(|own| own.value()));
+    picks.iter().map(|pick| pick.name.clone()).zip(values).collect()
+}
+
+/// One file, and what was made of it so far.
+struct Content {
+    bytes: Result<Vec<u8>, String>,
+    document: Option<Result<Value, String>>,
+    /// Cells by column.
+    columns: BTreeMap<String, Result<Vec<Cell>, String>>,
+}
+
+/// A value, or why there is none.
+type Cell = Result<f64, String>;
+
+impl Content {
+    fn new(bytes: io::Result<Vec<u8>>) -> Self {
+        let bytes = bytes.map_err(|error| error.to_string());
+        Self { bytes, document: None, columns: BTreeMap::new() }
+    }
+
+    fn pick(&mut self, from: &PickFrom) -> Result<Picked, String> {
+        let bytes = self.bytes.as_ref().map_err(Clone::clone)?;
+        match from {
+            PickFrom::Json(pointer) => {
+                let read = || document(bytes.clone());
+                let document = self.document.get_or_insert_with(read).as_ref();
+                at(document.map_err(Clone::clone)?, pointer)
+            }
+            PickFrom::Csv { column, stat } => {
+                let read = || cells(bytes, column);
+                let cells = self.columns.entry(column.clone()).or_insert_with(read).as_ref();
+                Ok(aggregate(cells.map_err(Clone::clone)?, *stat))
+            }
+        }
+    }
 }
 
 fn not_utf8(reason: &NotUtf8) -> String {
     format!("is not UTF-8: {reason}; have the program write UTF-8")
 }
 
-fn json(bytes: Vec<u8>, pointer: &str) -> Result<Picked, String> {
+fn document(bytes: Vec<u8>) -> Result<Value, String> {
     let text = encoding::decode(bytes).map_err(|reason| not_utf8(&reason))?;
-    let document: Value = serde_json::from_str(&text)
+    serde_json::from_str(&text)
         .or_else(|error| serde_json::from_str(&with_nulls(&text)).map_err(|_| error))
-        .map_err(|error| format!("is not JSON: {error}"))?;
+        .map_err(|error| format!("is not JSON: {error}"))
+}
+
+fn at(document: &Value, pointer: &str) -> Result<Picked, String> {
     match document.pointer(pointer) {
         None => Err(format!("there is nothing at `{pointer}`")),
         Some(Value::Null) => Ok(Picked::Unknown(None)),
@@ -118,7 +172,7 @@ fn with_nulls(text: &str) -> String {
     out + &known(&word)
 }
 
-fn csv(bytes: &[u8], column: &str, stat: Stat) -> Result<Picked, String> {
+fn cells(bytes: &[u8], column: &str) -> Result<Vec<Cell>, String> {
     // In other columns there may be anything.
     let text = encoding::decode_lossy(bytes).map_err(|reason| not_utf8(&reason))?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
@@ -151,7 +205,7 @@ fn csv(bytes: &[u8], column: &str, stat: Stat) -> Result<Picked, String> {
         };
         cells.push(value);
     }
-    Ok(aggregate(&cells, stat))
+    Ok(cells)
 }
 
 fn no_column(column: &str, headers: &StringRecord) -> String {
@@ -165,9 +219,9 @@ fn no_column(column: &str, headers: &StringRecord) -> String {
     format!("it has no column `{column}`; its header is `{shown}`{}", separator.unwrap_or_default())
 }
 
-/// Of cells, each a value or why it has none. What an unknown value enters is unknown, too: the mean of
+/// Of cells. What an unknown value enters is unknown, too: the mean of
 /// the others would be that of those that went well.
-fn aggregate(cells: &[Result<f64, String>], stat: Stat) -> Picked {
+fn aggregate(cells: &[Cell], stat: Stat) -> Picked {
     let entering = match stat {
         Stat::Count => &[],
         Stat::First => cells.get(..1).unwrap_or(&[]),
@@ -209,6 +263,50 @@ mod tests {
     fn pick_of(file: &str, from: PickFrom) -> Pick {
         let (name, unit) = ("m".to_owned(), String::new());
         Pick { name, file: file.to_owned(), from, unit, better: None, smallest_effect: None }
+    }
+
+    fn pick(run: &Path, pick: &Pick) -> Result<Picked, PickError> {
+        all(run, std::slice::from_ref(pick)).remove(0)
+    }
+
+    fn json(bytes: Vec<u8>, pointer: &str) -> Result<Picked, String> {
+        Content::new(Ok(bytes)).pick(&PickFrom::Json(pointer.to_owned()))
+    }
+
+    fn csv(bytes: &[u8], column: &str, stat: Stat) -> Result<Picked, String> {
+        Content::new(Ok(bytes.to_vec())).pick(&PickFrom::Csv { column: column.to_owned(), stat })
+    }
+
+    #[test]
+    fn a_file_is_read_once_however_many_figures_come_from_it() {
+        let json = |pointer: &str| PickFrom::Json(pointer.to_owned());
+        let csv = |column: &str, stat| PickFrom::Csv { column: column.to_owned(), stat };
+        let picks = [
+            pick_of("s.json", json("/a")),
+            pick_of("r.csv", csv("ms", Stat::Max)),
+            pick_of("gone.json", json("/a")),
+            pick_of("s.json", json("/none")),
+            pick_of("r.csv", csv("us", Stat::Sum)),
+            pick_of("r.csv", csv("ms", Stat::Count)),
+            pick_of("s.json", json("/b")),
+            pick_of("gone.json", json("/b")),
+            pick_of("r.csv", csv("none", Stat::Max)),
+        ];
+        let mut read = Vec::new();
+        let found = all_by(&picks, |file| {
+            read.push(file.to_owned());
+            match file {
+                "s.json" => Ok(br#"{"a": 1, "b": 2}"#.to_vec()),
+                "r.csv" => Ok(b"ms,us\n3,4\n1,2\n".to_vec()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            }
+        });
+        read.sort();
+        assert_eq!(read, ["gone.json", "r.csv", "s.json"]);
+        let values: Vec<Option<f64>> =
+            found.iter().map(|own| own.as_ref().ok().and_then(Picked::value)).collect();
+        let (one, two) = (Some(1.0), Some(2.0));
+        assert_eq!(values, [one, Some(3.0), None, None, Some(6.0), two, two, None, None]);
     }
 
     #[test]

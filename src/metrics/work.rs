@@ -9,7 +9,7 @@ use std::path::Path;
 
 use formats::protocol::{RECORD_FILE, Window};
 
-use super::{Conditions, MetricsError, RunMetrics, of_calls, of_process, picked, read_record};
+use super::{Conditions, MetricsError, RunMetrics, of_calls, of_command, picked, read_record};
 use super::{machine, run, tokenize};
 use crate::manifest::command::Pick;
 use crate::store::record::{MachineTime, Metrics, ProcessUsage, RunRecord};
@@ -104,7 +104,7 @@ fn command(
     if let Some(window) = window {
         let wall = super::ms(window.end_ns.saturating_sub(window.start_ns));
         metrics.insert("process_wall_ms".to_owned(), Some(wall));
-        metrics.extend(of_process(folder, window)?);
+        metrics.extend(of_command(folder, window, process)?);
     }
     metrics.extend(picked::known(folder, picks));
     Ok(metrics)

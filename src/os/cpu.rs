@@ -2,6 +2,7 @@
 //! server's processes, of what a group left behind. What a part of it took over a while is the difference
 //! of two looks. Linux alone tells it; elsewhere everything here is unknown.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -80,15 +81,15 @@ fn cores(stat: &str) -> Option<(u64, u64)> {
 
 /// What `/proc/<pid>/stat` says of a process (the manual page `proc_pid_stat`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Process {
-    group: u32,
+pub(super) struct Process {
+    pub group: u32,
     own_ticks: u64,
     /// Of children that it waited for, with theirs.
     waited_ticks: u64,
 }
 
 impl Process {
-    fn read(pid: &str) -> Option<Self> {
+    pub fn read(pid: &str) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
@@ -103,28 +104,37 @@ impl Process {
             waited_ticks: field(16)? + field(17)?,
         })
     }
+
+    /// With what it waited for.
+    pub fn ticks(self) -> u64 {
+        self.own_ticks + self.waited_ticks
+    }
 }
 
 /// CPU time of a process, of its descendants that live and of those that were waited for, in ticks. It never
 /// falls while each of them waits for its children. `None`: no such process, or the system does not tell.
 #[must_use]
 pub fn tree_ticks(root: u32) -> Option<u64> {
-    let first = Process::read(&root.to_string())?;
-    let mut ticks = first.own_ticks + first.waited_ticks;
-    let mut next = children(root);
-    let mut known = vec![root];
+    Process::read(&root.to_string())?;
+    Some(ticks_of([root]))
+}
+
+/// The same of several, each process counted once.
+pub(super) fn ticks_of(roots: impl IntoIterator<Item = u32>) -> u64 {
+    let mut ticks = 0;
+    let mut next: Vec<u32> = roots.into_iter().collect();
+    let mut known = BTreeSet::new();
     while let Some(pid) = next.pop() {
-        // One that is gone already is in its parent's count, or in nobody's.
-        if known.contains(&pid) {
+        if !known.insert(pid) {
             continue;
         }
-        known.push(pid);
+        // One that is gone already is in its parent's count, or in nobody's.
         if let Some(process) = Process::read(&pid.to_string()) {
-            ticks += process.own_ticks + process.waited_ticks;
+            ticks += process.ticks();
             next.extend(children(pid));
         }
     }
-    Some(ticks)
+    ticks
 }
 
 /// A kernel that lists no children leaves the root alone.
@@ -138,20 +148,15 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// CPU time of the processes that an ended leader left behind in its group, seconds: nobody who is asked
-/// later counts it. Looked for among those that were started after the leader, which is quick; once the
-/// system's numbers began anew they are not found.
-#[must_use]
-pub fn left_in_group_s(leader: u32) -> f64 {
+/// Children of this process: what it started, and orphans that it adopted.
+pub(super) fn own_children() -> Vec<u32> {
+    children(std::process::id())
+}
+
+/// Numbers of all processes.
+pub(super) fn all() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let later = names.filter(|name| name.parse().is_ok_and(|pid: u32| pid > leader));
-    let left = later.filter_map(|pid| Process::read(&pid));
-    seconds(
-        left.filter(|process| process.group == leader)
-            .map(|process| process.own_ticks + process.waited_ticks)
-            .sum(),
-    )
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 #[cfg(test)]

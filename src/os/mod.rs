@@ -7,4 +7,5 @@ pub mod cpu;
 pub mod disk;
 pub mod host;
 pub mod open_files;
+pub mod orphans;
 pub mod process;

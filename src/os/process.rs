@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use wait4::Wait4 as _;
 
+use super::orphans;
+
 /// Puts the process to be started at the head of a new group.
 #[cfg(unix)]
 pub fn lead_group(command: &mut Command) {
@@ -292,7 +294,7 @@ pub fn run_within(command: &mut Command, limit: Duration) -> io::Result<Ran> {
     let deadline = Instant::now() + limit;
     lead_group(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
+    let mut child = orphans::start(command)?;
     let (sender, outputs) = channel();
     let pipes: [(usize, Option<Box<dyn Read + Send>>); 2] = [
         (0, child.stdout.take().map(|pipe| Box::new(pipe) as _)),

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::stacks::Stacks;
-use crate::os::process;
+use crate::os::{orphans, process};
 
 /// The picture, in the run's folder.
 pub const SVG_FILE: &str = "flamegraph.svg";
@@ -87,7 +87,7 @@ impl Recorder {
         let log = File::create(self.folder.join(LOG_FILE))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         process::join_group(&mut command, pid);
-        command.spawn()
+        orphans::start(&mut command)
     }
 
     /// Asks py-spy to end and to write what it has; does not wait for it.

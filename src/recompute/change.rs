@@ -18,9 +18,30 @@ pub struct Change {
     pub before: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
+    pub kind: Kind,
 }
 
-/// Everything that differs, figures of the run first.
+/// What a difference means for the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Nobody counted it when the record was made; what the record says stands.
+    New,
+    /// It does not follow from the artifacts.
+    Contradicted,
+}
+
+impl Change {
+    /// A figure of which the record says nothing, or that nobody knows it. Texts and counts of calls are no
+    /// such figures: records always had them.
+    #[must_use]
+    pub fn is_lacking(&self) -> bool {
+        let lacks = self.before.as_ref().is_none_or(Value::is_null);
+        lacks && self.after.as_ref().is_some_and(Value::is_number)
+    }
+}
+
+/// Everything that differs, figures of the run first; all as contradictions.
 #[must_use]
 pub fn changes(before: &RunRecord, after: &RunRecord) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -82,8 +103,8 @@ fn push(
     after: Option<Value>,
     changes: &mut Vec<Change>,
 ) {
-    let (call, metric) = (call.map(str::to_owned), metric.to_owned());
-    changes.push(Change { call, metric, before, after });
+    let (call, metric, kind) = (call.map(str::to_owned), metric.to_owned(), Kind::Contradicted);
+    changes.push(Change { call, metric, before, after, kind });
 }
 
 fn json(value: &impl Serialize) -> Option<Value> {

@@ -5,6 +5,9 @@
 //! the one before is kept, and the new one says what computed it. Files that are not as they were measured
 //! are refused unless they are accepted, which the record then says for ever. What is printed is left to
 //! `cli`.
+//!
+//! A program that counts more than the one before contradicts no record: what a record lacks is new where
+//! another program made it, or where a metric was declared since.
 
 mod change;
 
@@ -19,10 +22,11 @@ use crate::manifest::command::Pick;
 use crate::metrics::{self, MetricsError, Seen, UnknownWork, Work};
 use crate::store::journal::Journal;
 use crate::store::record::{CodeEvidence, RUN_FILE, Recomputation, RunRecord};
-use crate::store::verify::{self, Compared, Sealed, Wrong};
+use crate::store::sealed::Sealed;
+use crate::store::verify::{self, Compared, Wrong};
 use crate::store::{Store, StoreError, reseal::reseal};
 
-pub use change::{Change, changes};
+pub use change::{Change, Kind, changes};
 
 /// A sealed run of the store, with the metrics that are declared for its files.
 #[derive(Debug, Clone)]
@@ -42,8 +46,6 @@ pub enum Mode<'a> {
         journal: &'a mut Journal,
         /// Also compute from files that are not as they were measured.
         accept_changed: bool,
-        /// This program.
-        runner: CodeEvidence,
     },
 }
 
@@ -66,7 +68,9 @@ pub struct RunResult {
 pub enum End {
     /// The record says what follows from its artifacts.
     AsStored,
-    /// It does not, and nothing was to be written.
+    /// What it says does, and there are metrics that it lacks; nothing was to be written.
+    New,
+    /// What it says does not, and nothing was to be written.
     Differs,
     Recomputed,
     /// Files are not as they were measured, and nobody accepted them.
@@ -78,22 +82,33 @@ pub enum End {
 }
 
 /// Computes the metrics of these runs again; the results are in the order of the runs' folders. An error
-/// means that nothing more can be written; what was written stands.
+/// means that nothing more can be written; what was written stands. `runner` is this program, which is asked
+/// for only if something differs.
 pub fn recompute(
     store: &Store,
     targets: &[Target],
     mode: Mode<'_>,
+    runner: impl FnOnce() -> CodeEvidence,
 ) -> Result<Vec<RunResult>, StoreError> {
     let sealed = Sealed::read(store.layout())?;
     let mut found: Vec<(RunResult, Option<Again<'_>>)> =
         targets.par_iter().filter_map(|target| look(store, target, &sealed)).collect();
     found.sort_by(|(a, _), (b, _)| a.run.cmp(&b.run));
-    let Mode::Write { journal, accept_changed, runner } = mode else {
+    if found.iter().all(|(_, again)| again.is_none()) {
+        return Ok(found.into_iter().map(|(result, _)| result).collect());
+    }
+    let runner = runner();
+    for (result, again) in &mut found {
+        if let Some(again) = again {
+            again.tell_apart(&runner, result);
+        }
+    }
+    let Mode::Write { journal, accept_changed } = mode else {
         return Ok(found.into_iter().map(|(result, _)| result).collect());
     };
     let mut results = Vec::with_capacity(found.len());
     for (mut result, again) in found {
-        let refused = result.touched.iter().any(is_unaccepted) && !accept_changed;
+        let refused = result.touched.iter().any(Wrong::is_unaccepted) && !accept_changed;
         match again {
             Some(_) if refused => result.end = End::Refused,
             Some(again) => {
@@ -111,11 +126,34 @@ pub fn recompute(
 /// A record that differs from the stored one.
 struct Again<'s> {
     folder: &'s Path,
+    picks: &'s [Pick],
     record: RunRecord,
     compared: Compared,
 }
 
 impl Again<'_> {
+    /// Tells what is new from what contradicts the record.
+    fn tell_apart(&self, runner: &CodeEvidence, result: &mut RunResult) {
+        // What was taken out of a record is missing in it, too.
+        if result.touched.iter().any(Wrong::is_unaccepted) {
+            return;
+        }
+        let last = self.record.recomputed.last();
+        let counted = last.map_or(&self.record.evidence.runner, |by| &by.runner);
+        let same = counted.digest.is_some() && counted.digest == runner.digest;
+        for change in &mut result.changes {
+            let declared = |change: &Change| {
+                change.before.is_none() && self.picks.iter().any(|own| own.name == change.metric)
+            };
+            if change.is_lacking() && (!same || declared(change)) {
+                change.kind = Kind::New;
+            }
+        }
+        if result.changes.iter().all(|change| change.kind == Kind::New) {
+            result.end = End::New;
+        }
+    }
+
     fn by(&self, runner: CodeEvidence) -> Recomputation {
         let Compared { record, files, wrong } = &self.compared;
         let accepted = wrong.iter().filter_map(|wrong| match (wrong.file()?, wrong) {
@@ -133,15 +171,10 @@ impl Again<'_> {
     }
 }
 
-/// Whether nobody has accepted it yet.
-fn is_unaccepted(wrong: &Wrong) -> bool {
-    matches!(wrong, Wrong::Changed { .. } | Wrong::Missing { .. } | Wrong::Added { .. })
-}
-
 /// Compares one run with its artifacts; with its new record, if that differs.
 fn look<'s>(
     store: &'s Store,
-    target: &Target,
+    target: &'s Target,
     sealed: &Sealed,
 ) -> Option<(RunResult, Option<Again<'s>>)> {
     let stored = store.runs(&target.cell).get(&target.repeat)?;
@@ -166,7 +199,7 @@ fn look<'s>(
             result.changes = changes(stored, &record);
             (!result.changes.is_empty()).then(|| {
                 result.end = End::Differs;
-                Again { folder, record, compared }
+                Again { folder, picks: &target.picks, record, compared }
             })
         }
     };

@@ -119,6 +119,8 @@ mod tests {
             folders: BTreeMap::new(),
             fell_back: std::collections::BTreeSet::new(),
             stale: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+            unsealed: std::collections::BTreeSet::new(),
         }
     }
 

@@ -16,6 +16,8 @@ use crate::store::record::{Calibration, ErrorSummary, RunRecord};
 pub struct CellRow {
     /// `<id8>`.
     pub cell: String,
+    /// 32 hex digits.
+    pub id: String,
     pub name: String,
     /// The cell's levels on the experiment's axes.
     pub levels: Vec<NamedLevel>,
@@ -129,6 +131,7 @@ pub fn rows<'a>(
             let difference = mean.zip(reference_mean).map(|(own, other)| own - other);
             CellRow {
                 cell: cell.short().to_owned(),
+                id: cell.id.clone(),
                 name: cell.name.clone(),
                 levels: levels.get(cell.id.as_str()).map_or(&cell.factors[..], |own| own).to_vec(),
                 n: sample.as_ref().map_or(0, Sample::n),

@@ -121,8 +121,19 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     let mut runs = counting(store.runs(&id), repeats);
     pick(plan, store, index, &mut runs);
     let control = plan.is_control(index);
+    let damaged = damaged(store, &id, repeats);
     let cell = assemble(store, id, plan.name(index), &spec, factors, runs);
-    Cell { repeats, control, ..cell }
+    Cell { repeats, control, damaged, ..cell }
+}
+
+/// By repeat, what lies in the place of a run without being one that can be trusted.
+fn damaged(store: &Store, id: &str, repeats: u32) -> BTreeMap<u32, String> {
+    let folders = store.damaged().iter();
+    let own = folders.filter_map(|own| {
+        let repeat = (1..=repeats).find(|repeat| own.is_at(id, *repeat))?;
+        Some((repeat, format!("{}: {}", store.layout().below(&own.folder), own.reason)))
+    });
+    own.collect()
 }
 
 /// A cell with its runs.
@@ -147,8 +158,15 @@ pub(super) fn assemble(
             .keys()
             .filter_map(|repeat| Some((*repeat, run_folder(store, store.folder(&id, *repeat)?))))
             .collect(),
+        unsealed: store
+            .unsealed()
+            .iter()
+            .filter(|own| own.cell == id && runs.contains_key(&own.repeat))
+            .map(|own| own.repeat)
+            .collect(),
         runs,
         fell_back: BTreeSet::new(),
+        damaged: BTreeMap::new(),
         id,
     }
 }

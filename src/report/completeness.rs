@@ -17,6 +17,8 @@ pub struct Missing {
     pub failed_attempts: usize,
     /// Cause of the last of them.
     pub last_cause: Option<String>,
+    /// What lies in the places of these runs and cannot be trusted, with the reason.
+    pub damaged: Vec<String>,
 }
 
 /// A run that was measured under other circumstances than the newest of its cell.
@@ -52,6 +54,7 @@ pub fn missing(data: &Data) -> Vec<Missing> {
                 name: cell.name.clone(),
                 failed_attempts: failed.clone().count(),
                 last_cause: failed.next_back().map(|attempt| attempt.cause.clone()),
+                damaged: repeats.iter().filter_map(|own| cell.damaged.get(own)).cloned().collect(),
                 repeats,
             })
         })

@@ -76,6 +76,8 @@ pub struct Status {
     pub last_finished: Option<String>,
     pub missing: Vec<Missing>,
     pub stale: Vec<Stale>,
+    /// Stored runs of which the journal does not say that they were sealed.
+    pub unsealed: usize,
 }
 
 /// An experiment with its cells and how their measured calls ended.
@@ -281,6 +283,7 @@ fn status(data: &Data) -> Status {
         throttled: data.cells.iter().any(|cell| cell.throttled),
         first_started: runs().map(|run| run.started.clone()).min(),
         last_finished: runs().map(|run| run.finished.clone()).max(),
+        unsealed: data.cells.iter().map(|cell| cell.unsealed.len()).sum(),
         missing,
         stale,
     }

@@ -172,6 +172,10 @@ pub struct Cell {
     pub stale: BTreeMap<u32, Vec<String>>,
     /// Repeats that failed and in whose place a fallback stands.
     pub fell_back: BTreeSet<u32>,
+    /// By repeat, where a run lies that cannot be trusted and counts as missing, and why.
+    pub damaged: BTreeMap<u32, String>,
+    /// Of the runs, those of which the journal does not say that they were sealed.
+    pub unsealed: BTreeSet<u32>,
 }
 
 /// Runs of a cell in no experiment's matrix that were made in place of others.
@@ -183,7 +187,7 @@ pub struct StandIn {
     pub experiments: Vec<String>,
     /// `solo` or `aa` where a control was asked for.
     pub control: Option<&'static str>,
-    /// By repeat, `<id8>/<repeat>` of the run that was asked for.
+    /// By repeat, the run that was asked for: its cell's 32 hex digits, `/` and its repeat.
     pub asked: BTreeMap<u32, String>,
 }
 

@@ -101,7 +101,7 @@ pub(super) fn stand_ins(plan: &Plan, store: &Store, settled: &Settled) -> Vec<St
             control: plan.control_of(cell).map(Control::name),
             asked: BTreeMap::new(),
         });
-        let id = plan.id(cell).short();
+        let id = plan.id(cell).hex();
         own.asked.extend(repeats.into_iter().map(|repeat| (repeat, format!("{id}/{repeat}"))));
         own.cell.runs.extend(new.runs);
         own.cell.folders.extend(new.folders);

@@ -23,11 +23,15 @@ pub struct OutlierTable {
 pub struct FlaggedRun {
     /// `<id8>/<repeat>`.
     pub run: String,
+    /// 32 hex digits.
+    pub id: String,
     pub cell_name: String,
     #[serde(flatten)]
     pub outlier: Outlier,
     /// `<id8>/<repeat>` of the run that was made because of it.
     pub rerun: Option<String>,
+    /// Its repeat.
+    pub rerun_repeat: Option<u32>,
 }
 
 pub(super) fn collect(cells: &[Cell], rule: &Outliers) -> OutlierTable {
@@ -38,8 +42,10 @@ pub(super) fn collect(cells: &[Cell], rule: &Outliers) -> OutlierTable {
             let rerun = cell.runs.values().find(|run| run.rerun_of == Some(outlier.repeat));
             runs.push(FlaggedRun {
                 run: named(outlier.repeat),
+                id: cell.id.clone(),
                 cell_name: cell.name.clone(),
                 rerun: rerun.map(|run| named(run.repeat)),
+                rerun_repeat: rerun.map(|run| run.repeat),
                 outlier,
             });
         }

@@ -1,7 +1,8 @@
 //! Tidy tables for other programs: one row per run, per call, per cell and metric, per comparison, per
 //! verdict.
 //!
-//! The columns depend on the plan and the catalogue only, not on what happens to be known.
+//! The columns depend on the plan and the catalogue only, not on what happens to be known. A cell is named by
+//! the 32 hex digits of its id and a run by `<cell>/<repeat>` in every table, so that they can be joined.
 
 mod comparisons;
 mod instruments;
@@ -81,12 +82,13 @@ pub struct Table {
 
 /// Before the factors. `warmup` and `stale` are 0 or 1; `control` is `solo` or `aa` for the runs that an
 /// experiment needs only to interpret its own, else empty.
-/// `fallback_of` names the run (`<id8>/<repeat>`) in whose place one was made whose cell is in no
+/// `fallback_of` names the run in whose place one was made whose cell is in no
 /// experiment's matrix, else empty.
-const LEADING: [&str; 11] = [
+const LEADING: [&str; 12] = [
     "experiment",
     "cell",
     "repeat",
+    "run",
     "agent",
     "call",
     "stage",
@@ -197,7 +199,7 @@ fn statistics(data: &Data) -> Table {
         for row in table.rows.iter().filter(|row| row.n > 0) {
             rows.push(vec![
                 table.experiment.as_str().into(),
-                row.cell.as_str().into(),
+                row.id.as_str().into(),
                 row.name.as_str().into(),
                 table.metric.as_str().into(),
                 table.unit.as_str().into(),
@@ -301,7 +303,8 @@ impl Shared<'_> {
         let asked = self.asked.and_then(|asked| asked.get(&repeat)).map(String::as_str);
         let levels: BTreeMap<&str, Value> =
             self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
-        [self.experiment.into(), self.cell.id.as_str().into(), repeat.into()]
+        let id = self.cell.id.as_str();
+        [self.experiment.into(), id.into(), repeat.into(), run(id, repeat).into()]
             .into_iter()
             .chain(own)
             .chain([stale.into(), self.control.into(), asked.into()])
@@ -318,6 +321,11 @@ fn level(factor: &NamedLevel) -> Value {
         Some(value) => number(Some(value)),
         None => factor.text.as_str().into(),
     }
+}
+
+/// A run in all tables.
+fn run(cell: &str, repeat: u32) -> String {
+    format!("{cell}/{repeat}")
 }
 
 fn words(columns: &[&str]) -> Vec<String> {

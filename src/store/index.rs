@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::StoreError;
 use super::layout::{self, Layout};
 use super::record::{RUN_FILE, RUN_FORMAT, RunRecord};
+use super::sealed::{Sealed, Standing};
 
 /// What a study's folder held when it was opened.
 #[derive(Debug)]
@@ -17,6 +18,17 @@ pub struct Store {
     layout: Layout,
     cells: HashMap<String, Cell>,
     damaged: Vec<Damaged>,
+    unsealed: Vec<Unsealed>,
+    has_journal: bool,
+}
+
+/// Which records count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Those that are not another one than was sealed.
+    Sealed,
+    /// All that can be read: of who names what was changed, or computes from it knowingly.
+    AsFound,
 }
 
 #[derive(Debug, Default)]
@@ -33,11 +45,37 @@ pub struct StoredSize {
     pub mean_bytes: u64,
 }
 
-/// A run's folder whose record cannot be trusted.
+/// A run's folder whose record cannot be trusted: its run counts as missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged {
     pub folder: PathBuf,
     pub reason: String,
+}
+
+impl Damaged {
+    /// Whether it lies at the place of this run, whatever the readable part of its cell's folder says.
+    #[must_use]
+    pub fn is_at(&self, cell: &str, repeat: u32) -> bool {
+        folder_repeat(&self.folder) == Some(repeat)
+            && self
+                .folder
+                .parent()
+                .and_then(layout::cell_of_folder)
+                .is_some_and(|id| cell.starts_with(id))
+    }
+}
+
+/// A run of which the journal does not say that it was sealed. It counts, and whoever shows it says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsealed {
+    pub folder: PathBuf,
+    /// 32 hex digits.
+    pub cell: String,
+    pub repeat: u32,
+    /// Of `run.json` as it is.
+    pub sha256: String,
+    /// The journal says that it was begun: a kill may have come before the line of its end.
+    pub begun: bool,
 }
 
 static NO_RUNS: BTreeMap<u32, RunRecord> = BTreeMap::new();
@@ -45,49 +83,89 @@ static NO_RUNS: BTreeMap<u32, RunRecord> = BTreeMap::new();
 impl Store {
     /// Reads the records of all sealed runs. A study without results is an empty store.
     ///
-    /// Fails if a record was written by a newer version; a record that cannot be read is listed in
-    /// [`Store::damaged`].
+    /// Fails if a record was written by a newer version; a record that cannot be read, that is not the one
+    /// that was sealed or that is of another run than its folder is listed in [`Store::damaged`] and counts
+    /// as missing.
     pub fn open(results: &Path, study: &str) -> Result<Self, StoreError> {
-        Self::read(Layout::new(results, study)?)
+        Self::read(Layout::new(results, study)?, Trust::Sealed)
     }
 
     /// As [`Store::open`], of a study's folder that may lie anywhere.
     pub fn at(root: &Path) -> Result<Self, StoreError> {
-        Self::read(Layout::at(root))
+        Self::read(Layout::at(root), Trust::Sealed)
     }
 
-    fn read(layout: Layout) -> Result<Self, StoreError> {
-        let folders = run_folders(&layout.runs())?;
-        let loaded: Vec<(PathBuf, Result<RunRecord, StoreError>)> =
-            folders.into_par_iter().map(|folder| (folder.clone(), load(&folder))).collect();
+    /// As [`Store::open`], with the records that are not those that were sealed among the runs: for
+    /// `verify`, which names them, and `recompute`, which refuses them unless they are accepted.
+    pub fn open_as_found(results: &Path, study: &str) -> Result<Self, StoreError> {
+        Self::read(Layout::new(results, study)?, Trust::AsFound)
+    }
 
-        let mut store = Self { layout, cells: HashMap::new(), damaged: Vec::new() };
-        for (folder, record) in loaded {
-            match record {
-                Ok(record) => store.add(folder, record),
-                Err(error @ StoreError::NewerFormat { .. }) => return Err(error),
-                Err(error) => store.damaged.push(Damaged { folder, reason: error.to_string() }),
+    fn read(layout: Layout, trust: Trust) -> Result<Self, StoreError> {
+        let folders = run_folders(&layout.runs())?;
+        let mut found: Vec<Found> = folders.into_par_iter().map(Found::load).collect();
+        // After the records: the line of a record that is replaced comes before it, that of a new one behind.
+        let mut sealed = Sealed::read(&layout)?;
+        if trust == Trust::Sealed {
+            // What is at work meanwhile may have replaced a run between the two looks.
+            let mut again: Vec<&mut Found> = found
+                .iter_mut()
+                .filter(|own| own.standing(&sealed) == Some(Standing::Changed))
+                .collect();
+            if !again.is_empty() {
+                for own in &mut again {
+                    **own = Found::load(own.folder.clone());
+                }
+                sealed = Sealed::read(&layout)?;
             }
+        }
+        let mut store = Self {
+            layout,
+            cells: HashMap::new(),
+            damaged: Vec::new(),
+            unsealed: Vec::new(),
+            has_journal: sealed.has_journal(),
+        };
+        for own in found {
+            store.add(own, &sealed, trust)?;
         }
         Ok(store)
     }
 
-    fn add(&mut self, folder: PathBuf, record: RunRecord) {
-        let damage = match folder_repeat(&folder) {
-            Some(repeat) if repeat == record.repeat => None,
-            _ => Some(format!("its record is of repeat {}", record.repeat)),
+    fn add(&mut self, found: Found, sealed: &Sealed, trust: Trust) -> Result<(), StoreError> {
+        let standing = found.standing(sealed);
+        let Found { folder, record } = found;
+        let (record, sha256) = match record {
+            Ok(record) => record,
+            Err(error @ StoreError::NewerFormat { .. }) => return Err(error),
+            Err(error) => {
+                self.damaged.push(Damaged { folder, reason: error.to_string() });
+                return Ok(());
+            }
         };
-        let cell = self.cells.entry(record.cell.clone()).or_default();
-        let damage = damage.or_else(|| {
-            let first = cell.folders.get(&record.repeat)?;
+        let changed = standing == Some(Standing::Changed) && trust == Trust::Sealed;
+        let reason = misplaced(&folder, &record).or_else(|| {
+            changed.then(|| {
+                let short = sha256.get(..16).unwrap_or(&sha256);
+                format!("its {RUN_FILE} (SHA-256 {short}…) is not the one that was sealed")
+            })
+        });
+        let reason = reason.or_else(|| {
+            let first = self.folder(&record.cell, record.repeat)?;
             Some(format!("the same run lies in {}", first.display()))
         });
-        if let Some(reason) = damage {
+        if let Some(reason) = reason {
             self.damaged.push(Damaged { folder, reason });
-        } else {
-            cell.folders.insert(record.repeat, folder);
-            cell.runs.insert(record.repeat, record);
+            return Ok(());
         }
+        if let Some(Standing::Unsealed { begun }) = standing {
+            let (cell, repeat, folder) = (record.cell.clone(), record.repeat, folder.clone());
+            self.unsealed.push(Unsealed { folder, cell, repeat, sha256, begun });
+        }
+        let cell = self.cells.entry(record.cell.clone()).or_default();
+        cell.folders.insert(record.repeat, folder);
+        cell.runs.insert(record.repeat, record);
+        Ok(())
     }
 
     #[must_use]
@@ -135,6 +213,18 @@ impl Store {
     #[must_use]
     pub fn damaged(&self) -> &[Damaged] {
         &self.damaged
+    }
+
+    /// Runs of which the journal does not say that they were sealed, sorted by their folders.
+    #[must_use]
+    pub fn unsealed(&self) -> &[Unsealed] {
+        &self.unsealed
+    }
+
+    /// Whether there is a journal at all; results that were copied without it are all unsealed.
+    #[must_use]
+    pub fn has_journal(&self) -> bool {
+        self.has_journal
     }
 
     /// Where a cell's next run belongs: the folder that holds its runs already, whatever its readable
@@ -207,8 +297,42 @@ fn folder_repeat(folder: &Path) -> Option<u32> {
     (repeat > 0 && repeat.to_string() == name).then_some(repeat)
 }
 
+/// Why a run's folder cannot be where it lies: its record is of another run. Whoever copies a run to another
+/// place makes no run of it.
+pub(super) fn misplaced(folder: &Path, record: &RunRecord) -> Option<String> {
+    let RunRecord { cell, repeat, .. } = record;
+    if folder_repeat(folder) != Some(*repeat) {
+        return Some(format!("its record is of repeat {repeat}"));
+    }
+    let id = folder.parent().and_then(layout::cell_of_folder)?;
+    (!cell.starts_with(id)).then(|| format!("its record is of cell {cell}"))
+}
+
+/// A run's folder with its record and the digest of its bytes.
+struct Found {
+    folder: PathBuf,
+    record: Result<(RunRecord, String), StoreError>,
+}
+
+impl Found {
+    fn load(folder: PathBuf) -> Self {
+        Self { record: load_with_digest(&folder), folder }
+    }
+
+    /// `None`: it cannot be read.
+    fn standing(&self, sealed: &Sealed) -> Option<Standing> {
+        let (record, sha256) = self.record.as_ref().ok()?;
+        Some(sealed.standing(&record.cell, record.repeat, sha256))
+    }
+}
+
 /// Reads one sealed record.
 pub fn load(folder: &Path) -> Result<RunRecord, StoreError> {
+    load_with_digest(folder).map(|(record, _)| record)
+}
+
+/// Reads one record, with the SHA-256 of the bytes that were read.
+fn load_with_digest(folder: &Path) -> Result<(RunRecord, String), StoreError> {
     #[derive(Deserialize)]
     struct Format {
         format: u64,
@@ -228,5 +352,5 @@ pub fn load(folder: &Path) -> Result<RunRecord, StoreError> {
     if found > u64::from(RUN_FORMAT) {
         return Err(StoreError::NewerFormat { path, found, known: RUN_FORMAT });
     }
-    record.map_err(malformed)
+    Ok((record.map_err(malformed)?, formats::digest::of_bytes(&text)))
 }

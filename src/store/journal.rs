@@ -1,7 +1,7 @@
 //! The journal: what happened, in order, one line and one sync each.
 //!
-//! It is a history for people and for recovery after a crash. What exists is decided by the folders
-//! alone.
+//! It is a history for people and for recovery after a crash, and holds the digest that each record was
+//! sealed with. What exists is decided by the folders alone; whether it is what was sealed, by the digest.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -39,8 +39,14 @@ pub enum What {
     FellBack { cell: String, repeat: u32, step: usize, to: String, because: String },
     /// No fallback worked either: the run failed, and the next exec tries it anew.
     FallbacksUsedUp { cell: String, repeat: u32 },
-    /// What an earlier exec left unfinished was moved to `kept`.
-    Abandoned { repeat: u32, kept: String },
+    /// What an earlier exec left unfinished, or what lay at the place of a run without being it, was moved to
+    /// `kept`; `cell` is known of the second.
+    Abandoned {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cell: Option<String>,
+        repeat: u32,
+        kept: String,
+    },
     /// A stale run was moved to `kept`, to be measured again.
     Superseded { cell: String, repeat: u32, kept: String, because: Vec<String> },
     /// The metrics of a sealed run were computed again. `sha256` is that of its new `run.json`; the one
@@ -132,6 +138,12 @@ pub struct Damage {
     pub kept: PathBuf,
 }
 
+/// Where [`repair`] keeps the first journal of which it had to take something out.
+#[must_use]
+pub fn damaged_place(layout: &Layout) -> PathBuf {
+    layout.root().join("journal.jsonl.damaged")
+}
+
 /// Takes out of the journal what is no entry of any version; the journal as it was is kept beside it.
 pub fn repair(layout: &Layout) -> Result<Option<Damage>, StoreError> {
     let path = layout.journal();
@@ -147,7 +159,7 @@ pub fn repair(layout: &Layout) -> Result<Option<Damage>, StoreError> {
         .map(|(raw, line)| raw.contains(&0) || !line.is_empty() && !is_entry(line));
     let damaged: Vec<usize> = (1..).zip(damaged).filter(|own| own.1).map(|own| own.0).collect();
     let Some(first) = damaged.first().copied() else { return Ok(None) };
-    let kept = super::layout::free_place(&layout.root().join("journal.jsonl.damaged"));
+    let kept = super::layout::free_place(&damaged_place(layout));
     seal::write_whole(&kept, &text)?;
     let sound: Vec<&[u8]> = lines(&text).filter(|line| is_entry(line)).collect();
     let mut sound = sound.join(&b'\n');

@@ -169,12 +169,17 @@ fn check_component(component: &str, name: &str) -> Result<(), StoreError> {
     Err(StoreError::UnsafeName { name: name.escape_debug().to_string(), reason })
 }
 
-/// Whether the folder's name ends like a cell's: with `-` and 8 or 32 hex digits.
+/// Whether the folder's name ends like a cell's.
 pub(super) fn is_cell_folder(folder: &Path) -> bool {
-    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.rsplit_once('-').is_some_and(|(_, id)| {
-        matches!(id.len(), 8 | 32) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    cell_of_folder(folder).is_some()
+}
+
+/// The first digits of its cell's id, or all, from a folder's name: what stands behind its last `-`, if that
+/// is 8 or 32 hex digits.
+pub(super) fn cell_of_folder(folder: &Path) -> Option<&str> {
+    let (_, id) = folder.file_name()?.to_str()?.rsplit_once('-')?;
+    let is_id = matches!(id.len(), 8 | 32) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then_some(id)
 }
 
 /// The place in which a run is prepared, beside its own: `.<repeat>.partial`.

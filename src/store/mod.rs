@@ -17,11 +17,12 @@ mod lock;
 pub mod record;
 pub mod reseal;
 pub mod seal;
+pub mod sealed;
 mod staleness;
 pub mod verify;
 
 pub use error::StoreError;
-pub use index::{Damaged, Store, StoredSize};
+pub use index::{Damaged, Store, StoredSize, Unsealed};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
 pub use staleness::{against_newest, counting, staleness};

@@ -254,9 +254,10 @@ pub struct ProcessUsage {
     pub peak_rss_mb: Option<f64>,
     /// User and system time of the process.
     pub cpu_s: Option<f64>,
-    /// The same of processes that a command left behind; stored as part of [`MachineTime::agent_s`].
-    #[serde(skip)]
-    pub left_cpu_s: f64,
+    /// The same of processes that a command left behind: that nobody waited for. Absent of agents, in records of earlier
+    /// versions, and where the system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_cpu_s: Option<f64>,
 }
 
 /// CPU time of the machine's cores from right before the start of the agent's process to its end, seconds, by

@@ -6,8 +6,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::journal::{self, What};
 use super::record::{FileDigest, RUN_FILE, RunRecord};
+use super::sealed::{Key, Sealed, Standing};
 use super::{Layout, StoreError, digest, index, seal};
 
 /// What is wrong with one run's folder.
@@ -47,11 +47,26 @@ pub enum Wrong {
     Record {
         reason: String,
     },
+    /// The record is of another run: the folder was copied or moved here.
+    Misplaced {
+        reason: String,
+    },
+    /// The journal does not say that it was sealed; `begun`: it says that it was begun, so a kill came before
+    /// the line and the next exec adds it. Otherwise it was made elsewhere.
+    Unsealed {
+        begun: bool,
+    },
     /// The journal says that it was sealed, and it is not there.
     Gone,
 }
 
 impl Wrong {
+    /// A file is not as it was sealed, and nobody has accepted that yet.
+    #[must_use]
+    pub fn is_unaccepted(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::Missing { .. } | Self::Added { .. })
+    }
+
     /// The file that it is about, if it is about one.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
@@ -61,7 +76,9 @@ impl Wrong {
             | Self::Added { file }
             | Self::Accepted { file, .. }
             | Self::Restored { file } => Some(file),
-            Self::Record { .. } | Self::Gone => None,
+            Self::Record { .. } | Self::Misplaced { .. } | Self::Unsealed { .. } | Self::Gone => {
+                None
+            }
         }
     }
 }
@@ -72,67 +89,47 @@ pub struct Verification {
     pub runs: usize,
     pub files: usize,
     pub bytes: u64,
+    /// Without it nobody can tell whether the records are those that were sealed.
+    pub journal: bool,
     /// Sorted by run.
     pub findings: Vec<Finding>,
 }
 
 /// Hashes every file of every sealed run again and compares: with the run's record, and the record
-/// itself with the journal's digest of it (where the journal has one).
+/// itself with the journal's digest of it; and whether it lies where it belongs.
 pub fn verify(layout: &Layout) -> Result<Verification, StoreError> {
     let sealed = Sealed::read(layout)?;
     let folders = index::run_folders(&layout.runs())?;
     let checked: Vec<Checked> =
         folders.par_iter().map(|folder| check(layout, folder, &sealed)).collect();
 
-    let mut result = Verification { runs: folders.len(), ..Verification::default() };
-    let mut present = std::collections::BTreeSet::new();
+    let (runs, journal) = (folders.len(), sealed.has_journal());
+    let mut result = Verification { runs, journal, ..Verification::default() };
+    let mut present: BTreeMap<Key, String> = BTreeMap::new();
     for checked in checked {
         result.files += checked.files;
         result.bytes += checked.bytes;
         result.findings.extend(checked.findings);
-        present.extend(checked.key);
+        let Some(key) = checked.key else { continue };
+        // Two folders under readable names of their own.
+        if let Some(first) = present.get(&key) {
+            let reason = format!("the same run lies in {first}");
+            result.findings.push(Finding { run: checked.run, what: Wrong::Misplaced { reason } });
+        } else {
+            present.insert(key, checked.run);
+        }
     }
-    for (cell, repeat) in sealed.0.keys().filter(|key| !present.contains(*key)) {
+    for (cell, repeat) in sealed.keys().filter(|key| !present.contains_key(*key)) {
         let run = format!("{}/{repeat}", cell.get(..8).unwrap_or(cell));
         result.findings.push(Finding { run, what: Wrong::Gone });
     }
     Ok(result)
 }
 
-type Key = (String, u32);
-
-/// Digests that the record of each run may have by the journal's last word on it; runs that were
-/// superseded are out.
-#[derive(Debug, Default)]
-pub struct Sealed(BTreeMap<Key, Vec<String>>);
-
-impl Sealed {
-    pub fn read(layout: &Layout) -> Result<Self, StoreError> {
-        let mut sealed: BTreeMap<Key, Vec<String>> = BTreeMap::new();
-        for entry in journal::read(&layout.journal())? {
-            match entry.what {
-                What::Finished { cell, repeat, sha256, .. } => {
-                    sealed.insert((cell, repeat), vec![sha256]);
-                }
-                What::Recomputed { cell, repeat, before, sha256, .. } => {
-                    let known =
-                        sealed.entry((cell, repeat)).or_insert_with(|| vec![before.clone()]);
-                    // A crash may have left the one that was to be replaced, unless somebody had edited it.
-                    known.retain(|known| *known == before);
-                    known.push(sha256);
-                }
-                What::Superseded { cell, repeat, .. } => {
-                    sealed.remove(&(cell, repeat));
-                }
-                _ => {}
-            }
-        }
-        Ok(Self(sealed))
-    }
-}
-
 #[derive(Default)]
 struct Checked {
+    run: String,
+    /// Of a record that is where it belongs.
     key: Option<Key>,
     files: usize,
     bytes: u64,
@@ -141,7 +138,7 @@ struct Checked {
 
 fn check(layout: &Layout, folder: &Path, sealed: &Sealed) -> Checked {
     let run = layout.relative(folder);
-    let mut checked = Checked::default();
+    let mut checked = Checked { run: run.clone(), ..Checked::default() };
     let mut wrong = |what| checked.findings.push(Finding { run: run.clone(), what });
     let record = match index::load(folder) {
         Ok(record) => record,
@@ -150,6 +147,10 @@ fn check(layout: &Layout, folder: &Path, sealed: &Sealed) -> Checked {
             return checked;
         }
     };
+    if let Some(reason) = index::misplaced(folder, &record) {
+        wrong(Wrong::Misplaced { reason });
+        return checked;
+    }
     match compare(folder, &record, sealed) {
         Ok(compared) => {
             checked.files = compared.files.len() + 1;
@@ -178,9 +179,13 @@ pub fn compare(folder: &Path, record: &RunRecord, sealed: &Sealed) -> Result<Com
     let own = digest::of_file(&path).map_err(StoreError::io("read", &path))?;
     let files = seal::digests(folder)?;
     let mut wrong = Vec::new();
-    let known = sealed.0.get(&(record.cell.clone(), record.repeat));
-    if known.is_some_and(|known| !known.contains(&own.sha256)) {
-        wrong.push(Wrong::Changed { file: RUN_FILE.to_owned() });
+    match sealed.standing(&record.cell, record.repeat, &own.sha256) {
+        Standing::Changed => wrong.push(Wrong::Changed { file: RUN_FILE.to_owned() }),
+        // Of results without a journal there is one word for all.
+        Standing::Unsealed { begun } if sealed.has_journal() => {
+            wrong.push(Wrong::Unsealed { begun });
+        }
+        Standing::Unsealed { .. } | Standing::Sealed => {}
     }
     // What was edited in a record stays in those that followed from it.
     if let Some(by) = record.recomputed.iter().find(|by| by.accepted.contains_key(RUN_FILE)) {

@@ -8,6 +8,7 @@ mod compare;
 mod comparison;
 mod controls;
 mod figures;
+mod joins;
 mod machine;
 mod numbers;
 mod page;

@@ -46,6 +46,12 @@ pub(super) fn overview(plan: &Overview) -> String {
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
+    for damaged in &plan.damaged {
+        let _ = writeln!(text, "damaged: {damaged}");
+    }
+    for unsealed in &plan.unsealed {
+        let _ = writeln!(text, "unsealed: {unsealed}");
+    }
     for (name, server) in &plan.servers {
         self::server(&mut text, name, server);
     }

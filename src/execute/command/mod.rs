@@ -16,14 +16,14 @@ use super::attempt::{Means, Measured, Task};
 use super::fault::{AttemptFault, CommandFault};
 use super::flamegraph::Flamegraph;
 use super::machine::Look;
-use super::sampling::Samplers;
+use super::sampling::{self, Samplers};
 use crate::manifest::command::{self as declared};
 use crate::manifest::template::{Place, Template};
 use crate::metrics::picked::{self, OUT_DIR, PickError, Picked};
-use crate::metrics::{Seen, Work};
+use crate::metrics::{self, Seen, Work};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
-use crate::store::record::{CommandRecord, MachineTime, StreamRecord};
+use crate::store::record::{CommandRecord, MachineTime, Metrics, StreamRecord};
 use process::{End, Ended, Supervision, Trouble};
 
 /// Runs the command and picks its metrics. The inner error is the attempt's, the outer one means that
@@ -98,7 +98,12 @@ pub(super) fn measure(
     }
     let window = ended.window;
     let mut unknown = Vec::new();
+    let share = metrics::command_cpu_percent(partial, window, &ended.usage);
     let judged = judge(ended, machine, work, (task, partial), &mut unknown);
+    // What could not be read fails the attempt below.
+    let no_share = share.ok().flatten().and_then(Result::err);
+    let no_share = no_share.map(|reason| format!("`agent_cpu_percent` is unknown: {reason}"));
+    unknown.extend(no_share.clone());
     for message in unknown {
         (means.emit)(ExecEvent::Note { message: format!("{}: {message}", task.name) });
     }
@@ -108,6 +113,9 @@ pub(super) fn measure(
         measured.probes = flamegraph.finish()?;
         measured.probes.extend(sampled.probes);
         measured.sampling = sampled.sampling;
+        if let Some(host) = measured.sampling.get_mut(sampling::HOST) {
+            host.notes.extend(no_share);
+        }
         Ok(measured)
     }))
 }
@@ -133,21 +141,26 @@ fn judge(
         End::Exited(_) => {}
     }
     output::check(&partial.join(OUT_DIR), work.max_output, &work.outputs)?;
-    for pick in &work.metrics {
+    let picked = picked::all(partial, &work.metrics);
+    let mut known = Metrics::new();
+    for (pick, picked) in work.metrics.iter().zip(picked) {
         if let (declared::STDOUT, Some(reason)) =
             (pick.file.as_str(), cut("output", &ended.stdout.record))
         {
             let metric = pick.name.clone();
             return Err(CommandFault::Pick(PickError { metric, reason }).into());
         }
-        let picked = picked::pick(partial, pick).map_err(CommandFault::Pick)?;
+        let picked = picked.map_err(CommandFault::Pick)?;
+        known.insert(pick.name.clone(), picked.value());
         if let Picked::Unknown(Some(reason)) = picked {
             unknown.push(format!("`{}` is unknown: {}: {reason}", pick.name, pick.file));
         }
     }
-    let done = Work::Command { window: Some(ended.window), picks: &work.metrics };
+    // Its files are read already.
+    let done = Work::Command { window: Some(ended.window), picks: &[] };
     let seen = Seen { process: &ended.usage, machine: machine.as_ref() };
-    let metrics = done.metrics(partial, seen)?.run;
+    let mut metrics = done.metrics(partial, seen)?.run;
+    metrics.extend(known);
     Ok(Measured { usage: ended.usage, machine, metrics, ..Measured::default() })
 }
 

@@ -15,7 +15,8 @@ use super::streams::{Finished, Kept};
 use crate::execute::group::Group;
 use crate::execute::{Cancel, ExecEvent, Limits};
 use crate::metrics::picked::STDOUT_FILE;
-use crate::os::{cpu, process};
+use crate::os::orphans::{self, Orphans};
+use crate::os::process;
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
 
@@ -26,6 +27,8 @@ const TICK: Duration = Duration::from_millis(20);
 const FINE_TICK: Duration = Duration::from_millis(1);
 /// How often the size of its files is looked at.
 const SIZE_TICK: Duration = Duration::from_millis(500);
+/// How often its orphans are looked for, a look at every thread of this process.
+const REAP_TICK: Duration = Duration::from_millis(100);
 /// How long to read on after everything of the group is gone.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -81,8 +84,9 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     process::lead_group(&mut command);
     process::start_as_copy(&mut command);
     let copied = process::copied_bytes();
+    let orphans = Orphans::adopt();
     let started_ns = clock::monotonic_ns();
-    let mut child = command.spawn().map_err(Trouble::Start)?;
+    let mut child = orphans::start(&mut command).map_err(Trouble::Start)?;
     let ended = process::when_ended(&child);
     (supervision.on_start)(child.id());
     let (stdout_path, stderr_path) =
@@ -99,6 +103,8 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     };
     let mut watch = Watch {
         group: Group::of_copy(child, copied),
+        orphans,
+        reaped: Instant::now(),
         supervision,
         started: Instant::now(),
         sized: Instant::now(),
@@ -120,6 +126,8 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
 
 struct Watch<'a> {
     group: Group,
+    orphans: Orphans,
+    reaped: Instant,
     supervision: Supervision<'a>,
     started: Instant,
     sized: Instant,
@@ -141,6 +149,10 @@ impl Watch<'_> {
             }
             if self.sized.elapsed() > SIZE_TICK {
                 self.check_size()?;
+            }
+            if self.reaped.elapsed() > REAP_TICK {
+                self.orphans.reap();
+                self.reaped = Instant::now();
             }
             if let Some(recorder) = &mut self.supervision.recorder {
                 recorder.attach(self.group.id());
@@ -173,8 +185,10 @@ impl Watch<'_> {
             self.group.ask_to_end(limits.grace);
         }
         // Before they are killed: nobody waits for them.
-        let left_cpu_s = cpu::left_in_group_s(self.group.id());
+        let leader = self.group.id();
+        let left_cpu_s = self.orphans.left_s(leader);
         let (status, usage) = self.group.end(recorder, limits.grace).map_err(Trouble::Watch)?;
+        self.orphans.clear(leader);
         let usage = ProcessUsage { left_cpu_s, ..usage };
         Ok(match end {
             Ok(end_ns) => (usage, End::Exited(status), end_ns),

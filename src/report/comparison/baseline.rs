@@ -19,12 +19,16 @@ use crate::report::select::{Selection, Wanted};
 pub struct BaselineRow {
     /// `<id8>`.
     pub cell: String,
+    /// 32 hex digits.
+    pub id: String,
     pub name: String,
     pub levels: Vec<NamedLevel>,
     /// It is a baseline cell itself.
     pub is_baseline: bool,
     /// `<id8>` of its counterpart, if there is one.
     pub baseline: Option<String>,
+    /// The same in 32 hex digits.
+    pub baseline_id: Option<String>,
     /// Runs in which the metric is known.
     pub n: usize,
     /// Runs that are stored and not stale.
@@ -102,10 +106,12 @@ fn row(
     let ends = ends.and_then(|[low, high]| Some([improvement(low)?, improvement(high)?]));
     BaselineRow {
         cell: cell.short().to_owned(),
+        id: cell.id.clone(),
         name: cell.name.clone(),
         levels: own.levels.to_vec(),
         is_baseline,
         baseline: found.map(|other| other.short().to_owned()),
+        baseline_id: found.map(|other| other.id.clone()),
         n: own.n(),
         runs: fresh(cell).count(),
         planned: cell.planned(),

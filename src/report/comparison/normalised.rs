@@ -33,6 +33,8 @@ pub struct NormalisedRow {
 pub struct NormalisedCell {
     /// `<id8>`.
     pub cell: String,
+    /// 32 hex digits.
+    pub id: String,
     pub is_baseline: bool,
     pub percent: Option<f64>,
     pub ci: Option<[f64; 2]>,
@@ -95,6 +97,7 @@ fn percent(row: BaselineRow) -> NormalisedCell {
     let whole = row.is_baseline && row.mean.is_some();
     NormalisedCell {
         cell: row.cell,
+        id: row.id,
         is_baseline: row.is_baseline,
         percent: if whole { Some(1.0) } else { contrast.ratio }
             .filter(|_| sound)

@@ -32,6 +32,8 @@ pub struct RankRow {
     pub rank: Option<usize>,
     /// `<id8>`.
     pub cell: String,
+    /// 32 hex digits.
+    pub id: String,
     pub name: String,
     pub levels: Vec<NamedLevel>,
     pub n: usize,
@@ -92,6 +94,7 @@ pub fn ranking<'a>(
         rows.push(RankRow {
             rank: sample.as_ref().map(|_| equal.unwrap_or(index + 1)),
             cell: own.short().to_owned(),
+            id: own.id.clone(),
             name: own.name.clone(),
             levels: cell.levels.to_vec(),
             n: cell.n(),

@@ -79,6 +79,8 @@ impl Simulated<'_> {
                 folders: BTreeMap::new(),
                 stale: BTreeMap::new(),
                 fell_back: BTreeSet::new(),
+                damaged: BTreeMap::new(),
+                unsealed: BTreeSet::new(),
             });
         }
         let experiment = Experiment {

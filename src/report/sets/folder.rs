@@ -49,8 +49,8 @@ impl SetCell {
 }
 
 impl ResultSet {
-    /// Reads `results/<study>[@<profile>]`, wherever it lies.
-    pub fn open(folder: &Path) -> Result<Self, SetsError> {
+    /// The runs in `results/<study>[@<profile>]`, wherever it lies.
+    pub fn store(folder: &Path) -> Result<Store, SetsError> {
         let path = folder.display().to_string();
         if !folder.is_dir() {
             return Err(SetsError::NotAFolder { path });
@@ -59,13 +59,14 @@ impl ResultSet {
         if !is_results(&layout) {
             return Err(SetsError::NotResults { path, hint: hint(folder) });
         }
-        let plan = executed::read(&layout)?;
-        let store = Store::at(folder)?;
-        if let Some(damaged) = store.damaged().first() {
-            let first = format!("{}: {}", damaged.folder.display(), damaged.reason);
-            return Err(SetsError::Damaged { path, count: store.damaged().len(), first });
-        }
-        let cells = cells(&store, plan.as_ref());
+        Ok(Store::at(folder)?)
+    }
+
+    /// Of the runs in a folder, as they are stored.
+    pub fn of(folder: &Path, store: &Store) -> Result<Self, SetsError> {
+        let path = folder.display().to_string();
+        let plan = executed::read(store.layout())?;
+        let cells = cells(store, plan.as_ref());
         if cells.is_empty() {
             return Err(SetsError::NoRuns { path });
         }

@@ -44,10 +44,6 @@ pub enum SetsError {
     #[error("{path} has no sealed run")]
     NoRuns { path: String },
     #[error(
-        "{count} run folder(s) of {path} cannot be trusted, first {first}: see `runner verify`"
-    )]
-    Damaged { path: String, count: usize, first: String },
-    #[error(
         "{a} and {b} have nothing in common: no cell of {cells_a} and {cells_b} has {what}{hint}"
     )]
     NothingInCommon {
@@ -74,7 +70,7 @@ impl SetsError {
     /// The command line is wrong, not the files.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        !matches!(self, SetsError::Store(_) | SetsError::Damaged { .. })
+        !matches!(self, SetsError::Store(_))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::report::data::{Data, Experiment};
 use crate::report::select::Selection;
 use crate::report::tokenizers;
 
-/// `against` is the `<id8>` of the other cell, or the level that is 100 %. `below_error` is 0 or 1.
+/// `against` is the id of the other cell, or the level that is 100 %. `below_error` is 0 or 1.
 const COLUMNS: [&str; 35] = [
     "comparison",
     "experiment",
@@ -185,9 +185,9 @@ fn against_baseline(
             experiment: &selection.said,
             metric: metric.name,
             unit: metric.unit,
-            cell: Some(&own.cell),
+            cell: Some(&own.id),
             name: &own.name,
-            against: own.baseline.as_deref(),
+            against: own.baseline_id.as_deref(),
             n: Some(own.n),
             planned: Some(own.planned),
             against_n: Some(own.baseline_n),
@@ -219,13 +219,13 @@ fn normalised_by(
         let against = format!("{} {}", table.axis, table.level);
         for own in table.rows.iter().flat_map(|row| &row.cells).flatten() {
             let judgement = if own.is_baseline { "baseline" } else { own.judgement.name() };
-            let name = selection.cells.iter().find(|cell| cell.short() == own.cell);
+            let name = selection.cells.iter().find(|cell| cell.id == own.id);
             let row = Row {
                 comparison: "normalised",
                 experiment: &selection.said,
                 metric: metric.name,
                 unit: metric.unit,
-                cell: Some(&own.cell),
+                cell: Some(&own.id),
                 name: name.map_or("", |cell| &cell.name),
                 against: Some(&against),
                 mean: own.mean,
@@ -258,9 +258,9 @@ fn ranked(
             experiment: &selection.said,
             metric: metric.name,
             unit: metric.unit,
-            cell: Some(&own.cell),
+            cell: Some(&own.id),
             name: &own.name,
-            against: first.filter(|_| own.rank.is_some()).map(|first| first.cell.as_str()),
+            against: first.filter(|_| own.rank.is_some()).map(|first| first.id.as_str()),
             n: Some(own.n),
             planned: Some(own.planned),
             against_n: first.map(|first| first.n),

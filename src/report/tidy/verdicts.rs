@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Table, interval, number, words};
+use super::{Table, interval, number, run, words};
 use crate::report::data::Data;
 
 /// `part` counts from 1 within a compound hypothesis, and is empty for a hypothesis itself. `survives` is 0
@@ -139,21 +139,23 @@ pub fn claims(data: &Data) -> Table {
     Table { columns: words(&CLAIMS), rows: data.claims.iter().map(row).collect() }
 }
 
-/// `run` and `rerun` are `<id8>/<repeat>`.
-const OUTLIERS: [&str; 8] =
-    ["run", "name", "metric", "value", "median", "mad", "distance_mads", "rerun"];
+/// `rerun` is the run that was made because of it.
+const OUTLIERS: [&str; 10] =
+    ["cell", "repeat", "run", "name", "metric", "value", "median", "mad", "distance_mads", "rerun"];
 
 pub fn outliers(data: &Data) -> Table {
     let rows = data.outliers.runs.iter().map(|own| {
         vec![
-            own.run.as_str().into(),
+            own.id.as_str().into(),
+            own.outlier.repeat.into(),
+            run(&own.id, own.outlier.repeat).into(),
             own.cell_name.as_str().into(),
             own.outlier.metric.as_str().into(),
             number(Some(own.outlier.value)),
             number(Some(own.outlier.median)),
             number(Some(own.outlier.mad)),
             number(own.outlier.distance),
-            own.rerun.as_deref().into(),
+            own.rerun_repeat.map(|repeat| run(&own.id, repeat)).into(),
         ]
     });
     Table { columns: words(&OUTLIERS), rows: rows.collect() }

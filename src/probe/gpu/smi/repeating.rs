@@ -15,7 +15,7 @@ use wait4::Wait4 as _;
 
 use super::placing::{parse_stamp, place};
 use super::recorder::{Asking, Heard, Message};
-use crate::os::process;
+use crate::os::{orphans, process};
 use crate::probe::sampling::CpuTime;
 use crate::probe::schedule::{Pace, Spread, intervals_ms};
 
@@ -49,7 +49,7 @@ fn start(asking: &Asking) -> io::Result<Child> {
     command.args(["-lms", &asking.interval.as_millis().max(1).to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     process::lead_group(&mut command);
-    command.spawn()
+    orphans::start(&mut command)
 }
 
 fn read(stdout: ChildStdout, own: &Sender<Message>) {

@@ -99,6 +99,8 @@ impl Built {
                 folders: BTreeMap::new(),
                 stale: BTreeMap::new(),
                 fell_back: BTreeSet::new(),
+                damaged: BTreeMap::new(),
+                unsealed: BTreeSet::new(),
             });
             own.push(ExperimentCell { cell: place, levels, merged: Vec::new() });
         }
