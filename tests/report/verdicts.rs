@@ -176,13 +176,16 @@ fn tr117_answers_its_questions_by_its_verdicts() {
     let lag = report_of_tr117(&tr117("ollama", 8.0));
     assert!(lag.contains("lag of the event loop makes it: given on purpose it lowered efficiency"));
     assert!(lag.contains("| the bottleneck of Python is identified | go: there is a ceiling"));
-    assert!(lag.contains("**Answer**: there is a deficit, and the tokenizer is more than twice as"));
+    assert!(
+        lag.contains("**Answer**: there is a deficit, and the tokenizer is more than twice as")
+    );
     let other = report_of_tr117(&tr117("ollama", 0.0));
     assert!(other.contains("lag of the event loop is not what makes it: a fifth of the time"));
     assert!(other.contains("| the bottleneck of Python is identified | NO-GO: there is a ceiling"));
     // names of one schedule answer nothing of models
     let paced = report_of_tr117(&tr117("simulated", 8.0));
-    let none = "the mechanism of the ranking flip is shown | NO-GO: not answered, because the paced";
+    let none =
+        "the mechanism of the ranking flip is shown | NO-GO: not answered, because the paced";
     assert!(paced.contains(none), "{paced}");
 }
 

@@ -567,13 +567,14 @@ fn without_idle_or_probe_nothing_is_known_of_them() {
 
 /// The file of a probe that sleeps 1 ms on a loop that is held for `held_ms` once in `every_ms`.
 fn held_file(held_ms: u64, every_ms: u64, until_ms: u64) -> Vec<LagSample> {
+    use std::fmt::Write as _;
     let mut file = String::from("time_ns,lag_ms\n");
     for time_ms in 1..=until_ms {
         let into_ms = time_ms % every_ms;
-        if into_ms == held_ms {
-            file += &format!("{},{held_ms}.000000\n", time_ms * MS);
-        } else if into_ms > held_ms {
-            file += &format!("{},0.000000\n", time_ms * MS);
+        // nothing wakes while it is held, and the first to wake is late by all of it
+        if into_ms >= held_ms {
+            let lag_ms = if into_ms == held_ms { held_ms } else { 0 };
+            writeln!(file, "{},{lag_ms}.000000", time_ms * MS).unwrap();
         }
     }
     let folder = tempfile::tempdir().unwrap();
