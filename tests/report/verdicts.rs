@@ -198,11 +198,10 @@ fn tr117(profile: &str, cost: f64) -> Stored {
     stored.measure(|cell, repeat| {
         let jitter = [0.0, 0.4, -0.3, 0.2, -0.1][(repeat as usize - 1) % 5];
         let has = |part: &str| cell.contains(part);
-        let wait = 1.0 + f64::from(repeat) / 10.0;
+        let wait = if has("60_tok_s") { 2.5 } else { 1.0 } + f64::from(repeat) / 10.0;
         let own = match has("python") {
             true if has("20ms") => 86.0 - cost + jitter,
-            true if has("60_tok_s") => 83.0 + jitter,
-            true if has("llama") => 88.0 + jitter,
+            true if has("llama") && !has("60_tok_s") => 88.0 + jitter,
             true => 88.2 - 2.0 * wait - jitter / 10.0,
             false if has("qwen") => 90.0 - jitter,
             false if has("llama") => 98.0 + jitter / 4.0,
