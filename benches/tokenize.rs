@@ -128,6 +128,7 @@ fn agent(tokenizer: &Path, folder: &Path) -> BTreeMap<TokenizeMode, f64> {
         read_buffer: None,
         throttle: None,
         connection: Connection::New,
+        lag_dose: None,
         probes: ProbeSpec::default(),
         variant: BTreeMap::new(),
     };

@@ -169,6 +169,8 @@ def main():
         reasons = [f"this runtime does not speak {foreign[0]}"]
     elif spec.get("connection", "new") != "new":
         reasons = ["this runtime keeps no connection"]
+    elif spec.get("lag_dose"):
+        reasons = ["this runtime has threads and no event loop for a lag_dose"]
     elif unknown := [key for key in UNKNOWN if any(agent.get(key) for agent in spec["agents"])]:
         reasons = [f"this runtime knows no {unknown[0]}"]
     elif spec.get("tokenize"):

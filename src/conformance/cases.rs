@@ -83,6 +83,7 @@ pub(super) fn spec(agents: Vec<AgentSpec>) -> Spec {
         read_buffer: None,
         throttle: None,
         connection: Connection::New,
+        lag_dose: None,
         probes: ProbeSpec::default(),
         variant: BTreeMap::new(),
     }

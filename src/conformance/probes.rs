@@ -1,18 +1,29 @@
-//! Instruments in the process: the idle control and the loop-lag probe.
+//! Instruments in the process: the idle control and the loop-lag probe, and the lag that is given on
+//! purpose.
 
 use formats::endpoint::Api;
-use formats::protocol::{AgentRecord, Event, LOOP_LAG_FILE, Spec, Window, are_loop_lag_columns};
+use formats::protocol::{
+    AgentRecord, Event, LOOP_LAG_FILE, LagDose, Spec, Window, are_loop_lag_columns,
+};
 use serde::Deserialize;
 
 use super::cases::{agent, pacing, serve, spec};
 use super::process::{Finished, run};
 use super::{ConformanceError, Findings, Verdict, expect};
+use crate::manifest::study::Pacing;
 
 /// Length of the idle control.
 const IDLE_NS: u64 = 100_000_000;
 const SLEEP_NS: u64 = 1_000_000;
 /// The idle control and one call take more than 200 sleeps; a machine that is busy loses many.
 const LEAST_ROWS: usize = 10;
+
+/// Six periods long, a chunk every 5 ms.
+const DOSED_TOKENS: u32 = 120;
+const DOSE: LagDose = LagDose { busy_ns: 40_000_000, every_ns: LagDose::EVERY_NS };
+/// Gaps of this length are a busy wait's: it may begin between two chunks, or before the first.
+const HELD_NS: u64 = 24_000_000;
+const LEAST_HELD: usize = 3;
 
 pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), ConformanceError> {
     let server = serve(pacing(Api::Ollama))?;
@@ -27,7 +38,36 @@ pub(super) fn check(command: &[String], findings: &mut Findings) -> Result<(), C
     probed.probes.loop_lag_ns = Some(SLEEP_NS);
     let finished = run(command, probed)?;
     findings.add("writes loop_lag.csv when asked, or refuses", loop_lag(&finished));
+    doses(command, findings)
+}
+
+/// Lag that is given on purpose, which a runtime may lack if it says so.
+fn doses(command: &[String], findings: &mut Findings) -> Result<(), ConformanceError> {
+    let requirement = "holds up its event loop when asked";
+    let server = serve(Pacing { tokens: Some(DOSED_TOKENS), ..pacing(Api::Ollama) })?;
+    let mut dosed = spec(vec![agent("one", Api::Ollama, &server.base_url(), 0, 1)]);
+    dosed.lag_dose = Some(DOSE);
+    let finished = run(command, dosed)?;
+    match finished.refusal().filter(|message| message.contains("lag_dose")) {
+        Some(message) => findings.add_unsupported(requirement, format!("it says: {message}")),
+        None => findings.add(requirement, held(&finished)),
+    }
     Ok(())
+}
+
+fn held(finished: &Finished) -> Verdict {
+    let record = record(finished)?;
+    let calls = record.calls.iter();
+    let held = calls
+        .flat_map(|call| call.text_offsets_ns.windows(2))
+        .filter(|pair| pair[1].saturating_sub(pair[0]) >= HELD_NS)
+        .count();
+    expect(held >= LEAST_HELD, || {
+        format!(
+            "{held} gaps of its chunks are longer than 24 ms, though its lag_dose has the loop busy for \
+             40 ms once in each 100 ms: a runtime that cannot says an error that names lag_dose"
+        )
+    })
 }
 
 fn record(finished: &Finished) -> Result<&AgentRecord, String> {

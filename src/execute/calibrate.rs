@@ -104,10 +104,11 @@ impl Load {
 }
 
 /// Whether a run of the cell measures the error of its own timestamps: the log of its servers tells when
-/// they read and sent, and no throttle holds chunks back.
+/// they read and sent, and neither a throttle nor a dose of lag holds chunks back.
 pub fn by_itself(cell: &CellSpec) -> bool {
     let paced = |agent: &SpecAgent| matches!(agent.endpoint, Endpoint::Paced(_));
-    cell.scenario().is_some_and(|scenario| scenario.throttle.is_none())
+    cell.scenario()
+        .is_some_and(|scenario| scenario.throttle.is_none() && scenario.lag_dose.is_none())
         && cell.agents().iter().all(paced)
 }
 
@@ -267,6 +268,8 @@ fn scenario(instrument: &Instrument<'_>, tokens: u32) -> ScenarioWork {
         read_buffer: like.and_then(|like| like.read_buffer),
         throttle: None,
         connection: like.map_or(Connection::New, |like| like.connection),
+        // What is done to the loop on purpose is no error of the instrument.
+        lag_dose: None,
         warmup: 1,
         cold: false,
         idle: false,

@@ -51,6 +51,7 @@ impl Request<'_> {
             read_buffer: scenario.read_buffer,
             throttle: scenario.throttle,
             connection: scenario.connection,
+            lag_dose: scenario.lag_dose,
             probes: ProbeSpec {
                 chunks: cell.probes.chunks,
                 loop_lag_ns: cell.probes.loop_lag.map(nanoseconds),

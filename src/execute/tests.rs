@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use formats::endpoint::{Api, Dialect, HeaderText};
-use formats::protocol::{Connection, Outcome};
+use formats::protocol::{Connection, LagDose, Outcome};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ fn cell() -> CellSpec {
             read_buffer: None,
             throttle: None,
             connection: Connection::New,
+            lag_dose: None,
             warmup: 2,
             cold: false,
             idle: false,
@@ -54,6 +55,33 @@ fn cell() -> CellSpec {
 fn scenario_of(cell: &mut CellSpec) -> &mut ScenarioWork {
     let CellWork::Scenario(scenario) = &mut cell.work else { panic!("no scenario") };
     scenario
+}
+
+/// It reaches the agent, and no calibration: what is done on purpose is no error of the instrument.
+#[test]
+fn a_dose_of_lag_is_asked_of_the_agent() {
+    let mut cell = cell();
+    let dose = LagDose { busy_ns: 5_000_000, every_ns: LagDose::EVERY_NS };
+    scenario_of(&mut cell).lag_dose = Some(dose);
+    for agent in &mut scenario_of(&mut cell).agents {
+        agent.endpoint = Endpoint::Paced(crate::manifest::study::Pacing::default());
+    }
+    assert!(!calibrate::by_itself(&cell));
+    let scenario = cell.scenario().unwrap();
+    let request = Request {
+        cell: &cell,
+        scenario,
+        id: "0",
+        session: "",
+        repeat: 1,
+        attempt: 1,
+        run: "r",
+        artifacts: Path::new("/tmp"),
+        paced: &BTreeMap::new(),
+    };
+    assert_eq!(request.spec().lag_dose, Some(dose));
+    scenario_of(&mut cell).lag_dose = None;
+    assert!(calibrate::by_itself(&cell));
 }
 
 fn prompts(cell: &CellSpec, id: &str, repeat: u32, attempt: u32) -> Vec<String> {

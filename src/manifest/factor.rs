@@ -1,5 +1,7 @@
 //! The factors that a scenario can vary: their types, units, defaults and spellings.
 
+use formats::protocol::LagDose;
+
 use super::study::Level;
 use super::written::Scalar;
 use super::{inference, units};
@@ -25,6 +27,8 @@ pub enum Kind {
     Rate,
     /// A duration, kept in seconds.
     Duration,
+    /// The length of a busy wait in each period of [`LagDose::EVERY_NS`], kept in seconds.
+    Dose,
     /// A whole number from 1.
     Count,
     /// True or false.
@@ -57,9 +61,10 @@ pub const COLD: &str = "cold";
 
 const OFF: Option<&str> = Some("off");
 const DEFAULT: Option<&str> = Some("default");
+const NO_DOSE: Option<&str> = Some("0ms");
 
 /// The factors that are no inference options.
-const FACTORS: [Factor; 18] = [
+const FACTORS: [Factor; 19] = [
     Factor { name: "model", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Run },
     Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Run },
@@ -73,6 +78,7 @@ const FACTORS: [Factor; 18] = [
         default: Some("new"),
         place: Place::Client,
     },
+    Factor { name: "lag_dose", kind: Kind::Dose, default: NO_DOSE, place: Place::Client },
     Factor { name: "rechunk", kind: Kind::Bytes, default: OFF, place: Place::Python },
     Factor {
         name: "event_loop",
@@ -141,7 +147,7 @@ impl Factor {
         if let Scalar::Text(text) = written {
             let words: &[&str] = match self.default {
                 None => &[],
-                OFF => &["default", "off", "none"],
+                OFF | NO_DOSE => &["default", "off", "none"],
                 Some(_) => &["default"],
             };
             if self.default == Some(text) || words.contains(&text.as_str()) {
@@ -181,6 +187,20 @@ impl Factor {
                 }),
                 _ => Err(format!("`{written}` has no unit: write for example \"{written}ms\"")),
             },
+            Kind::Dose => match written {
+                Scalar::Text(text) => units::duration(text).and_then(|duration| {
+                    if duration.is_zero() {
+                        Ok(Level::Default)
+                    } else if duration >= std::time::Duration::from_nanos(LagDose::EVERY_NS) {
+                        Err(format!(
+                            "`{written}` must be less than 100 ms: the loop is held once in each 100 ms"
+                        ))
+                    } else {
+                        Ok(Level::Number(duration.as_secs_f64()))
+                    }
+                }),
+                _ => Err(format!("`{written}` has no unit: write for example \"{written}ms\"")),
+            },
             Kind::Count => quantity(written, |text| {
                 text.parse::<f64>().map_err(|_| format!("`{text}` is not a whole number"))
             })
@@ -208,7 +228,7 @@ impl Factor {
                 units::whole(*number).map_or_else(|| number.to_string(), units::show_bytes)
             }
             (Level::Number(number), Kind::Rate) => format!("{} tok/s", units::number(*number)),
-            (Level::Number(number), Kind::Duration) => {
+            (Level::Number(number), Kind::Duration | Kind::Dose) => {
                 units::show_duration(std::time::Duration::from_secs_f64(*number))
             }
             _ => show_free(level),

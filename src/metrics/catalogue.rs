@@ -167,7 +167,13 @@ are over the samples of its measured window (first start → last end of its mea
 woke in it or were due in it. The figures of the idle control are over those that woke in its window, and \
 `…_above_idle` is loaded − idle, unknown without the control. A maximum grows with the number of samples, \
 so compare windows of unlike length by their percentiles. A loop that is held up wakes the probe less \
-often: percentiles of samples then tell too little, and the share of time in stalls tells it.
+often: percentiles of samples then tell too little, and what is taken over time tells it: the share of time \
+in stalls, `loop_blocked_percent`, and the wait of an arrival at a random moment, which meets a long hold \
+more probably than a short one (`loop_wait_…`: Σ L² ÷ 2 over the time, by the mean residual life of renewal \
+theory: L. Kleinrock, Queueing Systems, volume 1, 1975, section 5.2). The probe's own sleep enters thus: the loop's holding shows as lag \
+only from the moment at which the sleep was over. Of each hold up to one sleep (1 ms unless set), half of \
+it on average, is not seen, and of a hold shorter than the sleep often nothing. Hold and wait are lower \
+bounds by as much, above a floor that the idle control tells: the lateness of the timer itself.
 
 A tokenizer run encodes a text in passes: all of it at once, up to 10 000 of its lines, and up to \
 10 000 pieces of 1 to 200 characters, lines and pieces evenly spaced through the text. The first pass \
@@ -220,7 +226,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 137] = [
+static CATALOGUE: [MetricInfo<'static>; 146] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
     metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -357,6 +363,12 @@ static CATALOGUE: [MetricInfo<'static>; 137] = [
         "number of samples with a lag > 10 ms ÷ loops", "stalls of an event loop"),
     metric("loop_lag_stalled_percent", Run, Client, "%", Some(Lower),
         "100 × Σ part of the stalls in the loop's measured window ÷ Σ measured windows of the loops", "share of the time in which an event loop was held up"),
+    metric("loop_blocked_percent", Run, Client, "%", Some(Lower),
+        "100 × Σ part of every lag in the loop's measured window ÷ Σ measured windows of the loops", "share of the time in which an event loop was held, each hold less the part of it that fell into the probe's sleep; the grain of timers is in it, so compare above idle"),
+    metric("loop_wait_mean_ms", Run, Client, "ms", Some(Lower),
+        "Σ ∫ (end of the lag − t) dt over the moments t of every lag in the loop's measured window ÷ Σ measured windows of the loops; for a lag L within it L² ÷ 2", "mean wait for the event loop of what arrives at a random moment, moments at which the loop is free included; at least, since a hold's part in the probe's sleep is not seen"),
+    metric("loop_wait_p99_ms", Run, Client, "ms", Some(Lower),
+        "the wait that is exceeded at 1 % of the moments of the loops' measured windows", "wait for the event loop that one arrival in a hundred exceeds; at least, as for the mean"),
     metric("loop_lag_samples", Run, Client, "", None,
         "number of samples, of all loops", "samples behind the figures of loop lag"),
     metric("loop_lag_loops", Run, Client, "", None,
@@ -371,6 +383,12 @@ static CATALOGUE: [MetricInfo<'static>; 137] = [
         "mean loop lag in the idle control", "noise floor of the probe: average"),
     metric("idle_loop_lag_stalls", Run, Client, "", Some(Lower),
         "number of samples of the idle control with a lag > 10 ms ÷ loops", "stalls that no call caused"),
+    metric("idle_loop_blocked_percent", Run, Client, "%", Some(Lower),
+        "loop_blocked_percent of the idle control's window", "noise floor of the probe: share of the time by which its timer wakes late on an idle loop"),
+    metric("idle_loop_wait_mean_ms", Run, Client, "ms", Some(Lower),
+        "loop_wait_mean_ms of the idle control's window", "noise floor of the probe: mean wait"),
+    metric("idle_loop_wait_p99_ms", Run, Client, "ms", Some(Lower),
+        "loop_wait_p99_ms of the idle control's window", "noise floor of the probe: wait that one moment in a hundred exceeds"),
     metric("loop_lag_p50_ms_above_idle", Run, Client, "ms", Some(Lower),
         "loop_lag_p50_ms − idle_loop_lag_p50_ms", "typical lag that the work causes"),
     metric("loop_lag_p99_ms_above_idle", Run, Client, "ms", Some(Lower),
@@ -381,6 +399,12 @@ static CATALOGUE: [MetricInfo<'static>; 137] = [
         "loop_lag_mean_ms − idle_loop_lag_mean_ms", "average lag that the work causes"),
     metric("loop_lag_stalls_above_idle", Run, Client, "", Some(Lower),
         "loop_lag_stalls − idle_loop_lag_stalls × measured window ÷ idle window", "stalls beyond those expected of an idle loop in the same time"),
+    metric("loop_blocked_percent_above_idle", Run, Client, "%", Some(Lower),
+        "loop_blocked_percent − idle_loop_blocked_percent", "share of the time for which the work holds an event loop"),
+    metric("loop_wait_mean_ms_above_idle", Run, Client, "ms", Some(Lower),
+        "loop_wait_mean_ms − idle_loop_wait_mean_ms", "mean wait for the event loop that the work causes"),
+    metric("loop_wait_p99_ms_above_idle", Run, Client, "ms", Some(Lower),
+        "loop_wait_p99_ms − idle_loop_wait_p99_ms", "wait that one arrival in a hundred exceeds beyond that of the idle control"),
     metric("loop_lag_probe_cost_percent", Run, Client, "%", Some(Lower),
         "100 × CPU time of the probe ÷ Σ over loops of the time from first to last sample", "share of a core that the probe takes of a loop: its samples, each as dear as where the loop runs nothing else, its timer and the loop's turn included; an upper limit, since beside other work a turn is shared"),
     metric("chunk_probe_cost_percent", Run, Client, "%", Some(Lower),

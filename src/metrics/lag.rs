@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::sample;
 use super::run::named;
+use super::wait::{self, Hold};
 use super::{MetricsError, ms, ms_between, ratio, read_rows};
 use crate::stats::Sample;
 use crate::store::record::Metrics;
@@ -46,12 +47,19 @@ impl LagSample {
         self.time_ns >= window.start_ns && due_before_end_ms >= 0.0
     }
 
-    /// How much of the lag lies in the window; it may begin before and end after.
+    /// What arrives in the window while the loop is held waits until it wakes. The lag may begin before
+    /// the window and end after it.
+    fn hold_in(&self, window: Window) -> Hold {
+        let woke_ms = ms_between(window.start_ns, self.time_ns);
+        let from_ms = (woke_ms - self.lag_ms).max(0.0);
+        let to_ms = woke_ms.min(length_ms(window)).max(from_ms);
+        Hold { shortest_ms: woke_ms - to_ms, longest_ms: woke_ms - from_ms }
+    }
+
+    /// How much of the lag lies in the window.
     #[must_use]
     pub fn within_ms(&self, window: Window) -> f64 {
-        let woke_ms = ms_between(window.start_ns, self.time_ns);
-        let (from, to) = ((woke_ms - self.lag_ms).max(0.0), woke_ms.min(length_ms(window)));
-        (to - from).max(0.0)
+        self.hold_in(window).length_ms()
     }
 }
 
@@ -107,6 +115,7 @@ fn window_of(record: &AgentRecord, belongs: impl Fn(&str) -> bool) -> Option<Win
 #[derive(Debug, Default)]
 struct Part {
     lags: Vec<f64>,
+    holds: Vec<Hold>,
     stalled_ms: f64,
     /// Time of all loops together in which it could have been found.
     looked_ms: f64,
@@ -122,11 +131,26 @@ impl Part {
         let Some(window) = window else { return };
         self.looked_ms += length_ms(window);
         for sample in own.samples.iter().filter(|sample| belongs(sample, window)) {
+            let hold = sample.hold_in(window);
             self.lags.push(sample.lag_ms);
+            self.holds.push(hold);
             if sample.lag_ms > STALL_MS {
-                self.stalled_ms += sample.within_ms(window);
+                self.stalled_ms += hold.length_ms();
             }
         }
+    }
+
+    /// Share of the time in which a loop was held, mean wait of an arrival, and the wait that one moment
+    /// in a hundred exceeds; unknown without samples.
+    fn arrivals(&self) -> [Option<f64>; 3] {
+        if self.lags.is_empty() {
+            return [None; 3];
+        }
+        [
+            ratio(100.0 * wait::held_ms(&self.holds), self.looked_ms),
+            wait::mean_ms(&self.holds, self.looked_ms),
+            wait::exceeded_ms(&self.holds, self.looked_ms, 0.01),
+        ]
     }
 }
 
@@ -151,6 +175,8 @@ pub fn loaded_and_idle(record: &AgentRecord, samples: &[LagSample]) -> [Option<S
 pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
     let loops = loops(samples);
     let [load, rest] = parts(record, &loops);
+    let [blocked, wait_mean, wait_p99] = load.arrivals();
+    let [idle_blocked, idle_wait_mean, idle_wait_p99] = rest.arrivals();
     let (stalled_ms, load_ms, rest_ms) = (load.stalled_ms, load.looked_ms, rest.looked_ms);
     let (load, rest) = (sample(load.lags), sample(rest.lags));
     let percentile = |lags: &Option<Sample>, p| lags.as_ref().map(|lags| lags.percentile(p));
@@ -178,6 +204,9 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
             "loop_lag_stalled_percent",
             load.as_ref().and_then(|_| ratio(100.0 * stalled_ms, load_ms)),
         ),
+        ("loop_blocked_percent", blocked),
+        ("loop_wait_mean_ms", wait_mean),
+        ("loop_wait_p99_ms", wait_p99),
         ("loop_lag_samples", load.as_ref().map(|lags| lags.n() as f64)),
         ("loop_lag_loops", load.as_ref().map(|_| loops.len() as f64)),
         ("idle_loop_lag_p50_ms", idle_p50),
@@ -185,11 +214,17 @@ pub(super) fn metrics(record: &AgentRecord, samples: &[LagSample]) -> Metrics {
         ("idle_loop_lag_max_ms", idle_max),
         ("idle_loop_lag_mean_ms", idle_mean),
         ("idle_loop_lag_stalls", idle_stalls),
+        ("idle_loop_blocked_percent", idle_blocked),
+        ("idle_loop_wait_mean_ms", idle_wait_mean),
+        ("idle_loop_wait_p99_ms", idle_wait_p99),
         ("loop_lag_p50_ms_above_idle", above(p50, idle_p50)),
         ("loop_lag_p99_ms_above_idle", above(p99, idle_p99)),
         ("loop_lag_max_ms_above_idle", above(max, idle_max)),
         ("loop_lag_mean_ms_above_idle", above(mean, idle_mean)),
         ("loop_lag_stalls_above_idle", above(stalls, expected)),
+        ("loop_blocked_percent_above_idle", above(blocked, idle_blocked)),
+        ("loop_wait_mean_ms_above_idle", above(wait_mean, idle_wait_mean)),
+        ("loop_wait_p99_ms_above_idle", above(wait_p99, idle_wait_p99)),
         ("loop_lag_probe_cost_percent", cost_percent(record, &loops)),
         ("chunk_probe_cost_percent", cost_of_calls_percent(record, "chunks")),
         ("read_delay_cost_percent", cost_of_calls_percent(record, "read_delay")),

@@ -23,6 +23,7 @@ pub mod price;
 mod run;
 pub mod serving;
 pub mod tokenize;
+mod wait;
 mod warmth;
 mod wire;
 mod work;

@@ -97,6 +97,9 @@ pub(super) fn document(
         if let Some(kind) = kind {
             out.key("kind").text(kind);
         }
+        if let Some(busy_s) = resolved.lag_dose {
+            out.key("lag_dose").number(busy_s);
+        }
         if let ExperimentKind::Tokenize(_) = &experiment.kind {
             out.key("levels").object(|out| {
                 // A corpus counts by its content, which stands under `tokenize`.

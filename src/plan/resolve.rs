@@ -25,6 +25,7 @@ pub(super) enum Role<'s> {
     ReadBuffer,
     Throttle,
     Connection,
+    LagDose,
     MaxTokens,
     Concurrency,
     /// Of the paced endpoints.
@@ -53,6 +54,7 @@ impl<'s> Role<'s> {
             "read_buffer" => Role::ReadBuffer,
             "throttle" => Role::Throttle,
             "connection" => Role::Connection,
+            "lag_dose" => Role::LagDose,
             "max_tokens" => Role::MaxTokens,
             "concurrency" => Role::Concurrency,
             "rate" => Role::Rate,
@@ -78,6 +80,8 @@ pub(super) struct Resolved<'s> {
     pub read_buffer: Option<u64>,
     pub throttle: Option<f64>,
     pub connection: Connection,
+    /// Seconds of each period for which the loop is held up on purpose.
+    pub lag_dose: Option<f64>,
     /// The servers hold no model when a run begins.
     pub cold: bool,
     /// Settings of the runtime that are not at their default.
@@ -170,6 +174,7 @@ pub(super) fn resolve<'s>(
         read_buffer: None,
         throttle: None,
         connection: Connection::New,
+        lag_dose: None,
         cold: false,
         variant: BTreeMap::new(),
         other: BTreeMap::new(),
@@ -190,6 +195,7 @@ pub(super) fn resolve<'s>(
             (Role::Connection, Level::Text(text)) if text == Connection::Keep.name() => {
                 resolved.connection = Connection::Keep;
             }
+            (Role::LagDose, Level::Number(seconds)) => resolved.lag_dose = Some(*seconds),
             (Role::MaxTokens, Level::Number(count)) => max_tokens = count_of(*count),
             (Role::Concurrency, Level::Number(count)) => {
                 concurrency = count_of(*count).unwrap_or(1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use formats::protocol::Connection;
+use formats::protocol::{Connection, LagDose};
 
 use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
@@ -61,6 +61,8 @@ pub struct ScenarioWork {
     pub throttle: Option<f64>,
     /// What becomes of a connection after its call.
     pub connection: Connection,
+    /// How the loop is held up on purpose.
+    pub lag_dose: Option<LagDose>,
     pub warmup: u32,
     /// Before each attempt the servers put every model out of their memory.
     pub cold: bool,
@@ -144,6 +146,14 @@ pub(super) fn spec(
     }
 }
 
+fn dose(busy_s: f64) -> LagDose {
+    let busy = Duration::try_from_secs_f64(busy_s).unwrap_or_default();
+    LagDose {
+        busy_ns: u64::try_from(busy.as_nanos()).unwrap_or_default(),
+        every_ns: LagDose::EVERY_NS,
+    }
+}
+
 fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> CellWork {
     let settings = &experiment.settings;
     match &experiment.kind {
@@ -153,6 +163,7 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
             read_buffer: resolved.read_buffer,
             throttle: resolved.throttle,
             connection: resolved.connection,
+            lag_dose: resolved.lag_dose.map(dose),
             warmup: resolved.warmup(settings),
             cold: resolved.cold,
             idle: experiment.controls.contains(&Control::Idle),

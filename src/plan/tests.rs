@@ -94,7 +94,7 @@ fn study(throttles: Vec<u32>, repeats: u32) -> Written {
 type Edit = (&'static str, fn(&mut Written));
 
 /// Edits that change no identity, whatever the study.
-const FREE: [Edit; 15] = [
+const FREE: [Edit; 16] = [
     ("comment", |s| s.head = format!("# a comment\n{}", s.head)),
     ("title", |s| s.head = s.head.replace("\"t\"", "\"another title\"")),
     ("timeout", |s| s.defaults.push_str("\ntimeout = \"9s\"")),
@@ -118,11 +118,12 @@ const FREE: [Edit; 15] = [
     ("axis at its default level", |s| {
         s.further = format!("fixed = {{ read_buffer = \"default\" }}\n{}", s.further);
     }),
+    ("no dose of lag", |s| s.further = format!("fixed = {{ lag_dose = \"0s\" }}\n{}", s.further)),
     ("cell names", |s| s.defaults.push_str("\ncell_name = \"{model|slug}/{throttle|slug}\"")),
 ];
 
 /// Edits that touch every cell of this study.
-const TOUCHING: [Edit; 10] = [
+const TOUCHING: [Edit; 11] = [
     ("prompt text", |s| s.prompt.push('!')),
     ("option", |s| s.options = s.options.replace("0.8", "0.7")),
     ("a stop", |s| s.options.push_str(", stop = [\"a\", \"b\"]")),
@@ -136,6 +137,9 @@ const TOUCHING: [Edit; 10] = [
     }),
     ("read buffer", |s| {
         s.further = format!("fixed = {{ read_buffer = \"64 KiB\" }}\n{}", s.further);
+    }),
+    ("a dose of lag", |s| {
+        s.further = format!("fixed = {{ lag_dose = \"5ms\" }}\n{}", s.further);
     }),
     ("one server for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
 ];

@@ -17,7 +17,7 @@ use super::{Environment, Interpreter, Packages, Python, PythonError};
 const DIGITS: usize = 12;
 
 /// Files of the program that makes calls, by their paths.
-const PROGRAM: [(&str, &str); 36] = [
+const PROGRAM: [(&str, &str); 37] = [
     ("__main__.py", include_str!("../../runtimes/python/__main__.py")),
     ("runner_agent/__init__.py", include_str!("../../runtimes/python/runner_agent/__init__.py")),
     ("runner_agent/artifacts.py", include_str!("../../runtimes/python/runner_agent/artifacts.py")),
@@ -27,6 +27,7 @@ const PROGRAM: [(&str, &str); 36] = [
         "runner_agent/descriptors.py",
         include_str!("../../runtimes/python/runner_agent/descriptors.py"),
     ),
+    ("runner_agent/dose.py", include_str!("../../runtimes/python/runner_agent/dose.py")),
     ("runner_agent/events.py", include_str!("../../runtimes/python/runner_agent/events.py")),
     ("runner_agent/fields.py", include_str!("../../runtimes/python/runner_agent/fields.py")),
     ("runner_agent/headers.py", include_str!("../../runtimes/python/runner_agent/headers.py")),

@@ -49,7 +49,7 @@ pub struct Table {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 37] = [
+const MAIN: [&str; 38] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
@@ -72,6 +72,7 @@ const MAIN: [&str; 37] = [
     "client_delay_p99_ms",
     "ttft_error_ms",
     "gap_error_p99_ms",
+    "loop_wait_mean_ms",
     "loop_lag_p99_ms",
     "cpu_s_per_1000_tokens",
     "tokenizer_tokens_per_s",
@@ -95,7 +96,7 @@ const FIRST: [&str; 11] = [
     AGGREGATE,
     "process_wall_ms",
     "ttft_ms",
-    "loop_lag_p99_ms",
+    "loop_wait_mean_ms",
     "client_delay_p99_ms",
     "tokenizer_tokens_per_s",
     "tokenizer_mb_per_s",

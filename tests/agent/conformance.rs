@@ -54,8 +54,8 @@ fn the_documented_example_meets_every_requirement() {
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(
             said.matches("\"not_supported\": true").count(),
-            7,
-            "workflows, tokenizers, two wire protocols, kept connections: {said}"
+            8,
+            "workflows, tokenizers, two wire protocols, kept connections, doses of lag: {said}"
         );
     }
 }
@@ -82,7 +82,7 @@ fn a_program_that_does_not_exist_is_a_usage_error() {
 type Fault = (&'static str, &'static str, &'static str);
 
 /// Faults that do not hide each other.
-const CARELESS: [Fault; 11] = [
+const CARELESS: [Fault; 12] = [
     ("\"x-request-id\"", "\"x-id\"", "sends x-request-id: run/agent/call"),
     (
         "if text:\n                if not",
@@ -104,6 +104,7 @@ const CARELESS: [Fault; 11] = [
         "waits for the idle control before its first call",
     ),
     ("probes.get(\"loop_lag_ns\")", "False", "writes loop_lag.csv when asked, or refuses"),
+    ("elif spec.get(\"lag_dose\")", "elif False", "holds up its event loop when asked"),
     ("elif spec.get(\"variant\")", "elif False", "refuses a setting that it does not know"),
     ("\"\".join(texts)", "\"\".join(texts).strip()", "writes every answer as it was sent"),
 ];

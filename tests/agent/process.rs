@@ -69,6 +69,7 @@ pub fn spec(agents: Vec<AgentSpec>) -> Spec {
         read_buffer: None,
         throttle: None,
         connection: Connection::New,
+        lag_dose: None,
         probes: ProbeSpec::default(),
         variant: std::collections::BTreeMap::new(),
     }

@@ -51,6 +51,7 @@ pub fn spec(streams: u32, api: Api, url: &str, folder: &Path) -> Spec {
         read_buffer: None,
         throttle: None,
         connection: Connection::New,
+        lag_dose: None,
         probes: ProbeSpec { chunks: true, ..ProbeSpec::default() },
         variant: std::collections::BTreeMap::new(),
     }

@@ -36,6 +36,9 @@ pub(crate) fn spec(text: &str) -> Result<(Spec, Variant), RuntimeError> {
     if spec.probes.loop_lag_ns == Some(0) {
         return wrong("loop_lag_ns must be more than 0".to_owned());
     }
+    if spec.lag_dose.is_some_and(|dose| dose.busy_ns == 0 || dose.busy_ns >= dose.every_ns) {
+        return wrong("lag_dose must be busy for more than 0 ns and less than every_ns".to_owned());
+    }
     let variant = Variant::of(&spec.variant).map_err(RuntimeError::Spec)?;
     if let Some(asked) = &spec.tokenize {
         tokenize::check(&spec, asked)?;

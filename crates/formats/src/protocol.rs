@@ -101,6 +101,10 @@ pub struct Spec {
     /// What becomes of a connection after its call.
     #[serde(default, skip_serializing_if = "Connection::is_default")]
     pub connection: Connection,
+    /// Hold up the event loop on purpose while measured calls are going on; absent: never. A runtime that
+    /// cannot refuses to start with an error that names `lag_dose`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_dose: Option<LagDose>,
     #[serde(default)]
     pub probes: ProbeSpec,
     /// Further settings of this runtime (`event_loop`, `json`, …), as in the manifest.
@@ -135,6 +139,25 @@ impl Connection {
     pub fn is_default(&self) -> bool {
         *self == Connection::New
     }
+}
+
+/// An event loop that is kept busy by a known amount, so that what follows from lag is found by experiment.
+///
+/// From the start of the measured calls to the end of the last one time is divided into periods; in each
+/// one busy wait on the loop that makes the calls begins at a moment that is not that of the period
+/// before, so that no rhythm of the streams falls in with it, and ends within the period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LagDose {
+    /// Length of one busy wait, nanoseconds; less than a period.
+    pub busy_ns: u64,
+    /// Length of a period, nanoseconds.
+    pub every_ns: u64,
+}
+
+impl LagDose {
+    /// The period that the manifest's factor stands for: 100 ms.
+    pub const EVERY_NS: u64 = 100_000_000;
 }
 
 /// A tokenizer and what it encodes, without special tokens.

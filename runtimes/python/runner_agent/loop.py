@@ -124,9 +124,19 @@ class Agents:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.stopped.wait(), spec.idle_ns / 1e9)
             result.idle = (start_ns, monotonic_ns())
-        agents = [caller.make_calls(gate.warm) for caller in self.callers]
+        dose: asyncio.Task | None = None
+
+        async def warm() -> None:
+            nonlocal dose
+            await gate.warm()
+            if spec.lag_dose is not None and dose is None:
+                dose = asyncio.create_task(spec.lag_dose.hold())
+
+        agents = [caller.make_calls(warm) for caller in self.callers]
         for calls in await asyncio.gather(*agents):
             result.calls += calls
+        if dose is not None:
+            dose.cancel()
         for caller in self.callers:
             if caller.workflow is not None:
                 result.stages += caller.workflow.stages

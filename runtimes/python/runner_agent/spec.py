@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runner_agent import headers
+from runner_agent.dose import LagDose
 from runner_agent.fields import (
     Refused,
     count,
@@ -31,7 +32,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 DEFAULT_READ_BUFFER = 64 * 1024  # what httpcore asks for
 SPEC_KEYS = frozenset(
     ("protocol", "run", "artifacts", "agents", "timeout_ns", "read_buffer", "throttle")
-    + ("connection", "probes", "variant")
+    + ("connection", "lag_dose", "probes", "variant")
 )
 PROBE_KEYS = frozenset(("chunks", "loop_lag_ns", "idle_ns"))
 AGENT_KEYS = frozenset(
@@ -41,6 +42,7 @@ AGENT_KEYS = frozenset(
 DIALECT_KEYS = frozenset(("max_tokens_as", "stream_options"))
 MAX_TOKENS_KEYS = ("max_tokens", "max_completion_tokens")
 ROUTE_KEYS = frozenset(("ca_file", "proxy"))
+LAG_DOSE_KEYS = frozenset(("busy_ns", "every_ns"))
 CALL_KEYS = frozenset(("prompt", "warmup", "stage"))
 WORKFLOW_KEYS = frozenset(("scan",))
 SCAN_KEYS = frozenset(("folder", "extensions", "max_files", "max_bytes"))
@@ -98,6 +100,8 @@ class Spec:
     throttle: float | None
     # Connections are kept for the next call.
     keep: bool
+    # How the loop is held up on purpose.
+    lag_dose: LagDose | None
     chunks: bool
     loop_lag_ns: int | None
     idle_ns: int | None
@@ -125,6 +129,7 @@ def read(text: bytes, environment: dict[str, str]) -> Spec:
             read_buffer=whole(given, "read_buffer") or DEFAULT_READ_BUFFER,
             throttle=positive(given, "throttle", "chunks per second"),
             keep=keeps(given.get("connection", "new")),
+            lag_dose=lag_dose(given.get("lag_dose")),
             chunks=switch(probes, "chunks"),
             loop_lag_ns=whole(probes, "loop_lag_ns"),
             idle_ns=whole(probes, "idle_ns"),
@@ -147,6 +152,16 @@ def keeps(connection: str) -> bool:
     if connection not in ("new", "keep"):
         raise Refused(f"connection is one of new, keep, not {connection!r}")
     return connection == "keep"
+
+
+def lag_dose(given: dict | None) -> LagDose | None:
+    if given is None:
+        return None
+    known(given, LAG_DOSE_KEYS)
+    dose = LagDose(count(given, "busy_ns"), count(given, "every_ns"))
+    if not 0 < dose.busy_ns < dose.every_ns:
+        raise Refused("lag_dose must be busy for more than 0 ns and less than every_ns")
+    return dose
 
 
 def agent(given: dict, environment: dict[str, str]) -> Agent:

@@ -126,6 +126,7 @@ fn spec(cell: &CellSpec, run: &str, partial: &Path, asked: TokenizeSpec) -> Spec
         read_buffer: None,
         throttle: None,
         connection: Connection::New,
+        lag_dose: None,
         probes: ProbeSpec::default(),
         variant: cell.variant.clone(),
     }

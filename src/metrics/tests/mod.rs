@@ -478,6 +478,14 @@ fn loop_lag_loaded_and_idle() {
     close(&run, "loop_lag_mean_ms", 9.0);
     close(&run, "loop_lag_stalls", 2.0);
     close(&run, "loop_lag_stalled_percent", 11.0); // 12, and 10 of the 20, of 200 ms
+    // 1 + 3 + 12 and 10 of 200 ms; what came at 390 to 400 waits 20 to 10 ms, until 410.
+    close(&run, "loop_blocked_percent", 13.0);
+    close(&run, "loop_wait_mean_ms", (1.0 + 9.0 + 144.0 + 400.0 - 100.0) / 2.0 / 200.0);
+    close(&run, "loop_wait_p99_ms", 18.0); // 2 ms of 200
+    close(&run, "idle_loop_blocked_percent", 20.4);
+    close(&run, "loop_blocked_percent_above_idle", 13.0 - 20.4);
+    close(&run, "idle_loop_wait_mean_ms", (0.01 + 0.09 + 400.0) / 2.0 / 100.0);
+    close(&run, "idle_loop_wait_p99_ms", 19.0);
     close(&run, "idle_loop_lag_p50_ms", 0.3);
     close(&run, "idle_loop_lag_max_ms", 20.0);
     close(&run, "idle_loop_lag_stalls", 1.0);
@@ -526,6 +534,9 @@ fn loops_of_agents_are_measured_each_in_its_own_window() {
     close(&run, "idle_loop_lag_stalls", 0.5);
     close(&run, "loop_lag_stalls_above_idle", 1.5 - 0.5 * 150.0 / 100.0);
     close(&run, "loop_lag_stalled_percent", 100.0 * (50.0 + 40.0 + 50.0) / (200.0 + 100.0));
+    // 50 + 5 + 40 of 200 ms, 50 of 100 ms
+    close(&run, "loop_blocked_percent", 100.0 * 145.0 / 300.0);
+    close(&run, "loop_wait_mean_ms", (2500.0 + 25.0 + 1600.0 + 2500.0) / 2.0 / 300.0);
     close(&run, "loop_lag_p50_ms", 45.0);
     close(&run, "loop_lag_probe_cost_percent", 100.0 * 6.0 / (300.0 + 300.0));
     close(&run, "chunk_probe_cost_percent", 0.5); // 1 of 200 ms
@@ -548,8 +559,44 @@ fn without_idle_or_probe_nothing_is_known_of_them() {
     close(&run, "loop_lag_p99_ms", 3.0);
     unknown(&run, &["idle_loop_lag_p99_ms", "loop_lag_p99_ms_above_idle"]);
     unknown(&run, &["loop_lag_stalls_above_idle", "loop_lag_probe_cost_percent"]);
+    unknown(&run, &["idle_loop_wait_mean_ms", "loop_wait_mean_ms_above_idle"]);
     let run = lag_metrics(&record, &[]);
     unknown(&run, &["loop_lag_p99_ms", "loop_lag_stalls", "loop_lag_samples"]);
+    unknown(&run, &["loop_blocked_percent", "loop_wait_mean_ms", "loop_wait_p99_ms"]);
+}
+
+/// The file of a probe that sleeps 1 ms on a loop that is held for `held_ms` once in `every_ms`.
+fn held_file(held_ms: u64, every_ms: u64, until_ms: u64) -> Vec<LagSample> {
+    use std::fmt::Write as _;
+    let mut file = String::from("time_ns,lag_ms\n");
+    for time_ms in 1..=until_ms {
+        let into_ms = time_ms % every_ms;
+        // nothing wakes while it is held, and the first to wake is late by all of it
+        if into_ms >= held_ms {
+            let lag_ms = if into_ms == held_ms { held_ms } else { 0 };
+            writeln!(file, "{},{lag_ms}.000000", time_ms * MS).unwrap();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loop_lag.csv");
+    std::fs::write(&path, file).unwrap();
+    lag::read(&path).unwrap().unwrap()
+}
+
+/// A loop that is held for long gives few samples: their percentile does not see it, time does.
+#[test]
+fn what_a_loop_holds_up_is_weighed_by_time() {
+    let record = record(vec![call("a", 0, &[50], 10_000)]);
+    let run = lag_metrics(&record, &held_file(20, 100, 10_000));
+    close(&run, "loop_blocked_percent", 20.0);
+    close(&run, "loop_wait_mean_ms", 2.0); // 20² ÷ 2 ÷ 100
+    close(&run, "loop_wait_p99_ms", 19.0);
+
+    let run = lag_metrics(&record, &held_file(400, 1000, 10_000));
+    close(&run, "loop_lag_p99_ms", 0.0);
+    close(&run, "loop_blocked_percent", 40.0);
+    close(&run, "loop_wait_mean_ms", 80.0);
+    close(&run, "loop_wait_p99_ms", 390.0);
 }
 
 #[test]

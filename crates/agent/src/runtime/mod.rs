@@ -7,6 +7,7 @@ mod access;
 mod artifacts;
 mod call;
 mod cost;
+mod dose;
 mod judge;
 mod lag;
 mod pieces;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use formats::clock;
-use formats::protocol::{ClockPair, Event, PROTOCOL, ProbeSpec, Spec, Window};
+use formats::protocol::{ClockPair, Event, PROTOCOL, Spec, Window};
 use tokio::sync::{Barrier, watch};
 
 use self::access::Access;
@@ -58,7 +59,7 @@ pub(crate) fn work(
     let clock = ClockPair { monotonic_ns: clock::monotonic_ns(), utc: clock::utc_now() };
     let (t_ns, runtime) = (clock.monotonic_ns, output::info());
     events.send(Event::Ready { t_ns, protocol: PROTOCOL, runtime: runtime.clone() });
-    let recorded = event_loop.block_on(record(&spec.probes, callers, cancelled))?;
+    let recorded = event_loop.block_on(record(spec, callers, cancelled))?;
     artifacts::write(spec, runtime, clock, recorded, arrivals.end())?;
     events.send(Event::Done { t_ns: clock::monotonic_ns() });
     Ok(if *cancelled.borrow() { Finish::Cancelled } else { Finish::Done })
@@ -75,17 +76,18 @@ struct Recorded {
 /// Everything that happens on the event loop: the idle control, then all calls, the probes through
 /// both.
 async fn record(
-    probes: &ProbeSpec,
+    spec: &Spec,
     callers: Vec<Caller>,
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Recorded, RuntimeError> {
-    let lag = probes.loop_lag_ns.map(Probe::start);
-    let idle = match probes.idle_ns {
+    let lag = spec.probes.loop_lag_ns.map(Probe::start);
+    let idle = match spec.probes.idle_ns {
         Some(length_ns) => Some(idle(length_ns, cancelled.clone()).await),
         None => None,
     };
     // Warm-up ends for all before any measured call begins.
-    let barrier = Arc::new(Barrier::new(callers.len()));
+    let barrier = Arc::new(Barrier::new(callers.len() + usize::from(spec.lag_dose.is_some())));
+    let dose = spec.lag_dose.map(|dose| dose::start(dose, Arc::clone(&barrier)));
     let tasks = callers
         .into_iter()
         .map(|caller| tokio::spawn(caller.make_calls(Arc::clone(&barrier), cancelled.clone())));
@@ -93,6 +95,9 @@ async fn record(
     let mut logs = Vec::new();
     for task in tasks {
         logs.push(task.await.map_err(|_| RuntimeError::TaskLost)?);
+    }
+    if let Some(dose) = dose {
+        dose.abort();
     }
     let lag = match lag {
         Some(probe) => Some(probe.stop().await?),

@@ -171,6 +171,7 @@ pub fn spec() -> Spec {
         read_buffer: None,
         throttle: None,
         connection: Connection::Keep,
+        lag_dose: None,
         probes: ProbeSpec::default(),
         variant: BTreeMap::new(),
     }
