@@ -9,10 +9,10 @@ const HALVINGS: usize = 80;
 /// Two-sided levels of significance of each look, so that the chance of any false decision at any of them is
 /// `alpha`. `information` are the shares of the runs at the looks, ascending, the last one 1.
 ///
-/// Each side spends α ÷ 2 by the function of O'Brien and Fleming's type of Lan & DeMets, "Discrete sequential
+/// Each side spends α ÷ 2 by the function of O'Brien and Fleming's type of Lan & `DeMets`, "Discrete sequential
 /// boundaries for clinical trials", Biometrika 70 (1983): 2 − 2 Φ(z ÷ √t) for one side of a level a, with z the
 /// quantile of 1 − a ÷ 2. Early looks decide only what is very clear, and nearly all is left for the last. The boundaries are found by the recursive integration of Armitage,
-/// McPherson & Rowe, "Repeated significance tests on accumulating data", JRSS A 132 (1969).
+/// `McPherson` & Rowe, "Repeated significance tests on accumulating data", JRSS A 132 (1969).
 pub fn obrien_fleming(information: &[f64], alpha: f64) -> Result<Vec<f64>, Undefined> {
     let alpha = 1.0 - checked(1.0 - alpha)?;
     let ascending = information.windows(2).all(|pair| pair[0] < pair[1]);

@@ -100,7 +100,7 @@ impl Shift {
         let alpha = 1.0 - checked(level)?;
         // so many steps may lie on the far side of a bound that is rejected
         let rejected =
-            (0..self.steps.len() / 2 + 1).take_while(|k| 2.0 * self.tail(*k) < alpha).count();
+            (0..=self.steps.len() / 2).take_while(|k| 2.0 * self.tail(*k) < alpha).count();
         if rejected == 0 {
             return Ok(Interval { low: f64::NEG_INFINITY, high: f64::INFINITY });
         }
