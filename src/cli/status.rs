@@ -196,11 +196,13 @@ fn table(status: &Status) -> String {
         );
     }
     for Flagged { run, name, outlier } in &status.outliers {
-        let Outlier { metric, value, median, mad, distance, .. } = outlier;
+        let Outlier { metric, value, median, mad, distance, n, flagged_of_clean, .. } = outlier;
         let distance = distance.map_or("MAD is 0".to_owned(), |d| format!("{d:.1} MADs off"));
         let _ = writeln!(
             text,
-            "outlier: {name} {run}: {metric} {value:.4}, median {median:.4}, MAD {mad:.4}, {distance}"
+            "outlier: {name} {run}: {metric} {value:.4}, median {median:.4}, MAD {mad:.4}, {distance} \
+             (the rule flags {:.0} % of clean normal runs at n = {n})",
+            100.0 * flagged_of_clean
         );
     }
     for damaged in &status.damaged {

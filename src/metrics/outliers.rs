@@ -1,7 +1,7 @@
 //! Runs that are far from the others of their cell. They are named, never dropped.
 
 use crate::manifest::study::{Mad, Outliers};
-use crate::stats::{OutlierRule, Sample, outliers};
+use crate::stats::{OutlierRule, Sample, flag_rate, outliers};
 use crate::store::record::RunRecord;
 
 /// A run that is far from the others of its cell in one metric.
@@ -15,6 +15,23 @@ pub struct Outlier {
     pub mad: f64,
     /// |value − median| in MADs; `None` where the MAD is 0.
     pub distance: Option<f64>,
+    /// Runs that it was flagged among.
+    pub n: usize,
+    /// The share of as many clean normal values that the rule flags.
+    pub flagged_of_clean: f64,
+}
+
+/// The values of a metric, with their repeats.
+#[must_use]
+pub fn known<'r>(
+    runs: &(impl Iterator<Item = &'r RunRecord> + Clone),
+    metric: &str,
+) -> Vec<(u32, f64)> {
+    let value = |run: &'r RunRecord| {
+        let value = run.metrics.get(metric).copied().flatten();
+        Some((run.repeat, value.filter(|value| value.is_finite())?))
+    };
+    runs.clone().filter_map(value).collect()
 }
 
 /// Outliers among runs of one cell that were measured under the same circumstances, by metric, then
@@ -27,13 +44,7 @@ pub fn flagged<'r>(
     let scaled = rule.mad == Mad::Scaled;
     let mut found = Vec::new();
     for metric in &rule.metrics {
-        let known: Vec<(u32, f64)> = runs
-            .clone()
-            .filter_map(|run| {
-                let value = run.metrics.get(metric).copied().flatten();
-                Some((run.repeat, value.filter(|value| value.is_finite())?))
-            })
-            .collect();
+        let known = known(runs, metric);
         let Ok(sample) = Sample::new(known.iter().map(|(_, value)| *value).collect()) else {
             continue;
         };
@@ -43,7 +54,8 @@ pub fn flagged<'r>(
         } else {
             sample.median_absolute_deviation()
         };
-        for place in outliers(&sample, OutlierRule { deviations: rule.k, scaled }) {
+        let own = OutlierRule { deviations: rule.k, scaled };
+        for place in outliers(&sample, own) {
             let (repeat, value) = known[place];
             let distance = (value - median).abs() / mad;
             found.push(Outlier {
@@ -53,6 +65,8 @@ pub fn flagged<'r>(
                 median,
                 mad,
                 distance: distance.is_finite().then_some(distance),
+                n: known.len(),
+                flagged_of_clean: flag_rate(own, known.len()),
             });
         }
     }
@@ -88,6 +102,9 @@ mod tests {
             found.iter().map(|outlier| (outlier.repeat, outlier.distance)).collect();
         assert_eq!(named, [(4, Some(3.0)), (5, Some(19.0))]);
         assert!((found[1].median - 100.5).abs() < 1e-12 && (found[1].mad - 0.5).abs() < 1e-12);
+        // of five: the run without the metric is none; 2 raw MAD flag more than a fifth of clean values
+        assert!(found.iter().all(|outlier| outlier.n == 5));
+        assert!((0.2..0.4).contains(&found[0].flagged_of_clean), "{}", found[0].flagged_of_clean);
         let found = flagged(&runs.iter(), &rule(3.5, Mad::Scaled));
         assert_eq!(found.iter().map(|outlier| outlier.repeat).collect::<Vec<_>>(), [5]);
         assert!(flagged(&runs.iter(), &Outliers::default()).is_empty());

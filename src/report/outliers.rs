@@ -1,11 +1,14 @@
 //! Runs far from the others of their cell, as the manifest's rule flags them.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::completeness::fresh;
 use super::data::Cell;
 use crate::manifest::study::{Mad, Outliers};
-use crate::metrics::outliers::{Outlier, flagged};
+use crate::metrics::outliers::{Outlier, flagged, known};
+use crate::stats::{OutlierRule, flag_rates};
 
 /// The rule in words, and the runs that it flags.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -14,8 +17,20 @@ pub struct OutlierTable {
     pub metrics: Vec<String>,
     pub k: f64,
     pub scaled: bool,
+    /// How often the rule flags clean data, by the numbers of runs that were looked at, ascending.
+    pub clean: Vec<CleanRate>,
     /// In the order of the plan.
     pub runs: Vec<FlaggedRun>,
+}
+
+/// What the rule makes of n normal values none of which is an outlier.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CleanRate {
+    pub n: usize,
+    /// The share of the values that it flags.
+    pub of_runs: f64,
+    /// The share of the cells in which it flags any.
+    pub of_cells: f64,
 }
 
 /// A run that the rule flags.
@@ -35,8 +50,15 @@ pub struct FlaggedRun {
 }
 
 pub(super) fn collect(cells: &[Cell], rule: &Outliers) -> OutlierTable {
-    let mut runs = Vec::new();
+    let (mut runs, mut sizes) = (Vec::new(), BTreeSet::new());
     for cell in cells.iter().filter(|_| !rule.metrics.is_empty()) {
+        for metric in &rule.metrics {
+            let n = known(&fresh(cell), metric).len();
+            // fewer than two values are not far from each other
+            if n > 1 {
+                sizes.insert(n);
+            }
+        }
         for outlier in flagged(&fresh(cell), rule) {
             let named = |repeat: u32| format!("{}/{repeat}", cell.short());
             let rerun = cell.runs.values().find(|run| run.rerun_of == Some(outlier.repeat));
@@ -50,5 +72,16 @@ pub(super) fn collect(cells: &[Cell], rule: &Outliers) -> OutlierTable {
             });
         }
     }
-    OutlierTable { metrics: rule.metrics.clone(), k: rule.k, scaled: rule.mad == Mad::Scaled, runs }
+    let scaled = rule.mad == Mad::Scaled;
+    let clean = |n: usize| {
+        let rates = flag_rates(OutlierRule { deviations: rule.k, scaled }, n);
+        CleanRate { n, of_runs: rates.per_value, of_cells: rates.per_sample }
+    };
+    OutlierTable {
+        metrics: rule.metrics.clone(),
+        k: rule.k,
+        scaled,
+        clean: sizes.into_iter().map(clean).collect(),
+        runs,
+    }
 }

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
+use statrs::distribution::{ChiSquared, Continuous};
+
 use super::log_ratio::logarithms;
-use super::spread::chi_squared_quantile;
 use super::{Interval, Sample, Undefined, checked, normal};
 
 /// The mean of lognormal data, by the generalised pivotal quantity of Krishnamoorthy & Mathew, "Inferences on
@@ -22,16 +23,26 @@ pub struct LognormalMean {
     mean: f64,
     sd: f64,
     n: f64,
-    /// Points of equal probability of U².
-    chi: Arc<Vec<f64>>,
+    chi: Arc<Vec<Point>>,
 }
 
-/// Points over which the distribution of U² is averaged.
-const POINTS: u32 = 1000;
+/// A value of U² and its weight; all weights are 1 together.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    at: f64,
+    weight: f64,
+}
+
+/// Steps in one standard deviation of log U², about √(2 ÷ (n − 1)), in which it is integrated: the trapezoid rule
+/// over a smooth density that dies out on both sides leaves no error that counts.
+const STEPS: f64 = 16.0;
+/// Densities below this share of the largest are left out. Levels of early looks and of many
+/// hypotheses are tails of a millionth, so that the ends count.
+const LEAST: f64 = 1e-18;
 /// Halvings after which an end of an interval no longer moves by more than its ninth digit.
 const HALVINGS: usize = 50;
 
-static CHI: LazyLock<Mutex<HashMap<usize, Arc<Vec<f64>>>>> = LazyLock::new(Mutex::default);
+static CHI: LazyLock<Mutex<HashMap<usize, Arc<Vec<Point>>>>> = LazyLock::new(Mutex::default);
 
 /// The mean behind values that are all above 0.
 pub fn lognormal_mean(sample: &Sample) -> Result<LognormalMean, Undefined> {
@@ -44,32 +55,49 @@ pub fn lognormal_mean(sample: &Sample) -> Result<LognormalMean, Undefined> {
     Ok(LognormalMean { mean: logs.mean(), sd, n: logs.n() as f64, chi })
 }
 
-fn points(n: usize) -> Result<Arc<Vec<f64>>, Undefined> {
-    let known = |of: &HashMap<usize, Arc<Vec<f64>>>| of.get(&n).cloned();
+fn points(n: usize) -> Result<Arc<Vec<Point>>, Undefined> {
+    let known = |of: &HashMap<usize, Arc<Vec<Point>>>| of.get(&n).cloned();
     if let Some(found) = CHI.lock().ok().and_then(|of| known(&of)) {
         return Ok(found);
     }
-    let freedom = (n - 1) as f64;
-    let share = |point: u32| (f64::from(point) + 0.5) / f64::from(POINTS);
-    let chi: Result<Vec<f64>, Undefined> =
-        (0..POINTS).map(|point| chi_squared_quantile(share(point), freedom)).collect();
-    let chi = Arc::new(chi?);
+    let chi = Arc::new(weighted((n - 1) as f64)?);
     if let Ok(mut of) = CHI.lock() {
         of.insert(n, Arc::clone(&chi));
     }
     Ok(chi)
 }
 
+/// The distribution of U², by even steps of its logarithm to both sides of where that is densest.
+fn weighted(freedom: f64) -> Result<Vec<Point>, Undefined> {
+    let chi = ChiSquared::new(freedom)
+        .map_err(|_| Undefined::OutOfRange { what: "the degrees of freedom" })?;
+    let step = (2.0 / freedom).sqrt() / STEPS;
+    let point = |place: f64| {
+        let at = freedom * (place * step).exp();
+        Point { at, weight: chi.pdf(at) * at }
+    };
+    let middle = point(0.0);
+    let counts = |point: &Point| point.weight > LEAST * middle.weight;
+    let side =
+        |sign: f64| (1_u32..).map(move |place| point(sign * f64::from(place))).take_while(counts);
+    let mut points: Vec<Point> = side(-1.0).chain([middle]).chain(side(1.0)).collect();
+    let all: f64 = points.iter().map(|point| point.weight).sum();
+    for point in &mut points {
+        point.weight /= all;
+    }
+    Ok(points)
+}
+
 impl LognormalMean {
     /// The probability that the pivotal quantity lies above the logarithm of `bound`.
     fn above(&self, log: f64) -> f64 {
         let freedom = self.n - 1.0;
-        let chance = |chi: &f64| {
-            let error = self.sd * (freedom / chi / self.n).sqrt();
-            let center = self.mean + self.sd * self.sd / 2.0 * freedom / chi;
-            normal::below((center - log) / error)
+        let chance = |chi: &Point| {
+            let error = self.sd * (freedom / chi.at / self.n).sqrt();
+            let center = self.mean + self.sd * self.sd / 2.0 * freedom / chi.at;
+            chi.weight * normal::below((center - log) / error)
         };
-        self.chi.iter().map(chance).sum::<f64>() / self.chi.len() as f64
+        self.chi.iter().map(chance).sum()
     }
 
     /// Two-sided p of the hypothesis that the true mean is `bound`; 0 for one that no positive data can have.

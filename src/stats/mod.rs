@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of runs or metrics. What cannot be said is `None` or an [`Undefined`] with the reason,
 //! never 0 and never not-a-number. Checked against `NumPy` and `SciPy` to 1e-9
-//! (`tests/golden/stats.py`). Distributions are the library's ([`statrs`]).
+//! (`tests/golden/stats.py`, `robust.py`). Distributions are the library's ([`statrs`]).
 
 mod bootstrap;
 mod correlation;

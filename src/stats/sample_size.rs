@@ -54,9 +54,9 @@ pub fn needed_interval(
         for _ in 0..100 {
             let middle = f64::midpoint(low, high);
             if noncentral_t_below(t, freedom, middle) > share {
-                low = middle
+                low = middle;
             } else {
-                high = middle
+                high = middle;
             }
         }
         f64::midpoint(low, high)

@@ -9,10 +9,10 @@ const HALVINGS: usize = 80;
 /// Two-sided levels of significance of each look, so that the chance of any false decision at any of them is
 /// `alpha`. `information` are the shares of the runs at the looks, ascending, the last one 1.
 ///
-/// The spending function of O'Brien and Fleming's type, 2 − 2 Φ(z ÷ √t), of Lan & DeMets, "Discrete sequential
-/// boundaries for clinical trials", Biometrika 70 (1983): early looks decide only what is very clear, and
-/// nearly all is left for the last. The boundaries are found by the recursive integration of Armitage,
-/// McPherson & Rowe, "Repeated significance tests on accumulating data", JRSS A 132 (1969).
+/// Each side spends α ÷ 2 by the function of O'Brien and Fleming's type of Lan & `DeMets`, "Discrete sequential
+/// boundaries for clinical trials", Biometrika 70 (1983): 2 − 2 Φ(z ÷ √t) for one side of a level a, with z the
+/// quantile of 1 − a ÷ 2. Early looks decide only what is very clear, and nearly all is left for the last. The boundaries are found by the recursive integration of Armitage,
+/// `McPherson` & Rowe, "Repeated significance tests on accumulating data", JRSS A 132 (1969).
 pub fn obrien_fleming(information: &[f64], alpha: f64) -> Result<Vec<f64>, Undefined> {
     let alpha = 1.0 - checked(1.0 - alpha)?;
     let ascending = information.windows(2).all(|pair| pair[0] < pair[1]);
@@ -21,8 +21,8 @@ pub fn obrien_fleming(information: &[f64], alpha: f64) -> Result<Vec<f64>, Undef
     if !ascending || !ends {
         return Err(Undefined::OutOfRange { what: "the looks" });
     }
-    let z = normal::quantile(1.0 - alpha / 2.0);
-    let spent = |t: f64| 2.0 * normal::above(z / t.sqrt());
+    let z = normal::quantile(1.0 - alpha / 4.0);
+    let spent = |t: f64| 4.0 * normal::above(z / t.sqrt());
     let mut levels = Vec::with_capacity(information.len());
     // where the path of the test statistic may be before this look, each place with its density × step
     let mut paths = vec![(0.0, 1.0)];

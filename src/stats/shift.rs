@@ -2,6 +2,7 @@
 //! skewness count for no more than their ranks.
 
 use super::ranks::rank_sum_orders;
+use super::sample::ROUNDING;
 use super::{Interval, Sample, Undefined, checked, normal};
 
 /// The shift between two samples, or the middle of the differences of pairs (Hodges & Lehmann, "Estimates of
@@ -36,13 +37,13 @@ pub fn shift(x: &Sample, y: &Sample) -> Result<Shift, Undefined> {
     let steps: Vec<f64> =
         x.values().iter().flat_map(|x| y.values().iter().map(move |y| x - y)).collect();
     let (n, m) = (x.n(), y.n());
-    let null = if n * m <= EXACT_STEPS && n.min(m) <= 12 {
+    let null = if n * m <= EXACT_STEPS {
         Null::Exact(shares(rank_sum_orders(n, m)))
     } else {
         let (n, m) = (n as f64, m as f64);
         Null::Normal { mean: n * m / 2.0, sd: (n * m * (n + m + 1.0) / 12.0).sqrt() }
     };
-    Shift::new(steps, null)
+    Shift::new(steps, null, largest(x).max(largest(y)))
 }
 
 /// Of pairs, given in the same order on both sides: the signed-rank test of Wilcoxon, "Individual comparisons
@@ -64,16 +65,21 @@ pub fn paired_shift(x: &Sample, y: &Sample) -> Result<Shift, Undefined> {
         let mean = n * (n + 1.0) / 4.0;
         Null::Normal { mean, sd: (n * (n + 1.0) * (2.0 * n + 1.0) / 24.0).sqrt() }
     };
-    Shift::new(steps, null)
+    Shift::new(steps, null, largest(x).max(largest(y)))
+}
+
+fn largest(sample: &Sample) -> f64 {
+    sample.min().abs().max(sample.max().abs())
 }
 
 impl Shift {
-    fn new(mut steps: Vec<f64>, null: Null) -> Result<Self, Undefined> {
+    /// `scale` is that of the values, whose rounding the steps keep.
+    fn new(mut steps: Vec<f64>, null: Null, scale: f64) -> Result<Self, Undefined> {
         steps.sort_by(f64::total_cmp);
         let (Some(first), Some(last)) = (steps.first(), steps.last()) else {
             return Err(Undefined::TooFew { needed: 1, found: 0 });
         };
-        if first.total_cmp(last).is_eq() {
+        if last - first <= ROUNDING * scale {
             return Err(Undefined::NoSpread);
         }
         let value = super::sample::percentile(&steps, 50.0);
@@ -94,7 +100,7 @@ impl Shift {
         let alpha = 1.0 - checked(level)?;
         // so many steps may lie on the far side of a bound that is rejected
         let rejected =
-            (0..self.steps.len() / 2 + 1).take_while(|k| 2.0 * self.tail(*k) < alpha).count();
+            (0..=self.steps.len() / 2).take_while(|k| 2.0 * self.tail(*k) < alpha).count();
         if rejected == 0 {
             return Ok(Interval { low: f64::NEG_INFINITY, high: f64::INFINITY });
         }

@@ -159,7 +159,7 @@ fn a_narrow_terminal_keeps_the_interval_and_p() {
     let text = String::from_utf8(output.stdout).unwrap();
     let table = text.split("ttft_ms (ms").nth(1).unwrap();
     assert!(table.lines().all(|line| line.chars().count() <= 110), "{text}");
-    assert!(table.contains("95 % interval") && table.contains("p (Holm)"), "{text}");
+    assert!(table.contains("95 % interval") && table.contains("p (FDR)"), "{text}");
     assert!(!table.contains("Hedges' g  "), "{text}");
 }
 

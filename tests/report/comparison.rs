@@ -1,5 +1,6 @@
 //! Comparisons as templates show them, and how they fail.
 
+use runner::report::tidy::{self, Rows};
 use runner::report::{self, Data, RenderError, Template};
 
 use crate::stored::Stored;
@@ -141,5 +142,38 @@ fn wrong_names_name_the_line() {
     ] {
         let error = rendered(&stored, &format!("\n{{{{ {call} }}}}")).unwrap_err();
         assert!(error.starts_with("own.md.j2:3: ") && error.contains(part), "{call}: {error}");
+    }
+}
+
+#[test]
+fn the_export_says_what_was_judged_within_what_and_the_page_what_its_columns_are() {
+    let data = stored().data();
+    let table = tidy::table(&data, Rows::Comparisons);
+    let place = |name: &str| table.columns.iter().position(|column| column == name).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .rows
+        .iter()
+        .filter(|row| row[place("metric")] == "wall_ms" && !row[place("p_adjusted")].is_null())
+        .map(|row| {
+            let text = |name: &str| row[place(name)].as_str().unwrap_or("–");
+            ["comparison", "judged", "replicate", "family", "matters_from"].map(text).to_vec()
+        })
+        .collect();
+    let geometric = "ratio of geometric means";
+    assert!(rows.contains(&vec![
+        "baseline",
+        geometric,
+        "pair of runs",
+        "of this experiment",
+        "1 %"
+    ]));
+    assert!(rows.contains(&vec!["baseline", geometric, "run", "of this experiment", "1 %"]));
+    let ranked = ["ranking", geometric, "pair of runs", "in rankings of this experiment", "1 %"];
+    assert!(rows.contains(&ranked.to_vec()), "{rows:?}");
+    assert!(rows.contains(&vec!["normalised", geometric, "–", "of this experiment", "1 %"]));
+    let page = include_str!("../../docs/comparisons.md");
+    let named: Vec<&str> = page.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for column in &table.columns {
+        assert!(named.contains(&column.as_str()), "docs/comparisons.md lacks `{column}`");
     }
 }

@@ -35,8 +35,10 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
     }
     let _ = writeln!(
         text,
-        "\nB against A: B − A of the means with its 95 % interval, Welch's t; p after Holm's correction\n\
-         over the {} of this comparison. † below the measurement error.",
+        "\nB against A: B − A of the means with its 95 % interval. Judged by Welch's t: times, rates and costs\n\
+         by their logarithms (B ÷ A of the geometric means), everything else by the difference of means;\n\
+         p (FDR) is adjusted by the false discovery rate over the {} of this comparison.\n\
+         One value is one run. † below the measurement error.",
         count(comparison.tests as u64, "test")
     );
     for metric in &comparison.metrics {
@@ -139,7 +141,7 @@ fn table(text: &mut String, metric: &MetricTable, width: usize) {
         Column::spare("B ÷ A", 1),
         Column::spare("Hedges' g", 2),
         Column::spare("95 % interval", 3),
-        Column::number("p (Holm)"),
+        Column::number("p (FDR)"),
         Column::kept("judgement"),
     ];
     grid(text, &columns, &rows, width);

@@ -147,7 +147,7 @@ pub struct Contrast {
     /// Of the means.
     pub difference: Option<f64>,
     pub ci: Option<[f64; 2]>,
-    /// Of the geometric means where that is judged, else of the means.
+    /// Of the geometric means where these are judged, else of the means.
     pub ratio: Option<f64>,
     /// By the logarithm where that is judged, else Fieller's.
     pub ratio_ci: Option<[f64; 2]>,
@@ -308,6 +308,12 @@ impl Contrast {
             circumstances: Some(differences),
             ..Self::undefined(why)
         }
+    }
+
+    /// Its adjusted p, and within what.
+    #[must_use]
+    pub fn adjusted(&self) -> Option<Adjusted> {
+        Some(Adjusted { p: self.p_adjusted?, of: self.family?, tests: self.tests? })
     }
 
     /// Both sides have a mean, found under the same circumstances.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::baseline::{self, BaselineRow};
 use super::contrast::{Judgement, Quantity};
-use super::family::{Families, FamilyOf};
+use super::family::{Adjusted, Families, FamilyOf};
 use super::{ComparisonError, axis, experiment, text_of};
 use crate::metrics::MetricInfo;
 use crate::report::data::{Data, NamedLevel};
@@ -46,6 +46,14 @@ pub struct NormalisedCell {
     pub judgement: Judgement,
     pub below_error: bool,
     pub why: Option<String>,
+}
+
+impl NormalisedCell {
+    /// Its adjusted p, and within what.
+    #[must_use]
+    pub fn adjusted(&self) -> Option<Adjusted> {
+        Some(Adjusted { p: self.p_adjusted?, of: self.family?, tests: self.tests? })
+    }
 }
 
 /// The selected cells.

@@ -1,7 +1,8 @@
 //! Two sets of results against each other: two machines, two days, two versions.
 //!
 //! Needs no manifest: what is compared are stored runs, cell by cell. How the circumstances differ is
-//! part of the answer, and comes first. Runs of two sets are never pairs, so every test is Welch's.
+//! part of the answer, and comes first. Runs of two sets are never pairs, so every test is Welch's;
+//! of times, rates and costs on the logarithm.
 
 mod asked;
 mod evidence;

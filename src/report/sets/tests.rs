@@ -78,7 +78,7 @@ fn a_name_of_two_cells_matches_nothing() {
 }
 
 #[test]
-fn holm_is_taken_over_the_whole_comparison() {
+fn p_is_adjusted_over_the_whole_comparison() {
     let a = set("a", &[("1", "x", &[1.0, 1.1, 0.9]), ("2", "y", &[1.0, 1.2, 1.1])]);
     let b = set("b", &[("1", "x", &[1.2, 1.3, 1.1]), ("2", "y", &[1.0, 1.25, 1.1])]);
     let found = compare(&a, &b, &Options::default()).unwrap();

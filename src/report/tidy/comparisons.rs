@@ -2,22 +2,25 @@
 //! per cent of a level, one tokenizer against another, a cell against its replica; and how often a metric
 //! improved.
 //!
-//! Families are those of the reports' tables, one per experiment and metric, so the adjusted p agree with
-//! theirs.
+//! Adjusted p are those of the reports' tables; metrics and baselines that no table shows are adjusted over
+//! everything of the experiment that is listed here. `family` and `tests` say which of the two it was.
 
 use serde_json::Value;
 
 use super::{Table, interval, number, words};
-use crate::metrics::MetricInfo;
-use crate::report::comparison::contrast::Contrast;
-use crate::report::comparison::family::{Families, known};
+use crate::metrics::{self, MetricInfo};
+use crate::report::comparison::contrast::{Contrast, Quantity, Test};
+use crate::report::comparison::family::{Adjusted, Families, known};
 use crate::report::comparison::{baseline, direction, normalised, ranking, replicas, success};
 use crate::report::data::{Data, Experiment};
 use crate::report::select::Selection;
 use crate::report::tokenizers;
 
-/// `against` is the id of the other cell, or the level that is 100 %. `below_error` is 0 or 1.
-const COLUMNS: [&str; 35] = [
+/// `against` is the id of the other cell, or the level that is 100 %. `replicate` is the unit of
+/// replication: what counts as one value of the test. `judged` is what p and the judgement are of, and `ratio` that of the
+/// geometric means where these are judged; `matters_from` is the smallest effect of interest. `below_error` is
+/// 0 or 1. What users are told of them: `docs/comparisons.md`.
+const COLUMNS: [&str; 40] = [
     "comparison",
     "experiment",
     "metric",
@@ -29,6 +32,8 @@ const COLUMNS: [&str; 35] = [
     "planned",
     "against_n",
     "pairs",
+    "replicate",
+    "judged",
     "test",
     "mean",
     "against_mean",
@@ -49,6 +54,9 @@ const COLUMNS: [&str; 35] = [
     "g_ci_high",
     "p",
     "p_adjusted",
+    "family",
+    "tests",
+    "matters_from",
     "below_error",
     "rank",
     "judgement",
@@ -75,6 +83,9 @@ struct Row<'a> {
     improvement: Option<f64>,
     improvement_ci: Option<[f64; 2]>,
     contrast: Option<&'a Contrast>,
+    judged: Option<Quantity>,
+    adjusted: Option<Adjusted>,
+    matters_from: Option<String>,
     rank: Option<usize>,
     judgement: &'a str,
     below_error: bool,
@@ -90,6 +101,7 @@ impl Row<'_> {
         let [percent_low, percent_high] = interval(self.percent_ci);
         let [improvement_low, improvement_high] = interval(self.improvement_ci);
         let [g_low, g_high] = bounds(|contrast| contrast.g_ci);
+        let adjusted = self.adjusted.or_else(|| self.contrast.and_then(Contrast::adjusted));
         vec![
             self.comparison.into(),
             self.experiment.into(),
@@ -102,6 +114,11 @@ impl Row<'_> {
             self.planned.into(),
             self.against_n.into(),
             self.contrast.and_then(|contrast| contrast.pairs).into(),
+            self.contrast.and_then(replicate).into(),
+            self.judged
+                .or_else(|| self.contrast.and_then(|contrast| contrast.judged))
+                .map(Quantity::name)
+                .into(),
             self.contrast.and_then(|contrast| Some(contrast.test?.name())).into(),
             number(self.mean),
             number(self.against_mean),
@@ -121,13 +138,29 @@ impl Row<'_> {
             g_low,
             g_high,
             figure(|contrast| contrast.p),
-            figure(|contrast| contrast.p_adjusted),
+            number(adjusted.map(|own| own.p)),
+            adjusted.map(|own| own.of.name()).into(),
+            adjusted.map(|own| own.tests).into(),
+            self.matters_from.into(),
             u8::from(self.below_error).into(),
             self.rank.into(),
             self.judgement.into(),
             self.why.or_else(|| self.contrast.and_then(|own| own.why.as_deref())).into(),
         ]
     }
+}
+
+/// The unit of replication of a test.
+fn replicate(contrast: &Contrast) -> Option<&'static str> {
+    contrast.test.map(|test| match test {
+        Test::Paired => "pair of runs",
+        Test::Welch => "run",
+    })
+}
+
+/// The smallest effect of interest with its unit.
+fn matters_from(metric: &MetricInfo<'_>) -> Option<String> {
+    metrics::smallest_effect(metric).map(|effect| effect.text(metric.unit))
 }
 
 /// Everything that can be compared without further words: by the declared baselines, and by the metrics
@@ -145,7 +178,7 @@ pub fn comparisons(data: &Data) -> Table {
     }
     if let Some(tokenizers) = tokenizers::tokenizers(data) {
         for own in &tokenizers.ratios {
-            let metric = crate::metrics::info(own.metric);
+            let metric = metrics::info(own.metric);
             let contrast = Contrast {
                 ratio: Some(own.value),
                 ratio_ci: own.interval,
@@ -196,6 +229,7 @@ fn against_baseline(
             improvement: own.improvement_percent,
             improvement_ci: own.improvement_ci,
             contrast: Some(&own.contrast),
+            matters_from: matters_from(metric),
             below_error: own.contrast.below_error,
             judgement,
             ..Row::default()
@@ -231,6 +265,9 @@ fn normalised_by(
                 mean: own.mean,
                 percent: own.percent,
                 percent_ci: own.ci,
+                judged: own.judged,
+                adjusted: own.adjusted(),
+                matters_from: matters_from(metric),
                 below_error: own.below_error,
                 judgement,
                 why: own.why.as_deref(),
@@ -241,7 +278,7 @@ fn normalised_by(
     }
 }
 
-/// Against rank 1; its adjusted p is that of rankings.
+/// Against rank 1; p × (number of other cells) is what is adjusted, over the rankings of the experiment.
 fn ranked(
     data: &Data,
     families: &Families,
@@ -267,6 +304,7 @@ fn ranked(
             mean: own.mean,
             against_mean: first.and_then(|first| first.mean),
             contrast: Some(&own.behind),
+            matters_from: matters_from(metric),
             below_error: own.behind.below_error,
             rank: own.rank,
             judgement: match own.distinguishable {
@@ -284,6 +322,7 @@ fn ranked(
 /// The replica against the cell that it is of, whose row it is.
 fn replicated(data: &Data, selection: &Selection<'_>, rows: &mut Vec<Vec<Value>>) {
     for own in &replicas::all(data, selection, known(data, selection)) {
+        let metric = data.metrics().find(|metric| metric.name == own.metric);
         let row = Row {
             comparison: "aa",
             experiment: &selection.said,
@@ -298,6 +337,7 @@ fn replicated(data: &Data, selection: &Selection<'_>, rows: &mut Vec<Vec<Value>>
             mean: own.replica_mean,
             against_mean: own.mean,
             contrast: Some(&own.contrast),
+            matters_from: metric.as_ref().and_then(matters_from),
             below_error: own.contrast.below_error,
             judgement: own.contrast.judgement.name(),
             ..Row::default()
@@ -306,10 +346,12 @@ fn replicated(data: &Data, selection: &Selection<'_>, rows: &mut Vec<Vec<Value>>
     }
 }
 
-/// Counts are of configurations; intervals are Wilson's.
-const SUCCESS: [&str; 14] = [
+/// Counts are of configurations, which `replicate` says; intervals are Wilson's. `better` goes by the means
+/// alone, `clearly_better` by the judgements of the comparisons.
+const SUCCESS: [&str; 15] = [
     "experiment",
     "metric",
+    "replicate",
     "configurations",
     "compared",
     "better",
@@ -345,6 +387,7 @@ pub fn successes(data: &Data) -> Table {
             rows.push(vec![
                 experiment.name.as_str().into(),
                 metric.name.into(),
+                "configuration".into(),
                 own.configurations.into(),
                 own.compared.into(),
                 own.better.into(),

@@ -139,9 +139,22 @@ pub fn claims(data: &Data) -> Table {
     Table { columns: words(&CLAIMS), rows: data.claims.iter().map(row).collect() }
 }
 
-/// `rerun` is the run that was made because of it.
-const OUTLIERS: [&str; 10] =
-    ["cell", "repeat", "run", "name", "metric", "value", "median", "mad", "distance_mads", "rerun"];
+/// `rerun` is the run that was made because of it, `n` the number of runs that it was flagged among, and
+/// `clean_flagged_percent` the share of n clean normal values that the rule flags.
+const OUTLIERS: [&str; 12] = [
+    "cell",
+    "repeat",
+    "run",
+    "name",
+    "metric",
+    "value",
+    "median",
+    "mad",
+    "distance_mads",
+    "n",
+    "clean_flagged_percent",
+    "rerun",
+];
 
 pub fn outliers(data: &Data) -> Table {
     let rows = data.outliers.runs.iter().map(|own| {
@@ -155,6 +168,8 @@ pub fn outliers(data: &Data) -> Table {
             number(Some(own.outlier.median)),
             number(Some(own.outlier.mad)),
             number(own.outlier.distance),
+            own.outlier.n.into(),
+            number(Some(100.0 * own.outlier.flagged_of_clean)),
             own.rerun_repeat.map(|repeat| run(&own.id, repeat)).into(),
         ]
     });

@@ -3,4 +3,5 @@
 mod descriptive;
 mod golden;
 mod properties;
+mod robust;
 mod undefined;
