@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use formats::clock;
 
-use crate::manifest::study::Level;
+use crate::cells::NamedLevel;
 use crate::plan::{Filters, Plan};
 use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
 use crate::store::journal::{self, What};
@@ -62,12 +62,12 @@ fn declarations(
     let Ok(whole) = Plan::new(study.clone(), &Filters::default()) else { return Ok(declared) };
     let finished = finished(&whole, store)?;
     for (index, experiment) in study.experiments.iter().enumerate() {
-        let with_data: Vec<(usize, Vec<(String, Level)>)> = whole
+        let with_data: Vec<(usize, Vec<NamedLevel>)> = whole
             .experiment_cells(index)
             .into_iter()
             .filter_map(|cell| {
                 let runs = *finished.get(&whole.id(cell).hex())?;
-                Some((runs, whole.levels(index, cell)))
+                Some((runs, whole.row_levels(index, cell)))
             })
             .collect();
         for hypothesis in &experiment.hypotheses {

@@ -81,14 +81,6 @@ impl Cells {
             |(axis, level): (&String, &Scalar)| (axis.clone(), Level::Text(level.to_string()));
         Self(levels.iter().map(text).collect())
     }
-
-    /// Whether a cell with these levels is selected.
-    #[must_use]
-    pub fn select(&self, levels: &[(String, Level)]) -> bool {
-        self.0.iter().all(|(axis, wanted)| {
-            levels.iter().any(|(name, level)| name == axis && level == wanted)
-        })
-    }
 }
 
 impl Criterion {
@@ -165,12 +157,6 @@ impl Criterion {
             (_, Some(any)) => parts(any).map(Self::Any),
             _ => None,
         }
-    }
-
-    /// Whether it concerns a cell with these levels.
-    #[must_use]
-    pub fn concerns(&self, levels: &[(String, Level)]) -> bool {
-        self.selections().iter().any(|cells| cells.select(levels))
     }
 
     /// The metrics that it names, those of its parts included.

@@ -25,6 +25,7 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use crate::cells::NamedLevel;
 use crate::manifest::command::Pick;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
@@ -263,6 +264,15 @@ impl Plan {
             .levels(row)
             .map(|(name, level)| (name.to_owned(), level.clone()))
             .collect()
+    }
+
+    /// The cell's levels in this experiment, of its axes and of what is fixed for all of its cells.
+    #[must_use]
+    pub fn row_levels(&self, experiment: usize, cell: u32) -> Vec<NamedLevel> {
+        let own = self.levels(experiment, cell);
+        let own = own.iter().map(|(name, level)| (name, level));
+        let fixed = self.study.experiments[experiment].fixed.iter();
+        own.chain(fixed).map(|(name, level)| NamedLevel::new(name, level)).collect()
     }
 
     /// All runs in the order in which they are to be executed.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::completeness::fresh;
 use super::data::{Cell, FailedAttempt};
+use crate::cells::NamedLevel;
 use crate::manifest::study::{Hypothesis, Order};
 use crate::metrics;
 use crate::plan::Plan;
@@ -97,12 +98,7 @@ pub(super) fn judge(
         }
         let own: Vec<verdict::Cell> = members
             .into_iter()
-            .map(|cell| {
-                let mut levels = plan.levels(index, cell);
-                let fixed = experiment.fixed.iter();
-                levels.extend(fixed.map(|(name, level)| (name.clone(), level.clone())));
-                of_cell(&cells[cell as usize], levels, failed)
-            })
+            .map(|cell| of_cell(&cells[cell as usize], plan.row_levels(index, cell), failed))
             .collect();
         for hypothesis in &experiment.hypotheses {
             let finding = verdict::judge(&Question {
@@ -137,7 +133,7 @@ pub(super) fn judge(
 
 fn of_cell<'a>(
     cell: &'a Cell,
-    levels: Vec<(String, crate::manifest::study::Level)>,
+    levels: Vec<NamedLevel>,
     failed: &[FailedAttempt],
 ) -> verdict::Cell<'a> {
     let own = |attempt: &&FailedAttempt| {
@@ -165,7 +161,7 @@ fn standing(
     let concerned: Vec<&Cell> = plan
         .experiment_cells(index)
         .into_iter()
-        .filter(|cell| hypothesis.criterion.concerns(&plan.levels(index, *cell)))
+        .filter(|cell| hypothesis.criterion.concerns(&plan.row_levels(index, *cell)))
         .map(|cell| &cells[cell as usize])
         .collect();
     let runs = || concerned.iter().flat_map(|cell| cell.runs.values());

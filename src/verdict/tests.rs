@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::cells::NamedLevel;
 use crate::manifest::criterion::{Bound, Cells, Criterion, Statistic};
 use crate::manifest::study::Level;
 use crate::store::record::{Evidence, ProcessUsage, RUN_FORMAT, RunRecord};
@@ -52,7 +53,7 @@ fn cells(runs: &[Vec<RunRecord>]) -> Vec<Cell<'_>> {
         .map(|(index, runs)| Cell {
             id: IDS[index],
             name: IDS[index],
-            levels: vec![("a".to_owned(), Level::Number(index as f64))],
+            levels: vec![NamedLevel::new("a", &Level::Number(index as f64))],
             planned: u32::try_from(runs.len()).unwrap(),
             runs: runs.iter().collect(),
             stale: 0,

@@ -1,0 +1,97 @@
+//! A level that is wanted, however it was written, against the levels of cells.
+
+use serde_json::Value;
+
+use super::NamedLevel;
+use crate::manifest::criterion::{Cells, Criterion};
+use crate::manifest::factor::{self, Kind};
+use crate::manifest::study::Level;
+use crate::manifest::written::Scalar;
+
+/// What a level must be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// This very value: the manifest's checks have normalised it.
+    Value(Value),
+    /// A level that a person wrote, in any spelling.
+    Written {
+        /// As it was written.
+        text: String,
+        /// The same as tables show it.
+        shown: String,
+        number: Option<f64>,
+    },
+    /// A text in what tables show, in lower case.
+    Contains(String),
+}
+
+impl Wanted {
+    /// A level that was checked with its manifest.
+    #[must_use]
+    pub fn level(level: &Level) -> Self {
+        Self::Value(level.json())
+    }
+
+    /// A level of this factor as a command line or a template writes it: `64 KiB` is 65536, `0.80` is 0.8.
+    pub fn written(name: &str, text: &str) -> Result<Self, String> {
+        let level = match factor::lookup(name).filter(|factor| factor.kind != Kind::Any) {
+            Some(factor) => factor.level(&Scalar::Text(text.to_owned()))?,
+            None => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Level::Number(number),
+                _ if text == "default" => Level::Default,
+                _ => Level::Text(text.to_owned()),
+            },
+        };
+        let NamedLevel { text: shown, number, .. } = NamedLevel::new(name, &level);
+        Ok(Self::Written { text: text.to_owned(), shown, number })
+    }
+
+    /// A number in the factor's base unit.
+    #[must_use]
+    pub fn number(number: f64) -> Self {
+        let text = number.to_string();
+        Self::Written { shown: text.clone(), text, number: Some(number) }
+    }
+
+    /// A text that must occur in the level.
+    #[must_use]
+    pub fn contains(text: &str) -> Self {
+        Self::Contains(text.to_lowercase())
+    }
+
+    /// Whether a level is wanted; of several agents' values one is enough.
+    #[must_use]
+    pub fn matches(&self, own: &NamedLevel) -> bool {
+        let several = || own.level.as_array().into_iter().flatten();
+        match self {
+            Self::Value(value) => own.level == *value || several().any(|one| one == value),
+            Self::Contains(part) => own.text.to_lowercase().contains(part),
+            Self::Written { text, shown, number } => {
+                let fits = |of: &str| of == text || of == shown;
+                let is_number = |of: Option<f64>| of.is_some() && of == *number;
+                let one_fits =
+                    |one: &Value| one.as_str().is_some_and(fits) || is_number(one.as_f64());
+                fits(&own.text) || is_number(own.number) || several().any(one_fits)
+            }
+        }
+    }
+}
+
+impl Cells {
+    /// Whether a cell with these levels is selected.
+    #[must_use]
+    pub fn select(&self, levels: &[NamedLevel]) -> bool {
+        self.0.iter().all(|(axis, level)| {
+            let wanted = Wanted::level(level);
+            levels.iter().any(|own| own.name == *axis && wanted.matches(own))
+        })
+    }
+}
+
+impl Criterion {
+    /// Whether it concerns a cell with these levels.
+    #[must_use]
+    pub fn concerns(&self, levels: &[NamedLevel]) -> bool {
+        self.selections().iter().any(|cells| cells.select(levels))
+    }
+}
