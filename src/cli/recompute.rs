@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> CommandResult {
     }
     // Before the store is read: what another process writes meanwhile would be lost.
     let lock = if args.check { None } else { Some(Lock::acquire(&layout).map_err(failure)?) };
-    let store = Store::open(&args.study.results, &study).map_err(failure)?;
+    let store = Store::of(&plan, &args.study.results).map_err(failure)?;
     let targets = targets(&plan, &store, !args.study.filters.is_empty());
     let results = if args.check {
         recompute::recompute(&store, &targets, Mode::Check)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, exit, report};
+use super::{CommandResult, Failure, StudyArgs, count as count_of, exit, report};
 use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
 use crate::report::Settled;
@@ -32,6 +32,8 @@ struct Status {
     controls: Option<Row>,
     /// Over distinct runs.
     total: Row,
+    /// Of the done ones, those that are stored under version 1 of identity.
+    identity_1: usize,
     /// Runs far from the others of their cell, as the manifest's rule flags them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outliers: Vec<Flagged>,
@@ -84,8 +86,7 @@ struct Row {
 
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
-    let name = plan.study().results_name();
-    let store = Store::open(&args.study.results, &name)
+    let store = Store::of(&plan, &args.study.results)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     let status = status(&plan, &store);
     let text = if args.json {
@@ -101,7 +102,7 @@ pub fn run(args: &Args) -> CommandResult {
 
 fn status(plan: &Plan, store: &Store) -> Status {
     let mut failures: HashMap<(String, u32), u32> = HashMap::new();
-    for (_, failure) in failed::all(store.layout()) {
+    for (_, failure) in store.failures() {
         if let Some(cell) = failure.cell.filter(|_| failure.cause != failed::CANCELLED) {
             *failures.entry((cell, failure.repeat)).or_default() += 1;
         }
@@ -126,6 +127,13 @@ fn status(plan: &Plan, store: &Store) -> Status {
         experiments: experiments.collect(),
         controls,
         total: row("total", &mut (0..).take(plan.cells())),
+        identity_1: (0..)
+            .take(plan.cells())
+            .map(|cell| {
+                let runs = store.runs(&plan.id(cell).hex());
+                store::version_1(runs.range(..=plan.repeats(cell)))
+            })
+            .sum(),
         outliers: flagged(plan, store),
         damaged: store
             .damaged()
@@ -191,6 +199,9 @@ fn table(status: &Status) -> String {
             text,
             "outlier: {name} {run}: {metric} {value:.4}, median {median:.4}, MAD {mad:.4}, {distance}"
         );
+    }
+    if status.identity_1 > 0 {
+        let _ = writeln!(text, "{} of identity 1", count_of(status.identity_1 as u64, "run"));
     }
     for damaged in &status.damaged {
         let _ = writeln!(text, "damaged: {damaged}");

@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> CommandResult {
     let study = plan.study().results_name();
     let layout = Layout::new(&args.study.results, &study).map_err(failure)?;
     let verification = verify::verify(&layout).map_err(failure)?;
-    let store = Store::open(&args.study.results, &study).map_err(failure)?;
+    let store = Store::of(&plan, &args.study.results).map_err(failure)?;
     let result = Result { study, verification, absent: absent(&plan, &store) };
     let text = if args.json {
         serde_json::to_string_pretty(&result)

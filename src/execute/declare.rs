@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use formats::clock;
 
 use crate::cells::NamedLevel;
-use crate::plan::{Filters, Plan};
+use crate::plan::Plan;
 use crate::store::executed::{self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell};
 use crate::store::journal::{self, What};
 use crate::store::{Store, StoreError};
@@ -58,9 +58,8 @@ fn declarations(
     if study.experiments.iter().all(|experiment| experiment.hypotheses.is_empty()) {
         return Ok(declared);
     }
-    // a study that was planned with a filter can be planned without
-    let Ok(whole) = Plan::new(study.clone(), &Filters::default()) else { return Ok(declared) };
-    let finished = finished(&whole, store)?;
+    let whole = plan.whole();
+    let finished = finished(whole, store)?;
     for (index, experiment) in study.experiments.iter().enumerate() {
         let with_data: Vec<(usize, Vec<NamedLevel>)> = whole
             .experiment_cells(index)
@@ -89,7 +88,7 @@ fn finished(plan: &Plan, store: &Store) -> Result<HashMap<String, usize>, StoreE
     }
     for entry in journal::read(&store.layout().journal())? {
         if let What::Finished { cell, repeat, .. } = entry.what {
-            runs.insert((cell, repeat));
+            runs.insert((store.today(&cell).to_owned(), repeat));
         }
     }
     let mut counts = HashMap::new();

@@ -198,7 +198,7 @@ fn opened(
     locked: bool,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<Store, ExecError> {
-    let store = Store::open(&settings.results, &plan.study().results_name())?;
+    let store = Store::of(plan, &settings.results)?;
     if locked && recovery::repair(store.layout(), emit)? {
         executed::write(store.layout(), declare::executed_plan(plan, &store)?)?;
     }

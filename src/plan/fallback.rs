@@ -7,9 +7,11 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
+use super::identity::Servers;
+use super::resolve::Resolved;
 use super::{CellId, CellSpec, Plan, identity, spec};
 use crate::manifest::factor;
-use crate::manifest::study::{Level, RetryOn};
+use crate::manifest::study::{Experiment, Level, RetryOn};
 
 /// A cell that stands in for another.
 #[derive(Debug, Clone)]
@@ -38,14 +40,8 @@ impl Plan {
     /// The cell of this step, from 1. `None`: there is no such step, or it changes nothing.
     #[must_use]
     pub fn fallback(&self, cell: u32, step: usize) -> Option<FallbackCell> {
-        let (index, row) = self.home(cell);
-        let experiment = &self.study.experiments[index];
-        let changed = experiment.fallback.steps.get(step.checked_sub(1)?)?;
-        let (_, mut resolved) = self.resolved_row_with(index, row, changed);
-        if let Some(place) = self.cells[cell as usize].solo {
-            resolved.keep_alone(place as usize);
-        }
-        let document = identity::document(&self.study, &resolved, experiment, &self.contents);
+        let (experiment, changed, resolved) = self.resolved_step(cell, step)?;
+        let document = self.document_of(experiment, &resolved, Servers::TODAY);
         let id = identity::id(&document);
         if id == self.id(cell) {
             return None;
@@ -61,7 +57,21 @@ impl Plan {
     }
 }
 
+/// A step of a cell's fallbacks: its experiment, the levels that it changes, the cell with them.
+pub(super) type Step<'p> = (&'p Experiment, &'p IndexMap<String, Level>, Resolved<'p>);
+
 impl Plan {
+    /// The cell with the levels of this step, from 1.
+    pub(super) fn resolved_step(&self, cell: u32, step: usize) -> Option<Step<'_>> {
+        let (index, row) = self.home(cell);
+        let changed = self.study.experiments[index].fallback.steps.get(step.checked_sub(1)?)?;
+        let (experiment, mut resolved) = self.resolved_row_with(index, row, changed);
+        if let Some(place) = self.cells[cell as usize].solo {
+            resolved.keep_alone(place as usize);
+        }
+        Some((experiment, changed, resolved))
+    }
+
     /// All factors of the cell of this step, as [`Plan::factors`] has them, each with its level where
     /// the matrix or the step names one.
     #[must_use]

@@ -2,7 +2,8 @@
 //!
 //! What is at its default is left out of the document, so that something added to the program later
 //! changes no identity. Names of experiments, axes and scenarios, titles, repeats, timeouts, retries,
-//! addresses and the headers of requests never get in; that two agents share a server does.
+//! addresses and the headers of requests never get in; the names of endpoints do, since two endpoints of
+//! one manifest are two servers wherever they are.
 
 use std::collections::HashMap;
 
@@ -20,15 +21,21 @@ use crate::manifest::study::{
 };
 use crate::manifest::{Study, units};
 
-/// The version of the document; part of what is hashed.
-pub const VERSION: &str = "runner/cell/1";
+/// The version of the documents that this program makes.
+pub const VERSION: u32 = 2;
 
-/// The id of a document in canonical JSON (RFC 8785): the first 16 bytes of the SHA-256 of the
-/// version, a line feed and the document.
+/// The id of a document of today's version in canonical JSON (RFC 8785).
 #[must_use]
 pub fn id(document: &[u8]) -> CellId {
+    id_in(VERSION, document)
+}
+
+/// The id of a document of this version: the first 16 bytes of the SHA-256 of the version's tag, a line
+/// feed and the document.
+#[must_use]
+pub(super) fn id_in(version: u32, document: &[u8]) -> CellId {
     let mut hash = Sha256::new();
-    hash.update(VERSION);
+    hash.update(format!("runner/cell/{version}"));
     hash.update(b"\n");
     hash.update(document);
     let digest = hash.finalize();
@@ -37,8 +44,22 @@ pub fn id(document: &[u8]) -> CellId {
     CellId(id)
 }
 
+/// How a document tells the servers of its agents apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Servers<'n> {
+    /// By the names of their endpoints; those that stand first in a pair by the name that they had before.
+    Named(&'n [(&'n str, &'n str)]),
+    /// As version 1 did: not at all, but that two agents of a cell share an address or do not.
+    Numbered,
+}
+
+impl Servers<'_> {
+    /// By the names that the manifest gives them today.
+    pub const TODAY: Self = Self::Named(&[]);
+}
+
 /// Digests of every prompt of a study, made once: they are the same in all its cells.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Contents {
     prompts: HashMap<String, String>,
 }
@@ -67,6 +88,7 @@ pub(super) fn document(
     resolved: &Resolved<'_>,
     experiment: &Experiment,
     contents: &Contents,
+    servers: Servers<'_>,
 ) -> Vec<u8> {
     let settings = &experiment.settings;
     let mut out = Canonical::default();
@@ -76,7 +98,7 @@ pub(super) fn document(
                 if settings.accept_context_full {
                     out.key("accept_context_full").boolean(true);
                 }
-                agents(out.key("agents"), resolved, contents);
+                agents(out.key("agents"), resolved, contents, servers);
                 if resolved.cold {
                     out.key("cold").boolean(true);
                 }
@@ -161,32 +183,51 @@ fn command(out: &mut Canonical, command: &Command, resolved: &Resolved<'_>) {
 }
 
 /// The agents by name: the order in which a scenario lists them is no part of what is measured.
-fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
+fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents, servers: Servers<'_>) {
     let mut agents: Vec<&ResolvedAgent<'_>> = resolved.agents.iter().collect();
     agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));
-    let mut servers: Vec<(&str, &str)> = Vec::new();
+    let mut numbered: Vec<(&str, &str)> = Vec::new();
     out.array(agents, |out, agent| {
-        let server = server_key(agent);
-        let index = servers.iter().position(|known| *known == server).unwrap_or_else(|| {
-            servers.push(server);
-            servers.len() - 1
-        });
-        self::agent(out, agent, index, contents);
+        let server = match servers {
+            Servers::Named(before) => {
+                let own = before.iter().find(|(name, _)| *name == agent.endpoint_name);
+                Server::Name(own.map_or(agent.endpoint_name, |(_, was)| was))
+            }
+            Servers::Numbered => {
+                let server = address(agent);
+                let known = numbered.iter().position(|known| *known == server);
+                Server::Number(known.unwrap_or_else(|| {
+                    numbered.push(server);
+                    numbered.len() - 1
+                }))
+            }
+        };
+        self::agent(out, agent, server, contents);
     });
 }
 
-/// What tells two servers apart; never gets into the document itself.
-fn server_key<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
+/// What the document says of an agent's server.
+enum Server<'a> {
+    Name(&'a str),
+    /// The place of its address among those of the cell; 0 is left out.
+    Number(usize),
+}
+
+/// What told two servers apart in version 1; never got into the document itself.
+fn address<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
     match &*agent.endpoint {
         Endpoint::Server(server) => ("address", &server.url),
-        Endpoint::Paced(_) => ("name", &agent.agent.endpoint),
+        Endpoint::Paced(_) => ("name", agent.endpoint_name),
     }
 }
 
-fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents: &Contents) {
+fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: Server<'_>, contents: &Contents) {
     out.object(|out| {
         if agent.count > 1 {
             out.key("count").number(f64::from(agent.count));
+        }
+        if let Server::Name(name) = server {
+            out.key("endpoint").text(name);
         }
         if let Some(limit) = agent.max_tokens {
             out.key("max_tokens").number(f64::from(limit));
@@ -213,8 +254,8 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if let Endpoint::Server(server) = &*agent.endpoint {
             out.key("protocol").text(server.api.name());
         }
-        if server > 0 {
-            out.key("server").number(server as f64);
+        if let Server::Number(number @ 1..) = server {
+            out.key("server").number(number as f64);
         }
         if let Endpoint::Paced(schedule) = &*agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));

@@ -7,6 +7,7 @@ mod canonical;
 mod factors;
 mod fallback;
 pub mod filter;
+mod former;
 pub mod identity;
 mod loading;
 mod matrix;
@@ -33,7 +34,7 @@ use crate::manifest::study::{Experiment, Level};
 use crate::manifest::{ManifestErrors, Study};
 pub use fallback::FallbackCell;
 pub use filter::{FilterError, Filters};
-use identity::Contents;
+use identity::{Contents, Servers};
 pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
@@ -45,6 +46,19 @@ pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, Tokeniz
 pub struct CellId(pub [u8; 16]);
 
 impl CellId {
+    /// From 32 hex digits.
+    #[must_use]
+    pub fn of_hex(digits: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        if digits.len() != 2 * id.len() || !digits.is_ascii() {
+            return None;
+        }
+        for (place, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+
     /// 32 hex digits, as kept in files.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -77,6 +91,8 @@ pub struct Plan {
     cells: Vec<Cell>,
     solos: Solos,
     contents: Contents,
+    /// The plan without filters, where this one has some.
+    whole: Option<Box<Plan>>,
 }
 
 /// A distinct cell, and where it was seen first.
@@ -96,6 +112,11 @@ impl Plan {
     /// Expands every experiment and merges identical cells. The errors are those of the manifest
     /// that only show in the product: its size, selections that match nothing.
     pub fn new(study: Study, filters: &Filters) -> Result<Self, ManifestErrors> {
+        let whole = Self::without_filters(study)?;
+        Ok(if filters.is_empty() { whole } else { whole.filtered(filters) })
+    }
+
+    fn without_filters(study: Study) -> Result<Self, ManifestErrors> {
         let mut matrices = Vec::with_capacity(study.experiments.len());
         let mut problems = Problems::new(&study.source);
         for experiment in &study.experiments {
@@ -109,17 +130,7 @@ impl Plan {
         let mut cells: Vec<Cell> = Vec::new();
         let mut known: HashMap<CellId, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(matrices.len());
-        for (index, (experiment, matrix)) in study.experiments.iter().zip(&mut matrices).enumerate()
-        {
-            if !filters.is_empty() {
-                matrix.retain(|matrix, row| {
-                    filters.matches(&experiment.name, |factor| {
-                        let axis = matrix.levels(row).find(|(name, _)| *name == factor);
-                        axis.map(|(_, level)| level).or_else(|| experiment.fixed.get(factor))
-                    })
-                });
-            }
-            let matrix = &*matrix;
+        for (index, (experiment, matrix)) in study.experiments.iter().zip(&matrices).enumerate() {
             let roles: Vec<Role<'_>> =
                 matrix.axes.iter().map(|(name, _)| Role::of(name, &experiment.kind)).collect();
             let fixed = fixed_roles(experiment);
@@ -129,7 +140,13 @@ impl Plan {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
-                    let document = identity::document(&study, &resolved, experiment, &contents);
+                    let document = identity::document(
+                        &study,
+                        &resolved,
+                        experiment,
+                        &contents,
+                        Servers::TODAY,
+                    );
                     (identity::id(&document), loading::key(&resolved))
                 })
                 .collect();
@@ -149,9 +166,54 @@ impl Plan {
             }
             rows.push(members);
         }
-        let mut plan = Self { study, matrices, rows, cells, solos: Solos::default(), contents };
+        let solos = Solos::default();
+        let mut plan = Self { study, matrices, rows, cells, solos, contents, whole: None };
         plan.add_solos(&mut known);
         Ok(plan)
+    }
+
+    /// This plan with those rows of its matrices that the filters leave, and the controls that they need.
+    fn filtered(self, filters: &Filters) -> Self {
+        let mut cells: Vec<Cell> = Vec::new();
+        let mut known: HashMap<CellId, u32> = HashMap::new();
+        let mut matrices = Vec::with_capacity(self.matrices.len());
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for (index, experiment) in self.study.experiments.iter().enumerate() {
+            let mut matrix = self.matrices[index].clone();
+            let kept = matrix.retain(|matrix, row| {
+                filters.matches(&experiment.name, |factor| {
+                    let axis = matrix.levels(row).find(|(name, _)| *name == factor);
+                    axis.map(|(_, level)| level).or_else(|| experiment.fixed.get(factor))
+                })
+            });
+            let mut members = Vec::with_capacity(kept.len());
+            for (row, before) in kept.into_iter().enumerate() {
+                let whole = self.cells[self.rows[index][before] as usize];
+                let next = small(cells.len());
+                let cell = *known.entry(whole.id).or_insert(next);
+                let repeats = experiment.settings.repeats;
+                if cell == next {
+                    let (experiment, row) = (small(index), small(row));
+                    cells.push(Cell { experiment, row, repeats, solo: None, ..whole });
+                }
+                let merged = &mut cells[cell as usize];
+                merged.repeats = merged.repeats.max(repeats);
+                members.push(cell);
+            }
+            rows.push(members);
+            matrices.push(matrix);
+        }
+        let (study, contents) = (self.study.clone(), self.contents.clone());
+        let (solos, whole) = (Solos::default(), Some(Box::new(self)));
+        let mut plan = Self { study, matrices, rows, cells, solos, contents, whole };
+        plan.add_solos(&mut known);
+        plan
+    }
+
+    /// The plan of the same study without filters.
+    #[must_use]
+    pub fn whole(&self) -> &Self {
+        self.whole.as_deref().unwrap_or(self)
     }
 
     #[must_use]
@@ -192,7 +254,20 @@ impl Plan {
     #[must_use]
     pub fn document(&self, cell: u32) -> Vec<u8> {
         let (experiment, resolved) = self.resolved(cell);
-        identity::document(&self.study, &resolved, experiment, &self.contents)
+        self.document_of(experiment, &resolved, Servers::TODAY)
+    }
+
+    fn document_of(
+        &self,
+        experiment: &Experiment,
+        resolved: &resolve::Resolved<'_>,
+        servers: Servers<'_>,
+    ) -> Vec<u8> {
+        identity::document(&self.study, resolved, experiment, &self.contents, servers)
+    }
+
+    fn id_of(&self, experiment: &Experiment, resolved: &resolve::Resolved<'_>) -> CellId {
+        identity::id(&self.document_of(experiment, resolved, Servers::TODAY))
     }
 
     /// [`Plan::document`], parsed.

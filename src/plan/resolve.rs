@@ -127,6 +127,8 @@ impl<'s> Resolved<'s> {
 #[derive(Debug)]
 pub(super) struct ResolvedAgent<'s> {
     pub agent: &'s ScenarioAgent,
+    /// Name of its endpoint in the manifest.
+    pub endpoint_name: &'s str,
     /// At the cell's rate, if it is paced.
     pub endpoint: Cow<'s, Endpoint>,
     pub model: &'s str,
@@ -207,6 +209,7 @@ pub(super) fn resolve<'s>(
         let Some(endpoint) = study.endpoints.get(&agent.endpoint) else { continue };
         resolved.agents.push(ResolvedAgent {
             agent,
+            endpoint_name: &agent.endpoint,
             endpoint: at_rate(endpoint, rate),
             model: agent.model.as_deref().or(model).unwrap_or(PACED_MODEL),
             options: options(agent, levels.clone()),

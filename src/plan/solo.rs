@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cell, CellId, Plan, identity, loading, small, spec};
+use super::{Cell, CellId, Plan, loading, small, spec};
 use crate::manifest::study::{Control, ExperimentKind};
 
 /// By cell, the controls of its agents in the order of their names.
@@ -61,8 +61,7 @@ impl Plan {
             .map(|place| {
                 let (experiment, mut alone) = self.resolved_row(index, row);
                 alone.keep_alone(place);
-                let document = identity::document(&self.study, &alone, experiment, &self.contents);
-                (identity::id(&document), loading::key(&alone))
+                (self.id_of(experiment, &alone), loading::key(&alone))
             })
             .collect()
     }

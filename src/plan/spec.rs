@@ -220,7 +220,7 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
             let agent = &agents[place];
             SpecAgent {
                 name,
-                endpoint_name: agent.agent.endpoint.clone(),
+                endpoint_name: agent.endpoint_name.to_owned(),
                 endpoint: agent.endpoint.clone().into_owned(),
                 model: agent.model.to_owned(),
                 work: agent.agent.work.clone(),

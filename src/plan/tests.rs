@@ -23,6 +23,8 @@ struct Written {
     head: String,
     defaults: String,
     endpoint: String,
+    /// The collector's endpoint.
+    collector: String,
     options: String,
     prompt: String,
     experiment: String,
@@ -48,7 +50,7 @@ tuned = {{ {options} }}
 p = {{ text = "{prompt}" }}
 [scenario]
 pair = [
-  {{ agent = "collector", endpoint = "a", prompt = "p", options = "tuned" }},
+  {{ agent = "collector", endpoint = "{collector}", prompt = "p", options = "tuned" }},
   {{ agent = "insight", endpoint = "b", prompt = "p" }},
 ]
 [experiment.{experiment}]
@@ -59,12 +61,22 @@ matrix = {{ model = ["m", "n"], throttle = [{throttles}] }}
             head = self.head,
             defaults = self.defaults,
             endpoint = self.endpoint,
+            collector = self.collector,
             options = self.options,
             prompt = self.prompt,
             experiment = self.experiment,
             throttles = throttles.join(", "),
             further = self.further,
         )
+    }
+
+    /// Gives an endpoint another name, with these further keys.
+    fn rename_endpoint(&mut self, from: &str, to: &str, keys: &str) {
+        let (old, new) = (format!("{from} = {{ ollama"), format!("{to} = {{ {keys} ollama"));
+        self.endpoint = self.endpoint.replace(&old, &new);
+        if from == "a" {
+            self.collector = to.to_owned();
+        }
     }
 
     fn runs(&self) -> BTreeSet<(CellId, u32)> {
@@ -79,6 +91,7 @@ fn study(throttles: Vec<u32>, repeats: u32) -> Written {
         defaults: format!("repeats = {repeats}\nwarmup = 1\nmax_tokens = 50"),
         endpoint: "a = { ollama = \"http://localhost:11434\" }\nb = { ollama = \"http://localhost:11435\" }"
             .into(),
+        collector: "a".into(),
         options: "num_ctx = 512, temperature = 0.8".into(),
         prompt: "hello".into(),
         experiment: "one".into(),
@@ -91,7 +104,7 @@ fn study(throttles: Vec<u32>, repeats: u32) -> Written {
 type Edit = (&'static str, fn(&mut Written));
 
 /// Edits that change no identity, whatever the study.
-const FREE: [Edit; 15] = [
+const FREE: [Edit; 16] = [
     ("comment", |s| s.head = format!("# a comment\n{}", s.head)),
     ("title", |s| s.head = s.head.replace("\"t\"", "\"another title\"")),
     ("timeout", |s| s.defaults.push_str("\ntimeout = \"9s\"")),
@@ -104,6 +117,7 @@ const FREE: [Edit; 15] = [
         s.further = s.further.replace("experiment.one", "experiment.two");
         s.experiment = "two".into();
     }),
+    ("one address for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
     ("address", |s| s.endpoint = s.endpoint.replace("localhost:1143", "10.0.0.1:2143")),
     ("the way to a server and who it answers as", |s| {
         let further = "11434\", api_key_env = \"KEY\", proxy = \"http://p:1\", answers_as = [\"x\"], \
@@ -134,7 +148,7 @@ const TOUCHING: [Edit; 10] = [
     ("read buffer", |s| {
         s.further = format!("fixed = {{ read_buffer = \"64 KiB\" }}\n{}", s.further);
     }),
-    ("one server for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
+    ("renamed endpoint", |s| s.rename_endpoint("a", "c", "")),
 ];
 
 /// The identity of the only cell of an agent with such an endpoint and such options.
@@ -206,6 +220,23 @@ proptest! {
             prop_assert!(before.runs().is_disjoint(&after.runs()), "{}", name);
             prop_assert_eq!(before.runs().len(), after.runs().len(), "{}", name);
         }
+    }
+
+    #[test]
+    fn an_old_name_keeps_the_runs_of_a_renamed_endpoint(throttles in throttles(), solo in any::<bool>()) {
+        let mut before = study(throttles, 2);
+        if solo {
+            before = before.with_solo();
+        }
+        let mut after = before.clone();
+        after.rename_endpoint("a", "c", "was = \"a\",");
+        let (before, after) = (plan_of(&before.text()), plan_of(&after.text()));
+        let new: BTreeSet<CellId> = (0..).take(after.cells()).map(|cell| after.id(cell)).collect();
+        let old: Vec<CellId> = (0..).take(before.cells()).map(|cell| before.id(cell)).collect();
+        let unknown: Vec<CellId> = old.iter().copied().filter(|id| !new.contains(id)).collect();
+        let today = after.today(&unknown, false);
+        let kept: BTreeSet<CellId> = old.iter().map(|id| *today.get(id).unwrap_or(id)).collect();
+        prop_assert_eq!(kept, new);
     }
 
     #[test]
@@ -387,6 +418,52 @@ fn a_document_is_canonical_json_and_ids_are_stable() {
     insta::assert_snapshot!(plan.id(0).hex());
 }
 
+/// The id of the study above as version 1 had it.
+const VERSION_1: &str = "ff3b897d6f0e1c63d878004544941df3";
+
+#[test]
+fn a_cell_of_version_1_is_the_one_cell_that_it_can_be() {
+    let version_1 = CellId::of_hex(VERSION_1).unwrap();
+    let plan = plan_of(&study(vec![60], 1).text());
+    assert_eq!(plan.today(&[version_1], true).get(&version_1), Some(&plan.id(0)));
+    assert!(plan.today(&[version_1], false).is_empty(), "nothing of version 1 is stored");
+    let mut renamed = study(vec![60], 1);
+    renamed.rename_endpoint("a", "c", "");
+    let renamed = plan_of(&renamed.text());
+    assert_eq!(renamed.today(&[version_1], true).get(&version_1), Some(&renamed.id(0)));
+
+    // The same agents the other way round: nobody can tell which servers were called.
+    let turned = "turned = [\n{ agent = \"collector\", endpoint = \"b\", prompt = \"p\", options = \"tuned\" },\n\
+                  { agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]\n[experiment.one]\n";
+    let text = study(vec![60], 1).text().replace("[experiment.one]\n", turned);
+    let text = text.replace(
+        "scenario = \"pair\"\nmatrix = {",
+        "matrix = { scenario = [\"pair\", \"turned\"],",
+    );
+    assert!(plan_of(&text).today(&[version_1], true).is_empty());
+    let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
+    let only = Filters::parse(&["scenario=pair".to_owned()], &study).unwrap();
+    let filtered = Plan::new(study, &only).unwrap();
+    assert_eq!(filtered.cells(), 2);
+    assert!(filtered.today(&[version_1], true).is_empty(), "a filter makes nothing clear");
+}
+
+#[test]
+fn scenarios_that_differ_by_the_server_are_two_cells() {
+    let text = SERVERS.replace(
+        "[experiment.e]",
+        "other = [{ agent = \"x\", endpoint = \"b\", prompt = \"p\", options = \"tuned\" }]\n[experiment.e]",
+    );
+    for servers in ["ollama = \"http://localhost:2\"", "ollama = \"http://localhost:1\""] {
+        let text = text.replace("ollama = \"http://localhost:2\"", servers);
+        let matrix = "model = \"m\"\nmatrix = { scenario = [\"one\", \"other\"] }";
+        let plan = plan_of(&text.replace("{experiment}", matrix));
+        assert_eq!(plan.cells(), 2, "{servers}");
+        let called = |cell| plan.spec(cell).agents()[0].endpoint_name.clone();
+        assert_eq!([called(0), called(1)], ["a", "b"]);
+    }
+}
+
 /// Every key that a document can have, and numbers that are written in more than one way.
 const EVERYTHING: &str = r#"
 schema = 1
@@ -555,7 +632,7 @@ proptest! {
 /// The study above with a second experiment.
 fn with_another(experiment: &str) -> Plan {
     let scenarios =
-        "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]";
+        "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"b\", prompt = \"p\" }]";
     let text = study(vec![60], 2).with_solo().text().replace("[scenario]", scenarios);
     plan_of(&format!("{text}\n{experiment}"))
 }

@@ -155,7 +155,7 @@ fn line(study: &Study, experiment: &str, scenario: &str, field: &str) -> Option<
                 _ => first(&[&scan.key(rest), &scan, &workflow, &entry]),
             }
         }
-        (Some(_), "max_tokens_as" | "protocol" | "simulated" | "server" | "stream_options") => {
+        (Some(_), "endpoint" | "max_tokens_as" | "protocol" | "simulated" | "stream_options") => {
             let (endpoints, overlays) = (root.key("endpoint"), profile.key("endpoint"));
             let name = referenced("endpoint");
             first(&[&overlays.key(name), &endpoints.key(name), &entry])

@@ -14,7 +14,7 @@ use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::failed::GpuMemory;
 use crate::store::record::{RunRecord, ServerMemory};
-use crate::store::{Store, StoreError, against_newest, counting, executed, failed};
+use crate::store::{Store, StoreError, against_newest, counting, executed};
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
@@ -280,7 +280,8 @@ fn memory(servers: &BTreeMap<String, ServerMemory>, gpus: Option<&[GpuMemory]>) 
 fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
     let known: std::collections::BTreeSet<&str> =
         cells.iter().map(|cell| cell.id.as_str()).collect();
-    failed::all(store.layout())
+    store
+        .failures()
         .into_iter()
         .filter(|(_, failure)| failure.cell.as_deref().is_none_or(|cell| known.contains(cell)))
         .map(|(folder, failure)| FailedAttempt {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::collect::{assemble, number};
 use super::data::{Cell, NamedLevel, NamedText, StandIn};
 use crate::plan::{CellId, Plan};
-use crate::store::fallback::{Decision, decisions};
+use crate::store::fallback::Decision;
 use crate::store::record::Metrics;
 use crate::store::{Store, against_newest};
 
@@ -49,7 +49,7 @@ pub(super) fn collect(plan: &Plan, store: &Store) -> (Vec<FallbackTaken>, Settle
     let mut taken = Vec::new();
     let mut settled = Settled::new();
     // A journal that cannot be read is `verify`'s business; the runs then count as missing.
-    let decisions = decisions(store.layout()).unwrap_or_default();
+    let decisions = store.decisions().unwrap_or_default();
     if decisions.is_empty() {
         return (taken, settled);
     }

@@ -15,14 +15,16 @@ use super::record::{RUN_FILE, RUN_FORMAT, RunRecord};
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
-    cells: HashMap<String, Cell>,
+    pub(super) cells: HashMap<String, Cell>,
     damaged: Vec<Damaged>,
+    /// By former id of a cell, the one that it has today.
+    pub(super) today: HashMap<String, String>,
 }
 
 #[derive(Debug, Default)]
-struct Cell {
-    runs: BTreeMap<u32, RunRecord>,
-    folders: BTreeMap<u32, PathBuf>,
+pub(super) struct Cell {
+    pub(super) runs: BTreeMap<u32, RunRecord>,
+    pub(super) folders: BTreeMap<u32, PathBuf>,
 }
 
 /// What stored runs take on the disk.
@@ -61,7 +63,8 @@ impl Store {
         let loaded: Vec<(PathBuf, Result<RunRecord, StoreError>)> =
             folders.into_par_iter().map(|folder| (folder.clone(), load(&folder))).collect();
 
-        let mut store = Self { layout, cells: HashMap::new(), damaged: Vec::new() };
+        let (cells, today) = (HashMap::new(), HashMap::new());
+        let mut store = Self { layout, cells, damaged: Vec::new(), today };
         for (folder, record) in loaded {
             match record {
                 Ok(record) => store.add(folder, record),
@@ -140,12 +143,14 @@ impl Store {
     /// Where a cell's next run belongs: the folder that holds its runs already, whatever its readable
     /// part says, or a new one under today's `name`.
     pub fn cell_folder(&self, cell: &str, name: &str) -> Result<PathBuf, StoreError> {
-        if let Some(parent) = self
-            .cells
-            .get(cell)
-            .and_then(|cell| cell.folders.values().next())
-            .and_then(|folder| folder.parent())
-        {
+        // Runs that were sealed under a former id lie in a folder that bears it.
+        let own = self.cells.get(cell).and_then(|own| {
+            own.runs
+                .values()
+                .find(|run| run.cell == cell)
+                .and_then(|run| own.folders.get(&run.repeat))
+        });
+        if let Some(parent) = own.and_then(|folder| folder.parent()) {
             return Ok(parent.to_owned());
         }
         let folder = self.layout.runs().join(layout::cell_folder(name, cell)?);

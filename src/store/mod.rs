@@ -1,9 +1,9 @@
 //! What is kept of runs: layout, sealed records, journal, lock, verification.
 //!
 //! A run exists whole or not at all: it is written beside its place and one rename makes it exist.
-//! Nothing here deletes a run; what is set aside is moved. Knows nothing of manifests; reports and
-//! plans read what lies here.
+//! Nothing here deletes a run; what is set aside is moved.
 
+mod adopted;
 pub mod blocks;
 pub mod digest;
 mod error;
@@ -24,7 +24,7 @@ pub use error::StoreError;
 pub use index::{Damaged, Store, StoredSize};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
-pub use staleness::{against_newest, counting, staleness};
+pub use staleness::{against_newest, counting, staleness, version_1};
 
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,9 @@ pub struct RunRecord {
     pub format: u32,
     /// Identity of the cell, 32 hex digits.
     pub cell: String,
+    /// Version of the document below: 1 where the record says none.
+    #[serde(default = "first_identity")]
+    pub identity_version: u32,
     /// Readable name of the cell when the run was made.
     pub cell_name: String,
     /// From 1.
@@ -81,6 +84,10 @@ pub struct RunRecord {
     pub recomputed: Vec<Recomputation>,
     /// Every other file of the run's folder as it was measured, by its path with `/`.
     pub files: BTreeMap<String, FileDigest>,
+}
+
+fn first_identity() -> u32 {
+    1
 }
 
 /// Metrics that were computed again from the artifacts of a sealed run.

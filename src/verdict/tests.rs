@@ -12,6 +12,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
     RunRecord {
         format: RUN_FORMAT,
         cell: String::new(),
+        identity_version: 2,
         cell_name: String::new(),
         repeat,
         attempt: 1,

@@ -197,6 +197,7 @@ impl Stored {
         RunRecord {
             format: RUN_FORMAT,
             cell: self.plan.id(cell).hex(),
+            identity_version: 2,
             cell_name: self.plan.name(cell),
             repeat,
             attempt: 1,

@@ -123,7 +123,7 @@ pub(super) fn check(
         failure::study_wide(&common.written, &common.overlay, &mut problems);
     let claims = claim::claims(written, &experiments, &common, &mut problems);
     let price = price(written, profile, &mut problems);
-    let Common { endpoints, models, defaults, .. } = common;
+    let Common { endpoints, renamed, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
         name: written.name.clone(),
@@ -135,6 +135,7 @@ pub(super) fn check(
         dir,
         defaults,
         endpoints,
+        renamed_endpoints: renamed,
         models,
         scenarios,
         runtimes,
@@ -153,6 +154,7 @@ pub(super) fn check(
 /// What several parts of a manifest refer to, with the profile applied.
 pub(super) struct Common {
     pub endpoints: IndexMap<String, Endpoint>,
+    pub renamed: IndexMap<String, String>,
     pub options: IndexMap<String, Options>,
     pub prompts: IndexMap<String, String>,
     pub workflows: IndexMap<String, Arc<Workflow>>,
@@ -174,6 +176,7 @@ impl Common {
         problems: &mut Problems<'_>,
     ) -> Self {
         let at_endpoint = At::ROOT.key("endpoint");
+        let renamed = endpoint::renamed(written, problems);
         let mut endpoints = IndexMap::new();
         for (key, body) in &written.endpoint {
             if let Some(endpoint) = endpoint(&at_endpoint.key(key), body, dir, problems) {
@@ -228,6 +231,7 @@ impl Common {
         let models = selected.map(|(_, profile)| profile.model.clone()).unwrap_or_default();
         Self {
             endpoints,
+            renamed,
             options,
             prompts: IndexMap::new(),
             workflows: IndexMap::new(),

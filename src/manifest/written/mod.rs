@@ -136,6 +136,8 @@ pub struct Retry {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
+    /// What this endpoint was called before: runs that were measured under that name stay its runs.
+    pub was: Option<String>,
     /// Address of an Ollama server, e.g. `"http://localhost:11434"`.
     pub ollama: Option<String>,
     /// Base address of an OpenAI-compatible server, e.g. `"http://localhost:8080/v1"`.

@@ -576,6 +576,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
     RunRecord {
         format: 1,
         cell: "0".repeat(32),
+        identity_version: 2,
         cell_name: String::new(),
         repeat,
         attempt: 1,
