@@ -5,7 +5,8 @@
 //! addresses and the headers of requests never get in; the names of endpoints do, since two endpoints of
 //! one manifest are two servers wherever they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, btree_map};
+use std::iter::Peekable;
 
 use formats::protocol::ScanSpec;
 use sha2::{Digest, Sha256};
@@ -17,7 +18,7 @@ use super::spec;
 use crate::manifest::command::Command;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, GpuProbe,
-    JitterShape, Pacing, Probes, Work, Workflow,
+    JitterShape, Level, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
 
@@ -93,18 +94,13 @@ pub(super) fn document(
     let settings = &experiment.settings;
     let mut out = Canonical::default();
     out.object(|out| {
+        let mut own = Settings(resolved.settings.iter().peekable());
         let kind = match &experiment.kind {
             ExperimentKind::Scenario => {
                 if settings.accept_context_full {
-                    out.key("accept_context_full").boolean(true);
+                    own.key(out, "accept_context_full").boolean(true);
                 }
-                agents(out.key("agents"), resolved, contents, servers);
-                if resolved.cold {
-                    out.key("cold").boolean(true);
-                }
-                if !resolved.connection.is_default() {
-                    out.key("connection").text(resolved.connection.name());
-                }
+                agents(own.key(out, "agents"), resolved, contents, servers);
                 None
             }
             ExperimentKind::Tokenize(_) => Some("tokenize"),
@@ -114,34 +110,31 @@ pub(super) fn document(
             }
         };
         if let Some(kind) = kind {
-            out.key("kind").text(kind);
+            own.key(out, "kind").text(kind);
         }
         if let ExperimentKind::Tokenize(_) = &experiment.kind {
-            out.key("levels").object(|out| {
+            own.key(out, "levels").object(|out| {
                 // A corpus counts by its content, which stands under `tokenize`.
                 for (name, level) in resolved.other.iter().filter(|(name, _)| **name != "corpus") {
                     out.key(name).level(level);
                 }
             });
         }
-        probes(out, &experiment.probes, experiment.controls.contains(&Control::Idle));
-        if let Some(bytes) = resolved.read_buffer {
-            out.key("read_buffer").number(bytes as f64);
+        let idle = experiment.controls.contains(&Control::Idle);
+        if experiment.probes != Probes::default() || idle {
+            probes(own.key(out, "probes"), &experiment.probes, idle);
         }
         if !experiment.kind.is_command() {
-            out.key("runtime").text(resolved.runtime);
-        }
-        if let Some(rate) = resolved.throttle {
-            out.key("throttle").number(rate);
+            own.key(out, "runtime").text(resolved.runtime);
         }
         if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
-            out.key("tokenize").object(|out| {
+            own.key(out, "tokenize").object(|out| {
                 out.key("corpus").value(&resolved.corpus(study, tokenize).identity());
                 out.key("iterations").number(f64::from(tokenize.iterations));
             });
         }
         if !resolved.variant.is_empty() {
-            out.key("variant").object(|out| {
+            own.key(out, "variant").object(|out| {
                 for (name, level) in &resolved.variant {
                     out.key(name).level(level);
                 }
@@ -149,18 +142,38 @@ pub(super) fn document(
         }
         if kind.is_none() {
             if !settings.vary_prompt {
-                out.key("vary_prompt").boolean(false);
+                own.key(out, "vary_prompt").boolean(false);
             }
             if settings.vary_seed {
-                out.key("vary_seed").boolean(true);
+                own.key(out, "vary_seed").boolean(true);
             }
             let warmup = resolved.warmup(settings);
             if warmup > 0 {
-                out.key("warmup").number(f64::from(warmup));
+                own.key(out, "warmup").number(f64::from(warmup));
             }
         }
+        own.rest(out);
     });
     out.into_bytes()
+}
+
+/// Settings that stand in the document under their own names, still to be written.
+struct Settings<'r, 's>(Peekable<btree_map::Iter<'r, &'s str, &'s Level>>);
+
+impl Settings<'_, '_> {
+    /// The document's next key, after the settings that come before it.
+    fn key<'o>(&mut self, out: &'o mut Canonical, key: &str) -> &'o mut Canonical {
+        while let Some((name, level)) = self.0.next_if(|(name, _)| **name < key) {
+            out.key(name).level(level);
+        }
+        out.key(key)
+    }
+
+    fn rest(self, out: &mut Canonical) {
+        for (name, level) in self.0 {
+            out.key(name).level(level);
+        }
+    }
 }
 
 /// What is run, on which content. Levels are in the words; what differs from run to run or from
@@ -349,10 +362,7 @@ fn fault(out: &mut Canonical, fault: &Fault) {
 }
 
 fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
-    if *probes == Probes::default() && !idle {
-        return;
-    }
-    out.key("probes").object(|out| {
+    out.object(|out| {
         if probes.chunks {
             out.key("chunks").boolean(true);
         }

@@ -14,7 +14,7 @@ use crate::manifest::study::{
     TokenizerFile, Work,
 };
 use crate::manifest::template::Template;
-use crate::manifest::{Study, factor};
+use crate::manifest::{Study, factor, units};
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]
@@ -150,11 +150,11 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
         ExperimentKind::Scenario => CellWork::Scenario(ScenarioWork {
             name: resolved.scenario.to_owned(),
             agents: streams(&resolved.agents),
-            read_buffer: resolved.read_buffer,
-            throttle: resolved.throttle,
-            connection: resolved.connection,
+            read_buffer: resolved.number("read_buffer").and_then(units::whole),
+            throttle: resolved.number("throttle"),
+            connection: resolved.connection(),
             warmup: resolved.warmup(settings),
-            cold: resolved.cold,
+            cold: resolved.is_cold(),
             idle: experiment.controls.contains(&Control::Idle),
             vary_prompt: settings.vary_prompt,
             vary_seed: settings.vary_seed,

@@ -61,7 +61,7 @@ impl Levels<'_> {
         let tokenizer = matches!(self.kind, ExperimentKind::Tokenize(_));
         let fits = match factor.place {
             Place::Tokenizer => tokenizer,
-            Place::Run if axis == "runtime" => true,
+            Place::Runtime => true,
             _ => !tokenizer,
         };
         if !fits {
