@@ -163,3 +163,68 @@ fn scenarios_that_differ_by_the_server_call_both() {
     let status: Value = serde_json::from_str(&study.expect(0, &["status", "--json"])).unwrap();
     assert_eq!(status["total"]["done"], 2);
 }
+
+/// Every sealed record as it lies on the disk.
+fn records(study: &Study) -> Vec<Value> {
+    let files = study::files(&study.layout().runs()).into_iter();
+    let records = files.filter(|path| path.ends_with("run.json"));
+    records.map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn levels_are_sealed_and_every_filter_understands_them() {
+    let axes = ", cold = [false], max_tokens = [8, 12], rate = [\"default\", 500]";
+    let study = Study::new(&Manifest { axes, ..Manifest::default() });
+    study.expect(0, &["exec"]);
+    let levels = |run: &Value| -> Vec<(String, Value, String, Value)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let levels = run["levels"].as_array().unwrap().iter();
+        levels
+            .map(|own| {
+                (
+                    text(&own["name"]),
+                    own["level"].clone(),
+                    text(&own["text"]),
+                    own["number"].clone(),
+                )
+            })
+            .collect()
+    };
+    let runs = records(&study);
+    assert_eq!(runs.len(), 4);
+    let slow = runs.iter().map(levels).find(|own| own.iter().any(|l| l.2 == "500 tok/s")).unwrap();
+    let rate = slow.iter().find(|own| own.0 == "rate").unwrap();
+    assert_eq!((&rate.1, &rate.3), (&500.into(), &500.0.into()));
+    let scenario = slow.iter().find(|own| own.0 == "scenario").unwrap();
+    assert_eq!((scenario.1.as_str(), scenario.2.as_str()), (Some("one"), "one"));
+
+    let folder = study.layout().root().to_str().unwrap().to_owned();
+    let id = runs[0]["cell"].as_str().unwrap().to_owned();
+    let name = runs[0]["cell_name"].as_str().unwrap().to_owned();
+    for (filter, cells) in [
+        ("cold=false".to_owned(), 4),
+        ("rate=500,max_tokens=8".to_owned(), 1),
+        ("rate=default".to_owned(), 2),
+        ("scenario=one".to_owned(), 4),
+        ("runtime=rust".to_owned(), 4),
+        (id[..8].to_owned(), 1),
+        (format!("cell={}", &id[..6]), 1),
+        (format!("cell={id}"), 1),
+        (format!("cell={name}"), 1),
+        (format!("cell~{}", name.to_uppercase()), 1),
+    ] {
+        let plan = study.expect(0, &["plan", "--json", "--filter", &filter]);
+        let plan: Value = serde_json::from_str(&plan).unwrap();
+        assert_eq!(plan["cells"], cells, "plan: {filter}");
+        let arguments = ["compare", &folder, &folder, "--json", "--filter", &filter];
+        let compared = Command::new(RUNNER).args(arguments).output().unwrap();
+        let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
+        assert_eq!(compared["cells"], cells, "compare: {filter}");
+    }
+    study.expect(2, &["plan", "--filter", "cold=true"]);
+    let wrong = study.expect(2, &["plan", "--filter", "rat=500"]);
+    assert!(
+        wrong.contains("no cell has `rat`") && wrong.contains("did you mean `rate`?"),
+        "{wrong}"
+    );
+}

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use runner::cells::Filters;
 use runner::manifest::{self, LoadError};
-use runner::plan::{Filters, Plan};
+use runner::plan::Plan;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/manifests")

@@ -1,5 +1,7 @@
 //! A level with its name, as records, tables and selections know it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,10 +33,58 @@ impl NamedLevel {
         }
     }
 
-    /// A level that is only words: what several agents have together, or what no factor names.
+    /// A level that is only words: what a control has in a factor's place, or what no factor names.
     #[must_use]
     pub fn in_words(name: &str, text: String) -> Self {
         Self { name: name.to_owned(), level: text.clone().into(), text, number: None }
+    }
+
+    /// What the agents of a cell have, each value once; `None`: none of them has any.
+    #[must_use]
+    pub fn of_values(name: &str, values: &[&Value]) -> Option<Self> {
+        let mut distinct: Vec<&Value> = Vec::new();
+        for value in values.iter().filter(|value| !value.is_null()) {
+            if !distinct.contains(value) {
+                distinct.push(value);
+            }
+        }
+        match distinct[..] {
+            [] => None,
+            [value] => Some(Self::of_value(name, value)),
+            _ => Some(Self {
+                name: name.to_owned(),
+                level: distinct.iter().copied().cloned().collect(),
+                text: distinct
+                    .iter()
+                    .map(|value| Self::of_value(name, value).text)
+                    .collect::<Vec<_>>()
+                    .join(" + "),
+                number: None,
+            }),
+        }
+    }
+
+    fn of_value(name: &str, value: &Value) -> Self {
+        match value {
+            Value::String(text) => Self::new(name, &Level::Text(text.clone())),
+            Value::Bool(truth) => Self::new(name, &Level::Bool(*truth)),
+            Value::Number(number) => match number.as_f64() {
+                Some(number) => Self::new(name, &Level::Number(number)),
+                None => Self::in_words(name, number.to_string()),
+            },
+            other => Self { level: other.clone(), ..Self::in_words(name, other.to_string()) },
+        }
+    }
+
+    /// The level of this factor among those of a cell; a built-in one that is not among them is at its
+    /// default.
+    #[must_use]
+    pub fn among<'l>(levels: &'l [Self], name: &str) -> Option<Cow<'l, Self>> {
+        let own = levels.iter().find(|own| own.name == name).map(Cow::Borrowed);
+        own.or_else(|| {
+            let has_default = factor::lookup(name)?.default.is_some();
+            has_default.then(|| Cow::Owned(Self::new(name, &Level::Default)))
+        })
     }
 }
 

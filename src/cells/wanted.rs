@@ -1,5 +1,7 @@
 //! A level that is wanted, however it was written, against the levels of cells.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::NamedLevel;
@@ -34,16 +36,19 @@ impl Wanted {
 
     /// A level of this factor as a command line or a template writes it: `64 KiB` is 65536, `0.80` is 0.8.
     pub fn written(name: &str, text: &str) -> Result<Self, String> {
-        let level = match factor::lookup(name).filter(|factor| factor.kind != Kind::Any) {
-            Some(factor) => factor.level(&Scalar::Text(text.to_owned()))?,
-            None => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Level::Number(number),
-                _ if text == "default" => Level::Default,
-                _ => Level::Text(text.to_owned()),
-            },
+        let Some(factor) = factor::lookup(name).filter(|factor| factor.kind != Kind::Any) else {
+            return Ok(Self::free(text));
         };
+        let level = factor.level(&Scalar::Text(text.to_owned()))?;
         let NamedLevel { text: shown, number, .. } = NamedLevel::new(name, &level);
         Ok(Self::Written { text: text.to_owned(), shown, number })
+    }
+
+    /// A level of an axis that is no built-in factor, or any text that a level may have.
+    #[must_use]
+    pub fn free(text: &str) -> Self {
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        Self::Written { text: text.to_owned(), shown: text.to_owned(), number }
     }
 
     /// A number in the factor's base unit.
@@ -73,6 +78,18 @@ impl Wanted {
                     |one: &Value| one.as_str().is_some_and(fits) || is_number(one.as_f64());
                 fits(&own.text) || is_number(own.number) || several().any(one_fits)
             }
+        }
+    }
+}
+
+/// As an error message says it.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => write!(f, "{value}"),
+            Self::Written { text, .. } if text.parse::<f64>().is_ok() => f.write_str(text),
+            Self::Written { text, .. } => write!(f, "\"{text}\""),
+            Self::Contains(part) => write!(f, "~\"{part}\""),
         }
     }
 }

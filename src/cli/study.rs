@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use super::{Failure, exit};
+use crate::cells::Filters;
+use crate::cells::filter::Vocabulary;
 use crate::manifest::{self, Study};
 use crate::metrics;
-use crate::plan::{Filters, Plan};
+use crate::plan::Plan;
 use crate::python;
 use crate::verdict;
 
@@ -17,8 +19,8 @@ pub struct StudyArgs {
     /// Apply this profile of the manifest
     #[arg(long)]
     pub profile: Option<String>,
-    /// Only these cells: experiment=NAME, factor=value, factor~text, joined by commas (and);
-    /// repeated flags are alternatives (or)
+    /// Only these cells: experiment=NAME, cell=ID, cell~text, factor=value, factor~text or an id,
+    /// joined by commas (and); repeated flags are alternatives (or)
     #[arg(long = "filter", value_name = "EXPR")]
     pub filters: Vec<String>,
     /// Folder of the results
@@ -37,7 +39,7 @@ impl StudyArgs {
         let study = self.study()?;
         metrics::check_declared(&study).map_err(Failure::manifest)?;
         verdict::claim_problems(&study).map_err(Failure::manifest)?;
-        let filters = Filters::parse(&self.filters, &study)
+        let filters = Filters::parse(&self.filters, &Vocabulary::of(&study))
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;
         if plan.cells() == 0 {

@@ -222,6 +222,7 @@ fn finish(
         format: RUN_FORMAT,
         cell: task.id.to_owned(),
         identity_version: identity::VERSION,
+        levels: task.cell.levels.clone(),
         cell_name: task.name.to_owned(),
         repeat: task.repeat,
         attempt: task.attempt,

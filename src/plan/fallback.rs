@@ -3,13 +3,12 @@
 //! It is a cell like any other, with an identity of its own, but in no experiment's matrix: nothing
 //! that is measured of it counts for the cell that was asked for.
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
 
 use super::identity::Servers;
 use super::resolve::Resolved;
 use super::{CellId, CellSpec, Plan, identity, spec};
+use crate::cells::NamedLevel;
 use crate::manifest::factor;
 use crate::manifest::study::{Experiment, Level, RetryOn};
 
@@ -48,12 +47,10 @@ impl Plan {
         }
         // What was written as JSON a line ago is JSON.
         let identity = serde_json::from_slice(&document).unwrap_or_default();
-        Some(FallbackCell {
-            id,
-            name: self.name_with(cell, changed),
-            spec: spec::spec(&self.study, experiment, &resolved, identity),
-            changes: shown(changed),
-        })
+        let mut spec = spec::spec(&self.study, experiment, &resolved, identity);
+        spec.levels = self.levels_with(cell, changed, &spec);
+        let (name, changes) = (self.name_with(cell, changed), shown(changed));
+        Some(FallbackCell { id, name, spec, changes })
     }
 }
 
@@ -72,28 +69,15 @@ impl Plan {
         Some((experiment, changed, resolved))
     }
 
-    /// All factors of the cell of this step, as [`Plan::factors`] has them, each with its level where
-    /// the matrix or the step names one.
+    /// All factors of the cell of this step, as [`Plan::factors`] has them.
     #[must_use]
-    pub fn fallback_factors(
-        &self,
-        cell: u32,
-        step: usize,
-    ) -> Vec<(String, String, Option<&Level>)> {
-        let (index, row) = self.home(cell);
-        let steps = &self.study.experiments[index].fallback.steps;
+    pub fn fallback_factors(&self, cell: u32, step: usize) -> Vec<NamedLevel> {
+        let steps = &self.study.experiments[self.home(cell).0].fallback.steps;
         let changed = step.checked_sub(1).and_then(|step| steps.get(step));
         let (Some(changed), Some(fallback)) = (changed, self.fallback(cell, step)) else {
             return Vec::new();
         };
-        let own: HashMap<&str, &Level> = self.matrices[index].levels(row).collect();
-        let factors = self.factors_with(cell, changed, &fallback.spec).into_iter();
-        factors
-            .map(|(name, text)| {
-                let level = changed.get(&name).or_else(|| own.get(name.as_str()).copied());
-                (name, text, level)
-            })
-            .collect()
+        self.factors_with(cell, changed, &fallback.spec)
     }
 }
 

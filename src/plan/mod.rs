@@ -6,7 +6,6 @@
 mod canonical;
 mod factors;
 mod fallback;
-pub mod filter;
 mod former;
 pub mod identity;
 mod loading;
@@ -14,6 +13,7 @@ mod matrix;
 pub mod name;
 mod order;
 mod resolve;
+mod row;
 mod solo;
 pub mod spec;
 #[cfg(test)]
@@ -26,18 +26,18 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
-use crate::cells::NamedLevel;
+use crate::cells::{Filters, NamedLevel};
 use crate::manifest::command::Pick;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Experiment, Level};
 use crate::manifest::{ManifestErrors, Study};
 pub use fallback::FallbackCell;
-pub use filter::{FilterError, Filters};
 use identity::{Contents, Servers};
 pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
+use row::Row;
 use solo::Solos;
 pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, TokenizeWork};
 
@@ -180,12 +180,7 @@ impl Plan {
         let mut rows = Vec::with_capacity(self.rows.len());
         for (index, experiment) in self.study.experiments.iter().enumerate() {
             let mut matrix = self.matrices[index].clone();
-            let kept = matrix.retain(|matrix, row| {
-                filters.matches(&experiment.name, |factor| {
-                    let axis = matrix.levels(row).find(|(name, _)| *name == factor);
-                    axis.map(|(_, level)| level).or_else(|| experiment.fixed.get(factor))
-                })
-            });
+            let kept = matrix.retain(|_, row| filters.match_cell(&Row::new(&self, index, row)));
             let mut members = Vec::with_capacity(kept.len());
             for (row, before) in kept.into_iter().enumerate() {
                 let whole = self.cells[self.rows[index][before] as usize];
@@ -283,6 +278,7 @@ impl Plan {
         let (experiment, resolved) = self.resolved(cell);
         let identity = self.identity(cell);
         let mut spec = spec::spec(&self.study, experiment, &resolved, identity);
+        spec.levels = self.levels_with(cell, &IndexMap::new(), &spec);
         if let CellWork::Command(work) = &mut spec.work {
             work.metrics = self.picks(cell);
         }

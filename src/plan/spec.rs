@@ -7,6 +7,7 @@ use formats::protocol::Connection;
 
 use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
+use crate::cells::NamedLevel;
 use crate::corpus;
 use crate::manifest::command::Command;
 use crate::manifest::study::{
@@ -21,6 +22,8 @@ use crate::manifest::{Study, factor, units};
 pub struct CellSpec {
     /// The document whose digest is the cell's id.
     pub identity: serde_json::Value,
+    /// What the cell is, factor by factor.
+    pub levels: Vec<NamedLevel>,
     /// `rust`, `python` or a user's runtime; of a command [`COMMAND_RUNTIME`].
     pub runtime: String,
     /// How to start it, if it is a user's.
@@ -130,6 +133,8 @@ pub(super) fn spec(
     let runtime = if is_command { COMMAND_RUNTIME } else { resolved.runtime };
     CellSpec {
         identity,
+        // The plan knows the matrix and fills them in.
+        levels: Vec::new(),
         runtime: runtime.to_owned(),
         command: study.runtimes.get(runtime).filter(|_| !is_command).cloned(),
         variant: resolved

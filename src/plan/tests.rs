@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cells::filter::Vocabulary;
 use crate::manifest;
 use crate::manifest::factor;
 use crate::manifest::study::Endpoint;
@@ -393,7 +394,8 @@ fn filters_select_cells() {
     let count = |filters: &[&str]| {
         let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
         let expressions: Vec<String> = filters.iter().map(ToString::to_string).collect();
-        Filters::parse(&expressions, &study).map(|f| Plan::new(study, &f).unwrap().cells())
+        Filters::parse(&expressions, &Vocabulary::of(&study))
+            .map(|f| Plan::new(study, &f).unwrap().cells())
     };
     assert_eq!(count(&["throttle=60"]), Ok(2));
     assert_eq!(count(&["throttle=60 tok/s,num_ctx=1"]), Ok(1));
@@ -442,7 +444,7 @@ fn a_cell_of_version_1_is_the_one_cell_that_it_can_be() {
     );
     assert!(plan_of(&text).today(&[version_1], true).is_empty());
     let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
-    let only = Filters::parse(&["scenario=pair".to_owned()], &study).unwrap();
+    let only = Filters::parse(&["scenario=pair".to_owned()], &Vocabulary::of(&study)).unwrap();
     let filtered = Plan::new(study, &only).unwrap();
     assert_eq!(filtered.cells(), 2);
     assert!(filtered.today(&[version_1], true).is_empty(), "a filter makes nothing clear");
@@ -688,8 +690,8 @@ fn copies_share_one_solo_control() {
     assert!(solos.iter().all(|(_, cell)| *cell == 2));
     assert_eq!(plan.name(2), "rust_concurrency-1_solo-a");
     let factors = plan.factors(2);
-    let shown = |name: &str| &factors.iter().find(|(own, _)| own == name).unwrap().1;
-    assert_eq!((shown("scenario").as_str(), shown("concurrency").as_str()), ("a alone", "1"));
+    let shown = |name: &str| factors.iter().find(|own| own.name == name).unwrap().text.as_str();
+    assert_eq!((shown("scenario"), shown("concurrency")), ("a alone", "1"));
     assert_eq!(shown("num_ctx"), "1");
 }
 
@@ -723,8 +725,8 @@ fn rate_sets_the_schedule_and_equal_schedules_are_equal_cells() {
     let slower = varied.spec(1);
     let Endpoint::Paced(pacing) = &slower.agents()[0].endpoint else { panic!("{slower:?}") };
     assert!((pacing.rate - 50.0).abs() < f64::EPSILON);
-    assert_eq!(varied.factors(1).last(), Some(&("rate".to_owned(), "50 tok/s".to_owned())));
-    assert!(own.factors(0).iter().all(|(name, _)| name != "rate"));
+    assert_eq!(varied.factors(1).last(), Some(&NamedLevel::new("rate", &Level::Number(50.0))));
+    assert!(own.factors(0).iter().all(|own| own.name != "rate"));
 }
 
 #[test]
@@ -813,7 +815,7 @@ fn cold_runs_load_on_purpose_and_without_a_warm_up() {
     let without =
         plan_of(&SERVERS.replace("{experiment}", &text.replace("{ cold = [false, true] }", "{}")));
     assert_eq!(without.id(0), plan.id(0), "the default level changes no identity");
-    assert_eq!(plan.factors(1).last(), Some(&("cold".to_owned(), "true".to_owned())));
+    assert_eq!(plan.factors(1).last(), Some(&NamedLevel::new("cold", &Level::Bool(true))));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::data::{
 };
 use super::{controls, fallbacks, flamegraphs, outliers, setup, verdicts};
 use crate::manifest::factor;
-use crate::manifest::study::{self, Endpoint, Level};
+use crate::manifest::study::{self, Endpoint};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::failed::GpuMemory;
@@ -91,19 +91,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     let spec = plan.spec(index);
     let id = plan.id(index).hex();
     let repeats = plan.repeats(index);
-    let mut numbers = BTreeMap::new();
-    for experiment in plan.experiments_of(index) {
-        for (name, level) in plan.levels(experiment, index) {
-            if let Some(number) = number(&name, &level) {
-                numbers.insert(name, number);
-            }
-        }
-    }
-    let factors = plan
-        .factors(index)
-        .into_iter()
-        .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
-        .collect();
+    let factors = plan.factors(index);
     let mut runs = counting(store.runs(&id), repeats);
     pick(plan, store, index, &mut runs);
     let control = plan.is_control(index);
@@ -205,7 +193,7 @@ fn experiment_cells(plan: &Plan, experiment: usize) -> Vec<ExperimentCell> {
     let mut cells: indexmap::IndexMap<u32, ExperimentCell> = indexmap::IndexMap::new();
     for (cell, levels) in plan.experiment_rows(experiment) {
         let levels: Vec<NamedLevel> =
-            levels.into_iter().map(|(name, level)| named_level(name.to_owned(), level)).collect();
+            levels.into_iter().map(|(name, level)| NamedLevel::new(name, level)).collect();
         match cells.entry(cell) {
             indexmap::map::Entry::Occupied(mut first) => first.get_mut().merged.push(levels),
             indexmap::map::Entry::Vacant(free) => {
@@ -238,18 +226,6 @@ fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
             levels: levels.into_iter().map(|level| level.text.clone()).collect(),
         })
         .collect()
-}
-
-fn named_level(name: String, level: &Level) -> NamedLevel {
-    NamedLevel { text: factor::show(&name, level), number: number(&name, level), name }
-}
-
-/// In the factor's base unit. Some defaults are numbers (`concurrency` is 1).
-pub(super) fn number(name: &str, level: &Level) -> Option<f64> {
-    match level {
-        Level::Default => factor::lookup(name)?.default?.parse().ok(),
-        _ => level.number(),
-    }
 }
 
 /// What servers and GPUs held, in words; `None`: nobody told.

@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::collect::{assemble, number};
-use super::data::{Cell, NamedLevel, NamedText, StandIn};
+use super::collect::assemble;
+use super::data::{Cell, NamedText, StandIn};
 use crate::plan::{CellId, Plan};
 use crate::store::fallback::Decision;
 use crate::store::record::Metrics;
@@ -82,12 +82,9 @@ pub(super) fn stand_ins(plan: &Plan, store: &Store, settled: &Settled) -> Vec<St
         }
         let stored = store.runs(&other.id.hex());
         let runs = repeats.iter().filter_map(|repeat| Some((*repeat, stored.get(repeat)?.clone())));
-        let factors = plan.fallback_factors(cell, step).into_iter().map(|(name, text, level)| {
-            let number = level.and_then(|level| number(&name, level));
-            NamedLevel { name, text, number }
-        });
+        let factors = plan.fallback_factors(cell, step);
         let (id, name) = (other.id.hex(), other.name);
-        let new = assemble(store, id, name, &other.spec, factors.collect(), runs.collect());
+        let new = assemble(store, id, name, &other.spec, factors, runs.collect());
         let study = plan.study();
         let mut experiments = plan.experiments_of(cell);
         if experiments.is_empty() {

@@ -6,6 +6,7 @@ use formats::endpoint::Api;
 use formats::protocol::{Outcome, RuntimeInfo, Stage, Window};
 use serde::{Deserialize, Serialize};
 
+use crate::cells::NamedLevel;
 use crate::probe::sampling::Sampling;
 use crate::probe::wire;
 
@@ -38,6 +39,9 @@ pub struct RunRecord {
     pub attempt: u32,
     /// The document whose digest is [`RunRecord::cell`].
     pub identity: serde_json::Value,
+    /// What the cell was, factor by factor; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<NamedLevel>,
     /// RFC 3339, UTC.
     pub started: String,
     pub finished: String,

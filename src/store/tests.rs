@@ -15,6 +15,7 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
         format: RUN_FORMAT,
         cell: cell.to_owned(),
         identity_version: 2,
+        levels: Vec::new(),
         cell_name: "cell".to_owned(),
         repeat,
         attempt: 1,

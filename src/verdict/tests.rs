@@ -13,6 +13,7 @@ fn run(repeat: u32, values: &[(&str, f64)]) -> RunRecord {
         format: RUN_FORMAT,
         cell: String::new(),
         identity_version: 2,
+        levels: Vec::new(),
         cell_name: String::new(),
         repeat,
         attempt: 1,

@@ -577,6 +577,7 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
         format: 1,
         cell: "0".repeat(32),
         identity_version: 2,
+        levels: Vec::new(),
         cell_name: String::new(),
         repeat,
         attempt: 1,

@@ -59,7 +59,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
               kwargs: Kwargs|
               -> Result<Value, Error> {
             let metric = select::metric(&own, metric)?;
-            let level = level.as_ref().map(wanted).transpose()?;
+            let level = level.as_ref().map(|level| wanted(axis, level)).transpose()?;
             let selection = selection(&own, &kwargs, &[])?;
             let table = normalised::normalised(&own, &metric, axis, level.as_ref(), &selection)?;
             Ok(Value::from(Serde(table)))
