@@ -51,6 +51,9 @@ struct Overview {
     /// Of the done ones, those that are stored under version 1 of identity.
     #[serde(skip_serializing_if = "is_zero")]
     identity_1: usize,
+    /// Stored runs that no cell of the whole manifest asks for any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_behind: usize,
     /// Cells that are only there to interpret others; among [`Overview::cells`].
     controls: usize,
     experiments: Vec<ExperimentView>,
@@ -210,6 +213,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
             .zip(&ids)
             .map(|(cell, id)| store::version_1(store.runs(id).range(..=plan.repeats(cell))))
             .sum(),
+        left_behind: store.left_behind(plan).runs.len(),
         experiments,
         reloads: loads.changes,
         cold_loads: loads.cold,

@@ -69,6 +69,13 @@ impl Plan {
         Some((experiment, changed, resolved))
     }
 
+    /// The id of the cell of this step, from 1.
+    #[must_use]
+    pub fn fallback_id(&self, cell: u32, step: usize) -> Option<CellId> {
+        let (experiment, _, resolved) = self.resolved_step(cell, step)?;
+        Some(self.id_of(experiment, &resolved))
+    }
+
     /// All factors of the cell of this step, as [`Plan::factors`] has them.
     #[must_use]
     pub fn fallback_factors(&self, cell: u32, step: usize) -> Vec<NamedLevel> {

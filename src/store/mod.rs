@@ -1,7 +1,7 @@
 //! What is kept of runs: layout, sealed records, journal, lock, verification.
 //!
 //! A run exists whole or not at all: it is written beside its place and one rename makes it exist.
-//! Nothing here deletes a run; what is set aside is moved.
+//! Nothing deletes a run but [`gc`], when a user asks for it; what is set aside is moved.
 
 mod adopted;
 pub mod blocks;
@@ -10,6 +10,7 @@ mod error;
 pub mod executed;
 pub mod failed;
 pub mod fallback;
+pub mod gc;
 mod index;
 pub mod journal;
 mod layout;

@@ -102,7 +102,7 @@ pub fn verify(layout: &Layout) -> Result<Verification, StoreError> {
 type Key = (String, u32);
 
 /// Digests that the record of each run may have by the journal's last word on it; runs that were
-/// superseded are out.
+/// superseded or collected are out.
 #[derive(Debug, Default)]
 pub struct Sealed(BTreeMap<Key, Vec<String>>);
 
@@ -121,7 +121,7 @@ impl Sealed {
                     known.retain(|known| *known == before);
                     known.push(sha256);
                 }
-                What::Superseded { cell, repeat, .. } => {
+                What::Superseded { cell, repeat, .. } | What::Collected { cell, repeat } => {
                     sealed.remove(&(cell, repeat));
                 }
                 _ => {}

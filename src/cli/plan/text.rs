@@ -28,6 +28,13 @@ pub(super) fn overview(plan: &Overview) -> String {
             runs => format!(", {runs} of identity 1"),
         },
     );
+    if plan.left_behind > 0 {
+        let _ = writeln!(
+            text,
+            "{} that no cell of the manifest asks for any more: see `runner gc`",
+            count(plan.left_behind as u64, "stored run")
+        );
+    }
     // A filter may leave nothing of an experiment.
     for experiment in plan.experiments.iter().filter(|experiment| experiment.cell_count > 0) {
         self::experiment(&mut text, experiment);
