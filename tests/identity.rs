@@ -138,12 +138,12 @@ impl Server {
     }
 }
 
-#[test]
-fn scenarios_that_differ_by_the_server_call_both() {
+/// The study with two real servers in the place of its paced endpoints, and what each of them sent.
+fn with_servers(experiment: &str, changes: &[(&str, &str)]) -> (Study, [String; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let sends = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
     let servers = [Server::start(&sends[0]), Server::start(&sends[1])];
-    let study = study("");
+    let study = study(experiment);
     let text = fs::read_to_string(study.manifest()).unwrap();
     let lines = text.lines().map(|line| match line.get(..5) {
         Some("a = {") => format!("a = {{ ollama = \"{}\" }}", servers[0].url),
@@ -152,16 +152,67 @@ fn scenarios_that_differ_by_the_server_call_both() {
     });
     let text = lines.collect::<Vec<_>>().join("\n").replace("[\"m\"]", "[\"simulated\"]");
     fs::write(study.manifest(), text).unwrap();
-    edit(&study, &[BOTH]);
+    edit(&study, changes);
     study.expect(0, &["exec"]);
     servers.into_iter().for_each(Server::end);
-    for sends in sends {
-        let text = fs::read_to_string(&sends).unwrap();
-        assert!(text.lines().count() > 5, "{}: {text}", sends.display());
+    (study, sends.map(|path| fs::read_to_string(path).unwrap()))
+}
+
+#[test]
+fn scenarios_that_differ_by_the_server_call_both() {
+    let (study, sends) = with_servers("", &[BOTH]);
+    for text in sends {
+        assert!(text.lines().count() > 5, "{text}");
     }
     assert_eq!(study.sealed().len(), 2);
     let status: Value = serde_json::from_str(&study.expect(0, &["status", "--json"])).unwrap();
     assert_eq!(status["total"]["done"], 2);
+}
+
+#[test]
+fn the_endpoint_is_a_factor() {
+    let baseline = "baseline = { endpoint = \"a\" }";
+    let open = [
+        (r#"agent = "left", endpoint = "a""#, r#"agent = "left""#),
+        (r#"scenario = ["one"]"#, r#"scenario = ["one"], endpoint = ["a", "b"]"#),
+        ("repeats = 1", "repeats = 2"),
+    ];
+    let (study, sends) = with_servers(baseline, &open);
+    for text in sends {
+        assert!(text.lines().count() > 10, "{text}");
+    }
+    assert_eq!(study.sealed().len(), 4);
+    let called = |run: &Value| -> (String, String) {
+        let level = run["levels"].as_array().unwrap().iter().find(|own| own["name"] == "endpoint");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&level.unwrap()["level"]), text(&run["identity"]["agents"][0]["endpoint"]))
+    };
+    let runs = records(&study);
+    for name in ["a", "b"] {
+        let own = (name.to_owned(), name.to_owned());
+        assert_eq!(runs.iter().map(called).filter(|run| *run == own).count(), 2);
+    }
+    let plan = study.expect(0, &["plan", "--filter", "endpoint=b"]);
+    assert!(plan.contains("1 cell, 2 runs: 2 done"), "{plan}");
+    let rows = study.expect(0, &["export", "--filter", "endpoint=b"]);
+    assert_eq!(rows.lines().count(), 3, "{rows}");
+    assert!(rows.lines().next().unwrap().split(',').any(|column| column == "endpoint"), "{rows}");
+    study.expect(0, &["report"]);
+    let report = fs::read_to_string(study.layout().root().join("report/demo.md")).unwrap();
+    assert!(report.contains("| endpoint |"), "{report}");
+
+    // The level is the identity of a scenario that names the same endpoint itself.
+    edit(
+        &study,
+        &[
+            (r#"agent = "left", prompt"#, r#"agent = "left", endpoint = "b", prompt"#),
+            (r#", endpoint = ["a", "b"]"#, ""),
+            (baseline, ""),
+        ],
+    );
+    let plan = study.expect(0, &["plan"]);
+    assert!(plan.contains("1 cell, 2 runs: 2 done, 0 to do"), "{plan}");
+    assert!(plan.contains("2 stored runs that no cell"), "{plan}");
 }
 
 /// Every sealed record as it lies on the disk.

@@ -149,8 +149,7 @@ fn neither_a_mark_nor_the_ends_of_lines_change_what_is_measured() {
 
 #[test]
 fn places_are_right_behind_a_mark() {
-    let text =
-        TWO_PROMPTS.replace("schema", "schem").replace("endpoint = \"e\", prompt = \"q\"", "");
+    let text = TWO_PROMPTS.replace("schema", "schem").replace("agent = \"b\", ", "");
     let error = ids(format!("\u{feff}{text}").as_bytes(), b"x").unwrap_err();
     let LoadError::Invalid(errors) = error else { panic!("{error}") };
     let found: Vec<_> = errors.problems.iter().map(|own| (own.line, &own.problem)).collect();

@@ -16,6 +16,7 @@ pub fn of_identity(identity: &Value) -> Vec<NamedLevel> {
             Place::Runtime | Place::Client | Place::Server => vec![&identity[name]],
             Place::Python => vec![&identity["variant"][name]],
             Place::Tokenizer => vec![&identity["levels"][name]],
+            Place::Endpoint => of_agents(identity, |agent| &agent["endpoint"]),
             Place::Model => of_agents(identity, |agent| &agent["model"]),
             Place::MaxTokens => of_agents(identity, |agent| &agent["max_tokens"]),
             Place::Paced => of_agents(identity, |agent| &agent["simulated"][name]),

@@ -38,8 +38,10 @@ pub enum Kind {
 pub enum Place {
     Runtime,
     Scenario,
-    /// The model of every agent that names none.
+    /// The model of every agent that names none. Stands under each agent.
     Model,
+    /// The endpoint of every agent that names none. Stands under each agent.
+    Endpoint,
     /// How the runtime works, any runtime. Stands in identity under its own name.
     Client,
     /// What the servers hold in memory before a run. Stands in identity under its own name.
@@ -73,9 +75,10 @@ const OFF: Option<&str> = Some("off");
 const DEFAULT: Option<&str> = Some("default");
 
 /// The factors that are no inference options.
-const FACTORS: [Factor; 18] = [
+const FACTORS: [Factor; 19] = [
     Factor { name: "model", kind: Kind::Text, default: None, place: Place::Model },
     Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Scenario },
+    Factor { name: "endpoint", kind: Kind::Text, default: None, place: Place::Endpoint },
     Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Runtime },
     Factor { name: "read_buffer", kind: Kind::Bytes, default: DEFAULT, place: Place::Client },
     Factor { name: "throttle", kind: Kind::Rate, default: OFF, place: Place::Client },

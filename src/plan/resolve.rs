@@ -22,6 +22,7 @@ pub(super) enum Role<'s> {
     Runtime,
     Scenario,
     Model,
+    Endpoint,
     MaxTokens,
     Concurrency,
     /// Of the paced endpoints.
@@ -48,6 +49,7 @@ impl<'s> Role<'s> {
             Some(Place::Runtime) => Role::Runtime,
             Some(Place::Scenario) => Role::Scenario,
             Some(Place::Model) => Role::Model,
+            Some(Place::Endpoint) => Role::Endpoint,
             Some(Place::MaxTokens) => Role::MaxTokens,
             Some(Place::Concurrency) => Role::Concurrency,
             Some(Place::Paced) => Role::Rate,
@@ -181,6 +183,7 @@ pub(super) fn resolve<'s>(
         other: BTreeMap::new(),
     };
     let mut model = None;
+    let mut called = None;
     let mut max_tokens = experiment.settings.max_tokens;
     let mut concurrency = 1;
     let mut rate = None;
@@ -190,6 +193,7 @@ pub(super) fn resolve<'s>(
             (Role::Runtime, Level::Text(text)) => resolved.runtime = text,
             (Role::Scenario, Level::Text(text)) => resolved.scenario = text,
             (Role::Model, Level::Text(text)) => model = Some(text.as_str()),
+            (Role::Endpoint, Level::Text(text)) => called = Some(text.as_str()),
             (Role::MaxTokens, Level::Number(count)) => max_tokens = count_of(*count),
             (Role::Concurrency, Level::Number(count)) => {
                 concurrency = count_of(*count).unwrap_or(1);
@@ -211,10 +215,12 @@ pub(super) fn resolve<'s>(
         }
     }
     for agent in study.scenarios.get(resolved.scenario).into_iter().flatten() {
-        let Some(endpoint) = study.endpoints.get(&agent.endpoint) else { continue };
+        let called = agent.endpoint.as_deref().or(called);
+        let found = called.and_then(|name| study.endpoints.get_key_value(name));
+        let Some((endpoint_name, endpoint)) = found else { continue };
         resolved.agents.push(ResolvedAgent {
             agent,
-            endpoint_name: &agent.endpoint,
+            endpoint_name,
             endpoint: at_rate(endpoint, rate),
             model: agent.model.as_deref().or(model).unwrap_or(PACED_MODEL),
             options: options(agent, levels.clone()),

@@ -118,6 +118,10 @@ impl Levels<'_> {
                 let known = self.setting.scenarios.keys();
                 reference(problems, at, "scenario", name, known, false);
             }
+            (Level::Text(name), "endpoint") => {
+                let known = self.setting.common.endpoints.keys();
+                reference(problems, at, "endpoint", name, known, false);
+            }
             (Level::Text(name), "runtime") => {
                 let built_in = ["rust".to_owned(), "python".to_owned()];
                 let known = built_in.iter().chain(self.setting.runtimes.keys());

@@ -1,6 +1,7 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod called;
 mod claim;
 mod cold;
 mod command;

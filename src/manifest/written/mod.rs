@@ -281,8 +281,8 @@ pub struct Scan {
 pub struct Agent {
     /// Name of the agent, unique in its scenario.
     pub agent: String,
-    /// Name of an endpoint.
-    pub endpoint: String,
+    /// Name of an endpoint; without one the agent calls that of the cell (the factor `endpoint`).
+    pub endpoint: Option<String>,
     /// Name of a prompt: the agent makes one call.
     pub prompt: Option<String>,
     /// Name of a workflow: the agent reads files and makes two calls.
