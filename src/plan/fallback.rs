@@ -49,8 +49,12 @@ impl Plan {
         let identity = serde_json::from_slice(&document).unwrap_or_default();
         let mut spec = spec::spec(&self.study, experiment, &resolved, identity);
         spec.levels = self.levels_with(cell, changed, &spec);
-        let (name, changes) = (self.name_with(cell, changed), shown(changed));
-        Some(FallbackCell { id, name, spec, changes })
+        Some(FallbackCell {
+            id,
+            name: self.name_with(cell, changed),
+            spec,
+            changes: shown(changed),
+        })
     }
 }
 

@@ -220,6 +220,7 @@ fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents, ser
 }
 
 /// What the document says of an agent's server.
+#[derive(Clone, Copy)]
 enum Server<'a> {
     Name(&'a str),
     /// The place of its address among those of the cell; 0 is left out.

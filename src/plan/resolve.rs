@@ -189,7 +189,10 @@ pub(super) fn resolve<'s>(
     let mut rate = None;
     for (role, level) in levels.clone() {
         match (role, level) {
-            (_, Level::Default) | (Role::Option { .. }, _) => {}
+            // What is off is not set.
+            (_, Level::Default)
+            | (Role::Option { .. }, _)
+            | (Role::Setting(_), Level::Bool(false)) => {}
             (Role::Runtime, Level::Text(text)) => resolved.runtime = text,
             (Role::Scenario, Level::Text(text)) => resolved.scenario = text,
             (Role::Model, Level::Text(text)) => model = Some(text.as_str()),
@@ -199,8 +202,6 @@ pub(super) fn resolve<'s>(
                 concurrency = count_of(*count).unwrap_or(1);
             }
             (Role::Rate, Level::Number(tokens)) => rate = Some(*tokens),
-            // What is off is not set.
-            (Role::Setting(_), Level::Bool(false)) => {}
             (Role::Setting(name), _) => {
                 resolved.settings.insert(name, level);
             }

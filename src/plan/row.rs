@@ -11,15 +11,15 @@ use crate::cells::filter::Described;
 pub(super) struct Row<'p> {
     plan: &'p Plan,
     experiment: usize,
-    row: usize,
+    place: usize,
     cell: u32,
     levels: OnceCell<Vec<NamedLevel>>,
 }
 
 impl<'p> Row<'p> {
-    pub fn new(plan: &'p Plan, experiment: usize, row: usize) -> Self {
-        let cell = plan.rows[experiment][row];
-        Self { plan, experiment, row, cell, levels: OnceCell::new() }
+    pub fn new(plan: &'p Plan, experiment: usize, place: usize) -> Self {
+        let cell = plan.rows[experiment][place];
+        Self { plan, experiment, place, cell, levels: OnceCell::new() }
     }
 }
 
@@ -37,8 +37,9 @@ impl Described for Row<'_> {
     }
 
     fn level(&self, factor: &str) -> Option<Cow<'_, NamedLevel>> {
-        let axis =
-            self.plan.matrices[self.experiment].levels(self.row).find(|(name, _)| *name == factor);
+        let axis = self.plan.matrices[self.experiment]
+            .levels(self.place)
+            .find(|(name, _)| *name == factor);
         if let Some((_, level)) = axis {
             return Some(Cow::Owned(NamedLevel::new(factor, level)));
         }
