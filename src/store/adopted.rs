@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// Ids that no cell of the plan has.
-    fn unknown(&self, plan: &Plan) -> Vec<CellId> {
+    pub(super) fn unknown(&self, plan: &Plan) -> Vec<CellId> {
         let whole = plan.whole();
         let planned: std::collections::HashSet<CellId> =
             (0..).take(whole.cells()).map(|cell| whole.id(cell)).collect();

@@ -16,7 +16,7 @@ use super::journal::{Journal, What};
 use super::record::{RUN_FILE, RunRecord};
 use super::{Store, StoreError};
 use crate::os::disk;
-use crate::plan::Plan;
+use crate::plan::{CellId, Plan};
 
 /// What edits of a manifest left behind.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -47,12 +47,16 @@ impl Store {
     #[must_use]
     pub fn left_behind(&self, plan: &Plan) -> LeftBehind {
         let mut left = LeftBehind::default();
-        let asked = asked(plan);
-        for id in self.cells().into_iter().filter(|id| !asked.contains(*id)) {
-            // A former id of a cell, of which this repeat was measured again.
-            if self.today.contains_key(id) {
-                continue;
+        // A former id of a cell stays where this repeat was measured again.
+        let unknown = self.unknown(plan).into_iter().map(|id| id.hex());
+        let mut unknown: HashSet<String> =
+            unknown.filter(|id| !self.today.contains_key(id)).collect();
+        if !unknown.is_empty() {
+            for stand_in in stand_ins(plan.whole()) {
+                unknown.remove(&stand_in.hex());
             }
+        }
+        for id in &unknown {
             for (repeat, run) in self.runs(id) {
                 if run.identity_version < 2 {
                     left.identity_1 += 1;
@@ -87,16 +91,12 @@ impl Store {
     }
 }
 
-/// Ids of all cells and of all that may stand in for them.
-fn asked(plan: &Plan) -> HashSet<String> {
-    let whole = plan.whole();
-    let cells = (0..).take(whole.cells());
-    let ids = cells.flat_map(|cell| {
-        let steps = 1..=whole.fallback_steps(cell);
-        let stand_ins = steps.filter_map(move |step| whole.fallback_id(cell, step));
-        std::iter::once(whole.id(cell)).chain(stand_ins)
-    });
-    ids.map(|id| id.hex()).collect()
+/// Ids of all cells that may be measured in place of one of the plan.
+fn stand_ins(plan: &Plan) -> impl Iterator<Item = CellId> {
+    (0..).take(plan.cells()).flat_map(move |cell| {
+        let steps = 1..=plan.fallback_steps(cell);
+        steps.filter_map(move |step| plan.fallback_id(cell, step))
+    })
 }
 
 fn left_run(below: String, folder: &Path, run: &RunRecord) -> LeftRun {
