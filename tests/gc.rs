@@ -88,6 +88,8 @@ fn filters_and_fewer_repeats_leave_nothing_behind() {
 #[test]
 fn runs_of_version_1_are_never_collected() {
     let study = edited();
+    // The journal knows the digests of the records as they were.
+    fs::remove_file(study.layout().journal()).unwrap();
     let records = study::files(&study.layout().runs()).into_iter();
     for path in records.filter(|path| path.ends_with("run.json")) {
         let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

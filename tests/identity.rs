@@ -49,6 +49,12 @@ fn as_version_1(study: &Study) {
         let tagged = [b"runner/cell/1\n".as_slice(), &document].concat();
         record["cell"] = formats::digest::of_bytes(&tagged)[..32].into();
         fs::write(entry.path(), serde_json::to_vec(&record).unwrap()).unwrap();
+        // Folders bear the ids of their cells.
+        let folder = entry.path().parent().and_then(Path::parent).unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let id = record["cell"].as_str().unwrap();
+        let name = format!("{}-{}", name.rsplit_once('-').unwrap().0, &id[..8]);
+        fs::rename(folder, folder.with_file_name(name)).unwrap();
     }
 }
 

@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use super::Plan;
 use crate::cells::NamedLevel;
 use crate::cells::filter::Described;
+use crate::manifest::study::Level;
 
 /// What is not on an axis is resolved when it is asked for: a matrix may have a million rows.
 pub(super) struct Row<'p> {
@@ -37,10 +38,11 @@ impl Described for Row<'_> {
     }
 
     fn level(&self, factor: &str) -> Option<Cow<'_, NamedLevel>> {
-        let axis = self.plan.matrices[self.experiment]
-            .levels(self.place)
-            .find(|(name, _)| *name == factor);
-        if let Some((_, level)) = axis {
+        let mut varied = self.plan.matrices[self.experiment].levels(self.place);
+        let axis = varied.find(|(name, _)| *name == factor).map(|(_, level)| level);
+        let fixed = || self.plan.study.experiments[self.experiment].fixed.get(factor);
+        let fixed = || fixed().filter(|level| **level != Level::Default);
+        if let Some(level) = axis.or_else(fixed) {
             return Some(Cow::Owned(NamedLevel::new(factor, level)));
         }
         let levels = self.levels.get_or_init(|| self.plan.spec(self.cell).levels);
