@@ -5,8 +5,9 @@
 use std::path::Path;
 use std::time::Instant;
 
+use runner::cells::Filters;
 use runner::manifest;
-use runner::plan::{Filters, Plan};
+use runner::plan::Plan;
 
 const STUDY: &str = r#"
 schema = 1

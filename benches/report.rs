@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use formats::protocol::AgentRecord;
 use rayon::prelude::*;
+use runner::cells::Filters;
 use runner::manifest;
 use runner::metrics::{self, Conditions};
-use runner::plan::{Filters, Plan};
+use runner::plan::Plan;
 use runner::report::{self, Template};
 use runner::store::record::{Evidence, ProcessUsage, RUN_FORMAT, RunRecord};
 use runner::store::{Store, partial_folder, seal};
@@ -145,6 +146,8 @@ fn make(plan: &Plan, results: &Path) {
             let time = u64::from(repeat) * 100_000 + u64::from(cell);
             let mut record = RunRecord {
                 format: RUN_FORMAT,
+                identity_version: 2,
+                levels: Vec::new(),
                 cell: id.clone(),
                 cell_name: plan.name(cell),
                 repeat,

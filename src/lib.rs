@@ -9,6 +9,7 @@
 //! ```text
 //! os, stats, encoding, corpus, workflow, python
 //! server, probe, manifest
+//! cells
 //! plan, store, provenance
 //! metrics, verdict, preflight
 //! recompute, report, execute, conformance
@@ -29,6 +30,7 @@
 //! - [`probe`]: instruments that watch a run from outside the agent's process. Their files' rows and what
 //!   they say of themselves are read and stored by the others as they are.
 //! - [`manifest`]: TOML as written, with positions → a checked [`manifest::Study`]; diagnostics.
+//! - [`cells`]: the levels of cells, and what selects by them: filters, templates, hypotheses, baselines.
 //! - [`plan`]: factors, matrix algebra, cells, identity, run order. Touches no server and no store.
 //! - [`store`]: layout, sealed records, journal, lock, verification.
 //! - [`provenance`]: what was met: the machine, the code.
@@ -42,6 +44,7 @@
 //! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
 //! - [`cli`]: ties them together.
 
+pub mod cells;
 pub mod cli;
 pub mod conformance;
 pub mod corpus;

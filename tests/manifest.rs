@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use runner::cells::Filters;
 use runner::manifest::{self, LoadError};
-use runner::plan::{Filters, Plan};
+use runner::plan::Plan;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/manifests")
@@ -148,8 +149,7 @@ fn neither_a_mark_nor_the_ends_of_lines_change_what_is_measured() {
 
 #[test]
 fn places_are_right_behind_a_mark() {
-    let text =
-        TWO_PROMPTS.replace("schema", "schem").replace("endpoint = \"e\", prompt = \"q\"", "");
+    let text = TWO_PROMPTS.replace("schema", "schem").replace("agent = \"b\", ", "");
     let error = ids(format!("\u{feff}{text}").as_bytes(), b"x").unwrap_err();
     let LoadError::Invalid(errors) = error else { panic!("{error}") };
     let found: Vec<_> = errors.problems.iter().map(|own| (own.line, &own.problem)).collect();

@@ -1,6 +1,7 @@
 //! Run records in memory, drawn with a known truth.
 
 use rand::{Rng, RngExt};
+use runner::cells::NamedLevel;
 use runner::manifest::criterion::{Cells, Criterion, Terms};
 use runner::manifest::study::Level;
 use runner::store::record::RunRecord;
@@ -96,7 +97,7 @@ pub struct Study {
 #[derive(Debug)]
 struct Made {
     name: String,
-    levels: Vec<(String, Level)>,
+    levels: Vec<NamedLevel>,
     runs: Vec<RunRecord>,
 }
 
@@ -119,7 +120,8 @@ impl Study {
             drawn::run(number(index + 1), number(at), values)
         };
         let runs = values.iter().enumerate().map(run).collect();
-        let levels = vec![level("a", a), level("b", b)];
+        let levels = [("a", a), ("b", b)].map(|(axis, n)| NamedLevel::new(axis, &level(n)));
+        let levels = levels.to_vec();
         self.cells.push(Made { name: format!("a{a}b{b}"), levels, runs });
     }
 
@@ -152,11 +154,11 @@ impl Study {
     }
 }
 
-fn level(axis: &str, number: u32) -> (String, Level) {
-    (axis.to_owned(), Level::Number(f64::from(number)))
+fn level(number: u32) -> Level {
+    Level::Number(f64::from(number))
 }
 
 /// The cells with this level of `a`.
 pub fn side(a: u32) -> Cells {
-    Cells([level("a", a)].into_iter().collect())
+    Cells([("a".to_owned(), level(a))].into_iter().collect())
 }

@@ -1,10 +1,11 @@
 //! `runner check`: is the manifest right?
 
 use super::{CommandResult, Failure, StudyArgs, count, exit, report};
+use crate::cells::Filters;
 use crate::execute::until;
 use crate::manifest::{self, LoadError, ManifestErrors};
 use crate::metrics;
-use crate::plan::{Filters, Plan};
+use crate::plan::Plan;
 use crate::verdict;
 
 #[derive(Debug, clap::Args)]

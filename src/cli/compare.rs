@@ -21,8 +21,8 @@ pub struct Args {
     /// Only this metric (repeatable); otherwise the main ones that both sides know
     #[arg(long = "metric", value_name = "NAME")]
     pub metrics: Vec<String>,
-    /// Only these cells: experiment=NAME, cell~text, factor=value, factor~text, joined by commas (and);
-    /// repeated flags are alternatives (or)
+    /// Only these cells: experiment=NAME, cell=ID, cell~text, factor=value, factor~text or an id,
+    /// joined by commas (and); repeated flags are alternatives (or)
     #[arg(long = "filter", value_name = "EXPR")]
     pub filters: Vec<String>,
     /// As JSON
@@ -79,5 +79,9 @@ fn width() -> usize {
 
 fn failure(error: SetsError) -> Failure {
     let code = if error.is_usage() { exit::USAGE } else { exit::INTERNAL };
-    Failure::error(code, error)
+    let help = match &error {
+        SetsError::Filter(error) => error.help.clone(),
+        _ => None,
+    };
+    Failure::new(code, error, help.as_deref())
 }

@@ -12,6 +12,7 @@ mod exec;
 mod export;
 mod failure;
 mod finding;
+mod gc;
 mod init;
 mod plan;
 mod recompute;
@@ -82,6 +83,8 @@ enum Command {
     Export(export::Args),
     /// Hash every stored file again and name what is changed, missing or added
     Verify(verify::Args),
+    /// List stored runs that no cell of the manifest asks for any more; with --delete, remove them
+    Gc(gc::Args),
     /// Compute the metrics of stored runs again from their raw artifacts, by this version's formulas
     Recompute(recompute::Args),
     /// Recompute the published numbers of a manifest from stored runs; a contradiction exits with 6
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Gc(args) => gc::run(args),
         Command::Recompute(args) => recompute::run(args),
         Command::CheckClaims(args) => check_claims::run(args),
         Command::Simulate(args) => simulate::run(args),

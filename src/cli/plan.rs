@@ -18,7 +18,7 @@ use crate::manifest::study::{Control, Order};
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
 use crate::store::record::EndpointEvidence;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// Cells of an experiment that are listed without `--all`.
 const LISTED: usize = 40;
@@ -56,6 +56,12 @@ struct Overview {
     runs: u64,
     done: u64,
     stale: usize,
+    /// Of the done ones, those that are stored under version 1 of identity.
+    #[serde(skip_serializing_if = "is_zero")]
+    identity_1: usize,
+    /// Stored runs that no cell of the whole manifest asks for any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_behind: usize,
     /// Cells that are only there to interpret others; among [`Overview::cells`].
     controls: usize,
     /// Of these, the cells of others measured a second time.
@@ -126,9 +132,17 @@ struct CellView {
     levels: Vec<String>,
     done: u32,
     repeats: u32,
+    /// Of the done ones, those that are stored under version 1 of identity.
+    #[serde(skip_serializing_if = "is_zero")]
+    identity_1: usize,
     /// Repeat → what differs from today's circumstances.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     stale: BTreeMap<u32, Vec<String>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 pub fn run(args: &Args) -> CommandResult {
@@ -160,7 +174,7 @@ pub fn run(args: &Args) -> CommandResult {
 }
 
 fn open(args: &StudyArgs, plan: &Plan) -> Result<Store, Failure> {
-    Store::open(&args.results, &plan.study().results_name())
+    Store::of(plan, &args.results)
         .map_err(|error: StoreError| Failure::error(exit::INTERNAL, error))
 }
 
@@ -184,6 +198,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
                 levels,
                 done: u32::try_from(done).unwrap_or(u32::MAX),
                 repeats,
+                identity_1: store::version_1(store.runs(&ids[cell as usize]).range(..=repeats)),
                 stale: stale.map(|(run, why)| (run.repeat, why.clone())).collect(),
             }
         };
@@ -250,6 +265,11 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         runs: plan.runs(),
         done: (order.len() - left.len()) as u64,
         stale: stale.len(),
+        identity_1: (0..)
+            .zip(&ids)
+            .map(|(cell, id)| store::version_1(store.runs(id).range(..=plan.repeats(cell))))
+            .sum(),
+        left_behind: store.left_behind(plan).runs.len(),
         experiments,
         reloads: loads.changes,
         cold_loads: loads.cold,

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> CommandResult {
     // Before the store is read: what another process writes meanwhile would be lost.
     let lock = if args.check { None } else { Some(Lock::acquire(&layout).map_err(failure)?) };
     // Records that are not those that were sealed are refused below, unless they are accepted.
-    let store = Store::open_as_found(&args.study.results, &study).map_err(failure)?;
+    let store = Store::of_as_found(&plan, &args.study.results).map_err(failure)?;
     let targets = targets(&plan, &store, !args.study.filters.is_empty());
     let results = if args.check {
         recompute::recompute(&store, &targets, Mode::Check, provenance::runner)

@@ -93,8 +93,8 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
     let manifest = fs::read(&args.manifest).map_err(|error| {
         Failure::new(exit::USAGE, format!("cannot read {}: {error}", args.manifest.display()), None)
     })?;
-    let store = Store::open(&args.results, &plan.study().results_name())
-        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    let store =
+        Store::of(plan, &args.results).map_err(|error| Failure::error(exit::INTERNAL, error))?;
     seals::warn(&store);
     let data = report::collect(plan, &store, &formats::digest::of_bytes(&manifest), &args.filters)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;

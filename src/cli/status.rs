@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, exit, report, seals};
+use super::{CommandResult, Failure, StudyArgs, count as count_of, exit, report, seals};
 use crate::manifest::study::Control;
 use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
@@ -36,6 +36,8 @@ struct Status {
     replicas: Option<Row>,
     /// Over distinct runs.
     total: Row,
+    /// Of the done ones, those that are stored under version 1 of identity.
+    identity_1: usize,
     /// Runs far from the others of their cell, as the manifest's rule flags them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outliers: Vec<Flagged>,
@@ -91,8 +93,7 @@ struct Row {
 
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
-    let name = plan.study().results_name();
-    let store = Store::open(&args.study.results, &name)
+    let store = Store::of(&plan, &args.study.results)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     let status = status(&plan, &store);
     let text = if args.json {
@@ -108,7 +109,7 @@ pub fn run(args: &Args) -> CommandResult {
 
 fn status(plan: &Plan, store: &Store) -> Status {
     let mut failures: HashMap<(String, u32), u32> = HashMap::new();
-    for (_, failure) in failed::all(store.layout()) {
+    for (_, failure) in store.failures() {
         if let Some(cell) = failure.cell.filter(|_| failure.cause != failed::CANCELLED) {
             *failures.entry((cell, failure.repeat)).or_default() += 1;
         }
@@ -139,6 +140,13 @@ fn status(plan: &Plan, store: &Store) -> Status {
         controls,
         replicas,
         total: row("total", &mut (0..).take(plan.cells())),
+        identity_1: (0..)
+            .take(plan.cells())
+            .map(|cell| {
+                let runs = store.runs(&plan.id(cell).hex());
+                store::version_1(runs.range(..=plan.repeats(cell)))
+            })
+            .sum(),
         outliers: flagged(plan, store),
         damaged: seals::damaged(store),
         unsealed: seals::unsealed(store),
@@ -204,6 +212,9 @@ fn table(status: &Status) -> String {
              (the rule flags {:.0} % of clean normal runs at n = {n})",
             100.0 * flagged_of_clean
         );
+    }
+    if status.identity_1 > 0 {
+        let _ = writeln!(text, "{} of identity 1", count_of(status.identity_1 as u64, "run"));
     }
     for damaged in &status.damaged {
         let _ = writeln!(text, "damaged: {damaged}");

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use super::{Failure, exit};
+use crate::cells::Filters;
+use crate::cells::filter::Vocabulary;
 use crate::execute::until;
 use crate::manifest::{self, Study};
 use crate::metrics;
-use crate::plan::{Filters, Plan};
+use crate::plan::Plan;
 use crate::python;
 use crate::store::Store;
 use crate::verdict;
@@ -19,8 +21,8 @@ pub struct StudyArgs {
     /// Apply this profile of the manifest
     #[arg(long)]
     pub profile: Option<String>,
-    /// Only these cells: experiment=NAME, factor=value, factor~text, joined by commas (and);
-    /// repeated flags are alternatives (or)
+    /// Only these cells: experiment=NAME, cell=ID, cell~text, factor=value, factor~text or an id,
+    /// joined by commas (and); repeated flags are alternatives (or)
     #[arg(long = "filter", value_name = "EXPR")]
     pub filters: Vec<String>,
     /// Folder of the results
@@ -41,7 +43,7 @@ impl StudyArgs {
         metrics::check_declared(&study).map_err(Failure::manifest)?;
         verdict::claim_problems(&study).map_err(Failure::manifest)?;
         until::check(&study).map_err(Failure::manifest)?;
-        let filters = Filters::parse(&self.filters, &study)
+        let filters = Filters::parse(&self.filters, &Vocabulary::of(&study))
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;
         if plan.cells() == 0 {
@@ -51,7 +53,7 @@ impl StudyArgs {
         if plan.study().experiments.iter().all(|own| own.settings.until.is_none()) {
             return Ok(plan);
         }
-        let store = Store::open(&self.results, &plan.study().results_name())
+        let store = Store::of(&plan, &self.results)
             .map_err(|error| Failure::error(exit::INTERNAL, error))?;
         Ok(until::adapted(plan, &store))
     }

@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> CommandResult {
     let layout = Layout::new(&args.study.results, &study).map_err(failure)?;
     let verification = verify::verify(&layout).map_err(failure)?;
     // A run that was changed is named as such, not as absent.
-    let store = Store::open_as_found(&args.study.results, &study).map_err(failure)?;
+    let store = Store::of_as_found(&plan, &args.study.results).map_err(failure)?;
     let result = Result { study, verification, absent: absent(&plan, &store) };
     let text = if args.json {
         serde_json::to_string_pretty(&result)

@@ -8,7 +8,7 @@ use super::surroundings::Surroundings;
 use crate::metrics::outliers;
 use crate::plan::{CellId, CellSpec, Plan, RunKey};
 use crate::preflight::{FallbackStep, Needs, Room};
-use crate::store::fallback::{self, Decision};
+use crate::store::fallback::Decision;
 use crate::store::{self, Store, StoredSize, staleness};
 
 /// Runs of a plan by what is to happen with them.
@@ -175,7 +175,7 @@ impl Agenda {
 /// The decisions that stand and that the manifest would take again. Those of which it says something
 /// else today are void, and so are all if the journal cannot be read: the runs are tried anew.
 pub(super) fn standing(plan: &Plan, store: &Store) -> HashMap<RunKey, Decision> {
-    let decisions = fallback::decisions(store.layout()).unwrap_or_default();
+    let decisions = store.decisions().unwrap_or_default();
     let mut standing = HashMap::new();
     let open: Vec<Decision> = decisions.into_iter().filter(|decision| decision.stands).collect();
     if open.is_empty() {

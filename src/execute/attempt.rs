@@ -20,7 +20,7 @@ use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, command, scenario, 
 use crate::manifest::study::RetryOn;
 use crate::metrics;
 use crate::os;
-use crate::plan::{CellSpec, CellWork};
+use crate::plan::{CellSpec, CellWork, identity};
 use crate::probe::gpu::Driver;
 use crate::probe::sampling::{Sampling, Unavailable};
 use crate::probe::wire;
@@ -221,6 +221,8 @@ fn finish(
     let mut record = RunRecord {
         format: RUN_FORMAT,
         cell: task.id.to_owned(),
+        identity_version: identity::VERSION,
+        levels: task.cell.levels.clone(),
         cell_name: task.name.to_owned(),
         repeat: task.repeat,
         attempt: task.attempt,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use formats::clock;
 
+use crate::cells::NamedLevel;
 use crate::manifest::criterion::Criterion;
-use crate::manifest::study::Level;
-use crate::plan::{Filters, Plan};
+use crate::plan::Plan;
 use crate::store::executed::{
     self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell, PlannedRepeats,
 };
@@ -57,7 +57,7 @@ pub fn declare(plan: &Plan, store: &Store) -> Result<(), StoreError> {
 /// of cells outside of it count.
 struct Data {
     /// By experiment, each cell's finished runs and its levels.
-    experiments: BTreeMap<String, Vec<(usize, Vec<(String, Level)>)>>,
+    experiments: BTreeMap<String, Vec<(usize, Vec<NamedLevel>)>>,
     /// Experiments with finished runs in cells that were planned last and are no longer.
     left: HashSet<String>,
 }
@@ -65,10 +65,7 @@ struct Data {
 impl Data {
     fn of(plan: &Plan, store: &Store) -> Result<Self, StoreError> {
         let study = plan.study();
-        // a study that was planned with a filter can be planned without
-        let Ok(whole) = Plan::new(study.clone(), &Filters::default()) else {
-            return Ok(Self { experiments: BTreeMap::new(), left: HashSet::new() });
-        };
+        let whole = plan.whole();
         let before = executed::read(store.layout())?.map_or_else(Vec::new, |plan| plan.cells);
         let now: HashSet<String> =
             (0..).take(whole.cells()).map(|cell| whole.id(cell).hex()).collect();
@@ -83,7 +80,7 @@ impl Data {
                 .into_iter()
                 .filter_map(|cell| {
                     let runs = *finished.get(&whole.id(cell).hex())?;
-                    Some((runs, whole.levels(index, cell)))
+                    Some((runs, whole.row_levels(index, cell)))
                 })
                 .collect()
         };
@@ -94,7 +91,7 @@ impl Data {
         })
     }
 
-    fn runs(&self, experiment: &str, concerned: impl Fn(&[(String, Level)]) -> bool) -> usize {
+    fn runs(&self, experiment: &str, concerned: impl Fn(&[NamedLevel]) -> bool) -> usize {
         let cells = self.experiments.get(experiment).into_iter().flatten();
         cells.filter(|(_, levels)| concerned(levels)).map(|(runs, _)| runs).sum()
     }
@@ -134,8 +131,7 @@ impl Data {
             return true;
         }
         let Some((criterion, ..)) = Criterion::stored(&declared.criterion) else { return true };
-        let known: Vec<Vec<(String, Level)>> =
-            cells.iter().map(|(_, levels)| levels.clone()).collect();
+        let known: Vec<Vec<NamedLevel>> = cells.iter().map(|(_, levels)| levels.clone()).collect();
         let criterion = criterion.on_cells(&known);
         self.runs(experiment, |levels| criterion.concerns(levels)) > 0
     }
@@ -153,7 +149,7 @@ fn finished<'a>(
     }
     for entry in journal::read(&store.layout().journal())? {
         if let What::Finished { cell, repeat, .. } = entry.what {
-            runs.insert((cell, repeat));
+            runs.insert((store.today(&cell).to_owned(), repeat));
         }
     }
     let mut counts = HashMap::new();

@@ -202,7 +202,7 @@ fn carry_on(
         return ended.map(|()| summary);
     }
     let study = session.plan.study().results_name();
-    let store = Store::open(&session.settings.results, &study)?;
+    let store = Store::of(session.plan, &session.settings.results)?;
     let plan = until::adapted(session.plan.clone(), &store);
     let more = until::more(session.plan, &plan, &store);
     if more.is_empty() {
@@ -237,7 +237,7 @@ fn opened(
     locked: bool,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<Store, ExecError> {
-    let store = Store::open(&settings.results, &plan.study().results_name())?;
+    let store = Store::of(plan, &settings.results)?;
     if locked && recovery::repair(store.layout(), emit)? {
         declare::declare(plan, &store)?;
     }

@@ -448,7 +448,9 @@ impl Session<'_> {
         let place = layout.superseded().join(layout.cell_part(folder)).join(repeat.to_string());
         let kept = layout.relative(&set_aside(folder, &place)?);
         let because = because.to_vec();
-        self.journal.write(What::Superseded { cell: cell.to_owned(), repeat, kept, because })?;
+        // Under the id that the journal knows it by.
+        let sealed = self.store.runs(cell).get(&repeat).map_or(cell, |run| &run.cell);
+        self.journal.write(What::Superseded { cell: sealed.to_owned(), repeat, kept, because })?;
         Ok(())
     }
 }

@@ -28,6 +28,7 @@ fn cell() -> CellSpec {
         max_tokens: Some(5),
     };
     CellSpec {
+        levels: Vec::new(),
         identity: Value::Null,
         runtime: "rust".to_owned(),
         command: None,

@@ -9,7 +9,7 @@ use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Experiment, HalfWidth, Study, Until};
 use crate::metrics;
-use crate::plan::{Filters, Plan, RunKey};
+use crate::plan::{Plan, RunKey};
 use crate::stats::{self, Sample};
 use crate::store::{self, Store};
 
@@ -34,11 +34,10 @@ pub fn adapted(plan: Plan, store: &Store) -> Plan {
     if plan.study().experiments.iter().all(|own| own.settings.until.is_none()) {
         return plan;
     }
-    let whole = Plan::new(plan.study().clone(), &Filters::default()).ok();
     let asked: Vec<Option<u32>> = (0..plan.study().experiments.len())
         .map(|index| {
             let of = |plan: &Plan| asked(plan, store, index).map(|(repeats, _)| repeats);
-            of(&plan).max(whole.as_ref().and_then(of))
+            of(&plan).max(of(plan.whole()))
         })
         .collect();
     let mut plan = plan;

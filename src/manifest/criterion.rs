@@ -5,7 +5,6 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::factor;
 use super::study::Level;
 use super::written::{self, Scalar};
 
@@ -155,14 +154,6 @@ impl Cells {
             |(axis, level): (&String, &Scalar)| (axis.clone(), Level::Text(level.to_string()));
         Self(levels.iter().map(text).collect())
     }
-
-    /// Whether a cell with these levels is selected.
-    #[must_use]
-    pub fn select(&self, levels: &[(String, Level)]) -> bool {
-        self.0.iter().all(|(axis, wanted)| {
-            levels.iter().any(|(name, level)| name == axis && level == wanted)
-        })
-    }
 }
 
 impl Criterion {
@@ -252,24 +243,8 @@ impl Criterion {
         }
     }
 
-    /// With the levels of these cells in place of the texts that a stored document has of them.
-    #[must_use]
-    pub fn on_cells(mut self, known: &[Vec<(String, Level)>]) -> Self {
-        self.each_selection(&mut |cells| {
-            for (axis, level) in &mut cells.0 {
-                let Level::Text(text) = &*level else { continue };
-                let same = |(name, own): &&(String, Level)| {
-                    name == axis && factor::show(name, own) == *text
-                };
-                if let Some((_, own)) = known.iter().flatten().find(same) {
-                    *level = own.clone();
-                }
-            }
-        });
-        self
-    }
-
-    fn each_selection(&mut self, change: &mut impl FnMut(&mut Cells)) {
+    /// Changes every selection of cells that it makes, those of its parts included.
+    pub(crate) fn each_selection(&mut self, change: &mut impl FnMut(&mut Cells)) {
         match self {
             Self::Correlation { cells, .. } | Self::Threshold { cells, .. } => change(cells),
             Self::Difference { at: one, than: other, .. }
@@ -285,12 +260,6 @@ impl Criterion {
                 }
             }
         }
-    }
-
-    /// Whether it concerns a cell with these levels.
-    #[must_use]
-    pub fn concerns(&self, levels: &[(String, Level)]) -> bool {
-        self.selections().iter().any(|cells| cells.select(levels))
     }
 
     /// The metrics that it names, those of its parts included.

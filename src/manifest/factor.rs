@@ -37,23 +37,39 @@ pub enum Kind {
     Any,
 }
 
-/// What a factor acts on.
+/// What a factor acts on, and with that where it stands in the document of identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// What a run is: its runtime, scenario, model.
-    Run,
-    /// How the runtime works, any runtime.
+    Runtime,
+    Scenario,
+    /// The model of every agent that names none. Stands under each agent.
+    Model,
+    /// The endpoint of every agent that names none. Stands under each agent.
+    Endpoint,
+    /// How the runtime works, any runtime. Stands in identity under its own name.
     Client,
-    /// How the Python runtime works.
-    Python,
-    /// The schedule of the paced endpoints.
-    Paced,
-    /// What the servers hold in memory before a run.
+    /// What the servers hold in memory before a run. Stands in identity under its own name.
     Server,
-    /// An inference option; it applies to the agents that have options.
+    /// How the Python runtime works. Stands under `variant`.
+    Python,
+    /// The limit of every call. Stands under each agent.
+    MaxTokens,
+    /// Copies of every agent. Stands under each agent as `count`.
+    Concurrency,
+    /// The schedule of the paced endpoints. Stands under each agent that calls one.
+    Paced,
+    /// An inference option; it applies to the agents that have options. Stands under these.
     Option,
-    /// Tokenizer experiments.
+    /// Tokenizer experiments. Stands under `levels`.
     Tokenizer,
+}
+
+impl Place {
+    /// Whether the factor stands in the document of identity under its own name.
+    #[must_use]
+    pub fn is_setting(self) -> bool {
+        matches!(self, Place::Client | Place::Server)
+    }
 }
 
 /// The factor that has the servers put their models out of memory before each run.
@@ -64,14 +80,20 @@ const DEFAULT: Option<&str> = Some("default");
 const NO_DOSE: Option<&str> = Some("0ms");
 
 /// The factors that are no inference options.
-const FACTORS: [Factor; 19] = [
-    Factor { name: "model", kind: Kind::Text, default: None, place: Place::Run },
-    Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Run },
-    Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Run },
+const FACTORS: [Factor; 20] = [
+    Factor { name: "model", kind: Kind::Text, default: None, place: Place::Model },
+    Factor { name: "scenario", kind: Kind::Text, default: None, place: Place::Scenario },
+    Factor { name: "endpoint", kind: Kind::Text, default: None, place: Place::Endpoint },
+    Factor { name: "runtime", kind: Kind::Text, default: None, place: Place::Runtime },
     Factor { name: "read_buffer", kind: Kind::Bytes, default: DEFAULT, place: Place::Client },
     Factor { name: "throttle", kind: Kind::Rate, default: OFF, place: Place::Client },
-    Factor { name: "max_tokens", kind: Kind::Count, default: DEFAULT, place: Place::Client },
-    Factor { name: "concurrency", kind: Kind::Count, default: Some("1"), place: Place::Client },
+    Factor { name: "max_tokens", kind: Kind::Count, default: DEFAULT, place: Place::MaxTokens },
+    Factor {
+        name: "concurrency",
+        kind: Kind::Count,
+        default: Some("1"),
+        place: Place::Concurrency,
+    },
     Factor {
         name: "connection",
         kind: Kind::Choice(&["new", "keep"]),

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
+use serde_json::Value;
 
 use super::spec::COMMAND_RUNTIME;
 use super::{CellSpec, Plan, identity};
+use crate::cells::{self, NamedLevel};
 use crate::manifest::factor;
 use crate::manifest::study::Level;
 
@@ -17,8 +19,24 @@ impl Plan {
     /// All factors of a cell under their names, normalised and readable (`throttle` → `60 tok/s`,
     /// `read_buffer` → `64 KiB`, a default → `default`): the factor columns of exports and tables.
     #[must_use]
-    pub fn factors(&self, cell: u32) -> Vec<(String, String)> {
+    pub fn factors(&self, cell: u32) -> Vec<NamedLevel> {
         self.factors_with(cell, &IndexMap::new(), &self.spec(cell))
+    }
+
+    /// The columns of a cell, and what it asks for beyond them: what is sealed with its runs.
+    pub(super) fn levels_with(
+        &self,
+        cell: u32,
+        changed: &IndexMap<String, Level>,
+        spec: &CellSpec,
+    ) -> Vec<NamedLevel> {
+        let mut levels = self.factors_with(cell, changed, spec);
+        for further in cells::of_identity(&spec.identity) {
+            if levels.iter().all(|own| own.name != further.name) {
+                levels.push(further);
+            }
+        }
+        levels
     }
 
     /// As [`Plan::factors`], with some levels changed and what the cell is then.
@@ -27,7 +45,7 @@ impl Plan {
         cell: u32,
         changed: &IndexMap<String, Level>,
         spec: &CellSpec,
-    ) -> Vec<(String, String)> {
+    ) -> Vec<NamedLevel> {
         let (index, row) = self.home(cell);
         let experiment = &self.study.experiments[index];
         let changed = changed.iter().map(|(name, level)| (name.as_str(), level));
@@ -35,39 +53,46 @@ impl Plan {
             self.matrices[index].levels(row).chain(changed).collect();
         let level = |name: &str| levels.get(name).copied().or_else(|| experiment.fixed.get(name));
         let alone = self.solo_agent(cell);
-        let mut factors: Vec<(String, String)> = Vec::new();
+        let words = |name: &str, text: &str| NamedLevel::in_words(name, text.to_owned());
+        let mut factors: Vec<NamedLevel> = Vec::new();
         for name in COMMON {
-            let shown = match (name, level(name)) {
+            factors.push(match (name, level(name)) {
                 ("scenario", _) if alone.is_some() => {
-                    format!("{} alone", alone.unwrap_or_default())
+                    words(name, &format!("{} alone", alone.unwrap_or_default()))
                 }
-                ("concurrency", _) if alone.is_some() => "1".to_owned(),
-                (_, Some(level)) if *level != Level::Default => factor::show(name, level),
-                ("runtime", _) if experiment.kind.is_command() => COMMAND_RUNTIME.to_owned(),
+                ("concurrency", _) if alone.is_some() => NamedLevel::new(name, &Level::Default),
+                (_, Some(level)) if *level != Level::Default => NamedLevel::new(name, level),
+                ("runtime", _) if experiment.kind.is_command() => words(name, COMMAND_RUNTIME),
                 // Nothing of a program that has no such setting.
-                _ if experiment.kind.is_command() => String::new(),
-                ("model", _) => models(spec),
-                ("max_tokens", _) => experiment
-                    .settings
-                    .max_tokens
-                    .map_or_else(|| "default".to_owned(), |limit| limit.to_string()),
-                ("scenario", _) => String::new(),
-                _ => factor::show(name, &Level::Default),
-            };
-            factors.push((name.to_owned(), shown));
+                _ if experiment.kind.is_command() => words(name, ""),
+                ("model", _) => {
+                    let models: Vec<Value> =
+                        spec.agents().iter().map(|agent| agent.model.clone().into()).collect();
+                    let models: Vec<&Value> = models.iter().collect();
+                    NamedLevel::of_values(name, &models).unwrap_or_else(|| words(name, ""))
+                }
+                ("max_tokens", _) => {
+                    let limit = experiment.settings.max_tokens;
+                    let limit = limit.map_or(Level::Default, |limit| Level::Number(limit.into()));
+                    NamedLevel::new(name, &limit)
+                }
+                ("scenario", _) => words(name, ""),
+                _ => NamedLevel::new(name, &Level::Default),
+            });
         }
         for name in self.further_factors() {
             // Of a control only the options of its own agent are what they are.
             let level = level(name).filter(|_| alone.is_none() || !factor::is_option(name));
-            let shown = match level {
-                Some(level) if *level != Level::Default => factor::show(name, level),
-                _ => set_option(spec, name).unwrap_or_else(|| factor::show(name, &Level::Default)),
-            };
-            factors.push((name.to_owned(), shown));
+            factors.push(match level {
+                Some(level) if *level != Level::Default => NamedLevel::new(name, level),
+                _ => set_option(spec, name)
+                    .and_then(|value| NamedLevel::of_values(name, &[value]))
+                    .unwrap_or_else(|| NamedLevel::new(name, &Level::Default)),
+            });
         }
         if self.has_replicas() {
             let replica = if self.is_replica(cell) { identity::REPLICA } else { 1 };
-            factors.push(("replica".to_owned(), replica.to_string()));
+            factors.push(NamedLevel::new("replica", &Level::Number(f64::from(replica))));
         }
         factors
     }
@@ -87,19 +112,8 @@ impl Plan {
     }
 }
 
-/// The models of a cell's agents, without repetition.
-fn models(spec: &CellSpec) -> String {
-    let mut models: Vec<&str> = Vec::new();
-    for agent in spec.agents() {
-        if !models.contains(&agent.model.as_str()) {
-            models.push(&agent.model);
-        }
-    }
-    models.join(" + ")
-}
-
 /// The value that the agents' own options give an option, if they agree on one.
-pub(super) fn set_option(spec: &CellSpec, name: &str) -> Option<String> {
+pub(super) fn set_option<'s>(spec: &'s CellSpec, name: &str) -> Option<&'s Value> {
     if !factor::is_option(name) {
         return None;
     }
@@ -110,9 +124,5 @@ pub(super) fn set_option(spec: &CellSpec, name: &str) -> Option<String> {
     let addressed = spec.agents().iter().filter(|own| agent.is_none_or(|agent| own.name == agent));
     let mut values = addressed.filter_map(|agent| agent.options.get(name));
     let first = values.next()?;
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    values.all(|value| value == first).then(|| text(first))
+    values.all(|value| value == first).then_some(first)
 }

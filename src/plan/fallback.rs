@@ -3,13 +3,14 @@
 //! It is a cell like any other, with an identity of its own, but in no experiment's matrix: nothing
 //! that is measured of it counts for the cell that was asked for.
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
 
+use super::identity::Servers;
+use super::resolve::Resolved;
 use super::{CellId, CellSpec, Plan, identity, spec};
+use crate::cells::NamedLevel;
 use crate::manifest::factor;
-use crate::manifest::study::{Level, RetryOn};
+use crate::manifest::study::{Experiment, Level, RetryOn};
 
 /// A cell that stands in for another.
 #[derive(Debug, Clone)]
@@ -38,52 +39,56 @@ impl Plan {
     /// The cell of this step, from 1. `None`: there is no such step, or it changes nothing.
     #[must_use]
     pub fn fallback(&self, cell: u32, step: usize) -> Option<FallbackCell> {
-        let (index, row) = self.home(cell);
-        let experiment = &self.study.experiments[index];
-        let changed = experiment.fallback.steps.get(step.checked_sub(1)?)?;
-        let (_, mut resolved) = self.resolved_row_with(index, row, changed);
-        if let Some(made) = self.cells[cell as usize].control {
-            made.apply(&mut resolved);
-        }
-        let document = identity::document(&self.study, &resolved, experiment, &self.contents);
+        let (experiment, changed, resolved) = self.resolved_step(cell, step)?;
+        let document = self.document_of(experiment, &resolved, Servers::TODAY);
         let id = identity::id(&document);
         if id == self.id(cell) {
             return None;
         }
         // What was written as JSON a line ago is JSON.
         let identity = serde_json::from_slice(&document).unwrap_or_default();
+        let mut spec = spec::spec(&self.study, experiment, &resolved, identity);
+        spec.levels = self.levels_with(cell, changed, &spec);
         Some(FallbackCell {
             id,
             name: self.name_with(cell, changed),
-            spec: spec::spec(&self.study, experiment, &resolved, identity),
+            spec,
             changes: shown(changed),
         })
     }
 }
 
+/// A step of a cell's fallbacks: its experiment, the levels that it changes, the cell with them.
+pub(super) type Step<'p> = (&'p Experiment, &'p IndexMap<String, Level>, Resolved<'p>);
+
 impl Plan {
-    /// All factors of the cell of this step, as [`Plan::factors`] has them, each with its level where
-    /// the matrix or the step names one.
-    #[must_use]
-    pub fn fallback_factors(
-        &self,
-        cell: u32,
-        step: usize,
-    ) -> Vec<(String, String, Option<&Level>)> {
+    /// The cell with the levels of this step, from 1.
+    pub(super) fn resolved_step(&self, cell: u32, step: usize) -> Option<Step<'_>> {
         let (index, row) = self.home(cell);
-        let steps = &self.study.experiments[index].fallback.steps;
+        let changed = self.study.experiments[index].fallback.steps.get(step.checked_sub(1)?)?;
+        let (experiment, mut resolved) = self.resolved_row_with(index, row, changed);
+        if let Some(made) = self.cells[cell as usize].control {
+            made.apply(&mut resolved);
+        }
+        Some((experiment, changed, resolved))
+    }
+
+    /// The id of the cell of this step, from 1.
+    #[must_use]
+    pub fn fallback_id(&self, cell: u32, step: usize) -> Option<CellId> {
+        let (experiment, _, resolved) = self.resolved_step(cell, step)?;
+        Some(self.id_of(experiment, &resolved))
+    }
+
+    /// All factors of the cell of this step, as [`Plan::factors`] has them.
+    #[must_use]
+    pub fn fallback_factors(&self, cell: u32, step: usize) -> Vec<NamedLevel> {
+        let steps = &self.study.experiments[self.home(cell).0].fallback.steps;
         let changed = step.checked_sub(1).and_then(|step| steps.get(step));
         let (Some(changed), Some(fallback)) = (changed, self.fallback(cell, step)) else {
             return Vec::new();
         };
-        let own: HashMap<&str, &Level> = self.matrices[index].levels(row).collect();
-        let factors = self.factors_with(cell, changed, &fallback.spec).into_iter();
-        factors
-            .map(|(name, text)| {
-                let level = changed.get(&name).or_else(|| own.get(name.as_str()).copied());
-                (name, text, level)
-            })
-            .collect()
+        self.factors_with(cell, changed, &fallback.spec)
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! What is at its default is left out of the document, so that something added to the program later
 //! changes no identity. Names of experiments, axes and scenarios, titles, repeats, timeouts, retries,
-//! addresses and the headers of requests never get in; that two agents share a server does.
+//! addresses and the headers of requests never get in; the names of endpoints do, since two endpoints of
+//! one manifest are two servers wherever they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, btree_map};
+use std::iter::Peekable;
 
 use formats::protocol::ScanSpec;
 use sha2::{Digest, Sha256};
@@ -16,28 +18,48 @@ use super::spec;
 use crate::manifest::command::Command;
 use crate::manifest::study::{
     Control, Endpoint, Experiment, ExperimentKind, Fault, FaultKind, FlamegraphProbe, GpuProbe,
-    JitterShape, Pacing, Probes, Work, Workflow,
+    JitterShape, Level, Pacing, Probes, Work, Workflow,
 };
 use crate::manifest::{Study, units};
 
-/// The version of the document; part of what is hashed.
-pub const VERSION: &str = "runner/cell/1";
+/// The version of the documents that this program makes.
+pub const VERSION: u32 = 2;
 
 /// What `replica` is of a cell that is measured a second time; the first is the default.
 pub const REPLICA: u32 = 2;
 
-/// The id of a document in canonical JSON (RFC 8785): the first 16 bytes of the SHA-256 of the
-/// version, a line feed and the document.
+/// The id of a document of today's version in canonical JSON (RFC 8785).
 #[must_use]
 pub fn id(document: &[u8]) -> CellId {
+    id_in(VERSION, document)
+}
+
+/// The id of a document of this version: the first 16 bytes of the SHA-256 of the version's tag, a line
+/// feed and the document.
+#[must_use]
+pub(super) fn id_in(version: u32, document: &[u8]) -> CellId {
     let mut hash = Sha256::new();
-    hash.update(VERSION);
+    hash.update(format!("runner/cell/{version}"));
     hash.update(b"\n");
     hash.update(document);
     let digest = hash.finalize();
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
     CellId(id)
+}
+
+/// How a document tells the servers of its agents apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Servers<'n> {
+    /// By the names of their endpoints; those that stand first in a pair by the name that they had before.
+    Named(&'n [(&'n str, &'n str)]),
+    /// As version 1 did: not at all, but that two agents of a cell share an address or do not.
+    Numbered,
+}
+
+impl Servers<'_> {
+    /// By the names that the manifest gives them today.
+    pub const TODAY: Self = Self::Named(&[]);
 }
 
 /// Digests of every prompt of a study, made once: they are the same in all its cells.
@@ -70,22 +92,18 @@ pub(super) fn document(
     resolved: &Resolved<'_>,
     experiment: &Experiment,
     contents: &Contents,
+    servers: Servers<'_>,
 ) -> Vec<u8> {
     let settings = &experiment.settings;
     let mut out = Canonical::default();
     out.object(|out| {
+        let mut own = Settings(resolved.settings.iter().peekable());
         let kind = match &experiment.kind {
             ExperimentKind::Scenario => {
                 if settings.accept_context_full {
-                    out.key("accept_context_full").boolean(true);
+                    own.key(out, "accept_context_full").boolean(true);
                 }
-                agents(out.key("agents"), resolved, contents);
-                if resolved.cold {
-                    out.key("cold").boolean(true);
-                }
-                if !resolved.connection.is_default() {
-                    out.key("connection").text(resolved.connection.name());
-                }
+                agents(own.key(out, "agents"), resolved, contents, servers);
                 None
             }
             ExperimentKind::Tokenize(_) => Some("tokenize"),
@@ -95,40 +113,34 @@ pub(super) fn document(
             }
         };
         if let Some(kind) = kind {
-            out.key("kind").text(kind);
-        }
-        if let Some(busy_s) = resolved.lag_dose {
-            out.key("lag_dose").number(busy_s);
+            own.key(out, "kind").text(kind);
         }
         if let ExperimentKind::Tokenize(_) = &experiment.kind {
-            out.key("levels").object(|out| {
+            own.key(out, "levels").object(|out| {
                 // A corpus counts by its content, which stands under `tokenize`.
                 for (name, level) in resolved.other.iter().filter(|(name, _)| **name != "corpus") {
                     out.key(name).level(level);
                 }
             });
         }
-        probes(out, &experiment.probes, experiment.controls.contains(&Control::Idle));
-        if let Some(bytes) = resolved.read_buffer {
-            out.key("read_buffer").number(bytes as f64);
+        let idle = experiment.controls.contains(&Control::Idle);
+        if experiment.probes != Probes::default() || idle {
+            probes(own.key(out, "probes"), &experiment.probes, idle);
         }
         if resolved.is_replica {
-            out.key("replica").number(f64::from(REPLICA));
+            own.key(out, "replica").number(f64::from(REPLICA));
         }
         if !experiment.kind.is_command() {
-            out.key("runtime").text(resolved.runtime);
-        }
-        if let Some(rate) = resolved.throttle {
-            out.key("throttle").number(rate);
+            own.key(out, "runtime").text(resolved.runtime);
         }
         if let ExperimentKind::Tokenize(tokenize) = &experiment.kind {
-            out.key("tokenize").object(|out| {
+            own.key(out, "tokenize").object(|out| {
                 out.key("corpus").value(&resolved.corpus(study, tokenize).identity());
                 out.key("iterations").number(f64::from(tokenize.iterations));
             });
         }
         if !resolved.variant.is_empty() {
-            out.key("variant").object(|out| {
+            own.key(out, "variant").object(|out| {
                 for (name, level) in &resolved.variant {
                     out.key(name).level(level);
                 }
@@ -136,18 +148,38 @@ pub(super) fn document(
         }
         if kind.is_none() {
             if !settings.vary_prompt {
-                out.key("vary_prompt").boolean(false);
+                own.key(out, "vary_prompt").boolean(false);
             }
             if settings.vary_seed {
-                out.key("vary_seed").boolean(true);
+                own.key(out, "vary_seed").boolean(true);
             }
             let warmup = resolved.warmup(settings);
             if warmup > 0 {
-                out.key("warmup").number(f64::from(warmup));
+                own.key(out, "warmup").number(f64::from(warmup));
             }
         }
+        own.rest(out);
     });
     out.into_bytes()
+}
+
+/// Settings that stand in the document under their own names, still to be written.
+struct Settings<'r, 's>(Peekable<btree_map::Iter<'r, &'s str, &'s Level>>);
+
+impl Settings<'_, '_> {
+    /// The document's next key, after the settings that come before it.
+    fn key<'o>(&mut self, out: &'o mut Canonical, key: &str) -> &'o mut Canonical {
+        while let Some((name, level)) = self.0.next_if(|(name, _)| **name < key) {
+            out.key(name).level(level);
+        }
+        out.key(key)
+    }
+
+    fn rest(self, out: &mut Canonical) {
+        for (name, level) in self.0 {
+            out.key(name).level(level);
+        }
+    }
 }
 
 /// What is run, on which content. Levels are in the words; what differs from run to run or from
@@ -170,32 +202,52 @@ fn command(out: &mut Canonical, command: &Command, resolved: &Resolved<'_>) {
 }
 
 /// The agents by name: the order in which a scenario lists them is no part of what is measured.
-fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents) {
+fn agents(out: &mut Canonical, resolved: &Resolved<'_>, contents: &Contents, servers: Servers<'_>) {
     let mut agents: Vec<&ResolvedAgent<'_>> = resolved.agents.iter().collect();
     agents.sort_by(|a, b| a.agent.agent.cmp(&b.agent.agent));
-    let mut servers: Vec<(&str, &str)> = Vec::new();
+    let mut numbered: Vec<(&str, &str)> = Vec::new();
     out.array(agents, |out, agent| {
-        let server = server_key(agent);
-        let index = servers.iter().position(|known| *known == server).unwrap_or_else(|| {
-            servers.push(server);
-            servers.len() - 1
-        });
-        self::agent(out, agent, index, contents);
+        let server = match servers {
+            Servers::Named(before) => {
+                let own = before.iter().find(|(name, _)| *name == agent.endpoint_name);
+                Server::Name(own.map_or(agent.endpoint_name, |(_, was)| was))
+            }
+            Servers::Numbered => {
+                let server = address(agent);
+                let known = numbered.iter().position(|known| *known == server);
+                Server::Number(known.unwrap_or_else(|| {
+                    numbered.push(server);
+                    numbered.len() - 1
+                }))
+            }
+        };
+        self::agent(out, agent, server, contents);
     });
 }
 
-/// What tells two servers apart; never gets into the document itself.
-fn server_key<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
+/// What the document says of an agent's server.
+#[derive(Clone, Copy)]
+enum Server<'a> {
+    Name(&'a str),
+    /// The place of its address among those of the cell; 0 is left out.
+    Number(usize),
+}
+
+/// What told two servers apart in version 1; never got into the document itself.
+fn address<'a>(agent: &'a ResolvedAgent<'_>) -> (&'a str, &'a str) {
     match &*agent.endpoint {
         Endpoint::Server(server) => ("address", &server.url),
-        Endpoint::Paced(_) => ("name", &agent.agent.endpoint),
+        Endpoint::Paced(_) => ("name", agent.endpoint_name),
     }
 }
 
-fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents: &Contents) {
+fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: Server<'_>, contents: &Contents) {
     out.object(|out| {
         if agent.count > 1 {
             out.key("count").number(f64::from(agent.count));
+        }
+        if let Server::Name(name) = server {
+            out.key("endpoint").text(name);
         }
         if let Some(limit) = agent.max_tokens {
             out.key("max_tokens").number(f64::from(limit));
@@ -222,8 +274,8 @@ fn agent(out: &mut Canonical, agent: &ResolvedAgent<'_>, server: usize, contents
         if let Endpoint::Server(server) = &*agent.endpoint {
             out.key("protocol").text(server.api.name());
         }
-        if server > 0 {
-            out.key("server").number(server as f64);
+        if let Server::Number(number @ 1..) = server {
+            out.key("server").number(number as f64);
         }
         if let Endpoint::Paced(schedule) = &*agent.endpoint {
             out.key("simulated").object(|out| pacing(out, schedule));
@@ -317,10 +369,7 @@ fn fault(out: &mut Canonical, fault: &Fault) {
 }
 
 fn probes(out: &mut Canonical, probes: &Probes, idle: bool) {
-    if *probes == Probes::default() && !idle {
-        return;
-    }
-    out.key("probes").object(|out| {
+    out.object(|out| {
         if probes.chunks {
             out.key("chunks").boolean(true);
         }

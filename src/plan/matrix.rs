@@ -138,8 +138,8 @@ impl Matrix {
             .map(|((name, levels), index)| (name.as_str(), &levels[*index as usize]))
     }
 
-    /// Keeps the cells for which `keep` holds.
-    pub fn retain(&mut self, mut keep: impl FnMut(&Self, usize) -> bool) {
+    /// Keeps the cells for which `keep` holds, and says which those were.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Self, usize) -> bool) -> Vec<usize> {
         let kept: Vec<usize> = (0..self.rows).filter(|row| keep(self, *row)).collect();
         let mut indices = Vec::with_capacity(kept.len() * self.axes.len());
         for row in &kept {
@@ -147,6 +147,7 @@ impl Matrix {
         }
         self.rows = kept.len();
         self.indices = indices;
+        kept
     }
 }
 

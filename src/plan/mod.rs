@@ -8,13 +8,14 @@ mod canonical;
 mod control;
 mod factors;
 mod fallback;
-pub mod filter;
+mod former;
 pub mod identity;
 mod loading;
 mod matrix;
 pub mod name;
 mod order;
 mod resolve;
+mod row;
 pub mod spec;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use std::sync::LazyLock;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 
+use crate::cells::{Filters, NamedLevel};
 use crate::manifest::command::Pick;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
@@ -33,11 +35,11 @@ use crate::manifest::study::{Experiment, Level, Order};
 use crate::manifest::{ManifestErrors, Study};
 use control::{Made, Replicas, Solos};
 pub use fallback::FallbackCell;
-pub use filter::{FilterError, Filters};
-use identity::Contents;
+use identity::{Contents, Servers};
 pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
+use row::Row;
 pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, TokenizeWork};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
@@ -45,6 +47,19 @@ pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, Tokeniz
 pub struct CellId(pub [u8; 16]);
 
 impl CellId {
+    /// From 32 hex digits.
+    #[must_use]
+    pub fn of_hex(digits: &str) -> Option<Self> {
+        let mut id = [0; 16];
+        if digits.len() != 2 * id.len() || !digits.is_ascii() {
+            return None;
+        }
+        for (place, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+
     /// 32 hex digits, as kept in files.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -78,6 +93,8 @@ pub struct Plan {
     solos: Solos,
     replicas: Replicas,
     contents: Contents,
+    /// The plan without filters, where this one has some.
+    whole: Option<Box<Plan>>,
 }
 
 /// A distinct cell, and where it was seen first.
@@ -97,6 +114,11 @@ impl Plan {
     /// Expands every experiment and merges identical cells. The errors are those of the manifest
     /// that only show in the product: its size, selections that match nothing.
     pub fn new(study: Study, filters: &Filters) -> Result<Self, ManifestErrors> {
+        let whole = Self::without_filters(study)?;
+        Ok(if filters.is_empty() { whole } else { whole.filtered(filters) })
+    }
+
+    fn without_filters(study: Study) -> Result<Self, ManifestErrors> {
         let mut matrices = Vec::with_capacity(study.experiments.len());
         let mut problems = Problems::new(&study.source);
         for experiment in &study.experiments {
@@ -110,17 +132,7 @@ impl Plan {
         let mut cells: Vec<Cell> = Vec::new();
         let mut known: HashMap<CellId, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(matrices.len());
-        for (index, (experiment, matrix)) in study.experiments.iter().zip(&mut matrices).enumerate()
-        {
-            if !filters.is_empty() {
-                matrix.retain(|matrix, row| {
-                    filters.matches(&experiment.name, |factor| {
-                        let axis = matrix.levels(row).find(|(name, _)| *name == factor);
-                        axis.map(|(_, level)| level).or_else(|| experiment.fixed.get(factor))
-                    })
-                });
-            }
-            let matrix = &*matrix;
+        for (index, (experiment, matrix)) in study.experiments.iter().zip(&matrices).enumerate() {
             let roles: Vec<Role<'_>> =
                 matrix.axes.iter().map(|(name, _)| Role::of(name, &experiment.kind)).collect();
             let fixed = fixed_roles(experiment);
@@ -130,7 +142,13 @@ impl Plan {
                     let levels = roles.iter().copied().zip(matrix.levels(row).map(|(_, l)| l));
                     let levels = fixed.iter().copied().chain(levels);
                     let resolved = resolve::resolve(&study, experiment, &levels);
-                    let document = identity::document(&study, &resolved, experiment, &contents);
+                    let document = identity::document(
+                        &study,
+                        &resolved,
+                        experiment,
+                        &contents,
+                        Servers::TODAY,
+                    );
                     (identity::id(&document), loading::key(&resolved))
                 })
                 .collect();
@@ -151,9 +169,50 @@ impl Plan {
             rows.push(members);
         }
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents };
+        let whole = None;
+        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents, whole };
         plan.add_controls(&mut known);
         Ok(plan)
+    }
+
+    /// This plan with those rows of its matrices that the filters leave, and the controls that they need.
+    fn filtered(self, filters: &Filters) -> Self {
+        let mut cells: Vec<Cell> = Vec::new();
+        let mut known: HashMap<CellId, u32> = HashMap::new();
+        let mut matrices = Vec::with_capacity(self.matrices.len());
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for (index, experiment) in self.study.experiments.iter().enumerate() {
+            let mut matrix = self.matrices[index].clone();
+            let kept = matrix.retain(|_, row| filters.match_cell(&Row::new(&self, index, row)));
+            let mut members = Vec::with_capacity(kept.len());
+            for (row, before) in kept.into_iter().enumerate() {
+                let whole = self.cells[self.rows[index][before] as usize];
+                let next = small(cells.len());
+                let cell = *known.entry(whole.id).or_insert(next);
+                let repeats = experiment.settings.repeats;
+                if cell == next {
+                    let (experiment, row) = (small(index), small(row));
+                    cells.push(Cell { experiment, row, repeats, control: None, ..whole });
+                }
+                let merged = &mut cells[cell as usize];
+                merged.repeats = merged.repeats.max(repeats);
+                members.push(cell);
+            }
+            rows.push(members);
+            matrices.push(matrix);
+        }
+        let (study, contents) = (self.study.clone(), self.contents.clone());
+        let (solos, replicas) = (Solos::default(), Replicas::default());
+        let whole = Some(Box::new(self));
+        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents, whole };
+        plan.add_controls(&mut known);
+        plan
+    }
+
+    /// The plan of the same study without filters.
+    #[must_use]
+    pub fn whole(&self) -> &Self {
+        self.whole.as_deref().unwrap_or(self)
     }
 
     #[must_use]
@@ -206,7 +265,20 @@ impl Plan {
     #[must_use]
     pub fn document(&self, cell: u32) -> Vec<u8> {
         let (experiment, resolved) = self.resolved(cell);
-        identity::document(&self.study, &resolved, experiment, &self.contents)
+        self.document_of(experiment, &resolved, Servers::TODAY)
+    }
+
+    fn document_of(
+        &self,
+        experiment: &Experiment,
+        resolved: &resolve::Resolved<'_>,
+        servers: Servers<'_>,
+    ) -> Vec<u8> {
+        identity::document(&self.study, resolved, experiment, &self.contents, servers)
+    }
+
+    fn id_of(&self, experiment: &Experiment, resolved: &resolve::Resolved<'_>) -> CellId {
+        identity::id(&self.document_of(experiment, resolved, Servers::TODAY))
     }
 
     /// [`Plan::document`], parsed.
@@ -222,6 +294,7 @@ impl Plan {
         let (experiment, resolved) = self.resolved(cell);
         let identity = self.identity(cell);
         let mut spec = spec::spec(&self.study, experiment, &resolved, identity);
+        spec.levels = self.levels_with(cell, &IndexMap::new(), &spec);
         if let CellWork::Command(work) = &mut spec.work {
             work.metrics = self.picks(cell);
         }
@@ -279,6 +352,15 @@ impl Plan {
             .levels(row)
             .map(|(name, level)| (name.to_owned(), level.clone()))
             .collect()
+    }
+
+    /// The cell's levels in this experiment, of its axes and of what is fixed for all of its cells.
+    #[must_use]
+    pub fn row_levels(&self, experiment: usize, cell: u32) -> Vec<NamedLevel> {
+        let own = self.levels(experiment, cell);
+        let own = own.iter().map(|(name, level)| (name, level));
+        let fixed = self.study.experiments[experiment].fixed.iter();
+        own.chain(fixed).map(|(name, level)| NamedLevel::new(name, level)).collect()
     }
 
     /// All runs in the order in which they are to be executed. Interleaved experiments that share cells

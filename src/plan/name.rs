@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use super::Plan;
 use super::factors::set_option;
 use super::spec::COMMAND_RUNTIME;
+use crate::cells::NamedLevel;
 use crate::corpus::Source;
 use crate::manifest::study::{ExperimentKind, Level};
 use crate::manifest::template::{Place, Template};
@@ -65,7 +66,11 @@ impl Plan {
                 return COMMAND_RUNTIME.to_owned();
             }
             own.or_else(|| experiment.fixed.get(factor)).map_or_else(
-                || set_option(&self.spec(cell), factor).unwrap_or_else(|| "default".to_owned()),
+                || {
+                    set_option(&self.spec(cell), factor)
+                        .and_then(|value| NamedLevel::of_values(factor, &[value]))
+                        .map_or_else(|| "default".to_owned(), |level| level.text)
+                },
                 |level| factor::show(factor, level),
             )
         };

@@ -22,15 +22,13 @@ pub(super) enum Role<'s> {
     Runtime,
     Scenario,
     Model,
-    ReadBuffer,
-    Throttle,
-    Connection,
-    LagDose,
+    Endpoint,
     MaxTokens,
     Concurrency,
     /// Of the paced endpoints.
     Rate,
-    Cold,
+    /// What identity has under the factor's own name.
+    Setting(&'s str),
     /// A setting of the runtime.
     Variant(&'s str),
     /// An inference option of one agent, or of all agents that have options.
@@ -43,30 +41,25 @@ pub(super) enum Role<'s> {
 }
 
 impl<'s> Role<'s> {
-    /// What an axis of this name acts on in such an experiment. The axes of a command are free: they
-    /// act on nothing but its words.
+    /// What an axis of this name acts on in such an experiment, as the table of factors says. The axes of
+    /// a command are free: they act on nothing but its words.
     pub fn of(name: &'s str, kind: &ExperimentKind) -> Self {
-        match name {
-            _ if kind.is_command() => Role::Other(name),
-            "runtime" => Role::Runtime,
-            "scenario" => Role::Scenario,
-            "model" => Role::Model,
-            "read_buffer" => Role::ReadBuffer,
-            "throttle" => Role::Throttle,
-            "connection" => Role::Connection,
-            "lag_dose" => Role::LagDose,
-            "max_tokens" => Role::MaxTokens,
-            "concurrency" => Role::Concurrency,
-            "rate" => Role::Rate,
-            factor::COLD => Role::Cold,
-            _ => match factor::lookup(name).map(|factor| factor.place) {
-                Some(Place::Python) => Role::Variant(name),
-                Some(Place::Option) => match name.split_once('.') {
-                    Some((agent, name)) => Role::Option { agent: Some(agent), name },
-                    None => Role::Option { agent: None, name },
-                },
-                _ => Role::Other(name),
+        let factor = factor::lookup(name).filter(|_| !kind.is_command());
+        match factor.map(|factor| factor.place) {
+            Some(Place::Runtime) => Role::Runtime,
+            Some(Place::Scenario) => Role::Scenario,
+            Some(Place::Model) => Role::Model,
+            Some(Place::Endpoint) => Role::Endpoint,
+            Some(Place::MaxTokens) => Role::MaxTokens,
+            Some(Place::Concurrency) => Role::Concurrency,
+            Some(Place::Paced) => Role::Rate,
+            Some(Place::Client | Place::Server) => Role::Setting(name),
+            Some(Place::Python) => Role::Variant(name),
+            Some(Place::Option) => match name.split_once('.') {
+                Some((agent, name)) => Role::Option { agent: Some(agent), name },
+                None => Role::Option { agent: None, name },
             },
+            Some(Place::Tokenizer) | None => Role::Other(name),
         }
     }
 }
@@ -77,13 +70,8 @@ pub(super) struct Resolved<'s> {
     pub runtime: &'s str,
     pub scenario: &'s str,
     pub agents: Vec<ResolvedAgent<'s>>,
-    pub read_buffer: Option<u64>,
-    pub throttle: Option<f64>,
-    pub connection: Connection,
-    /// Seconds of each period for which the loop is held up on purpose.
-    pub lag_dose: Option<f64>,
-    /// The servers hold no model when a run begins.
-    pub cold: bool,
+    /// Those factors that identity has under their own names, where they are not at their default.
+    pub settings: BTreeMap<&'s str, &'s Level>,
     /// Settings of the runtime that are not at their default.
     pub variant: BTreeMap<&'s str, &'s Level>,
     pub other: BTreeMap<&'s str, &'s Level>,
@@ -92,9 +80,28 @@ pub(super) struct Resolved<'s> {
 }
 
 impl<'s> Resolved<'s> {
+    /// A number that the cell sets.
+    pub fn number(&self, setting: &str) -> Option<f64> {
+        self.settings.get(setting).and_then(|level| level.number())
+    }
+
+    /// What becomes of a connection after its call.
+    pub fn connection(&self) -> Connection {
+        let keep = Level::Text(Connection::Keep.name().to_owned());
+        match self.settings.get("connection") {
+            Some(level) if **level == keep => Connection::Keep,
+            _ => Connection::New,
+        }
+    }
+
+    /// The servers hold no model when a run begins.
+    pub fn is_cold(&self) -> bool {
+        self.settings.get(factor::COLD) == Some(&&Level::Bool(true))
+    }
+
     /// Warm-up runs of each agent. One would load the model that a cold run is to find unloaded.
     pub fn warmup(&self, settings: &Defaults) -> u32 {
-        if self.cold { 0 } else { settings.warmup }
+        if self.is_cold() { 0 } else { settings.warmup }
     }
 
     /// The text of a tokenizer cell.
@@ -133,6 +140,8 @@ impl<'s> Resolved<'s> {
 #[derive(Debug)]
 pub(super) struct ResolvedAgent<'s> {
     pub agent: &'s ScenarioAgent,
+    /// Name of its endpoint in the manifest.
+    pub endpoint_name: &'s str,
     /// At the cell's rate, if it is paced.
     pub endpoint: Cow<'s, Endpoint>,
     pub model: &'s str,
@@ -171,37 +180,34 @@ pub(super) fn resolve<'s>(
         runtime: "rust",
         scenario: "",
         agents: Vec::new(),
-        read_buffer: None,
-        throttle: None,
-        connection: Connection::New,
-        lag_dose: None,
-        cold: false,
+        settings: BTreeMap::new(),
         variant: BTreeMap::new(),
         other: BTreeMap::new(),
         is_replica: false,
     };
     let mut model = None;
+    let mut called = None;
     let mut max_tokens = experiment.settings.max_tokens;
     let mut concurrency = 1;
     let mut rate = None;
     for (role, level) in levels.clone() {
         match (role, level) {
-            (_, Level::Default) | (Role::Option { .. }, _) => {}
+            // What is off is not set.
+            (_, Level::Default)
+            | (Role::Option { .. }, _)
+            | (Role::Setting(_), Level::Bool(false)) => {}
             (Role::Runtime, Level::Text(text)) => resolved.runtime = text,
             (Role::Scenario, Level::Text(text)) => resolved.scenario = text,
             (Role::Model, Level::Text(text)) => model = Some(text.as_str()),
-            (Role::ReadBuffer, Level::Number(bytes)) => resolved.read_buffer = units::whole(*bytes),
-            (Role::Throttle, Level::Number(rate)) => resolved.throttle = Some(*rate),
-            (Role::Connection, Level::Text(text)) if text == Connection::Keep.name() => {
-                resolved.connection = Connection::Keep;
-            }
-            (Role::LagDose, Level::Number(seconds)) => resolved.lag_dose = Some(*seconds),
+            (Role::Endpoint, Level::Text(text)) => called = Some(text.as_str()),
             (Role::MaxTokens, Level::Number(count)) => max_tokens = count_of(*count),
             (Role::Concurrency, Level::Number(count)) => {
                 concurrency = count_of(*count).unwrap_or(1);
             }
             (Role::Rate, Level::Number(tokens)) => rate = Some(*tokens),
-            (Role::Cold, Level::Bool(truth)) => resolved.cold = *truth,
+            (Role::Setting(name), _) => {
+                resolved.settings.insert(name, level);
+            }
             (Role::Variant(name), _) => {
                 resolved.variant.insert(name, level);
             }
@@ -213,9 +219,12 @@ pub(super) fn resolve<'s>(
         }
     }
     for agent in study.scenarios.get(resolved.scenario).into_iter().flatten() {
-        let Some(endpoint) = study.endpoints.get(&agent.endpoint) else { continue };
+        let called = agent.endpoint.as_deref().or(called);
+        let found = called.and_then(|name| study.endpoints.get_key_value(name));
+        let Some((endpoint_name, endpoint)) = found else { continue };
         resolved.agents.push(ResolvedAgent {
             agent,
+            endpoint_name,
             endpoint: at_rate(endpoint, rate),
             model: agent.model.as_deref().or(model).unwrap_or(PACED_MODEL),
             options: options(agent, levels.clone()),

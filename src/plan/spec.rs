@@ -7,6 +7,7 @@ use formats::protocol::{Connection, LagDose};
 
 use super::name;
 use super::resolve::{Resolved, ResolvedAgent};
+use crate::cells::NamedLevel;
 use crate::corpus;
 use crate::manifest::command::Command;
 use crate::manifest::study::{
@@ -14,13 +15,15 @@ use crate::manifest::study::{
     TokenizerFile, Work,
 };
 use crate::manifest::template::Template;
-use crate::manifest::{Study, factor};
+use crate::manifest::{Study, factor, units};
 
 /// Everything needed to execute one cell.
 #[derive(Debug, Clone)]
 pub struct CellSpec {
     /// The document whose digest is the cell's id.
     pub identity: serde_json::Value,
+    /// What the cell is, factor by factor.
+    pub levels: Vec<NamedLevel>,
     /// `rust`, `python` or a user's runtime; of a command [`COMMAND_RUNTIME`].
     pub runtime: String,
     /// How to start it, if it is a user's.
@@ -132,6 +135,8 @@ pub(super) fn spec(
     let runtime = if is_command { COMMAND_RUNTIME } else { resolved.runtime };
     CellSpec {
         identity,
+        // The plan knows the matrix and fills them in.
+        levels: Vec::new(),
         runtime: runtime.to_owned(),
         command: study.runtimes.get(runtime).filter(|_| !is_command).cloned(),
         variant: resolved
@@ -160,12 +165,12 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
         ExperimentKind::Scenario => CellWork::Scenario(ScenarioWork {
             name: resolved.scenario.to_owned(),
             agents: streams(&resolved.agents),
-            read_buffer: resolved.read_buffer,
-            throttle: resolved.throttle,
-            connection: resolved.connection,
-            lag_dose: resolved.lag_dose.map(dose),
+            read_buffer: resolved.number("read_buffer").and_then(units::whole),
+            throttle: resolved.number("throttle"),
+            connection: resolved.connection(),
+            lag_dose: resolved.number("lag_dose").map(dose),
             warmup: resolved.warmup(settings),
-            cold: resolved.cold,
+            cold: resolved.is_cold(),
             idle: experiment.controls.contains(&Control::Idle),
             vary_prompt: settings.vary_prompt,
             vary_seed: settings.vary_seed,
@@ -231,7 +236,7 @@ fn streams(agents: &[ResolvedAgent<'_>]) -> Vec<SpecAgent> {
             let agent = &agents[place];
             SpecAgent {
                 name,
-                endpoint_name: agent.agent.endpoint.clone(),
+                endpoint_name: agent.endpoint_name.to_owned(),
                 endpoint: agent.endpoint.clone().into_owned(),
                 model: agent.model.to_owned(),
                 work: agent.agent.work.clone(),

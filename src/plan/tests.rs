@@ -9,6 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cells::filter::Vocabulary;
 use crate::manifest;
 use crate::manifest::factor;
 use crate::manifest::study::Endpoint;
@@ -26,6 +27,8 @@ struct Written {
     head: String,
     defaults: String,
     endpoint: String,
+    /// The collector's endpoint.
+    collector: String,
     options: String,
     prompt: String,
     experiment: String,
@@ -51,7 +54,7 @@ tuned = {{ {options} }}
 p = {{ text = "{prompt}" }}
 [scenario]
 pair = [
-  {{ agent = "collector", endpoint = "a", prompt = "p", options = "tuned" }},
+  {{ agent = "collector", endpoint = "{collector}", prompt = "p", options = "tuned" }},
   {{ agent = "insight", endpoint = "b", prompt = "p" }},
 ]
 [experiment.{experiment}]
@@ -62,12 +65,22 @@ matrix = {{ model = ["m", "n"], throttle = [{throttles}] }}
             head = self.head,
             defaults = self.defaults,
             endpoint = self.endpoint,
+            collector = self.collector,
             options = self.options,
             prompt = self.prompt,
             experiment = self.experiment,
             throttles = throttles.join(", "),
             further = self.further,
         )
+    }
+
+    /// Gives an endpoint another name, with these further keys.
+    fn rename_endpoint(&mut self, from: &str, to: &str, keys: &str) {
+        let (old, new) = (format!("{from} = {{ ollama"), format!("{to} = {{ {keys} ollama"));
+        self.endpoint = self.endpoint.replace(&old, &new);
+        if from == "a" {
+            self.collector = to.to_owned();
+        }
     }
 
     fn runs(&self) -> BTreeSet<(CellId, u32)> {
@@ -82,6 +95,7 @@ fn study(throttles: Vec<u32>, repeats: u32) -> Written {
         defaults: format!("repeats = {repeats}\nwarmup = 1\nmax_tokens = 50"),
         endpoint: "a = { ollama = \"http://localhost:11434\" }\nb = { ollama = \"http://localhost:11435\" }"
             .into(),
+        collector: "a".into(),
         options: "num_ctx = 512, temperature = 0.8".into(),
         prompt: "hello".into(),
         experiment: "one".into(),
@@ -94,7 +108,7 @@ fn study(throttles: Vec<u32>, repeats: u32) -> Written {
 type Edit = (&'static str, fn(&mut Written));
 
 /// Edits that change no identity, whatever the study.
-const FREE: [Edit; 16] = [
+const FREE: [Edit; 17] = [
     ("comment", |s| s.head = format!("# a comment\n{}", s.head)),
     ("title", |s| s.head = s.head.replace("\"t\"", "\"another title\"")),
     ("timeout", |s| s.defaults.push_str("\ntimeout = \"9s\"")),
@@ -107,6 +121,7 @@ const FREE: [Edit; 16] = [
         s.further = s.further.replace("experiment.one", "experiment.two");
         s.experiment = "two".into();
     }),
+    ("one address for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
     ("address", |s| s.endpoint = s.endpoint.replace("localhost:1143", "10.0.0.1:2143")),
     ("the way to a server and who it answers as", |s| {
         let further = "11434\", api_key_env = \"KEY\", proxy = \"http://p:1\", answers_as = [\"x\"], \
@@ -141,7 +156,7 @@ const TOUCHING: [Edit; 11] = [
     ("a dose of lag", |s| {
         s.further = format!("fixed = {{ lag_dose = \"5ms\" }}\n{}", s.further);
     }),
-    ("one server for both", |s| s.endpoint = s.endpoint.replace("11435", "11434")),
+    ("renamed endpoint", |s| s.rename_endpoint("a", "c", "")),
 ];
 
 /// The identity of the only cell of an agent with such an endpoint and such options.
@@ -213,6 +228,23 @@ proptest! {
             prop_assert!(before.runs().is_disjoint(&after.runs()), "{}", name);
             prop_assert_eq!(before.runs().len(), after.runs().len(), "{}", name);
         }
+    }
+
+    #[test]
+    fn an_old_name_keeps_the_runs_of_a_renamed_endpoint(throttles in throttles(), solo in any::<bool>()) {
+        let mut before = study(throttles, 2);
+        if solo {
+            before = before.with_solo();
+        }
+        let mut after = before.clone();
+        after.rename_endpoint("a", "c", "was = \"a\",");
+        let (before, after) = (plan_of(&before.text()), plan_of(&after.text()));
+        let new: BTreeSet<CellId> = (0..).take(after.cells()).map(|cell| after.id(cell)).collect();
+        let old: Vec<CellId> = (0..).take(before.cells()).map(|cell| before.id(cell)).collect();
+        let unknown: Vec<CellId> = old.iter().copied().filter(|id| !new.contains(id)).collect();
+        let today = after.today(&unknown, false);
+        let kept: BTreeSet<CellId> = old.iter().map(|id| *today.get(id).unwrap_or(id)).collect();
+        prop_assert_eq!(kept, new);
     }
 
     #[test]
@@ -369,7 +401,8 @@ fn filters_select_cells() {
     let count = |filters: &[&str]| {
         let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
         let expressions: Vec<String> = filters.iter().map(ToString::to_string).collect();
-        Filters::parse(&expressions, &study).map(|f| Plan::new(study, &f).unwrap().cells())
+        Filters::parse(&expressions, &Vocabulary::of(&study))
+            .map(|f| Plan::new(study, &f).unwrap().cells())
     };
     assert_eq!(count(&["throttle=60"]), Ok(2));
     assert_eq!(count(&["throttle=60 tok/s,num_ctx=1"]), Ok(1));
@@ -392,6 +425,52 @@ fn a_document_is_canonical_json_and_ids_are_stable() {
     assert_eq!(identity::id(&document), plan.id(0));
     // A changed id here would orphan every stored run: change it only with the version tag.
     insta::assert_snapshot!(plan.id(0).hex());
+}
+
+/// The id of the study above as version 1 had it.
+const VERSION_1: &str = "ff3b897d6f0e1c63d878004544941df3";
+
+#[test]
+fn a_cell_of_version_1_is_the_one_cell_that_it_can_be() {
+    let version_1 = CellId::of_hex(VERSION_1).unwrap();
+    let plan = plan_of(&study(vec![60], 1).text());
+    assert_eq!(plan.today(&[version_1], true).get(&version_1), Some(&plan.id(0)));
+    assert!(plan.today(&[version_1], false).is_empty(), "nothing of version 1 is stored");
+    let mut renamed = study(vec![60], 1);
+    renamed.rename_endpoint("a", "c", "");
+    let renamed = plan_of(&renamed.text());
+    assert_eq!(renamed.today(&[version_1], true).get(&version_1), Some(&renamed.id(0)));
+
+    // The same agents the other way round: nobody can tell which servers were called.
+    let turned = "turned = [\n{ agent = \"collector\", endpoint = \"b\", prompt = \"p\", options = \"tuned\" },\n\
+                  { agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]\n[experiment.one]\n";
+    let text = study(vec![60], 1).text().replace("[experiment.one]\n", turned);
+    let text = text.replace(
+        "scenario = \"pair\"\nmatrix = {",
+        "matrix = { scenario = [\"pair\", \"turned\"],",
+    );
+    assert!(plan_of(&text).today(&[version_1], true).is_empty());
+    let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
+    let only = Filters::parse(&["scenario=pair".to_owned()], &Vocabulary::of(&study)).unwrap();
+    let filtered = Plan::new(study, &only).unwrap();
+    assert_eq!(filtered.cells(), 2);
+    assert!(filtered.today(&[version_1], true).is_empty(), "a filter makes nothing clear");
+}
+
+#[test]
+fn scenarios_that_differ_by_the_server_are_two_cells() {
+    let text = SERVERS.replace(
+        "[experiment.e]",
+        "other = [{ agent = \"x\", endpoint = \"b\", prompt = \"p\", options = \"tuned\" }]\n[experiment.e]",
+    );
+    for servers in ["ollama = \"http://localhost:2\"", "ollama = \"http://localhost:1\""] {
+        let text = text.replace("ollama = \"http://localhost:2\"", servers);
+        let matrix = "model = \"m\"\nmatrix = { scenario = [\"one\", \"other\"] }";
+        let plan = plan_of(&text.replace("{experiment}", matrix));
+        assert_eq!(plan.cells(), 2, "{servers}");
+        let called = |cell| plan.spec(cell).agents()[0].endpoint_name.clone();
+        assert_eq!([called(0), called(1)], ["a", "b"]);
+    }
 }
 
 /// Every key that a document can have, and numbers that are written in more than one way.
@@ -562,7 +641,7 @@ proptest! {
 /// The study above with a second experiment.
 fn with_another(experiment: &str) -> Plan {
     let scenarios =
-        "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"a\", prompt = \"p\" }]";
+        "[scenario]\nalone = [{ agent = \"insight\", endpoint = \"b\", prompt = \"p\" }]";
     let text = study(vec![60], 2).with_solo().text().replace("[scenario]", scenarios);
     plan_of(&format!("{text}\n{experiment}"))
 }
@@ -618,8 +697,8 @@ fn copies_share_one_solo_control() {
     assert!(solos.iter().all(|(_, cell)| *cell == 2));
     assert_eq!(plan.name(2), "rust_concurrency-1_solo-a");
     let factors = plan.factors(2);
-    let shown = |name: &str| &factors.iter().find(|(own, _)| own == name).unwrap().1;
-    assert_eq!((shown("scenario").as_str(), shown("concurrency").as_str()), ("a alone", "1"));
+    let shown = |name: &str| factors.iter().find(|own| own.name == name).unwrap().text.as_str();
+    assert_eq!((shown("scenario"), shown("concurrency")), ("a alone", "1"));
     assert_eq!(shown("num_ctx"), "1");
 }
 
@@ -653,8 +732,8 @@ fn rate_sets_the_schedule_and_equal_schedules_are_equal_cells() {
     let slower = varied.spec(1);
     let Endpoint::Paced(pacing) = &slower.agents()[0].endpoint else { panic!("{slower:?}") };
     assert!((pacing.rate - 50.0).abs() < f64::EPSILON);
-    assert_eq!(varied.factors(1).last(), Some(&("rate".to_owned(), "50 tok/s".to_owned())));
-    assert!(own.factors(0).iter().all(|(name, _)| name != "rate"));
+    assert_eq!(varied.factors(1).last(), Some(&NamedLevel::new("rate", &Level::Number(50.0))));
+    assert!(own.factors(0).iter().all(|own| own.name != "rate"));
 }
 
 #[test]
@@ -743,7 +822,7 @@ fn cold_runs_load_on_purpose_and_without_a_warm_up() {
     let without =
         plan_of(&SERVERS.replace("{experiment}", &text.replace("{ cold = [false, true] }", "{}")));
     assert_eq!(without.id(0), plan.id(0), "the default level changes no identity");
-    assert_eq!(plan.factors(1).last(), Some(&("cold".to_owned(), "true".to_owned())));
+    assert_eq!(plan.factors(1).last(), Some(&NamedLevel::new("cold", &Level::Bool(true))));
 }
 
 #[test]

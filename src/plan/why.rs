@@ -155,10 +155,14 @@ fn line(study: &Study, experiment: &str, scenario: &str, field: &str) -> Option<
                 _ => first(&[&scan.key(rest), &scan, &workflow, &entry]),
             }
         }
-        (Some(_), "max_tokens_as" | "protocol" | "simulated" | "server" | "stream_options") => {
+        (Some(_), "endpoint") => {
+            first(&[&entry.key(head), &matrix.key(head), &fixed.key(head), &entry])
+        }
+        (Some(_), "max_tokens_as" | "protocol" | "simulated" | "stream_options") => {
             let (endpoints, overlays) = (root.key("endpoint"), profile.key("endpoint"));
-            let name = referenced("endpoint");
-            first(&[&overlays.key(name), &endpoints.key(name), &entry])
+            let (name, level) = (referenced("endpoint"), matrix.key("endpoint"));
+            let fixed = fixed.key("endpoint");
+            first(&[&overlays.key(name), &endpoints.key(name), &level, &fixed, &entry])
         }
         (Some(_), key) => {
             let (defaults, overlay) = (root.key("defaults"), profile.key("defaults"));

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use agent::wire::headers::HeaderError;
 
 use super::*;
+use crate::cells::Filters;
 use crate::manifest;
 use crate::os::condition::Condition;
-use crate::plan::{CellSpec, Filters, Plan};
+use crate::plan::{CellSpec, Plan};
 use crate::probe::gpu::Device;
 use crate::python::Program;
 use crate::server::{Doubt, LoadedModel, ModelFacts, ServerError, ServerFacts};

@@ -104,6 +104,7 @@ mod tests {
         let level = |name: &str, number: f64| NamedLevel {
             name: name.to_owned(),
             text: number.to_string(),
+            level: number.into(),
             number: Some(number),
         };
         Cell {

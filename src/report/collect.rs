@@ -9,12 +9,12 @@ use super::data::{
 };
 use super::{controls, fallbacks, flamegraphs, order, outliers, setup, verdicts};
 use crate::manifest::factor;
-use crate::manifest::study::{self, Endpoint, Level};
+use crate::manifest::study::{self, Endpoint};
 use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::failed::GpuMemory;
 use crate::store::record::{RunRecord, ServerMemory};
-use crate::store::{Store, StoreError, against_newest, counting, executed, failed};
+use crate::store::{Store, StoreError, against_newest, counting, executed};
 
 /// How many repeats each hypothesis of a plan needs, from what is stored of it.
 #[must_use]
@@ -104,20 +104,7 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
     let spec = plan.spec(index);
     let id = plan.id(index).hex();
     let repeats = plan.repeats(index);
-    let mut numbers = BTreeMap::new();
-    let own = plan.original(index);
-    for experiment in plan.experiments_of(own) {
-        for (name, level) in plan.levels(experiment, own) {
-            if let Some(number) = number(&name, &level) {
-                numbers.insert(name, number);
-            }
-        }
-    }
-    let factors = plan
-        .factors(index)
-        .into_iter()
-        .map(|(name, text)| NamedLevel { number: numbers.get(&name).copied(), name, text })
-        .collect();
+    let factors = plan.factors(index);
     let mut runs = counting(store.runs(&id), repeats);
     pick(plan, store, index, &mut runs);
     let control = plan.is_control(index);
@@ -242,7 +229,7 @@ fn experiment_cells(plan: &Plan, experiment: usize) -> Vec<ExperimentCell> {
     let mut cells: indexmap::IndexMap<u32, ExperimentCell> = indexmap::IndexMap::new();
     for (cell, levels) in plan.experiment_rows(experiment) {
         let levels: Vec<NamedLevel> =
-            levels.into_iter().map(|(name, level)| named_level(name.to_owned(), level)).collect();
+            levels.into_iter().map(|(name, level)| NamedLevel::new(name, level)).collect();
         match cells.entry(cell) {
             indexmap::map::Entry::Occupied(mut first) => first.get_mut().merged.push(levels),
             indexmap::map::Entry::Vacant(free) => {
@@ -277,18 +264,6 @@ fn axes(cells: &[ExperimentCell]) -> Vec<Axis> {
         .collect()
 }
 
-fn named_level(name: String, level: &Level) -> NamedLevel {
-    NamedLevel { text: factor::show(&name, level), number: number(&name, level), name }
-}
-
-/// In the factor's base unit. Some defaults are numbers (`concurrency` is 1).
-pub(super) fn number(name: &str, level: &Level) -> Option<f64> {
-    match level {
-        Level::Default => factor::lookup(name)?.default?.parse().ok(),
-        _ => level.number(),
-    }
-}
-
 /// What servers and GPUs held, in words; `None`: nobody told.
 fn memory(servers: &BTreeMap<String, ServerMemory>, gpus: Option<&[GpuMemory]>) -> Option<String> {
     let gb = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
@@ -317,7 +292,8 @@ fn memory(servers: &BTreeMap<String, ServerMemory>, gpus: Option<&[GpuMemory]>) 
 fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
     let known: std::collections::BTreeSet<&str> =
         cells.iter().map(|cell| cell.id.as_str()).collect();
-    failed::all(store.layout())
+    store
+        .failures()
         .into_iter()
         .filter(|(_, failure)| failure.cell.as_deref().is_none_or(|cell| known.contains(cell)))
         .map(|(folder, failure)| FailedAttempt {

@@ -138,6 +138,8 @@ pub struct RunRow<'a> {
     pub cell_name: &'a str,
     pub repeat: u32,
     pub attempt: u32,
+    /// Version of the document that it was identified by.
+    pub identity_version: u32,
     pub started: &'a str,
     pub finished: &'a str,
     pub metrics: &'a Metrics,
@@ -154,6 +156,7 @@ impl<'a> RunRow<'a> {
             cell_name: &cell.name,
             repeat: run.repeat,
             attempt: run.attempt,
+            identity_version: run.identity_version,
             started: &run.started,
             finished: &run.finished,
             metrics: &run.metrics,

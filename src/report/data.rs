@@ -11,6 +11,7 @@ use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::outliers::OutlierTable;
 use super::verdicts::Judged;
+pub use crate::cells::NamedLevel;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::store::failed::CallOutcome;
 use crate::store::record::RunRecord;
@@ -134,16 +135,6 @@ pub struct ExperimentCell {
     pub levels: Vec<NamedLevel>,
     /// Levels of further rows of the matrix that came out as the same cell.
     pub merged: Vec<Vec<NamedLevel>>,
-}
-
-/// A factor's level, for people and for comparing.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct NamedLevel {
-    pub name: String,
-    /// Readable (`60 tok/s`).
-    pub text: String,
-    /// In the factor's base unit, if it is a number.
-    pub number: Option<f64>,
 }
 
 /// A cell and its runs.

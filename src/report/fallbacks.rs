@@ -6,11 +6,11 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::collect::{assemble, number};
-use super::data::{Cell, NamedLevel, NamedText, StandIn};
+use super::collect::assemble;
+use super::data::{Cell, NamedText, StandIn};
 use crate::manifest::study::Control;
 use crate::plan::{CellId, Plan};
-use crate::store::fallback::{Decision, decisions};
+use crate::store::fallback::Decision;
 use crate::store::record::Metrics;
 use crate::store::{Store, against_newest};
 
@@ -50,7 +50,7 @@ pub(super) fn collect(plan: &Plan, store: &Store) -> (Vec<FallbackTaken>, Settle
     let mut taken = Vec::new();
     let mut settled = Settled::new();
     // A journal that cannot be read is `verify`'s business; the runs then count as missing.
-    let decisions = decisions(store.layout()).unwrap_or_default();
+    let decisions = store.decisions().unwrap_or_default();
     if decisions.is_empty() {
         return (taken, settled);
     }
@@ -83,12 +83,9 @@ pub(super) fn stand_ins(plan: &Plan, store: &Store, settled: &Settled) -> Vec<St
         }
         let stored = store.runs(&other.id.hex());
         let runs = repeats.iter().filter_map(|repeat| Some((*repeat, stored.get(repeat)?.clone())));
-        let factors = plan.fallback_factors(cell, step).into_iter().map(|(name, text, level)| {
-            let number = level.and_then(|level| number(&name, level));
-            NamedLevel { name, text, number }
-        });
+        let factors = plan.fallback_factors(cell, step);
         let (id, name) = (other.id.hex(), other.name);
-        let new = assemble(store, id, name, &other.spec, factors.collect(), runs.collect());
+        let new = assemble(store, id, name, &other.spec, factors, runs.collect());
         let study = plan.study();
         let mut experiments = plan.experiments_of(cell);
         if experiments.is_empty() {

@@ -13,8 +13,9 @@ use serde::Serialize;
 use super::completeness::fresh;
 use super::context::RunRow;
 use super::data::Data;
-use super::select::{self, EXPERIMENT, SelectError, Selection, Wanted};
+use super::select::{self, EXPERIMENT, SelectError, Selection};
 use super::{ceiling, cell_table, comparison, escape, format, mark};
+use crate::cells::Wanted;
 use crate::metrics::{self, Better, MetricInfo};
 use crate::stats::Sample;
 
@@ -213,7 +214,7 @@ pub fn selection<'a>(
         match name {
             EXPERIMENT => experiment = Some(kwargs.get::<&str>(name)?.to_owned()),
             "where" => levels.extend(wanted_levels(&value)?),
-            name => levels.push((name.to_owned(), wanted(&value)?)),
+            name => levels.push((name.to_owned(), wanted(name, &value)?)),
         }
     }
     Ok(select::cells(data, experiment.as_deref(), &levels)?)
@@ -221,14 +222,23 @@ pub fn selection<'a>(
 
 /// The levels of a map from names of axes or factors.
 pub fn wanted_levels(map: &Value) -> Result<Vec<(String, Wanted)>, Error> {
-    map.try_iter()?.map(|key| Ok((key.to_string(), wanted(&map.get_item(&key)?)?))).collect()
+    let level = |key: Value| {
+        let name = key.to_string();
+        let level = wanted(&name, &map.get_item(&key)?)?;
+        Ok((name, level))
+    };
+    map.try_iter()?.map(level).collect()
 }
 
-/// A level as a template writes it.
-pub fn wanted(value: &Value) -> Result<Wanted, Error> {
+/// A level of this axis or factor as a template writes it.
+pub fn wanted(name: &str, value: &Value) -> Result<Wanted, Error> {
     match value.kind() {
-        ValueKind::Number => Ok(Wanted::Number(f64::try_from(value.clone())?)),
-        ValueKind::String | ValueKind::Bool => Ok(Wanted::Text(value.to_string())),
+        ValueKind::Number => Ok(Wanted::number(f64::try_from(value.clone())?)),
+        ValueKind::String | ValueKind::Bool => {
+            let text = value.to_string();
+            // What is no level of the factor may be one of a command's axis of that name.
+            Ok(Wanted::written(name, &text).unwrap_or_else(|_| Wanted::free(&text)))
+        }
         kind => Err(Error::new(
             ErrorKind::InvalidOperation,
             format!("a level is a text, a number or a bool, not {kind}"),

@@ -5,35 +5,13 @@
 
 use super::completeness::fresh;
 use super::data::{Cell, Data, Experiment, NamedLevel};
+use crate::cells::Wanted;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
 use crate::stats::Sample;
 use crate::store::record::RunRecord;
 
 /// The kwarg that names an experiment; all others name factors.
 pub const EXPERIMENT: &str = "experiment";
-
-/// A level as a template writes it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Wanted {
-    Text(String),
-    Number(f64),
-}
-
-impl Wanted {
-    pub(super) fn matches(&self, level: &NamedLevel) -> bool {
-        match self {
-            Wanted::Text(text) => level.text == *text,
-            Wanted::Number(number) => level.number == Some(*number),
-        }
-    }
-
-    pub(super) fn text(&self) -> String {
-        match self {
-            Wanted::Text(text) => format!("\"{text}\""),
-            Wanted::Number(number) => number.to_string(),
-        }
-    }
-}
 
 /// Cells that match, with what was asked for in words.
 #[derive(Debug, Clone)]
@@ -170,7 +148,7 @@ fn said(experiment: Option<&str>, wanted: &[(String, Wanted)]) -> String {
     let parts: Vec<String> = experiment
         .map(|name| format!("{EXPERIMENT} = \"{name}\""))
         .into_iter()
-        .chain(wanted.iter().map(|(name, level)| format!("{name} = {}", level.text())))
+        .chain(wanted.iter().map(|(name, level)| format!("{name} = {level}")))
         .collect();
     if parts.is_empty() { "the whole study".to_owned() } else { parts.join(", ") }
 }

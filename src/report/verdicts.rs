@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::completeness::fresh;
 use super::data::{Cell, FailedAttempt};
+use crate::cells::NamedLevel;
 use crate::manifest::criterion::Criterion;
-use crate::manifest::study::{Experiment, Hypothesis, Level, Order};
+use crate::manifest::study::{Experiment, Hypothesis, Order};
 use crate::metrics::{self, DeclaredMetric};
 use crate::plan::Plan;
 use crate::stats::Needed;
@@ -205,9 +206,7 @@ impl<'a> Judging<'a> {
                 continue;
             }
             let cell = |cell: u32| {
-                let mut levels = self.plan.levels(index, cell);
-                let fixed = experiment.fixed.iter();
-                levels.extend(fixed.map(|(name, level)| (name.clone(), level.clone())));
+                let levels = self.plan.row_levels(index, cell);
                 of_cell(&self.cells[cell as usize], levels, self.failed)
             };
             let cells = members.into_iter().map(cell).collect();
@@ -266,7 +265,7 @@ impl<'a> Judging<'a> {
     fn concerned(&self, own: &Own<'a>, criterion: &Criterion) -> Vec<&'a Cell> {
         let cells = self.plan.experiment_cells(own.index).into_iter();
         let concerned =
-            cells.filter(|cell| criterion.concerns(&self.plan.levels(own.index, *cell)));
+            cells.filter(|cell| criterion.concerns(&self.plan.row_levels(own.index, *cell)));
         concerned.map(|cell| &self.cells[cell as usize]).collect()
     }
 
@@ -304,7 +303,7 @@ impl<'a> Judging<'a> {
             .flat_map(|experiment| &experiment.hypotheses)
             .map(|one| executed::criterion_digest(&one.document))
             .collect();
-        let known: Vec<Vec<(String, Level)>> =
+        let known: Vec<Vec<NamedLevel>> =
             own.cells.iter().map(|cell| cell.levels.clone()).collect();
         let gone = self.declared_of(&own.experiment.name);
         let gone = gone.filter(|(_, declared)| !today.contains(&declared.digest));
@@ -399,7 +398,7 @@ const OF_THE_PROGRAM: [&str; 4] = [failed::CANCELLED, "abandoned", "storage", "d
 
 fn of_cell<'a>(
     cell: &'a Cell,
-    levels: Vec<(String, Level)>,
+    levels: Vec<NamedLevel>,
     failed: &[FailedAttempt],
 ) -> verdict::Cell<'a> {
     let own: Vec<&FailedAttempt> = failed

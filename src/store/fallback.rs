@@ -23,14 +23,18 @@ pub struct Decision {
     pub stands: bool,
 }
 
-/// All decisions in their order.
-pub fn decisions(layout: &Layout) -> Result<Vec<Decision>, StoreError> {
+/// All decisions in their order; `today` gives the id by which a cell is known now.
+pub(super) fn decisions(
+    layout: &Layout,
+    today: &dyn Fn(String) -> String,
+) -> Result<Vec<Decision>, StoreError> {
     let mut decisions: Vec<Decision> = Vec::new();
     // Place of the run's last decision.
     let mut last: BTreeMap<(String, u32), usize> = BTreeMap::new();
     for entry in journal::read(&layout.journal())? {
         match entry.what {
             What::FellBack { cell, repeat, step, to, because } => {
+                let (cell, to) = (today(cell), today(to));
                 let run = (cell.clone(), repeat);
                 if let Some(before) = last.insert(run, decisions.len()) {
                     decisions[before].stands = false;
@@ -39,7 +43,7 @@ pub fn decisions(layout: &Layout) -> Result<Vec<Decision>, StoreError> {
                 decisions.push(Decision { time, cell, repeat, step, to, because, stands });
             }
             What::FallbacksUsedUp { cell, repeat } => {
-                if let Some(before) = last.remove(&(cell, repeat)) {
+                if let Some(before) = last.remove(&(today(cell), repeat)) {
                     decisions[before].stands = false;
                 }
             }

@@ -16,10 +16,12 @@ use super::sealed::{Sealed, Standing};
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
-    cells: HashMap<String, Cell>,
+    pub(super) cells: HashMap<String, Cell>,
     damaged: Vec<Damaged>,
     unsealed: Vec<Unsealed>,
     has_journal: bool,
+    /// By former id of a cell, the one that it has today.
+    pub(super) today: HashMap<String, String>,
 }
 
 /// Which records count.
@@ -32,9 +34,9 @@ enum Trust {
 }
 
 #[derive(Debug, Default)]
-struct Cell {
-    runs: BTreeMap<u32, RunRecord>,
-    folders: BTreeMap<u32, PathBuf>,
+pub(super) struct Cell {
+    pub(super) runs: BTreeMap<u32, RunRecord>,
+    pub(super) folders: BTreeMap<u32, PathBuf>,
 }
 
 /// What stored runs take on the disk.
@@ -125,6 +127,7 @@ impl Store {
             damaged: Vec::new(),
             unsealed: Vec::new(),
             has_journal: sealed.has_journal(),
+            today: HashMap::new(),
         };
         for own in found {
             store.add(own, &sealed, trust)?;
@@ -230,12 +233,14 @@ impl Store {
     /// Where a cell's next run belongs: the folder that holds its runs already, whatever its readable
     /// part says, or a new one under today's `name`.
     pub fn cell_folder(&self, cell: &str, name: &str) -> Result<PathBuf, StoreError> {
-        if let Some(parent) = self
-            .cells
-            .get(cell)
-            .and_then(|cell| cell.folders.values().next())
-            .and_then(|folder| folder.parent())
-        {
+        // Runs that were sealed under a former id lie in a folder that bears it.
+        let own = self.cells.get(cell).and_then(|own| {
+            own.runs
+                .values()
+                .find(|run| run.cell == cell)
+                .and_then(|run| own.folders.get(&run.repeat))
+        });
+        if let Some(parent) = own.and_then(|folder| folder.parent()) {
             return Ok(parent.to_owned());
         }
         let folder = self.layout.runs().join(layout::cell_folder(name, cell)?);

@@ -49,6 +49,9 @@ pub enum What {
     },
     /// A stale run was moved to `kept`, to be measured again.
     Superseded { cell: String, repeat: u32, kept: String, because: Vec<String> },
+    /// A run that no cell of the manifest asked for any more was removed, as the user wanted. Written
+    /// before it is removed, so it may still be there.
+    Collected { cell: String, repeat: u32 },
     /// The metrics of a sealed run were computed again. `sha256` is that of its new `run.json`; the one
     /// that it replaces is kept in `kept`. Written before it is replaced, so either may be there.
     Recomputed { cell: String, repeat: u32, before: String, sha256: String, kept: String },

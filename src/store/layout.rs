@@ -46,6 +46,12 @@ impl Layout {
         self.root.join("superseded")
     }
 
+    /// Runs on their way out, when a user collects what no cell asks for.
+    #[must_use]
+    pub fn collected(&self) -> PathBuf {
+        self.root.join(".collected")
+    }
+
     /// Where the record of a sealed run is kept when another replaces it: a file beside those of stale
     /// runs, named by its digest, so that keeping it twice makes no second.
     #[must_use]

@@ -1,15 +1,16 @@
 //! What is kept of runs: layout, sealed records, journal, lock, verification.
 //!
 //! A run exists whole or not at all: it is written beside its place and one rename makes it exist.
-//! Nothing here deletes a run; what is set aside is moved. Knows nothing of manifests; reports and
-//! plans read what lies here.
+//! Nothing deletes a run but [`gc`], when a user asks for it; what is set aside is moved.
 
+mod adopted;
 pub mod blocks;
 pub mod digest;
 mod error;
 pub mod executed;
 pub mod failed;
 pub mod fallback;
+pub mod gc;
 mod index;
 pub mod journal;
 mod layout;
@@ -25,7 +26,7 @@ pub use error::StoreError;
 pub use index::{Damaged, Store, StoredSize, Unsealed};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
-pub use staleness::{against_newest, counting, staleness};
+pub use staleness::{against_newest, counting, staleness, version_1};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use formats::endpoint::Api;
 use formats::protocol::{Outcome, RuntimeInfo, Stage, Window};
 use serde::{Deserialize, Serialize};
 
+use crate::cells::NamedLevel;
 use crate::probe::sampling::Sampling;
 use crate::probe::wire;
 
@@ -27,6 +28,9 @@ pub struct RunRecord {
     pub format: u32,
     /// Identity of the cell, 32 hex digits.
     pub cell: String,
+    /// Version of the document below: 1 where the record says none.
+    #[serde(default = "first_identity")]
+    pub identity_version: u32,
     /// Readable name of the cell when the run was made.
     pub cell_name: String,
     /// From 1.
@@ -35,6 +39,9 @@ pub struct RunRecord {
     pub attempt: u32,
     /// The document whose digest is [`RunRecord::cell`].
     pub identity: serde_json::Value,
+    /// What the cell was, factor by factor; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<NamedLevel>,
     /// RFC 3339, UTC.
     pub started: String,
     pub finished: String,
@@ -81,6 +88,10 @@ pub struct RunRecord {
     pub recomputed: Vec<Recomputation>,
     /// Every other file of the run's folder as it was measured, by its path with `/`.
     pub files: BTreeMap<String, FileDigest>,
+}
+
+fn first_identity() -> u32 {
+    1
 }
 
 /// Metrics that were computed again from the artifacts of a sealed run.

@@ -64,6 +64,7 @@ impl Sealed {
                     word.digests.push(sha256);
                 }
                 What::Superseded { cell, repeat, .. }
+                | What::Collected { cell, repeat }
                 | What::Abandoned { cell: Some(cell), repeat, .. } => {
                     runs.remove(&(cell, repeat));
                 }

@@ -89,6 +89,12 @@ pub fn against_newest(runs: &BTreeMap<u32, RunRecord>) -> BTreeMap<u32, Vec<Stri
         .collect()
 }
 
+/// How many of these runs are identified by version 1.
+#[must_use]
+pub fn version_1<'r>(runs: impl IntoIterator<Item = (&'r u32, &'r RunRecord)>) -> usize {
+    runs.into_iter().filter(|(_, run)| run.identity_version < 2).count()
+}
+
 /// The runs of a cell that count: the repeats that are asked for, and those that were made because of
 /// outliers. Further ones are hidden.
 #[must_use]

@@ -14,6 +14,8 @@ fn record(cell: &str, repeat: u32) -> RunRecord {
     RunRecord {
         format: RUN_FORMAT,
         cell: cell.to_owned(),
+        identity_version: 2,
+        levels: Vec::new(),
         cell_name: "cell".to_owned(),
         repeat,
         attempt: 1,

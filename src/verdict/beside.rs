@@ -8,7 +8,6 @@ use super::cells::{Cell, short};
 use super::judge::unit_of;
 use super::sides::sides;
 use crate::manifest::criterion::Criterion;
-use crate::manifest::study::Level;
 use crate::stats;
 
 const LOAD_BALANCE: [&str; 2] = ["efficiency_percent", "speedup"];
@@ -65,7 +64,7 @@ pub(super) fn settings(question: &Question) -> Vec<String> {
 }
 
 fn idle_throttle(cell: &Cell) -> Option<String> {
-    let throttle = level(cell, "throttle")?.number()?;
+    let throttle = level(cell, "throttle")?;
     let rates = cell.runs.iter().filter_map(|run| run.metrics.get(STREAM).copied().flatten());
     let fastest = rates.max_by(f64::total_cmp)?;
     (fastest < BINDS * throttle).then(|| {
@@ -80,11 +79,11 @@ fn idle_throttle(cell: &Cell) -> Option<String> {
 }
 
 fn default_buffer(cell: &Cell) -> Option<String> {
-    let bytes = level(cell, "read_buffer")?.number()?;
+    let bytes = level(cell, "read_buffer")?;
     ((bytes - DEFAULT_READ).abs() < 0.5)
         .then(|| "a read buffer of 64 KiB is what the runtimes read by default".to_owned())
 }
 
-fn level<'c>(cell: &'c Cell, name: &str) -> Option<&'c Level> {
-    cell.levels.iter().find(|(axis, _)| axis == name).map(|(_, level)| level)
+fn level(cell: &Cell, name: &str) -> Option<f64> {
+    cell.levels.iter().find(|own| own.name == name)?.number
 }

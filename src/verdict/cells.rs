@@ -1,7 +1,7 @@
 //! The runs that a selection of cells gives, and what of them is missing.
 
+use crate::cells::NamedLevel;
 use crate::manifest::criterion::Cells;
-use crate::manifest::study::Level;
 use crate::metrics::{self, DeclaredMetric};
 use crate::stats::{self, OutlierRule, Sample, SampleError, outliers};
 use crate::store::record::RunRecord;
@@ -15,7 +15,7 @@ pub struct Cell<'a> {
     /// Readable.
     pub name: &'a str,
     /// On the experiment's axes, and what is fixed for all of its cells.
-    pub levels: Vec<(String, Level)>,
+    pub levels: Vec<NamedLevel>,
     pub planned: u32,
     /// Of the planned repeats, those that were neither made nor tried yet.
     pub open: Vec<u32>,

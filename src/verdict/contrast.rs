@@ -159,18 +159,18 @@ pub(super) fn equivalent(
     let level = 1.0 - 2.0 * question.alpha;
     let tested = test::difference(&sides.one, &sides.other, sides.paired, question.terms.test);
     let judged = tested.and_then(|found| {
-        let one_sided = |bound: f64| Ok::<f64, Undefined>(found.p(bound)? / 2.0);
-        let (low, high) = (one_sided(-margin)?, one_sided(margin)?);
-        Ok((found.interval(level)?, low, high, found))
+        let (low, high) = (found.p(-margin)?, found.p(margin)?);
+        let outside = found.interval(1.0 - question.alpha)?;
+        Ok((found.interval(level)?, outside, (low, high), found))
     });
-    let (interval, low, high, found) = match judged {
+    let (interval, outside, (low, high), found) = match judged {
         Ok(judged) => judged,
         Err(error) => return Ok(finish(question, &sides, without_interval(&sides, &error))),
     };
     let value = found.value();
     let verdict = if interval.low > -margin && interval.high < margin {
         Verdict::Supported
-    } else if interval.low > margin || interval.high < -margin {
+    } else if outside.low > margin || outside.high < -margin {
         Verdict::Refuted
     } else {
         Verdict::Inconclusive
@@ -185,7 +185,8 @@ pub(super) fn equivalent(
         interval: Some(interval),
         level,
         p: Some(match (inside, value > 0.0) {
-            (true, _) => low.max(high),
+            // each of the two tests is one-sided; that it lies outside is tested as any difference
+            (true, _) => low.max(high) / 2.0,
             (false, true) => high,
             (false, false) => low,
         }),

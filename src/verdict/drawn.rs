@@ -17,6 +17,8 @@ pub fn run(repeat: u32, place: u32, values: impl IntoIterator<Item = (String, f6
     RunRecord {
         format: RUN_FORMAT,
         cell: String::new(),
+        identity_version: 2,
+        levels: Vec::new(),
         cell_name: String::new(),
         repeat,
         attempt: 1,

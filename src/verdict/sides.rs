@@ -138,8 +138,8 @@ pub(super) fn partners<'a>(
 ) -> Result<Vec<(&'a str, &'a str)>, String> {
     let rest = |cell: &Cell| -> Vec<String> {
         let named = |axis: &String| one.0.contains_key(axis) || other.0.contains_key(axis);
-        let rest = cell.levels.iter().filter(|(axis, _)| !named(axis));
-        rest.map(|(axis, level)| format!("{axis} {}", level.json())).collect()
+        let rest = cell.levels.iter().filter(|own| !named(&own.name));
+        rest.map(|own| format!("{} {}", own.name, own.level)).collect()
     };
     let unlike = || "cells of the two sides do not match one to one".to_owned();
     let mut free: BTreeMap<Vec<String>, &str> = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! Verdicts on runs made up in memory.
 
 use super::*;
+use crate::cells::NamedLevel;
 use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Over, Statistic, Terms, Test};
 use crate::manifest::study::Level;
 use crate::stats;
@@ -26,7 +27,7 @@ fn cells(runs: &[Vec<RunRecord>]) -> Vec<Cell<'_>> {
         .map(|(index, runs)| Cell {
             id: IDS[index],
             name: IDS[index],
-            levels: vec![("a".to_owned(), Level::Number(index as f64))],
+            levels: vec![NamedLevel::new("a", &Level::Number(index as f64))],
             planned: u32::try_from(runs.len()).unwrap(),
             open: Vec::new(),
             runs: runs.iter().collect(),
@@ -580,8 +581,8 @@ fn crossed(values: &[((f64, f64), &[RunRecord])]) -> Vec<Cell<'static>> {
                 id: name,
                 name,
                 levels: vec![
-                    ("a".to_owned(), Level::Number(*a)),
-                    ("b".to_owned(), Level::Number(*b)),
+                    NamedLevel::new("a", &Level::Number(*a)),
+                    NamedLevel::new("b", &Level::Number(*b)),
                 ],
                 planned: u32::try_from(runs.len()).unwrap(),
                 open: Vec::new(),
@@ -667,7 +668,7 @@ fn a_throttle_that_did_not_bind_is_said() {
     let runs = [throttled(0.0), throttled(20.0)];
     let mut cells = cells(&runs);
     for (cell, throttle) in cells.iter_mut().zip([30.0, 60.0]) {
-        cell.levels = vec![("throttle".to_owned(), Level::Number(throttle))];
+        cell.levels = vec![NamedLevel::new("throttle", &Level::Number(throttle))];
     }
     let at = |throttle: f64| Cells([("throttle".to_owned(), Level::Number(throttle))].into());
     let criterion = Criterion::Difference {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use formats::protocol::{AgentRecord, CallRecord};
-use runner::plan::{Filters, Plan};
+use runner::cells::Filters;
+use runner::plan::Plan;
 use runner::report::{self, Data};
 use runner::store::record::{
     AgentEvidence, Calibration, CodeEvidence, EndpointEvidence, ErrorSummary, Evidence,
@@ -196,6 +197,8 @@ impl Stored {
         RunRecord {
             format: RUN_FORMAT,
             cell: self.plan.id(cell).hex(),
+            identity_version: 2,
+            levels: Vec::new(),
             cell_name: self.plan.name(cell),
             repeat,
             attempt: 1,
@@ -285,7 +288,7 @@ fn seal_in(folder: &Path, record: &RunRecord, files: &[(&str, String)]) {
 
 fn plan(path: &Path, profile: Option<&str>) -> Plan {
     let study = manifest::load(path, profile).unwrap();
-    let filters = Filters::parse(&[], &study).unwrap();
+    let filters = Filters::default();
     Plan::new(study, &filters).unwrap()
 }
 

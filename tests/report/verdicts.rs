@@ -298,7 +298,7 @@ fn what_bad_data_say_is_said_plainly() {
         let own = if cell.contains("60") && repeat == 5 { 1e9 } else { 100.0 };
         vec![("wall_ms", own + f64::from(repeat * repeat))]
     });
-    says(&stored, "inconclusive", "outlier, kept: run 10edde4f/5 has wall_ms 1000000000");
+    says(&stored, "inconclusive", "outlier, kept: run bb5dfa3f/5 has wall_ms 1000000000");
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use runner::cells::Filters;
 use runner::execute::{self, Cancel, ExecError, ExecEvent, Limits, Settings, Stale, Summary};
-use runner::plan::{Filters, Plan};
+use runner::plan::Plan;
 use runner::python;
 use runner::store::failed::{self, Failure};
 use runner::store::journal::{self, What};
@@ -113,7 +114,7 @@ impl Study {
 
     pub fn plan(&self) -> Plan {
         let study = runner::manifest::load(&self.manifest(), None).unwrap();
-        let filters = Filters::parse(&[] as &[String], &study).unwrap();
+        let filters = Filters::default();
         Plan::new(study, &filters).unwrap()
     }
 

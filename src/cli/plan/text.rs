@@ -13,7 +13,7 @@ pub(super) fn overview(plan: &Overview) -> String {
     let left = plan.runs - plan.done;
     let _ = writeln!(
         text,
-        "{}: {}{}, {}: {} done, {left} to do{}",
+        "{}: {}{}, {}: {} done, {left} to do{}{}",
         plan.study,
         count(plan.cells as u64, "cell"),
         match (plan.controls - plan.replicas, plan.replicas) {
@@ -25,7 +25,18 @@ pub(super) fn overview(plan: &Overview) -> String {
         count(plan.runs, "run"),
         plan.done,
         if plan.stale > 0 { format!(", {} stale", plan.stale) } else { String::new() },
+        match plan.identity_1 {
+            0 => String::new(),
+            runs => format!(", {runs} of identity 1"),
+        },
     );
+    if plan.left_behind > 0 {
+        let _ = writeln!(
+            text,
+            "{} that no cell of the manifest asks for any more: see `runner gc`",
+            count(plan.left_behind as u64, "stored run")
+        );
+    }
     // A filter may leave nothing of an experiment.
     for experiment in plan.experiments.iter().filter(|experiment| experiment.cell_count > 0) {
         self::experiment(&mut text, experiment);
@@ -175,6 +186,9 @@ fn controls(text: &mut String, title: &str, controls: &[CellView], count: usize)
 
 fn remarks(cell: &CellView) -> String {
     let mut remarks = String::new();
+    if cell.identity_1 > 0 {
+        let _ = write!(remarks, "  {} of identity 1", cell.identity_1);
+    }
     if let Some((_, reasons)) = cell.stale.first_key_value() {
         let _ = write!(remarks, "  {} stale: {}", cell.stale.len(), reasons.join("; "));
     }

@@ -61,7 +61,7 @@ impl Levels<'_> {
         let tokenizer = matches!(self.kind, ExperimentKind::Tokenize(_));
         let fits = match factor.place {
             Place::Tokenizer => tokenizer,
-            Place::Run if axis == "runtime" => true,
+            Place::Runtime => true,
             _ => !tokenizer,
         };
         if !fits {
@@ -117,6 +117,10 @@ impl Levels<'_> {
             (Level::Text(name), "scenario") => {
                 let known = self.setting.scenarios.keys();
                 reference(problems, at, "scenario", name, known, false);
+            }
+            (Level::Text(name), "endpoint") => {
+                let known = self.setting.common.endpoints.keys();
+                reference(problems, at, "endpoint", name, known, false);
             }
             (Level::Text(name), "runtime") => {
                 let built_in = ["rust".to_owned(), "python".to_owned()];

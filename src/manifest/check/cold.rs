@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::experiment::{Setting, scenarios_of};
+use super::called::{Caller, callers};
+use super::experiment::Setting;
 use super::variant::Matrix;
 use crate::manifest::factor::COLD;
 use crate::manifest::problem::Problems;
@@ -32,18 +33,15 @@ pub(super) fn cold(
     let excluded = matrix.exclude.iter().any(|out| out.contains_key(COLD));
     let certain = !setting.common.profiled && !excluded;
     let mut told = BTreeSet::new();
-    let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include);
-    for agent in scenarios.into_iter().filter_map(|name| setting.scenarios.get(name)).flatten() {
-        let endpoint = setting.common.endpoints.get(&agent.endpoint);
+    for Caller { name: called, endpoint, .. } in callers(setting, matrix) {
         let Some(reason) = endpoint.and_then(|endpoint| endpoint.api().cannot_unload()) else {
             continue;
         };
-        if !told.insert(&agent.endpoint) {
+        if !told.insert(called) {
             continue;
         }
         let message = format!(
-            "`cold = true` needs servers that can unload a model; endpoint `{}` {reason}",
-            agent.endpoint
+            "`cold = true` needs servers that can unload a model; endpoint `{called}` {reason}"
         );
         if certain {
             let help = "only Ollama servers are known to unload on request: drop `cold`, or start \

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use indexmap::IndexMap;
+
 use super::server;
 use super::settings::duration;
 use crate::manifest::problem::Problems;
@@ -38,6 +40,40 @@ pub(super) fn endpoint(
     };
     let server = server::server(at, key, url, written, dir, problems);
     server.filter(|_| problems.len() == before).map(Endpoint::Server)
+}
+
+/// Names that endpoints had before, by today's: each an old one, and of one endpoint only.
+pub(super) fn renamed(
+    written: &written::Manifest,
+    problems: &mut Problems<'_>,
+) -> IndexMap<String, String> {
+    let section = At::ROOT.key("endpoint");
+    let mut renamed: IndexMap<String, String> = IndexMap::new();
+    for (name, body) in &written.endpoint {
+        let Some(was) = &body.was else { continue };
+        let endpoint = section.key(name);
+        let at = endpoint.key("was");
+        if written.endpoint.contains_key(was) {
+            let message = format!("`{was}` is an endpoint of this manifest, not an old name");
+            problems.value(&at, message, Some("name what it was called before".into()));
+        } else if let Some((other, _)) = renamed.iter().find(|(_, known)| *known == was) {
+            let message = format!("`{was}` was the name of `{other}`, too");
+            problems.value(&at, message, Some("an endpoint has one successor".into()));
+        } else {
+            renamed.insert(name.clone(), was.clone());
+        }
+    }
+    let profiles = At::ROOT.key("profile");
+    for (profile, overlay) in &written.profile {
+        let profile = profiles.key(profile);
+        let section = profile.key("endpoint");
+        for (name, _) in overlay.endpoint.iter().filter(|(_, body)| body.was.is_some()) {
+            let help = format!("write it under [endpoint] in `{name}`");
+            let message = "`was` belongs to the endpoint itself, not to a profile";
+            problems.key(&section.key(name).key("was"), message, Some(help));
+        }
+    }
+    renamed
 }
 
 fn pacing(at: &At<'_>, written: &written::Simulated, problems: &mut Problems<'_>) -> Pacing {

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 
 use super::Common;
 use super::axes::{Levels, zip};
+use super::called::{self, Caller, callers};
 use super::cold;
 use super::command;
 use super::failure;
@@ -107,7 +108,8 @@ pub(super) fn experiment(
         };
         variants(&at, &matrix, problems);
         could_not_work(&at, written, &probes, matrix.may_have_rust(), problems);
-        needs(&at, setting, &axes, &fixed, &include, problems);
+        needs(&at, setting, &matrix, problems);
+        called::endpoints(&at, setting, &matrix, problems);
         limits(&at, setting, settings.max_tokens, &matrix, problems);
         rates(&at, setting, &matrix, problems);
         options::levels(&at, setting, &matrix, &fallback, problems);
@@ -157,8 +159,7 @@ fn rates(at: &At<'_>, setting: &Setting<'_>, matrix: &Matrix<'_>, problems: &mut
         [("matrix", matrix.axes.contains_key("rate")), ("fixed", matrix.fixed.contains_key("rate"))]
     {
         if levels {
-            let scenarios = scenarios_of(matrix.axes, matrix.fixed, matrix.include).into_iter();
-            paced::rate(&at.key(section).key("rate"), setting, scenarios, problems);
+            paced::rate(&at.key(section).key("rate"), &callers(setting, matrix), problems);
         }
     }
 }
@@ -191,15 +192,8 @@ fn kind(
 }
 
 /// Every cell needs a scenario, and every agent a model.
-fn needs(
-    at: &At<'_>,
-    setting: &Setting<'_>,
-    axes: &IndexMap<String, Vec<Level>>,
-    fixed: &IndexMap<String, Level>,
-    include: &[IndexMap<String, Level>],
-    problems: &mut Problems<'_>,
-) {
-    let has = |name: &str| fixed.contains_key(name) || axes.contains_key(name);
+fn needs(at: &At<'_>, setting: &Setting<'_>, matrix: &Matrix<'_>, problems: &mut Problems<'_>) {
+    let has = |name: &str| matrix.fixed.contains_key(name) || matrix.axes.contains_key(name);
     if !has("scenario") {
         let help = suggest("", setting.scenarios.keys().map(String::as_str))
             .unwrap_or_else(|| "declare one under [scenario]".into());
@@ -210,20 +204,16 @@ fn needs(
     if has("model") {
         return;
     }
-    for scenario in scenarios_of(axes, fixed, include) {
-        for agent in setting.scenarios.get(scenario).into_iter().flatten() {
-            let simulated = matches!(
-                setting.common.endpoints.get(&agent.endpoint),
-                Some(Endpoint::Paced(_)) | None
+    let mut told = BTreeSet::new();
+    for Caller { scenario, agent, endpoint, .. } in callers(setting, matrix) {
+        let simulated = matches!(endpoint, Some(Endpoint::Paced(_)) | None);
+        if agent.model.is_none() && !simulated && told.insert((scenario, &agent.agent)) {
+            let message = format!(
+                "agent `{}` of scenario `{scenario}` has no model in this experiment",
+                agent.agent
             );
-            if agent.model.is_none() && !simulated {
-                let message = format!(
-                    "agent `{}` of scenario `{scenario}` has no model in this experiment",
-                    agent.agent
-                );
-                let help = "put `model` into the matrix, or write `model = \"…\"` here";
-                problems.key(at, message, Some(help.into()));
-            }
+            let help = "put `model` into the matrix, or write `model = \"…\"` here";
+            problems.key(at, message, Some(help.into()));
         }
     }
 }
@@ -244,19 +234,16 @@ fn limits(
     if max_tokens.is_some() || limited("max_tokens") || limited("num_predict") {
         return;
     }
-    for scenario in scenarios_of(matrix.axes, matrix.fixed, matrix.include) {
-        for agent in setting.scenarios.get(scenario).into_iter().flatten() {
-            let endpoint = setting.common.endpoints.get(&agent.endpoint);
-            let own = agent.options.as_ref().is_some_and(|own| own.contains_key("num_predict"));
-            if endpoint.is_some_and(|endpoint| endpoint.api() == Api::Anthropic) && !own {
-                let message = format!(
-                    "agent `{}` of scenario `{scenario}` calls endpoint `{}` without a limit, which \
-                     Anthropic's protocol wants",
-                    agent.agent, agent.endpoint
-                );
-                problems.key(at, message, Some("write `max_tokens = …` here".into()));
-                return;
-            }
+    for Caller { scenario, agent, name, endpoint } in callers(setting, matrix) {
+        let own = agent.options.as_ref().is_some_and(|own| own.contains_key("num_predict"));
+        if endpoint.is_some_and(|endpoint| endpoint.api() == Api::Anthropic) && !own {
+            let message = format!(
+                "agent `{}` of scenario `{scenario}` calls endpoint `{name}` without a limit, which \
+                 Anthropic's protocol wants",
+                agent.agent
+            );
+            problems.key(at, message, Some("write `max_tokens = …` here".into()));
+            return;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The last pass: meaning. Names, references, units and files; the profile is applied on the way.
 
 mod axes;
+mod called;
 mod claim;
 mod cold;
 mod command;
@@ -123,7 +124,7 @@ pub(super) fn check(
         failure::study_wide(&common.written, &common.overlay, &mut problems);
     let claims = claim::claims(written, &experiments, &common, &mut problems);
     let price = price(written, profile, &mut problems);
-    let Common { endpoints, models, defaults, .. } = common;
+    let Common { endpoints, renamed, models, defaults, .. } = common;
     problems.finish()?;
     Ok(Study {
         name: written.name.clone(),
@@ -135,6 +136,7 @@ pub(super) fn check(
         dir,
         defaults,
         endpoints,
+        renamed_endpoints: renamed,
         models,
         scenarios,
         runtimes,
@@ -153,6 +155,7 @@ pub(super) fn check(
 /// What several parts of a manifest refer to, with the profile applied.
 pub(super) struct Common {
     pub endpoints: IndexMap<String, Endpoint>,
+    pub renamed: IndexMap<String, String>,
     pub options: IndexMap<String, Options>,
     pub prompts: IndexMap<String, String>,
     pub workflows: IndexMap<String, Arc<Workflow>>,
@@ -174,6 +177,7 @@ impl Common {
         problems: &mut Problems<'_>,
     ) -> Self {
         let at_endpoint = At::ROOT.key("endpoint");
+        let renamed = endpoint::renamed(written, problems);
         let mut endpoints = IndexMap::new();
         for (key, body) in &written.endpoint {
             if let Some(endpoint) = endpoint(&at_endpoint.key(key), body, dir, problems) {
@@ -228,6 +232,7 @@ impl Common {
         let models = selected.map(|(_, profile)| profile.model.clone()).unwrap_or_default();
         Self {
             endpoints,
+            renamed,
             options,
             prompts: IndexMap::new(),
             workflows: IndexMap::new(),

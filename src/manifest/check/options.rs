@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::called::{Caller, callers};
 use super::experiment::{Setting, scenarios_of};
 use super::variant::Matrix;
+use crate::manifest::factor;
 use crate::manifest::inference::{self, EXTRA, STOP};
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Api, Endpoint, Fallback, Level, Options, ScenarioAgent};
 use crate::manifest::written::{Agent, OptionSet, OptionValue, Scalar};
-use crate::manifest::{factor, study};
 
 /// Keys of a body that have a meaning of their own here, and where they are said.
 const OWN_KEYS: [(&str, &str); 10] = [
@@ -129,12 +130,11 @@ pub(super) fn carried(
     at: &At<'_>,
     agent: &Agent,
     options: &Options,
-    endpoint: Option<&Endpoint>,
+    endpoint: Option<(&String, &Endpoint)>,
     problems: &mut Problems<'_>,
 ) {
-    let (Some(set), Some(server)) = (&agent.options, endpoint.and_then(Endpoint::server)) else {
-        return;
-    };
+    let called = endpoint.and_then(|(name, endpoint)| Some((name, endpoint.server()?)));
+    let (Some(set), Some((endpoint, server))) = (&agent.options, called) else { return };
     let section = At::ROOT.key("options");
     let set_at = section.key(set);
     for (name, value) in options {
@@ -149,7 +149,7 @@ pub(super) fn carried(
             // A profile's set may be another.
             let place =
                 if problems.source().line_of(&option_at).is_some() { &option_at } else { at };
-            report(place, name, &agent.endpoint, server.api, problems);
+            report(place, name, endpoint, server.api, problems);
         }
     }
 }
@@ -164,24 +164,22 @@ pub(super) fn levels(
 ) {
     unheard(at, setting, matrix, problems);
     let mut told = BTreeSet::new();
-    let mut check = |at: &At<'_>, name: &str, level: &Level, scenario: Option<&Level>| {
+    let callers = callers(setting, matrix);
+    let mut check = |at: &At<'_>,
+                     name: &str,
+                     level: &Level,
+                     cell: Option<&IndexMap<String, Level>>| {
         let Some((addressed, option)) = option_of(name).filter(|_| *level != Level::Default) else {
             return;
         };
-        for own in scenarios_of(matrix.axes, matrix.fixed, matrix.include) {
-            let is_other = scenario.is_some_and(|level| *level != Level::Text(own.to_owned()));
-            if is_other || is_excluded(matrix, own, name, level) {
+        for own in callers.iter().filter(|own| reaches(own.agent, addressed)) {
+            let is_in = |(axis, wanted): (&String, &Level)| own.is_at(axis, wanted) != Some(false);
+            if !cell.into_iter().flatten().all(is_in) || is_excluded(matrix, own, name, level) {
                 continue;
             }
-            for agent in setting.scenarios.get(own).into_iter().flatten() {
-                let endpoint = setting.common.endpoints.get(&agent.endpoint);
-                let server = endpoint.and_then(study::Endpoint::server);
-                let Some(server) = server.filter(|_| reaches(agent, addressed)) else { continue };
-                if !inference::is_carried(option, server.api)
-                    && told.insert((name.to_owned(), agent.endpoint.clone()))
-                {
-                    report(at, option, &agent.endpoint, server.api, problems);
-                }
+            let Some(server) = own.endpoint.and_then(Endpoint::server) else { continue };
+            if told.insert((name.to_owned(), own.name)) {
+                not_carried(at, option, own.name, server.api, problems);
             }
         }
     };
@@ -202,14 +200,14 @@ pub(super) fn levels(
     let at_include = at.key("include");
     for (index, cell) in matrix.include.iter().enumerate() {
         for (name, level) in cell {
-            check(&at_include.index(index).key(name), name, level, cell.get("scenario"));
+            check(&at_include.index(index).key(name), name, level, Some(cell));
         }
     }
     let at_override = at.key("override");
     for (index, change) in matrix.overrides.iter().enumerate() {
         for (name, level) in &change.set {
             let at = at_override.index(index);
-            check(&at.key("set").key(name), name, level, change.when.get("scenario"));
+            check(&at.key("set").key(name), name, level, Some(&change.when));
         }
     }
     let at_fallback = at.key("fallback");
@@ -257,14 +255,26 @@ fn reaches(agent: &ScenarioAgent, addressed: Option<&str>) -> bool {
     }
 }
 
-/// Whether a selection of just these two leaves no cell with both.
-fn is_excluded(matrix: &Matrix<'_>, scenario: &str, name: &str, level: &Level) -> bool {
+/// Whether a selection of no more than these leaves no cell with all of them.
+fn is_excluded(matrix: &Matrix<'_>, own: &Caller<'_>, name: &str, level: &Level) -> bool {
     matrix.exclude.iter().any(|selection| {
-        selection.iter().all(|(axis, wanted)| match axis.as_str() {
-            "scenario" => *wanted == Level::Text(scenario.to_owned()),
-            axis => axis == name && wanted == level,
+        selection.iter().all(|(axis, wanted)| {
+            own.is_at(axis, wanted).unwrap_or_else(|| axis == name && wanted == level)
         })
     })
+}
+
+/// Reports an option that a server of this protocol would not hear of.
+pub(super) fn not_carried(
+    at: &At<'_>,
+    option: &str,
+    endpoint: &str,
+    api: Api,
+    problems: &mut Problems<'_>,
+) {
+    if option != EXTRA && !inference::is_carried(option, api) {
+        report(at, option, endpoint, api, problems);
+    }
 }
 
 fn report(at: &At<'_>, option: &str, endpoint: &str, api: Api, problems: &mut Problems<'_>) {

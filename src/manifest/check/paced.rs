@@ -1,22 +1,15 @@
 //! The factor `rate`: it sets the schedule of paced endpoints, and means nothing to real servers.
 
-use super::experiment::Setting;
+use super::called::Caller;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::Endpoint;
 
-/// Reports every endpoint that agents of these scenarios call and that `rate`, written at `at`,
-/// cannot change.
-pub(super) fn rate<'s>(
-    at: &At<'_>,
-    setting: &Setting<'_>,
-    scenarios: impl Iterator<Item = &'s str>,
-    problems: &mut Problems<'_>,
-) {
+/// Reports every endpoint that is called and that `rate`, written at `at`, cannot change.
+pub(super) fn rate(at: &At<'_>, callers: &[Caller<'_>], problems: &mut Problems<'_>) {
     let mut told = Vec::new();
-    for agent in scenarios.filter_map(|name| setting.scenarios.get(name)).flatten() {
-        let name = &agent.endpoint;
-        let obstacle = match setting.common.endpoints.get(name) {
+    for Caller { name, endpoint, .. } in callers {
+        let obstacle = match endpoint {
             Some(Endpoint::Paced(pacing)) if !pacing.gaps.is_empty() => "follows a trace of gaps",
             Some(Endpoint::Paced(_)) | None => continue,
             Some(_) => "is a real server",

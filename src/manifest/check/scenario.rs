@@ -82,7 +82,9 @@ pub(super) fn scenarios(
                 problems.value(&at.key("agent"), message, Some(help.into()));
             }
             let endpoints = written.endpoint.keys();
-            reference(problems, &at.key("endpoint"), "endpoint", &agent.endpoint, endpoints, false);
+            if let Some(endpoint) = &agent.endpoint {
+                reference(problems, &at.key("endpoint"), "endpoint", endpoint, endpoints, false);
+            }
             let work = work(&at, agent, written, common, problems);
             if let Some(options) = &agent.options {
                 let sets = written.options.keys();
@@ -94,7 +96,8 @@ pub(super) fn scenarios(
             let own = agent.options.as_ref();
             let own = own.map(|name| common.options.get(name).cloned().unwrap_or_default());
             if let Some(own) = &own {
-                let endpoint = common.endpoints.get(&agent.endpoint);
+                let endpoint = agent.endpoint.as_ref();
+                let endpoint = endpoint.and_then(|name| common.endpoints.get_key_value(name));
                 carried(&at.key("options"), agent, own, endpoint, problems);
             }
             resolved.push(ScenarioAgent {

@@ -40,6 +40,8 @@ pub struct Study {
     pub dir: PathBuf,
     pub defaults: Defaults,
     pub endpoints: IndexMap<String, Endpoint>,
+    /// Names that endpoints had before, by today's.
+    pub renamed_endpoints: IndexMap<String, String>,
     /// Model names of the manifest → what this profile asks the servers for.
     pub models: IndexMap<String, String>,
     pub scenarios: IndexMap<String, Vec<ScenarioAgent>>,

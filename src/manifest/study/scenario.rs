@@ -15,8 +15,8 @@ pub type Options = IndexMap<String, serde_json::Value>;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScenarioAgent {
     pub agent: String,
-    /// Name of an entry of [`Study::endpoints`].
-    pub endpoint: String,
+    /// Name of an entry of [`Study::endpoints`]; `None`: the cell's.
+    pub endpoint: Option<String>,
     pub work: Work,
     /// `None`: the server's defaults, which no option factor changes.
     pub options: Option<Options>,

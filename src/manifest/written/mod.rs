@@ -152,6 +152,8 @@ pub struct Retry {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
+    /// What this endpoint was called before: runs that were measured under that name stay its runs.
+    pub was: Option<String>,
     /// Address of an Ollama server, e.g. `"http://localhost:11434"`.
     pub ollama: Option<String>,
     /// Base address of an OpenAI-compatible server, e.g. `"http://localhost:8080/v1"`.
@@ -295,8 +297,8 @@ pub struct Scan {
 pub struct Agent {
     /// Name of the agent, unique in its scenario.
     pub agent: String,
-    /// Name of an endpoint.
-    pub endpoint: String,
+    /// Name of an endpoint; without one the agent calls that of the cell (the factor `endpoint`).
+    pub endpoint: Option<String>,
     /// Name of a prompt: the agent makes one call.
     pub prompt: Option<String>,
     /// Name of a workflow: the agent reads files and makes two calls.

@@ -623,6 +623,8 @@ fn sealed(repeat: u32, metrics: &RunMetrics) -> RunRecord {
     RunRecord {
         format: 1,
         cell: "0".repeat(32),
+        identity_version: 2,
+        levels: Vec::new(),
         cell_name: String::new(),
         repeat,
         attempt: 1,

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::manifest::study::{Control, Experiment};
-use crate::plan::{Cell, CellId, Plan, identity, small};
+use crate::plan::{Cell, CellId, Plan, small};
 
 use super::Made;
 
@@ -43,7 +43,7 @@ impl Plan {
     fn replica_id(&self, index: usize, row: usize) -> CellId {
         let (experiment, mut resolved) = self.resolved_row(index, row);
         resolved.is_replica = true;
-        identity::id(&identity::document(&self.study, &resolved, experiment, &self.contents))
+        self.id_of(experiment, &resolved)
     }
 
     /// The cell that a replica is of; any other cell is itself.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::Made;
 use crate::manifest::study::{Control, ExperimentKind};
-use crate::plan::{Cell, CellId, Plan, identity, loading, small, spec};
+use crate::plan::{Cell, CellId, Plan, loading, small, spec};
 
 /// By cell, the controls of its agents in the order of their names.
 #[derive(Debug, Clone, Default)]
@@ -60,8 +60,7 @@ impl Plan {
             .map(|place| {
                 let (experiment, mut alone) = self.resolved_row(index, row);
                 alone.keep_alone(place);
-                let document = identity::document(&self.study, &alone, experiment, &self.contents);
-                (identity::id(&document), loading::key(&alone))
+                (self.id_of(experiment, &alone), loading::key(&alone))
             })
             .collect()
     }

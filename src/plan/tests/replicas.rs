@@ -44,7 +44,7 @@ proptest! {
 fn the_label_is_a_factor() {
     let mut written = study(vec![60], 1);
     let shown = |plan: &Plan, cell: u32| {
-        plan.factors(cell).into_iter().find(|(name, _)| name == "replica").map(|(_, level)| level)
+        plan.factors(cell).into_iter().find(|own| own.name == "replica").map(|own| own.text)
     };
     assert_eq!(shown(&plan_of(&written.text()), 0), None);
     written.further = format!("{AA}{}", written.further);
@@ -94,7 +94,7 @@ fn a_failed_replica_falls_back_to_a_replica() {
     assert_eq!(of_replica.name, format!("{}_aa", of_cell.name));
     assert_eq!(of_replica.spec.identity["replica"], 2);
     let factors = plan.fallback_factors(replica, 1);
-    assert!(factors.iter().any(|(name, level, _)| name == "replica" && level == "2"));
+    assert!(factors.iter().any(|own| own.name == "replica" && own.text == "2"));
 }
 
 #[test]

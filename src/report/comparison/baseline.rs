@@ -9,10 +9,11 @@ use super::contrast::{Contrast, judge};
 use super::family::{Families, FamilyOf, Lookup};
 use super::measured::{Comparer, Measured, measured};
 use super::{ComparisonError, axis, experiment};
+use crate::cells::Wanted;
 use crate::metrics::{Better, MetricInfo};
 use crate::report::completeness::fresh;
 use crate::report::data::{Cell, Data, Experiment, NamedLevel, NamedText};
-use crate::report::select::{Selection, Wanted};
+use crate::report::select::Selection;
 
 /// One cell of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -154,7 +155,7 @@ pub(super) fn level_of(
         None => Err(ComparisonError::UnknownLevel {
             experiment: experiment.name.clone(),
             axis: name.to_owned(),
-            level: wanted.text(),
+            level: wanted.to_string(),
             known: known.levels.join(", "),
         }),
     }

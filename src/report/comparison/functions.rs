@@ -63,7 +63,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
               kwargs: Kwargs|
               -> Result<Value, Error> {
             let metric = select::metric(&own, metric)?;
-            let level = level.as_ref().map(wanted).transpose()?;
+            let level = level.as_ref().map(|level| wanted(axis, level)).transpose()?;
             let selection = selection(&own, &kwargs, &[])?;
             let level = level.as_ref();
             let table = normalised::normalised(&own, &families, &metric, axis, level, &selection)?;

@@ -6,9 +6,10 @@ use super::baseline::{self, BaselineRow};
 use super::contrast::{Judgement, Quantity};
 use super::family::{Adjusted, Families, FamilyOf};
 use super::{ComparisonError, axis, experiment, text_of};
+use crate::cells::Wanted;
 use crate::metrics::MetricInfo;
 use crate::report::data::{Data, NamedLevel};
-use crate::report::select::{Selection, Wanted};
+use crate::report::select::Selection;
 
 /// One row per combination of the other axes' levels, one column per level of the axis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,7 +77,7 @@ pub fn normalised<'a>(
             .map(|level| level.text.clone())
             .ok_or_else(|| ComparisonError::NoBaseline { experiment: experiment.name.clone() })?,
     };
-    let wanted = [(name.to_owned(), Wanted::Text(level.clone()))];
+    let wanted = [(name.to_owned(), Wanted::free(&level))];
     let found = baseline::rows(data, families, metric, &wanted, selection)?;
     let varies = |other: &&NamedLevel| {
         other.name != name && experiment.axes.iter().any(|a| a.name == other.name && a.varies)

@@ -40,6 +40,7 @@ impl Simulated<'_> {
         let template = template()?;
         let level = |cell: usize| NamedLevel {
             name: AXIS.to_owned(),
+            level: cell.into(),
             text: cell.to_string(),
             number: Some(cell as f64),
         };

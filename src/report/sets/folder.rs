@@ -1,9 +1,12 @@
 //! A folder of results as a comparison reads it: the plan, if there is one, and the sealed runs.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::SetsError;
+use crate::cells::filter::{Described, Vocabulary};
+use crate::cells::{Filters, NamedLevel, of_identity};
 use crate::store::executed::{self, ExecutedPlan};
 use crate::store::record::RunRecord;
 use crate::store::{Layout, Store, against_newest};
@@ -29,6 +32,8 @@ pub struct SetCell {
     pub experiments: Vec<String>,
     /// What the cell asks for.
     pub identity: serde_json::Value,
+    /// Factor by factor: as sealed, or as its identity tells where the records are of an earlier version.
+    pub levels: Vec<NamedLevel>,
     /// By repeat; of a planned cell those that are asked for.
     pub runs: BTreeMap<u32, RunRecord>,
     /// Of these, by repeat, how the stale ones differ from the newest.
@@ -45,6 +50,40 @@ impl SetCell {
     /// The runs that belong together: those that are not stale.
     pub fn fresh(&self) -> impl Iterator<Item = &RunRecord> {
         self.runs.values().filter(|run| !self.stale.contains_key(&run.repeat))
+    }
+}
+
+impl Described for SetCell {
+    fn id(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.id)
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+
+    fn experiments(&self) -> Vec<&str> {
+        self.experiments.iter().map(String::as_str).collect()
+    }
+
+    fn level(&self, factor: &str) -> Option<Cow<'_, NamedLevel>> {
+        NamedLevel::among(&self.levels, factor)
+    }
+}
+
+fn levels(run: &RunRecord) -> Vec<NamedLevel> {
+    if run.levels.is_empty() { of_identity(&run.identity) } else { run.levels.clone() }
+}
+
+/// What filters can name in these sets.
+pub(super) fn vocabulary<'s>(sets: &[&'s ResultSet]) -> Vocabulary<'s> {
+    let cells = || sets.iter().flat_map(|set| &set.cells);
+    let levels = cells().flat_map(|cell| &cell.levels);
+    Vocabulary {
+        experiments: cells().flat_map(SetCell::experiments).collect(),
+        factors: levels.map(|level| level.name.as_str()).collect(),
+        models: None,
+        is_free: cells().any(|cell| !cell.identity["command"].is_null()),
     }
 }
 
@@ -72,6 +111,11 @@ impl ResultSet {
         }
         let (study, profile) = plan.map_or((None, None), |plan| (Some(plan.study), plan.profile));
         Ok(Self { path, study, profile, cells })
+    }
+
+    /// The cells that filters select, in their order.
+    pub(super) fn matching(&self, filters: &Filters) -> Vec<&SetCell> {
+        self.cells.iter().filter(|cell| filters.match_cell(*cell)).collect()
     }
 }
 
@@ -117,6 +161,7 @@ fn cells(store: &Store, plan: Option<&ExecutedPlan>) -> Vec<SetCell> {
                 name: planned.map_or(&first.cell_name, |(_, cell)| &cell.name).clone(),
                 experiments: planned.map_or_else(Vec::new, |(_, cell)| cell.experiments.clone()),
                 identity: first.identity.clone(),
+                levels: levels(first),
                 stale: against_newest(&runs),
                 runs,
             };

@@ -6,7 +6,6 @@
 
 mod asked;
 mod evidence;
-mod filter;
 mod folder;
 mod matching;
 #[cfg(test)]
@@ -19,7 +18,6 @@ use serde::Serialize;
 
 pub use asked::AskedDifference;
 pub use evidence::Difference;
-pub use filter::Filter;
 pub use folder::{ResultSet, SetCell};
 pub use matching::By;
 
@@ -27,6 +25,7 @@ use super::cell_table::{main_metrics_of, measurement_error_of};
 use super::comparison::contrast::{Contrast, Yardstick, judge};
 use super::comparison::family::FamilyOf;
 use super::select::{self, SelectError, value};
+use crate::cells::{FilterError, Filters};
 use crate::metrics::{self, Better, DeclaredMetric, MetricInfo, Scope};
 use crate::stats::Sample;
 use crate::store::StoreError;
@@ -55,8 +54,8 @@ pub enum SetsError {
         what: &'static str,
         hint: String,
     },
-    #[error("filter `{expression}`: {reason}")]
-    Filter { expression: String, reason: String },
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     #[error(transparent)]
     Metric(#[from] SelectError),
     #[error(
@@ -160,13 +159,14 @@ pub struct Options {
 
 /// Compares two sets.
 pub fn compare(a: &ResultSet, b: &ResultSet, options: &Options) -> Result<Comparison, SetsError> {
-    let filter = Filter::parse(&options.filters, &[a, b])?;
-    let (cells_a, cells_b) = (filter.cells(a), filter.cells(b));
+    let filters = Filters::parse(&options.filters, &folder::vocabulary(&[a, b]))?;
+    let (cells_a, cells_b) = (a.matching(&filters), b.matching(&filters));
     if cells_a.is_empty() && cells_b.is_empty() {
-        return Err(SetsError::Filter {
+        return Err(SetsError::Filter(FilterError {
             expression: options.filters.join("` or `"),
             reason: "no cell of either side matches".to_owned(),
-        });
+            help: None,
+        }));
     }
     let matched = matching::matches(options.by, &cells_a, &cells_b);
     if matched.both.is_empty() {

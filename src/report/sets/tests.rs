@@ -28,6 +28,7 @@ fn set(path: &str, cells: &[(&str, &str, &[f64])]) -> ResultSet {
             id: (*id).to_owned(),
             name: (*name).to_owned(),
             experiments: vec!["e".into()],
+            levels: crate::cells::of_identity(&identity),
             identity,
             runs,
             stale: BTreeMap::new(),
@@ -106,13 +107,26 @@ fn filters_look_at_what_cells_ask_for() {
     assert_eq!(cells("experiment=e,cell~Y").unwrap(), 1);
     for (filter, part) in [
         ("throttle=off", "no cell of either side matches"),
-        ("colour=red", "no cell has `colour`; known: a.num_ctx, cell, experiment"),
+        ("colour=red", "no cell has `colour`"),
         ("throttle", "compares nothing"),
         ("throttle=fast", "throttle=fast"),
     ] {
         let error = cells(filter).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains(part), "{error}");
     }
+}
+
+#[test]
+fn a_default_is_not_every_level() {
+    let mut a = set("a", &[("1", "x", &[1.0]), ("2", "y", &[1.0])]);
+    a.cells[0].identity["cold"] = true.into();
+    a.cells[0].levels = crate::cells::of_identity(&a.cells[0].identity);
+    let names = |filter: &str| -> Vec<String> {
+        let filters = vec![filter.to_owned()];
+        let found = compare(&a, &a, &Options { filters, ..Options::default() }).unwrap();
+        found.metrics[0].rows.iter().map(|row| row.name.clone()).collect()
+    };
+    assert_eq!((names("cold=false"), names("cold=true")), (vec!["y".into()], vec!["x".into()]));
 }
 
 #[test]

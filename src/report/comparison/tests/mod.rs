@@ -69,6 +69,7 @@ impl Built {
         let level = |axis: &str, text: &str| NamedLevel {
             name: axis.to_owned(),
             text: text.to_owned(),
+            level: text.into(),
             number: text.parse().ok(),
         };
         let mut cells = Vec::new();

@@ -8,8 +8,8 @@ use super::super::shares::Sign;
 use super::super::winners::Axes;
 use super::super::{ComparisonError, baseline, frontier, normalised, ranking, shares, winners};
 use super::{Built, METRIC, whole};
+use crate::cells::Wanted;
 use crate::metrics::{self, Better};
-use crate::report::select::Wanted;
 
 fn around(mean: f64) -> Vec<f64> {
     [-0.2, 0.1, 0.15, -0.15, 0.1].iter().map(|offset| mean + offset).collect()
@@ -29,7 +29,7 @@ fn percent_of_a_level() {
         .cell("llama/solo", &around(110.0))
         .data();
     let info = metrics::info(METRIC).unwrap();
-    let gemma = Wanted::Text("gemma".into());
+    let gemma = Wanted::free("gemma");
     let table = normalised::normalised(
         &data,
         &Families::default(),
@@ -56,7 +56,7 @@ fn percent_of_a_level() {
         |row: usize, column: usize| table.rows[row].cells[column].as_ref().unwrap().judgement;
     assert_eq!((judged(0, 1), judged(0, 2)), (Judgement::Worse, Judgement::Better));
     assert_eq!(judged(1, 1), Judgement::Unclear);
-    let unknown = Wanted::Text("mistral".into());
+    let unknown = Wanted::free("mistral");
     let error = normalised::normalised(
         &data,
         &Families::default(),
