@@ -369,12 +369,11 @@ fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
                     until: None,
                     runs_before: before,
                 };
-                let looks = verdict::repeats(&history, &today).looks;
+                let alpha = ALPHA * verdict::repeats(&history, &today).share();
                 history.push(today);
                 let n = n as usize;
                 let study = two(Turns::Blocks, &one[..n], &other[..n]);
-                last =
-                    found(&study.judge(&greater(0.0), terms(None), ALPHA / looks as f64, &[]), 0.0);
+                last = found(&study.judge(&greater(0.0), terms(None), alpha, &[]), 0.0);
                 if last.verdict.is_decided() {
                     break;
                 }
@@ -400,7 +399,7 @@ fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
     }
     let repeats: &[u32] = if short { &[5] } else { &[3, 5, 10] };
     for n in repeats.iter().copied() {
-        let promise = Promise { supported: 5.5, refuted: Some(0.0), covered: None };
+        let promise = Promise { supported: 6.5, refuted: Some(0.0), covered: None };
         settings.push(setting(
             "ten hypotheses, the best one kept and nine deleted",
             (data, n),

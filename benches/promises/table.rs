@@ -7,7 +7,7 @@ use runner::verdict::Verdict;
 
 use crate::settings::{Drawn, Promise, Setting};
 
-/// Shares of the studies that were drawn, per cent.
+/// Shares of the studies that were studies, per cent.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub name: &'static str,
@@ -25,21 +25,21 @@ const FEWEST: usize = 100;
 
 impl Row {
     pub fn of(setting: &Setting, draws: u64) -> Self {
-        let drawn: Vec<Drawn> = (0..draws)
+        let studies: Vec<Drawn> = (0..draws)
             .into_par_iter()
             .map(|seed| (setting.draw)(&mut ChaCha8Rng::seed_from_u64(seed)))
             .collect();
         let share = |part: usize, whole: usize| 100.0 * part as f64 / whole as f64;
-        let verdicts = |wanted| drawn.iter().filter(|own| own.verdict == wanted).count();
-        let intervals: Vec<bool> = drawn.iter().filter_map(|own| own.covers).collect();
+        let verdicts = |wanted| studies.iter().filter(|own| own.verdict == wanted).count();
+        let intervals: Vec<bool> = studies.iter().filter_map(|own| own.covers).collect();
         let held = intervals.iter().filter(|held| **held).count();
         Self {
             name: setting.name,
             data: setting.data,
             n: setting.n.clone(),
             promise: setting.promise,
-            supported: share(verdicts(Verdict::Supported), drawn.len()),
-            refuted: share(verdicts(Verdict::Refuted), drawn.len()),
+            supported: share(verdicts(Verdict::Supported), studies.len()),
+            refuted: share(verdicts(Verdict::Refuted), studies.len()),
             covered: (intervals.len() >= FEWEST).then(|| share(held, intervals.len())),
         }
     }

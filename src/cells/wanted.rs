@@ -114,7 +114,7 @@ impl Criterion {
                 let Level::Text(text) = &*level else { continue };
                 let Ok(wanted) = Wanted::written(axis, text) else { continue };
                 let mut own = known.iter().flatten().filter(|own| own.name == *axis);
-                let found = own.find(|own| wanted.matches(own)).and_then(|own| own.value());
+                let found = own.find(|own| wanted.matches(own)).and_then(NamedLevel::value);
                 if let Some(found) = found {
                     *level = found;
                 }

@@ -35,6 +35,13 @@ pub struct Args {
     /// List every cell, however many there are
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    question: QuestionArgs,
+}
+
+/// What is asked of a plan besides what it is.
+#[derive(Debug, clap::Args)]
+struct QuestionArgs {
     /// Ask the servers whether the runs that are left can be made
     #[arg(long)]
     preflight: bool,
@@ -148,19 +155,19 @@ fn is_zero(count: &usize) -> bool {
 pub fn run(args: &Args) -> CommandResult {
     let plan = args.study.plan()?;
     let store = open(&args.study, &plan)?;
-    if let Some(cell) = &args.why {
+    if let Some(cell) = &args.question.why {
         seals::warn(&store);
         let text = why::explain(&plan, &store, cell, args.json)?;
         report::print(text.as_bytes())?;
         return Ok(exit::DONE);
     }
-    if args.power {
+    if args.question.power {
         let text = power::explain(&plan, &store, args.json)?;
         report::print(text.as_bytes())?;
         return Ok(exit::DONE);
     }
     let listed = if args.all || args.json { usize::MAX } else { LISTED };
-    let overview = overview(&plan, &store, listed, args.preflight);
+    let overview = overview(&plan, &store, listed, args.question.preflight);
     let text = if args.json {
         let json = serde_json::to_string_pretty(&overview);
         json.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n"

@@ -107,10 +107,10 @@ pub(super) fn judge(
 ) -> (Vec<Judged>, Vec<Checked>) {
     let study = plan.study();
     let declared = metrics::declared(study);
-    let named = |own: &Experiment| -> Vec<String> {
+    let of = |own: &Experiment| -> Vec<String> {
         own.hypotheses.iter().map(|one| executed::name(&own.name, &one.name)).collect()
     };
-    let names = study.experiments.iter().flat_map(named).collect();
+    let names = study.experiments.iter().flat_map(of).collect();
     let judging = Judging { plan, cells, failed, executed, declared: &declared, names };
     let experiments = judging.experiments();
     let mut found: Vec<(Finding, Judged)> = Vec::new();
@@ -247,18 +247,18 @@ impl<'a> Judging<'a> {
     fn finding(&self, own: &Own<'a>, hypothesis: &Hypothesis, repeats: &Repeats) -> Finding {
         let settings = &own.experiment.settings;
         let looks = if repeats.post_hoc.is_some() { &[][..] } else { settings.looks.as_slice() };
-        let undeclared = repeats.looks.max(1) as f64;
+        let share = repeats.share();
         let mut finding = verdict::judge(&Question {
             criterion: &hypothesis.criterion,
             terms: hypothesis.terms,
-            alpha: hypothesis.alpha / undeclared,
+            alpha: hypothesis.alpha * share,
             cells: &own.cells,
             interleaved: settings.order == Order::Interleaved,
             looks,
             declared: self.declared,
         });
         // below alpha exactly where there is a decision, as any other p
-        finding.p = finding.p.map(|p| (p * undeclared).min(1.0));
+        finding.p = finding.p.map(|p| (p / share).min(1.0));
         finding
     }
 

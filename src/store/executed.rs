@@ -127,12 +127,9 @@ pub fn digest(
 ) -> String {
     let criteria: BTreeMap<&String, &String> =
         hypotheses.iter().map(|(name, declared)| (name, &declared.digest)).collect();
-    let repeats: BTreeMap<&String, Vec<(u32, &Vec<u32>, &Option<Until>)>> = repeats
-        .iter()
-        .map(|(name, planned)| {
-            (name, planned.iter().map(|own| (own.repeats, &own.looks, &own.until)).collect())
-        })
-        .collect();
+    let planned = |own: &PlannedRepeats| (own.repeats, own.looks.clone(), own.until.clone());
+    let repeats: BTreeMap<&String, Vec<_>> =
+        repeats.iter().map(|(name, all)| (name, all.iter().map(planned).collect())).collect();
     let whole = (cells, criteria, repeats);
     formats::digest::of_bytes(&serde_json::to_vec(&whole).unwrap_or_default())
 }

@@ -94,7 +94,7 @@ pub(super) fn ratio(question: &Question, ends: Ends<'_>, bound: Bound) -> Result
             let effect = sides.one.mean() / sides.other.mean();
             let effect = Some(effect).filter(|effect| effect.is_finite());
             let quantity = "ratio of means".to_owned();
-            Finding { effect, quantity, ..undefined(&error, sides.unit(), "a ratio") }
+            Finding { quantity, effect, ..undefined(&error, sides.unit(), "a ratio") }
         }
         Ok((found, interval, p)) => {
             let value = found.value();

@@ -84,6 +84,15 @@ pub struct Repeats {
     pub post_hoc: Option<String>,
 }
 
+impl Repeats {
+    /// What of alpha a verdict may use. The first look had all of it, so that what is left is little: the shares
+    /// of 2, 3, 4 … looks, 1 ÷ looks², come to less than two thirds of alpha however many follow.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        1.0 / self.looks.max(1).pow(2) as f64
+    }
+}
+
 /// Whether repeats were changed when there were data. `today` is what the manifest asks for, with the runs that
 /// there are now; `history` what earlier execs found.
 #[must_use]
@@ -99,8 +108,9 @@ pub fn repeats(history: &[PlannedRepeats], today: &PlannedRepeats) -> Repeats {
     let looks = changes + 1;
     let post_hoc = format!(
         "the planned repeats were changed when there were data ({}), which makes {looks} looks, none of them \
-         declared; each is judged at alpha ÷ {looks}",
-        steps.join(", then ")
+         declared; it is judged at alpha ÷ {}",
+        steps.join(", then "),
+        looks * looks
     );
     Repeats { looks, post_hoc: Some(post_hoc) }
 }
@@ -109,13 +119,13 @@ fn in_full(planned: &PlannedRepeats) -> String {
     let mut words = planned.repeats.to_string();
     if planned.looks.len() > 1 {
         let looks: Vec<String> = planned.looks.iter().map(u32::to_string).collect();
-        words.push_str(&format!(" with looks at {}", looks.join(", ")));
+        words = format!("{words} with looks at {}", looks.join(", "));
     }
     if let Some(until) = &planned.until {
-        words.push_str(&format!(" until narrow, {} at most", until.max));
+        words = format!("{words} until narrow, {} at most", until.max);
     }
     if planned.runs_before > 0 {
-        words.push_str(&format!(" after {} runs", planned.runs_before));
+        words = format!("{words} after {} runs", planned.runs_before);
     }
     words
 }

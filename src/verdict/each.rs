@@ -34,10 +34,10 @@ pub(super) fn groups<'a>(question: &Question<'a>) -> Result<Vec<Vec<Cell<'a>>>, 
 }
 
 /// Supported when every group is, at alpha; refuted when one is, at alpha ÷ groups.
-pub(super) fn judge(question: &Question, groups: Vec<Vec<Cell<'_>>>) -> Finding {
+pub(super) fn judge(question: &Question, groups: &[Vec<Cell<'_>>]) -> Finding {
     let terms = Terms { over: Over::Cells, ..question.terms };
     let at = |alpha: f64| -> Vec<Finding> {
-        let one = |cells: &Vec<Cell>| once(&Question { alpha, terms, cells, ..*question });
+        let one = |cells: &Vec<Cell>| once(&Question { terms, alpha, cells, ..*question });
         groups.iter().map(one).collect()
     };
     let names = groups.iter().map(|cells| name(cells, question.criterion)).collect();

@@ -39,7 +39,7 @@ pub(super) fn once(question: &Question) -> Finding {
     };
     match whole {
         Err(reason) => Finding::no_data(reason),
-        Ok(groups) if groups.len() > 1 => each::judge(question, groups),
+        Ok(groups) if groups.len() > 1 => each::judge(question, &groups),
         Ok(_) => one(question),
     }
 }

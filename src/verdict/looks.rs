@@ -31,8 +31,7 @@ pub(super) fn judge(question: &Question) -> Finding {
         }
         let mut finding = once(&Question { alpha, cells: &cells, ..*question });
         finding.notes.push(format!(
-            "look {number} of {of} that were declared, at {look} of {last} repeats and alpha {:.2e}",
-            alpha
+            "look {number} of {of} that were declared, at {look} of {last} repeats and alpha {alpha:.2e}"
         ));
         if finding.verdict.is_decided() || number == of {
             // what it is held against in the family is what it may spend in all

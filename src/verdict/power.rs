@@ -350,12 +350,11 @@ impl<'a> Model<'a> {
             _ => 0.0,
         };
         let all: Vec<usize> = (0..self.cells.len()).collect();
-        let now = match statistic {
-            Statistic::Mean => self.level(&all),
-            _ => {
-                let of = |own: &Modelled| self.value(own.mean + tail * own.sd());
-                self.cells.iter().map(of).sum::<f64>() / all.len() as f64
-            }
+        let now = if statistic == Statistic::Mean {
+            self.level(&all)
+        } else {
+            let of = |own: &Modelled| self.value(own.mean + tail * own.sd());
+            self.cells.iter().map(of).sum::<f64>() / all.len() as f64
         };
         self.shift(&all, now, target)
     }

@@ -55,7 +55,7 @@ pub fn criterion(criterion: &Criterion) -> String {
 pub fn terms(terms: Terms) -> String {
     let mut words = String::new();
     if let Some(test) = terms.test {
-        words.push_str(&format!(", tested by {}", test.name()));
+        words = format!(", tested by {}", test.name());
     }
     if terms.over == Over::Each {
         words.push_str(", in each cell");

@@ -407,7 +407,7 @@ fn repeats_that_were_raised_after_the_data_are_looks_that_nobody_declared() {
     assert_eq!(waiting.verdict, "inconclusive");
     assert!(waiting.reason.unwrap().starts_with("interim: 4 of 10 planned runs"));
     let raised = "the planned repeats were changed when there were data (3, then 5 after 6 runs), which makes 2 \
-                  looks, none of them declared; each is judged at alpha ÷ 2";
+                  looks, none of them declared; it is judged at alpha ÷ 4";
     assert_eq!(waiting.post_hoc.as_deref(), Some(raised));
     // looks that were declared are none of these
     let mut stored = study();

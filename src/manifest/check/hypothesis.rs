@@ -68,7 +68,9 @@ fn tests(at: &At<'_>, criterion: &Criterion, test: Test, problems: &mut Problems
         Criterion::Threshold { .. } => ("this statistic", &[]),
         Criterion::Steadier { .. } => ("two spreads", &[]),
         Criterion::All(parts) | Criterion::Any(parts) => {
-            parts.iter().for_each(|part| tests(at, part, test, problems));
+            for part in parts {
+                tests(at, part, test, problems);
+            }
             return;
         }
     };
