@@ -7,7 +7,7 @@ use runner::verdict::Verdict;
 
 use crate::settings::{Drawn, Promise, Setting};
 
-/// Shares of the studies that were studies, per cent.
+/// Shares of the studies, per cent.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub name: &'static str,
