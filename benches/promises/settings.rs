@@ -447,16 +447,11 @@ fn of_what_may_not_decide(data: Data) -> Vec<Setting> {
             let study = drifting(rng, Turns::OneByOne);
             found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
         }),
-        setting(
-            "a drift of the machine, in blocks",
-            (data, 10),
-            Promise { supported: 100.0, refuted: Some(SIDE), covered: None },
-            move |rng| {
-                // what one place in a block costs is in the difference, and no more
-                let study = drifting(rng, Turns::Blocks);
-                found(&study.judge(&greater(DRIFT), terms(None), ALPHA, &[]), DRIFT)
-            },
-        ),
+        setting("a drift of the machine, in blocks", (data, 10), DECISIONS, move |rng| {
+            // what one place in a block costs is in the difference, and no more
+            let study = drifting(rng, Turns::Blocks);
+            found(&study.judge(&greater(DRIFT), terms(None), ALPHA, &[]), DRIFT)
+        }),
         setting("13 of 18 attempts failed", (data, 5), NONE, move |rng| {
             let (one, other) = (values(data, rng, 5, 200.0), values(data, rng, 5, 100.0));
             let mut study = two(Turns::Blocks, &one, &other);
