@@ -193,7 +193,9 @@ fn log_variance_error(kurtosis: f64, n: f64) -> f64 {
 }
 
 fn chi_squared(freedom: f64) -> Result<ChiSquared, Undefined> {
-    ChiSquared::new(freedom).map_err(|_| Undefined::OutOfRange { what: "the degrees of freedom" })
+    // the library inverts no distribution without end
+    let known = ChiSquared::new(freedom).ok().filter(|_| freedom.is_finite());
+    known.ok_or(Undefined::OutOfRange { what: "the degrees of freedom" })
 }
 
 /// The value below which a χ²-distributed variable lies with probability `p`. Newton steps remove the error

@@ -107,8 +107,8 @@ struct Model<'a> {
     log: bool,
     /// Repeats that the residuals of the cells have in common.
     blocks: Vec<u32>,
-    /// Degrees of freedom of the spread.
-    freedom: f64,
+    /// Degrees of freedom of the spread; `None`: there is none.
+    freedom: Option<f64>,
     truth: String,
     spread: String,
 }
@@ -238,7 +238,7 @@ impl<'a> Model<'a> {
             with: None,
             log,
             blocks,
-            freedom: freedom as f64,
+            freedom: Some(freedom as f64),
             truth: String::new(),
             spread,
         })
@@ -256,7 +256,7 @@ impl<'a> Model<'a> {
             with: Some((y, truth)),
             log: false,
             blocks: Vec::new(),
-            freedom: f64::INFINITY,
+            freedom: None,
             truth: format!("a correlation of {}", short(truth, 3)),
             spread: "a correlation has no spread of its own".to_owned(),
         }
@@ -386,9 +386,9 @@ impl<'a> Model<'a> {
 
     /// What the spread may be of what it was seen to be, at the ends of its interval.
     fn scales(&self) -> (f64, f64) {
+        let Some(freedom) = self.freedom else { return (1.0, 1.0) };
         let tail = (1.0 - LEVEL) / 2.0;
-        let end =
-            |p| stats::chi_squared_quantile(p, self.freedom).map(|chi| (self.freedom / chi).sqrt());
+        let end = |p| stats::chi_squared_quantile(p, freedom).map(|chi| (freedom / chi).sqrt());
         (end(1.0 - tail).unwrap_or(1.0), end(tail).unwrap_or(1.0))
     }
 

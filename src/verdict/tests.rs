@@ -466,6 +466,19 @@ fn the_repeats_that_are_needed_are_those_of_the_noncentral_t() {
     assert_eq!(found(true).truth, "a difference 1 pp beyond 5");
     assert!(found(true).spread.contains("of 16 run(s) of 2 cell(s)"), "{:?}", found(true));
 
+    // a correlation needs no pilot
+    let correlation = Criterion::Correlation {
+        x: wall(),
+        y: "ttft_ms".to_owned(),
+        cells: Cells::default(),
+        across: Across::Runs,
+        bound: Bound::Above(0.8),
+    };
+    let asked = Question { criterion: &correlation, ..question(true) };
+    let found = power::planned(&asked, 1).remove(0).1.unwrap();
+    assert_eq!(found.truth, "a correlation of 0.9");
+    assert!(found.repeats.needed.is_some_and(|needed| needed > 6), "{found:?}");
+
     // a pilot of one run each has no spread
     let runs: Vec<Vec<RunRecord>> = runs.iter().map(|runs| vec![runs[0].clone()]).collect();
     let cells = self::cells(&runs);
