@@ -149,7 +149,7 @@ impl Study {
             open: Vec::new(),
             runs: own.runs.iter().collect(),
             stale: 0,
-            failed: self.failed,
+            failed: vec![1; self.failed],
         }
     }
 }

@@ -367,7 +367,8 @@ fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
                     repeats: n,
                     looks: Vec::new(),
                     until: None,
-                    runs_before: before,
+                    order: None,
+                    runs_before: Some(before),
                 };
                 let alpha = ALPHA * verdict::repeats(&history, &today).share();
                 history.push(today);

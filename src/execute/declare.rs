@@ -1,15 +1,13 @@
 //! What is kept of a plan before its first run: its cells, every criterion and the planned repeats, each with the
 //! number of runs that could have been looked at when it was chosen.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use formats::clock;
 
-use crate::cells::NamedLevel;
-use crate::manifest::criterion::Criterion;
 use crate::plan::Plan;
 use crate::store::executed::{
-    self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell, PlannedRepeats,
+    self, Declared, ExecutedPlan, PLAN_FORMAT, PlannedCell, PlannedRepeats, Subject,
 };
 use crate::store::journal::{self, What};
 use crate::store::{Store, StoreError};
@@ -37,7 +35,7 @@ pub fn declare(plan: &Plan, store: &Store) -> Result<(), StoreError> {
     }
     let now = clock::utc_now();
     let data = Data::of(plan, store)?;
-    let (hypotheses, repeats) = (data.criteria(plan, &now), data.repeats(plan, &now));
+    let (hypotheses, repeats) = (data.criteria(&now), data.repeats(&now));
     let executed = ExecutedPlan {
         format: PLAN_FORMAT,
         study: study.name.clone(),
@@ -50,102 +48,87 @@ pub fn declare(plan: &Plan, store: &Store) -> Result<(), StoreError> {
         changed: BTreeMap::new(),
         executed: now,
     };
-    executed::write(store.layout(), executed, |name, declared| data.existed(name, declared))
+    executed::write(store.layout(), executed, |declared| data.existed(declared))
 }
 
-/// The cells with finished runs, by their experiments. A filter narrows what is run, not what can be known: data
-/// of cells outside of it count.
-struct Data {
-    /// By experiment, each cell's finished runs and its levels.
-    experiments: BTreeMap<String, Vec<(usize, Vec<NamedLevel>)>>,
-    /// Experiments with finished runs in cells that were planned last and are no longer.
-    left: HashSet<String>,
+/// What is known of finished runs. A filter narrows what is run, not what can be known: data of cells outside of it
+/// count.
+struct Data<'a> {
+    whole: &'a Plan,
+    /// By cell (32 hex digits).
+    finished: HashMap<String, usize>,
+    /// The plan that was executed before.
+    before: Option<ExecutedPlan>,
 }
 
-impl Data {
-    fn of(plan: &Plan, store: &Store) -> Result<Self, StoreError> {
-        let study = plan.study();
-        let whole = plan.whole();
-        let before = executed::read(store.layout())?.map_or_else(Vec::new, |plan| plan.cells);
-        let now: HashSet<String> =
+impl<'a> Data<'a> {
+    fn of(plan: &'a Plan, store: &Store) -> Result<Self, StoreError> {
+        let (whole, before) = (plan.whole(), executed::read(store.layout())?);
+        let mut cells: BTreeSet<String> =
             (0..).take(whole.cells()).map(|cell| whole.id(cell).hex()).collect();
-        let gone: Vec<PlannedCell> =
-            before.into_iter().filter(|cell| !now.contains(&cell.id)).collect();
-        let finished = finished(now.iter().chain(gone.iter().map(|cell| &cell.id)), store)?;
-        let left = gone.into_iter().filter(|cell| finished.contains_key(&cell.id));
-        let left = left.flat_map(|cell| cell.experiments).collect();
-        let of = |index: usize| {
-            whole
-                .experiment_cells(index)
-                .into_iter()
-                .filter_map(|cell| {
-                    let runs = *finished.get(&whole.id(cell).hex())?;
-                    Some((runs, whole.row_levels(index, cell)))
-                })
-                .collect()
-        };
-        let experiments = study.experiments.iter().enumerate();
-        Ok(Self {
-            experiments: experiments.map(|(index, own)| (own.name.clone(), of(index))).collect(),
-            left,
-        })
+        if let Some(before) = &before {
+            cells.extend(before.cells.iter().map(|cell| cell.id.clone()));
+        }
+        Ok(Self { whole, finished: finished(cells, store)?, before })
     }
 
-    fn runs(&self, experiment: &str, concerned: impl Fn(&[NamedLevel]) -> bool) -> usize {
-        let cells = self.experiments.get(experiment).into_iter().flatten();
-        cells.filter(|(_, levels)| concerned(levels)).map(|(runs, _)| runs).sum()
+    fn runs<'i>(&self, cells: impl IntoIterator<Item = &'i String>) -> usize {
+        cells.into_iter().filter_map(|id| self.finished.get(id)).sum()
     }
 
-    fn criteria(&self, plan: &Plan, now: &str) -> BTreeMap<String, Declared> {
+    fn criteria(&self, now: &str) -> BTreeMap<String, Declared> {
         let mut declared = BTreeMap::new();
-        for experiment in &plan.study().experiments {
+        for (index, experiment) in self.whole.study().experiments.iter().enumerate() {
             for hypothesis in &experiment.hypotheses {
-                let before =
-                    self.runs(&experiment.name, |levels| hypothesis.criterion.concerns(levels));
                 let name = executed::name(&experiment.name, &hypothesis.name);
-                declared.insert(name, Declared::new(now, &hypothesis.document, before));
+                let subject = Subject::of(self.whole, index, hypothesis);
+                let today = Declared::new(now, &hypothesis.document, self.runs(&subject.cells));
+                let earlier = self.before.iter().flat_map(|plan| plan.declared(&name));
+                let earlier = earlier.filter(|own| own.digest == today.digest);
+                let left: BTreeSet<&String> = earlier
+                    .filter_map(|own| own.subject.as_ref())
+                    .flat_map(|own| &own.cells)
+                    .filter(|id| !subject.cells.contains(id))
+                    .collect();
+                let runs_elsewhere = self.runs(left);
+                let subject = Some(subject);
+                declared.insert(name, Declared { subject, runs_elsewhere, ..today });
             }
         }
         declared
     }
 
-    fn repeats(&self, plan: &Plan, now: &str) -> BTreeMap<String, Vec<PlannedRepeats>> {
-        let planned = |experiment: &crate::manifest::study::Experiment| PlannedRepeats {
-            since: now.to_owned(),
-            repeats: experiment.settings.repeats,
-            looks: experiment.settings.looks.clone(),
-            until: experiment.settings.until.clone(),
-            runs_before: self.runs(&experiment.name, |_| true),
-        };
-        let experiments = plan.study().experiments.iter();
-        experiments.map(|own| (own.name.clone(), vec![planned(own)])).collect()
+    fn repeats(&self, now: &str) -> BTreeMap<String, Vec<PlannedRepeats>> {
+        let experiments = self.whole.study().experiments.iter().enumerate();
+        experiments
+            .map(|(index, own)| {
+                let cells = self.whole.experiment_cells(index).into_iter();
+                let cells: Vec<String> = cells.map(|cell| self.whole.id(cell).hex()).collect();
+                // runs without a plan, or with one of an earlier version: nobody knows what was planned
+                let unknown = self.before.as_ref().is_none_or(|plan| plan.repeats.is_empty());
+                let planned = PlannedRepeats {
+                    since: now.to_owned(),
+                    runs_before: Some(self.runs(&cells)).filter(|runs| !unknown || *runs == 0),
+                    ..PlannedRepeats::of(&own.settings)
+                };
+                (own.name.clone(), vec![planned])
+            })
+            .collect()
     }
 
-    /// Whether a criterion that was declared earlier could have been held against data. One of an experiment that
-    /// is gone or has data in cells that are gone, and one that this version cannot read, is kept: nothing is
-    /// known of its data.
-    fn existed(&self, name: &str, declared: &Declared) -> bool {
-        let Some((experiment, _)) = name.split_once('/') else { return true };
-        let Some(cells) = self.experiments.get(experiment) else { return true };
-        if self.left.contains(experiment) {
-            return true;
-        }
-        let Some((criterion, ..)) = Criterion::stored(&declared.criterion) else { return true };
-        let known: Vec<Vec<NamedLevel>> = cells.iter().map(|(_, levels)| levels.clone()).collect();
-        let criterion = criterion.on_cells(&known);
-        self.runs(experiment, |levels| criterion.concerns(levels)) > 0
+    /// Whether a criterion that was declared earlier could have been held against data. Of one that an earlier
+    /// version wrote it is not known of which, and it is kept.
+    fn existed(&self, declared: &Declared) -> bool {
+        declared.subject.as_ref().is_none_or(|subject| self.runs(&subject.cells) > 0)
     }
 }
 
 /// By cell (32 hex digits), how many of its runs were ever finished: those that are stored, and by the
 /// journal's word those that were measured again later.
-fn finished<'a>(
-    cells: impl Iterator<Item = &'a String>,
-    store: &Store,
-) -> Result<HashMap<String, usize>, StoreError> {
+fn finished(cells: BTreeSet<String>, store: &Store) -> Result<HashMap<String, usize>, StoreError> {
     let mut runs: HashSet<(String, u32)> = HashSet::new();
     for id in cells {
-        runs.extend(store.runs(id).keys().map(|repeat| (id.clone(), *repeat)));
+        runs.extend(store.runs(&id).keys().map(|repeat| (id.clone(), *repeat)));
     }
     for entry in journal::read(&store.layout().journal())? {
         if let What::Finished { cell, repeat, .. } = entry.what {

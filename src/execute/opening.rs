@@ -1,6 +1,7 @@
 //! From a plan to a session: what is done already, what is needed and what there is, before anything is
 //! made. The loop over the runs is left to [`super::session`].
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -167,11 +168,11 @@ pub fn execute(
     journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
 
     let session = Session {
-        plan,
+        plan: Cow::Borrowed(plan),
         settings,
         runtimes,
         cancel,
-        store: &store,
+        store,
         began: clock::utc_now(),
         journal,
         surroundings,
@@ -186,47 +187,44 @@ pub fn execute(
         reach: Reach::default(),
         summary,
     };
-    carry_on(session, &agenda, &stale, emit)
+    carry_on(session, agenda, stale, emit)
 }
 
 /// Makes the runs, and then those that the data ask for, block by block.
 fn carry_on(
     mut session: Session<'_>,
-    agenda: &Agenda,
-    stale: &StaleRuns,
+    agenda: Agenda,
+    stale: StaleRuns,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<Summary, ExecError> {
-    let ended = session.carry_out(agenda, stale, emit);
-    if ended.is_err() || !session.summary.is_complete() {
-        let summary = finish(session.summary, emit);
-        return ended.map(|()| summary);
+    let (mut agenda, mut stale) = (agenda, stale);
+    loop {
+        let ended = session.carry_out(&agenda, &stale, emit);
+        if ended.is_err() || !session.summary.is_complete() {
+            let summary = finish(session.summary, emit);
+            return ended.map(|()| summary);
+        }
+        let store = Store::of(&session.plan, &session.settings.results)?;
+        let plan = until::adapted(session.plan.as_ref().clone(), &store);
+        let more = until::more(&session.plan, &plan, &store);
+        if more.is_empty() {
+            return Ok(finish(session.summary, emit));
+        }
+        for one in more {
+            let until::More { experiment, repeats, most, because } = one;
+            let message =
+                format!("`{experiment}`: repeat {repeats} of at most {most}, since {because}");
+            emit(ExecEvent::Note { message });
+        }
+        (agenda, stale) = (Agenda::new(&plan, &store), StaleRuns::new());
+        let (study, todo) = (plan.study().results_name(), agenda.todo.len());
+        emit(ExecEvent::Started { study, done: agenda.done, todo });
+        let runner = env!("CARGO_PKG_VERSION").to_owned();
+        session.journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
+        (session.plan, session.store) = (Cow::Owned(plan), store);
+        session.sealed.clear();
+        session.superseded.clear();
     }
-    let study = session.plan.study().results_name();
-    let store = Store::of(session.plan, &session.settings.results)?;
-    let plan = until::adapted(session.plan.clone(), &store);
-    let more = until::more(session.plan, &plan, &store);
-    if more.is_empty() {
-        return Ok(finish(session.summary, emit));
-    }
-    for one in more {
-        let until::More { experiment, repeats, most, because } = one;
-        let message =
-            format!("`{experiment}`: repeat {repeats} of at most {most}, since {because}");
-        emit(ExecEvent::Note { message });
-    }
-    let agenda = Agenda::new(&plan, &store);
-    emit(ExecEvent::Started { study, done: agenda.done, todo: agenda.todo.len() });
-    let runner = env!("CARGO_PKG_VERSION").to_owned();
-    let todo = agenda.todo.len();
-    session.journal.write(What::Exec { runner, pid: std::process::id(), todo })?;
-    let session = Session {
-        plan: &plan,
-        store: &store,
-        sealed: HashSet::new(),
-        superseded: HashSet::new(),
-        ..session
-    };
-    carry_on(session, &agenda, &StaleRuns::new(), emit)
 }
 
 /// The study's store; where it is locked, what a crash did to the study's own files is repaired, and what it

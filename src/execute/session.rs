@@ -1,5 +1,6 @@
 //! An exec with something to do: the loop over its runs.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -30,11 +31,11 @@ use crate::store::{Store, set_aside};
 
 /// An exec with something to do, under its lock.
 pub(super) struct Session<'a> {
-    pub(super) plan: &'a Plan,
+    pub(super) plan: Cow<'a, Plan>,
     pub(super) settings: &'a Settings,
     pub(super) runtimes: Runtimes,
     pub(super) cancel: &'a Cancel,
-    pub(super) store: &'a Store,
+    pub(super) store: Store,
     /// When it began: what tells its prompts from those of other sessions.
     pub(super) began: String,
     pub(super) journal: Journal,
@@ -127,7 +128,7 @@ impl Session<'_> {
                 if self.stops(emit) {
                     return Ok(());
                 }
-                self.refuse(index, &Target::asked(self.plan, *run, cell), &reason, emit)?;
+                self.refuse(index, &Target::asked(&self.plan, *run, cell), &reason, emit)?;
                 self.summary.failed += 1;
                 continue;
             }
@@ -185,7 +186,7 @@ impl Session<'_> {
             self.supersede_fallback(decision, because)?;
         }
         let rerun_of = agenda.rerun_of(run);
-        let asked = Target { rerun_of, ..Target::asked(self.plan, run, cell) };
+        let asked = Target { rerun_of, ..Target::asked(&self.plan, run, cell) };
         match self.make(index, &asked, stale, emit)? {
             Made::Failed(failed) if self.falls_back(run.cell, &failed) => {
                 self.fall_back(index, run, failed.into(), emit)
@@ -300,12 +301,12 @@ impl Session<'_> {
         let (cell, repeat) = (target.cell, target.repeat);
         let (id, name) = (target.id.hex(), target.name.clone());
         let folder = self.store.cell_folder(&id, &name)?;
-        let layout = self.store.layout();
+        let layout = self.store.layout().clone();
         if let Some(because) = stale {
             self.supersede(&id, repeat, because)?;
         }
         let place = (id.as_str(), folder.as_path());
-        recovery::set_damaged_aside(self.store, place, repeat, &mut self.journal, emit)?;
+        recovery::set_damaged_aside(&self.store, place, repeat, &mut self.journal, emit)?;
         self.find_instruments(cell, emit);
         let paced = PacedServers::start(cell)?;
         for number in 1.. {
@@ -318,7 +319,7 @@ impl Session<'_> {
                 attempt: number,
             });
             let task = Task {
-                layout,
+                layout: &layout,
                 cell,
                 id: &id,
                 name: &name,

@@ -56,9 +56,9 @@ pub fn more(before: &Plan, now: &Plan, store: &Store) -> Vec<More> {
     experiments
         .filter_map(|(index, experiment)| {
             let until = experiment.settings.until.as_ref()?;
-            let first = *now.experiment_cells(index).first()?;
             let (repeats, because) = asked(now, store, index)?;
-            (now.repeats(first) > before.repeats(first)).then(|| More {
+            let more = now.experiment_repeats(index) > before.experiment_repeats(index);
+            more.then(|| More {
                 experiment: experiment.name.clone(),
                 repeats,
                 most: until.max,
@@ -130,8 +130,7 @@ pub fn in_words(experiment: &Experiment) -> Option<String> {
     ))
 }
 
-/// The half width of the interval of a cell's mean after so many repeats, in words, if it is wider than asked. A
-/// metric that fewer than two runs know can never become narrow, and asks for nothing.
+/// The half width of the interval of a cell's mean after so many repeats, in words, if it is wider than asked.
 fn too_wide(
     plan: &Plan,
     store: &Store,
@@ -142,19 +141,27 @@ fn too_wide(
     let counting = store::counting(store.runs(&plan.id(cell).hex()), repeats);
     let stale = store::against_newest(&counting);
     let fresh = counting.values().filter(|run| !stale.contains_key(&run.repeat));
-    let values: Vec<f64> = fresh.filter_map(|run| *run.metrics.get(metric)?).collect();
+    let (runs, known): (Vec<_>, Vec<Option<f64>>) =
+        fresh.map(|run| (run, run.metrics.get(metric).copied().flatten())).unzip();
+    let values: Vec<f64> = known.into_iter().flatten().collect();
+    // a metric that no run knows can never become narrow
+    if values.is_empty() && !runs.is_empty() {
+        return None;
+    }
     is_wide(&values, wanted)
 }
 
-/// The half width of the 95 % interval of the mean of these values in words, if it is wider than asked.
+/// The half width of the 95 % interval of the mean of these values in words, if it is wider than asked. Fewer than
+/// two have none, which is wider than anything.
 #[must_use]
 pub fn is_wide(values: &[f64], wanted: HalfWidth) -> Option<String> {
-    let sample = Sample::new(values.to_vec()).ok()?;
+    let unknown = || Some("an unknown width".to_owned());
+    let Ok(sample) = Sample::new(values.to_vec()) else { return unknown() };
     let interval = stats::mean(&sample).and_then(|mean| mean.interval(LEVEL));
     let half = match interval {
         Ok(interval) => (interval.high - interval.low) / 2.0,
         Err(_) if sample.n() > 1 => 0.0, // runs that do not vary
-        Err(_) => return None,
+        Err(_) => return unknown(),
     };
     match wanted {
         HalfWidth::Absolute(most) => (half > most).then(|| format!("{half:.4}")),

@@ -93,6 +93,8 @@ pub struct Plan {
     solos: Solos,
     replicas: Replicas,
     contents: Contents,
+    /// By experiment, the repeats that it asks for now.
+    asked: Vec<u32>,
     /// The plan without filters, where this one has some.
     whole: Option<Box<Plan>>,
 }
@@ -169,8 +171,9 @@ impl Plan {
             rows.push(members);
         }
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let whole = None;
-        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents, whole };
+        let (asked, whole) = (asked(&study), None);
+        let mut plan =
+            Self { study, matrices, rows, cells, solos, replicas, contents, asked, whole };
         plan.add_controls(&mut known);
         Ok(plan)
     }
@@ -203,8 +206,9 @@ impl Plan {
         }
         let (study, contents) = (self.study.clone(), self.contents.clone());
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let whole = Some(Box::new(self));
-        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents, whole };
+        let (asked, whole) = (asked(&study), Some(Box::new(self)));
+        let mut plan =
+            Self { study, matrices, rows, cells, solos, replicas, contents, asked, whole };
         plan.add_controls(&mut known);
         plan
     }
@@ -249,15 +253,23 @@ impl Plan {
         self.cells[cell as usize].repeats
     }
 
+    /// Repeats that an experiment asks for, whatever others ask for of the same cells.
+    #[must_use]
+    pub fn experiment_repeats(&self, experiment: usize) -> u32 {
+        self.asked[experiment]
+    }
+
     /// Asks for at least so many repeats of every cell and control of an experiment.
     pub fn raise_repeats(&mut self, experiment: usize, repeats: u32) {
-        for cell in self
-            .experiment_cells(experiment)
-            .into_iter()
-            .chain(self.experiment_controls(experiment))
-        {
+        let controls = self.experiment_controls(experiment);
+        for cell in self.experiment_cells(experiment).into_iter().chain(controls) {
             let own = &mut self.cells[cell as usize].repeats;
             *own = repeats.max(*own);
+        }
+        let asked = &mut self.asked[experiment];
+        *asked = repeats.max(*asked);
+        if let Some(whole) = &mut self.whole {
+            whole.raise_repeats(experiment, repeats);
         }
     }
 
@@ -428,6 +440,10 @@ impl Plan {
         let cell = self.cells[cell as usize];
         (cell.experiment as usize, cell.row as usize)
     }
+}
+
+fn asked(study: &Study) -> Vec<u32> {
+    study.experiments.iter().map(|own| own.settings.repeats).collect()
 }
 
 fn fixed_roles(experiment: &Experiment) -> Vec<(Role<'_>, &Level)> {

@@ -19,9 +19,7 @@ use crate::store::{Store, StoreError, against_newest, counting, executed};
 /// How many repeats each hypothesis of a plan needs, from what is stored of it.
 #[must_use]
 pub fn power(plan: &Plan, store: &Store) -> Vec<verdicts::PlannedHypothesis> {
-    let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
-    let cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
-    verdicts::planned(plan, &cells)
+    verdicts::planned(plan.whole(), &whole(plan.whole(), store))
 }
 
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
@@ -62,7 +60,13 @@ pub fn collect(
         cells[cell as usize].fell_back = repeats.into_keys().collect();
     }
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
-    let (hypotheses, claims) = verdicts::judge(plan, &cells, &failed, executed.as_ref());
+    let (hypotheses, claims) = if std::ptr::eq(plan, plan.whole()) {
+        verdicts::judge(plan, &cells, &failed, executed.as_ref())
+    } else {
+        let whole = whole(plan.whole(), store);
+        let failed = attempts(store, &whole);
+        verdicts::judge(plan, &whole, &failed, executed.as_ref())
+    };
     Ok(Data {
         study: StudyFacts {
             name: study.name.clone(),
@@ -90,6 +94,19 @@ pub fn collect(
         hypotheses,
         claims,
     })
+}
+
+/// The cells of a plan without filters, as verdicts need them.
+fn whole(plan: &Plan, store: &Store) -> Vec<Cell> {
+    let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
+    let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
+    controls::join(plan, &mut cells);
+    set_price(cells.iter_mut(), plan.study().price);
+    let (_, settled) = fallbacks::collect(plan, store);
+    for (cell, repeats) in settled {
+        cells[cell as usize].fell_back = repeats.into_keys().collect();
+    }
+    cells
 }
 
 /// What runs cost, where the study has a price.

@@ -15,7 +15,7 @@ use crate::stats::Needed;
 use crate::store::executed::{self, Declared, ExecutedPlan, PlannedRepeats};
 use crate::store::failed;
 use crate::verdict::power::{self, Planned};
-use crate::verdict::{self, Checked, Finding, Known, Question, Repeats, Standing};
+use crate::verdict::{self, Checked, Finding, Known, Question, Repeats, Standing, Today};
 
 /// A hypothesis with what the data say of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -86,8 +86,8 @@ struct Judging<'a> {
     failed: &'a [FailedAttempt],
     executed: Option<&'a ExecutedPlan>,
     declared: &'a [DeclaredMetric],
-    /// `<experiment>/<hypothesis>` of all hypotheses of the manifest.
-    names: BTreeSet<String>,
+    /// Every hypothesis of the manifest.
+    today: Vec<Today>,
 }
 
 /// An experiment with its cells as verdicts take them.
@@ -98,35 +98,54 @@ struct Own<'a> {
 }
 
 /// Judges every hypothesis, those that were withdrawn after there were data included, and checks every claim.
-/// `cells` are those of the plan.
+/// `cells` are those of the whole plan: what is shown of a study changes no verdict. Hypotheses of which nothing is
+/// in `shown` are left out, and count in the family.
 pub(super) fn judge(
-    plan: &Plan,
+    shown: &Plan,
     cells: &[Cell],
     failed: &[FailedAttempt],
     executed: Option<&ExecutedPlan>,
 ) -> (Vec<Judged>, Vec<Checked>) {
+    let plan = shown.whole();
     let study = plan.study();
     let declared = metrics::declared(study);
-    let of = |own: &Experiment| -> Vec<String> {
-        own.hypotheses.iter().map(|one| executed::name(&own.name, &one.name)).collect()
-    };
-    let names = study.experiments.iter().flat_map(of).collect();
-    let judging = Judging { plan, cells, failed, executed, declared: &declared, names };
+    let hypotheses = study.experiments.iter().enumerate().flat_map(|(index, own)| {
+        own.hypotheses.iter().map(move |hypothesis| Today::of(plan, index, hypothesis))
+    });
+    let today = hypotheses.collect();
+    let judging = Judging { plan, cells, failed, executed, declared: &declared, today };
     let experiments = judging.experiments();
-    let mut found: Vec<(Finding, Judged)> = Vec::new();
-    for own in &experiments {
-        let hypotheses = own.experiment.hypotheses.iter();
-        found.extend(hypotheses.map(|hypothesis| judging.hypothesis(own, hypothesis)));
-        found.extend(judging.withdrawn(own));
+    let (withdrawn, lost) = judging.withdrawn(&experiments);
+    let mut found: Vec<(Finding, Judged, bool)> = Vec::new();
+    for (own, withdrawn) in experiments.iter().zip(withdrawn) {
+        let is_shown = |criterion: &Criterion| {
+            let mut cells = shown.experiment_cells(own.index).into_iter();
+            std::ptr::eq(shown, plan)
+                || cells.any(|cell| criterion.concerns(&shown.row_levels(own.index, cell)))
+        };
+        for hypothesis in &own.experiment.hypotheses {
+            let (finding, judged) = judging.hypothesis(own, hypothesis);
+            found.push((finding, judged, is_shown(&hypothesis.criterion)));
+        }
+        found.extend(
+            withdrawn
+                .into_iter()
+                .map(|(criterion, finding, judged)| (finding, judged, is_shown(&criterion))),
+        );
     }
-    let findings: Vec<&Finding> = found.iter().map(|(finding, _)| finding).collect();
-    let others = judging.others(&experiments);
+    let findings: Vec<&Finding> = found.iter().map(|(finding, ..)| finding).collect();
+    // whoever asked it and let it go untested has asked it
+    let untested = found
+        .iter()
+        .filter(|(finding, judged, _)| judged.withdrawn.is_some() && finding.p.is_none());
+    let others = lost + untested.count();
     let family = others + findings.iter().filter(|finding| finding.p.is_some()).count();
     let adjusted = verdict::adjust(&findings, others);
     let hypotheses = found
         .into_iter()
         .zip(adjusted)
-        .map(|((_, judged), adjusted_p)| Judged {
+        .filter(|((_, _, is_shown), _)| *is_shown)
+        .map(|((_, judged, _), adjusted_p)| Judged {
             adjusted_p,
             family,
             survives: adjusted_p.filter(|_| judged.decided).map(|p| p < judged.alpha),
@@ -164,7 +183,7 @@ pub(super) fn planned(plan: &Plan, cells: &[Cell]) -> Vec<PlannedHypothesis> {
         failed: &[],
         executed: None,
         declared: &declared,
-        names: BTreeSet::new(),
+        today: Vec::new(),
     };
     let family = study.experiments.iter().map(|own| own.hypotheses.len()).sum();
     let mut found = Vec::new();
@@ -193,46 +212,39 @@ pub(super) fn planned(plan: &Plan, cells: &[Cell]) -> Vec<PlannedHypothesis> {
 }
 
 impl<'a> Judging<'a> {
-    /// The experiments that have something to be judged and were not filtered out as a whole.
+    /// The experiments with the cells of the whole plan; a cell has the runs that its experiment asks for, however
+    /// many others want of it.
     fn experiments(&self) -> Vec<Own<'a>> {
-        let study = self.plan.study();
-        let mut found = Vec::new();
-        for (index, experiment) in study.experiments.iter().enumerate() {
-            let wanted = !experiment.hypotheses.is_empty()
-                || !study.claims.is_empty()
-                || self.declared_of(&experiment.name).next().is_some();
-            let members = if wanted { self.plan.experiment_cells(index) } else { Vec::new() };
-            if members.is_empty() {
-                continue;
-            }
-            let cell = |cell: u32| {
-                let levels = self.plan.row_levels(index, cell);
-                of_cell(&self.cells[cell as usize], levels, self.failed)
-            };
-            let cells = members.into_iter().map(cell).collect();
-            found.push(Own { index, experiment, cells });
-        }
-        found
-    }
-
-    /// Every criterion that was ever declared in an experiment, with the name of its hypothesis.
-    fn declared_of(&self, experiment: &'a str) -> impl Iterator<Item = (&'a str, &'a Declared)> {
-        let plan = self.executed;
-        let names = plan.into_iter().flat_map(|plan| plan.hypotheses.keys());
-        names.flat_map(move |name| {
-            let own = name.split_once('/').filter(|(of, _)| *of == experiment).map(|(_, own)| own);
-            own.into_iter().flat_map(move |own| {
-                plan.into_iter()
-                    .flat_map(move |plan| plan.declared(name).map(move |one| (own, one)))
+        let experiments = self.plan.study().experiments.iter().enumerate();
+        experiments
+            .map(|(index, experiment)| {
+                let repeats = self.plan.experiment_repeats(index);
+                // the data say how many there are to be, and failed runs are tried again
+                let until = experiment.settings.until.as_ref();
+                let grows = until.is_some_and(|until| repeats < until.max);
+                let cell = |cell: u32| {
+                    let levels = self.plan.row_levels(index, cell);
+                    of_cell(&self.cells[cell as usize], levels, self.failed, repeats, grows)
+                };
+                let cells = self.plan.experiment_cells(index).into_iter().map(cell).collect();
+                Own { index, experiment, cells }
             })
-        })
+            .collect()
     }
 
     fn hypothesis(&self, own: &Own<'a>, hypothesis: &Hypothesis) -> (Finding, Judged) {
         let standing = self.standing(own, hypothesis);
         let repeats = self.repeats(own);
         let finding = self.finding(own, hypothesis, &repeats);
+        let tried = match &standing {
+            Standing::Before { elsewhere, .. } if *elsewhere > 0 => Some(format!(
+                "the same criterion had {elsewhere} run(s) in cells that it is no longer about when it \
+                 was declared of these"
+            )),
+            _ => None,
+        };
         let mut judged = judged(&own.experiment.name, hypothesis, &finding, standing);
+        judged.notes.extend(tried);
         if let Some(why) = repeats.post_hoc {
             judged.declared = None;
             judged.post_hoc = Some(match judged.post_hoc {
@@ -274,94 +286,77 @@ impl<'a> Judging<'a> {
         let runs = || concerned.iter().flat_map(|cell| cell.runs.values());
         let first_started = runs().map(|run| run.started.as_str()).min();
         let known = Known { runs: runs().count(), first_started };
-        let gone = |name: &str| !self.names.contains(name);
-        verdict::standing(self.executed, &own.experiment.name, hypothesis, known, gone)
+        let gone = |name: &str| !self.today.iter().any(|own| own.name == name);
+        let name = executed::name(&own.experiment.name, &hypothesis.name);
+        match self.today.iter().find(|own| own.name == name) {
+            Some(today) => verdict::standing(self.executed, today, known, gone),
+            None => Standing::Open,
+        }
     }
 
     /// Whether the repeats of an experiment were changed when there were data.
     fn repeats(&self, own: &Own<'a>) -> Repeats {
-        let settings = &own.experiment.settings;
+        let runs = own.cells.iter().map(|cell| cell.runs.len() + cell.stale).sum();
         let today = PlannedRepeats {
-            since: String::new(),
-            repeats: settings.repeats,
-            looks: settings.looks.clone(),
-            until: settings.until.clone(),
-            runs_before: own.cells.iter().map(|cell| cell.runs.len() + cell.stale).sum(),
+            runs_before: Some(runs),
+            ..PlannedRepeats::of(&own.experiment.settings)
         };
         let history = self.executed.and_then(|plan| plan.repeats.get(&own.experiment.name));
         verdict::repeats(history.map_or(&[], Vec::as_slice), &today)
     }
 
-    /// Criteria that were declared, that data could have spoken against, and that no hypothesis of the manifest
-    /// has any more. They stay in the family: whoever declares ten and deletes nine has asked ten.
-    fn withdrawn(&self, own: &Own<'a>) -> Vec<(Finding, Judged)> {
-        let today: BTreeSet<String> = self
-            .plan
-            .study()
-            .experiments
-            .iter()
-            .flat_map(|experiment| &experiment.hypotheses)
-            .map(|one| executed::criterion_digest(&one.document))
-            .collect();
-        let known: Vec<Vec<NamedLevel>> =
-            own.cells.iter().map(|cell| cell.levels.clone()).collect();
-        let gone = self.declared_of(&own.experiment.name);
-        let gone = gone.filter(|(_, declared)| !today.contains(&declared.digest));
-        let mut found: Vec<(Finding, Judged)> = Vec::new();
-        for (name, declared) in gone {
-            let Some((criterion, terms, alpha)) = Criterion::stored(&declared.criterion) else {
+    /// By experiment, the criteria that were declared, that data could have spoken against, and that no hypothesis
+    /// of the manifest is any more; and how many more there are that this version cannot read or whose experiment
+    /// is gone. They stay in the family: whoever declares ten and deletes nine has asked ten.
+    fn withdrawn(
+        &self,
+        experiments: &[Own<'a>],
+    ) -> (Vec<Vec<(Criterion, Finding, Judged)>>, usize) {
+        let mut found: Vec<Vec<_>> = experiments.iter().map(|_| Vec::new()).collect();
+        let mut lost = 0;
+        let gone = self.executed.map(|plan| verdict::withdrawn(plan, &self.today));
+        for (name, declared) in gone.unwrap_or_default() {
+            let place = name.split_once('/').and_then(|(experiment, _)| {
+                experiments.iter().position(|own| own.experiment.name == experiment)
+            });
+            let stored = Criterion::stored(&declared.criterion);
+            let (Some(place), Some((criterion, terms, alpha))) = (place, stored) else {
+                lost += 1;
                 continue;
             };
+            let own = &experiments[place];
+            let known: Vec<Vec<NamedLevel>> =
+                own.cells.iter().map(|cell| cell.levels.clone()).collect();
             let hypothesis = Hypothesis {
-                name: name.to_owned(),
+                name: name.split_once('/').map_or(name, |(_, own)| own).to_owned(),
                 claim: "(withdrawn)".to_owned(),
                 alpha,
                 criterion: criterion.on_cells(&known),
                 terms,
                 document: declared.criterion.clone(),
             };
-            let concerned = self.concerned(own, &hypothesis.criterion);
-            if concerned.iter().all(|cell| cell.runs.is_empty()) {
+            if !self.had_data(own, &hypothesis, declared) {
                 continue;
             }
             let finding = self.finding(own, &hypothesis, &self.repeats(own));
             let mut judged = judged(&own.experiment.name, &hypothesis, &finding, Standing::Open);
             judged.withdrawn = Some(declared.since.clone());
-            found.push((finding, judged));
+            found[place].push((hypothesis.criterion, finding, judged));
         }
-        found
+        (found, lost)
     }
 
-    /// Hypotheses of the family that are not among these experiments: filtered out, or withdrawn with their whole
-    /// experiment.
-    fn others(&self, shown: &[Own<'a>]) -> usize {
-        let shown: BTreeSet<&str> = shown.iter().map(|own| own.experiment.name.as_str()).collect();
-        let filtered = self.plan.study().experiments.iter();
-        let filtered: usize = filtered
-            .filter(|own| !shown.contains(own.name.as_str()))
-            .map(|own| own.hypotheses.len())
-            .sum();
-        let known: BTreeSet<&str> =
-            self.plan.study().experiments.iter().map(|own| own.name.as_str()).collect();
-        let today: BTreeSet<String> = self
-            .plan
-            .study()
-            .experiments
+    /// Whether runs could have spoken against a criterion: known of cells that are all in the plan.
+    fn had_data(&self, own: &Own<'a>, hypothesis: &Hypothesis, declared: &Declared) -> bool {
+        let has_runs = |cell: &Cell| !cell.runs.is_empty();
+        let Some(subject) = &declared.subject else {
+            let concerned = self.concerned(own, &hypothesis.criterion);
+            return concerned.is_empty() || concerned.into_iter().any(has_runs);
+        };
+        subject
+            .cells
             .iter()
-            .flat_map(|own| &own.hypotheses)
-            .map(|one| executed::criterion_digest(&one.document))
-            .collect();
-        let of_gone = self.executed.into_iter().flat_map(|plan| plan.hypotheses.keys());
-        let of_gone = of_gone.filter(|name| {
-            name.split_once('/').is_some_and(|(experiment, _)| !known.contains(experiment))
-        });
-        let gone: usize = of_gone
-            .map(|name| {
-                let declared = self.executed.into_iter().flat_map(|plan| plan.declared(name));
-                declared.filter(|one| !today.contains(&one.digest)).count()
-            })
-            .sum();
-        filtered + gone
+            .any(|id| self.cells.iter().find(|cell| cell.id == *id).is_none_or(has_runs))
     }
 
     /// What the profile asks the servers for in place of the models that the manifest names, where the criterion
@@ -396,10 +391,14 @@ impl<'a> Judging<'a> {
 /// Attempts that failed for reasons that say nothing of what was measured.
 const OF_THE_PROGRAM: [&str; 4] = [failed::CANCELLED, "abandoned", "storage", "damaged"];
 
+/// A cell with the runs of these repeats. Runs that were made again because of outliers are none of them: what they
+/// are made for was seen in the data.
 fn of_cell<'a>(
     cell: &'a Cell,
     levels: Vec<NamedLevel>,
     failed: &[FailedAttempt],
+    repeats: u32,
+    grows: bool,
 ) -> verdict::Cell<'a> {
     let own: Vec<&FailedAttempt> = failed
         .iter()
@@ -408,17 +407,19 @@ fn of_cell<'a>(
         .collect();
     let tried: BTreeSet<u32> = own.iter().map(|attempt| attempt.repeat).collect();
     let settled = |repeat: &u32| {
-        cell.runs.contains_key(repeat) || cell.fell_back.contains(repeat) || tried.contains(repeat)
+        cell.runs.contains_key(repeat)
+            || cell.fell_back.contains(repeat)
+            || !grows && tried.contains(repeat)
     };
     verdict::Cell {
         id: cell.short(),
         name: &cell.name,
         levels,
-        planned: cell.repeats,
-        open: (1..=cell.repeats).filter(|repeat| !settled(repeat)).collect(),
-        runs: fresh(cell).collect(),
-        stale: cell.stale.len(),
-        failed: own.len(),
+        planned: repeats,
+        open: (1..=repeats).filter(|repeat| !settled(repeat)).collect(),
+        runs: fresh(cell).filter(|run| run.repeat <= repeats).collect(),
+        stale: cell.stale.keys().filter(|repeat| **repeat <= repeats).count(),
+        failed: own.iter().map(|attempt| attempt.repeat).filter(|own| *own <= repeats).collect(),
     }
 }
 
@@ -429,7 +430,7 @@ fn judged(
     standing: Standing,
 ) -> Judged {
     let (declared, post_hoc, replaced) = match standing {
-        Standing::Before { since } => (Some(since), None, None),
+        Standing::Before { since, .. } => (Some(since), None, None),
         Standing::PostHoc { why, replaced } => (None, Some(why), replaced),
         Standing::Open => (None, None, None),
     };

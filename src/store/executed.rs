@@ -1,16 +1,17 @@
 //! `plan.json`: the last plan that was executed, and which criteria were declared when.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError, seal};
-use crate::manifest::study::Until;
+use crate::manifest::study::{Defaults, Hypothesis, Order, Until};
+use crate::plan::Plan;
 
 /// The version of `plan.json` that this program writes.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// The plan of the last exec that had something to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,15 +49,39 @@ pub struct PlannedRepeats {
     pub looks: Vec<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
-    /// Runs of the experiment's cells that were finished by then.
-    pub runs_before: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Runs of the experiment's cells that were finished by then. `None`: an earlier version had planned the
+    /// experiment, and did not keep its repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_before: Option<usize>,
 }
 
 impl PlannedRepeats {
+    /// What the settings of an experiment ask for; since when, and how many runs there were, is not known here.
+    #[must_use]
+    pub fn of(settings: &Defaults) -> Self {
+        Self {
+            since: String::new(),
+            repeats: settings.repeats,
+            looks: settings.looks.clone(),
+            until: settings.until.clone(),
+            order: Some(settings.order),
+            runs_before: None,
+        }
+    }
+
     /// Whether the same is planned.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
-        (self.repeats, &self.looks, &self.until) == (other.repeats, &other.looks, &other.until)
+        (self.repeats, &self.looks, &self.until, self.order)
+            == (other.repeats, &other.looks, &other.until, other.order)
+    }
+
+    /// Whether somebody could have seen data when it was planned.
+    #[must_use]
+    pub fn is_look(&self) -> bool {
+        self.runs_before.is_some_and(|runs| runs > 0)
     }
 }
 
@@ -91,6 +116,51 @@ pub struct Declared {
     /// not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs_before: Option<usize>,
+    /// What it was about; `None`: written by a version that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// Finished runs that the same criterion had by then in cells that it is no longer about: it was tried before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub runs_elsewhere: usize,
+}
+
+/// What a criterion is about, beyond its text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The cells that it selects (32 hex digits each), sorted.
+    pub cells: Vec<String>,
+    /// Where its declared metrics are picked from, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, String>,
+}
+
+impl Subject {
+    /// What a hypothesis of this experiment (index into the study's) is about, whatever is filtered out.
+    #[must_use]
+    pub fn of(plan: &Plan, experiment: usize, hypothesis: &Hypothesis) -> Self {
+        let whole = plan.whole();
+        let cells = whole
+            .experiment_cells(experiment)
+            .into_iter()
+            .filter(|cell| hypothesis.criterion.concerns(&whole.row_levels(experiment, *cell)));
+        let mut cells: Vec<String> = cells.map(|cell| whole.id(cell).hex()).collect();
+        cells.sort_unstable();
+        let named = hypothesis.criterion.metrics();
+        let picks = whole.study().experiments[experiment].picks().iter();
+        let metrics = picks
+            .filter(|pick| named.contains(&pick.name.as_str()))
+            .map(|pick| {
+                let definition = format!("{} {}", pick.formula(), pick.unit);
+                (pick.name.clone(), definition.trim_end().to_owned())
+            })
+            .collect();
+        Self { cells, metrics }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Declared {
@@ -101,7 +171,16 @@ impl Declared {
             since: since.to_owned(),
             criterion: criterion.clone(),
             digest: criterion_digest(criterion),
+            subject: None,
+            runs_elsewhere: 0,
         }
+    }
+
+    /// Whether it is the same criterion of the same cells and metrics, as far as that was kept.
+    #[must_use]
+    pub fn is_as(&self, digest: &str, subject: Option<&Subject>) -> bool {
+        let own = self.subject.as_ref();
+        self.digest == digest && (own.is_none() || subject.is_none() || own == subject)
     }
 }
 
@@ -127,7 +206,8 @@ pub fn digest(
 ) -> String {
     let criteria: BTreeMap<&String, &String> =
         hypotheses.iter().map(|(name, declared)| (name, &declared.digest)).collect();
-    let planned = |own: &PlannedRepeats| (own.repeats, own.looks.clone(), own.until.clone());
+    let planned =
+        |own: &PlannedRepeats| (own.repeats, own.looks.clone(), own.until.clone(), own.order);
     let repeats: BTreeMap<&String, Vec<_>> =
         repeats.iter().map(|(name, all)| (name, all.iter().map(planned).collect())).collect();
     let whole = (cells, criteria, repeats);
@@ -163,24 +243,14 @@ pub fn read(layout: &Layout) -> Result<Option<ExecutedPlan>, StoreError> {
 pub fn write(
     layout: &Layout,
     mut plan: ExecutedPlan,
-    has_data: impl Fn(&str, &Declared) -> bool,
+    has_data: impl Fn(&Declared) -> bool,
 ) -> Result<(), StoreError> {
     if let Some(mut before) = read(layout)? {
         drop_undated(&mut before, &plan, has_data);
-        for (name, planned) in std::mem::take(&mut plan.repeats) {
-            let known = before.repeats.entry(name).or_default();
-            for now in planned {
-                if known.last().is_some_and(|last| last.runs_before == 0) && now.runs_before == 0 {
-                    known.clear();
-                }
-                if known.last().is_none_or(|last| !last.is_as(&now)) {
-                    known.push(now);
-                }
-            }
-        }
-        plan.repeats = std::mem::take(&mut before.repeats);
+        keep_repeats(&mut before, &mut plan);
         for (name, declared) in std::mem::take(&mut plan.hypotheses) {
-            if before.declared(&name).any(|earlier| earlier.digest == declared.digest) {
+            let (digest, subject) = (&declared.digest, declared.subject.as_ref());
+            if before.declared(&name).any(|earlier| earlier.is_as(digest, subject)) {
                 continue;
             }
             match before.hypotheses.entry(name) {
@@ -201,17 +271,47 @@ pub fn write(
     seal::write_whole(&layout.plan(), &text)
 }
 
+/// Adds the repeats of today to what earlier execs planned. An experiment that has cells of one that is gone is
+/// that one under another name.
+fn keep_repeats(before: &mut ExecutedPlan, plan: &mut ExecutedPlan) {
+    let of = |cells: &[PlannedCell], name: &str| -> BTreeSet<String> {
+        let own = |cell: &&PlannedCell| cell.experiments.iter().any(|own| own == name);
+        cells.iter().filter(own).map(|cell| cell.id.clone()).collect()
+    };
+    let gone: Vec<String> =
+        before.repeats.keys().filter(|name| !plan.repeats.contains_key(*name)).cloned().collect();
+    for (name, planned) in std::mem::take(&mut plan.repeats) {
+        if !before.repeats.contains_key(&name) {
+            let own = of(&plan.cells, &name);
+            let former = gone.iter().find(|gone| !of(&before.cells, gone).is_disjoint(&own));
+            let history = former.and_then(|former| before.repeats.get(former)).cloned();
+            before.repeats.insert(name.clone(), history.unwrap_or_default());
+        }
+        let known = before.repeats.entry(name).or_default();
+        for now in planned {
+            let unseen = |own: &PlannedRepeats| own.runs_before == Some(0);
+            if known.last().is_some_and(unseen) && unseen(&now) {
+                known.clear();
+            }
+            if known.last().is_none_or(|last| !last.is_as(&now)) {
+                known.push(now);
+            }
+        }
+    }
+    plan.repeats = std::mem::take(&mut before.repeats);
+}
+
 /// Takes out the criteria that left the manifest before there were data: whoever changes their mind before the
 /// first run has looked at nothing.
 fn drop_undated(
     before: &mut ExecutedPlan,
     plan: &ExecutedPlan,
-    has_data: impl Fn(&str, &Declared) -> bool,
+    has_data: impl Fn(&Declared) -> bool,
 ) {
-    let today: std::collections::BTreeSet<&String> =
-        plan.hypotheses.values().map(|declared| &declared.digest).collect();
     let stays = |name: &str, declared: &Declared| {
-        today.contains(&declared.digest) || has_data(name, declared)
+        let today = plan.hypotheses.get(name);
+        today.is_some_and(|today| declared.is_as(&today.digest, today.subject.as_ref()))
+            || has_data(declared)
     };
     let names: Vec<String> =
         before.hypotheses.keys().chain(before.changed.keys()).cloned().collect();

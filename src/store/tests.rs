@@ -364,7 +364,7 @@ fn a_hypothesis_keeps_its_first_criterion() {
         .into(),
     };
     assert_eq!(executed::read(&layout).unwrap(), None);
-    let with_data = |_: &str, _: &executed::Declared| true;
+    let with_data = |_: &executed::Declared| true;
     executed::write(&layout, plan("first", 2.0), with_data).unwrap();
     executed::write(&layout, plan("second", 1.1), with_data).unwrap();
     executed::write(&layout, plan("second", 2.0), with_data).unwrap();
@@ -381,12 +381,13 @@ fn a_criterion_that_left_the_manifest_before_there_were_data_is_forgotten() {
     let results = tempfile::tempdir().unwrap();
     let layout = Layout::new(results.path(), "study").unwrap();
     fs::create_dir_all(layout.root()).unwrap();
-    let planned = |repeats, runs_before| executed::PlannedRepeats {
+    let planned = |repeats, runs_before: usize| executed::PlannedRepeats {
         since: format!("after {runs_before}"),
         repeats,
         looks: Vec::new(),
         until: None,
-        runs_before,
+        order: None,
+        runs_before: Some(runs_before),
     };
     let plan = |above: f64, repeats, runs_before| executed::ExecutedPlan {
         format: executed::PLAN_FORMAT,
@@ -415,11 +416,11 @@ fn a_criterion_that_left_the_manifest_before_there_were_data_is_forgotten() {
         let stored = executed::read(&layout).unwrap().unwrap();
         stored.repeats["race"].iter().map(|own| own.repeats).collect::<Vec<u32>>()
     };
-    executed::write(&layout, plan(1.0, 20, 0), |_, _| false).unwrap();
-    executed::write(&layout, plan(2.0, 3, 0), |_, _| false).unwrap();
+    executed::write(&layout, plan(1.0, 20, 0), |_| false).unwrap();
+    executed::write(&layout, plan(2.0, 3, 0), |_| false).unwrap();
     assert_eq!((bounds(), repeats()), (vec![2.0], vec![3]));
-    executed::write(&layout, plan(3.0, 5, 6), |_, _| true).unwrap();
-    executed::write(&layout, plan(3.0, 5, 10), |_, _| true).unwrap();
+    executed::write(&layout, plan(3.0, 5, 6), |_| true).unwrap();
+    executed::write(&layout, plan(3.0, 5, 10), |_| true).unwrap();
     assert_eq!((bounds(), repeats()), (vec![2.0, 3.0], vec![3, 5]));
 }
 

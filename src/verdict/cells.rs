@@ -23,8 +23,8 @@ pub struct Cell<'a> {
     pub runs: Vec<&'a RunRecord>,
     /// Runs that were left out because they were measured under other circumstances.
     pub stale: usize,
-    /// Attempts that failed, those not counted that the user abandoned or the program itself spoilt.
-    pub failed: usize,
+    /// Of each attempt that failed its repeat, those not counted that the user abandoned or the program itself spoilt.
+    pub failed: Vec<u32>,
 }
 
 /// One run's value.
@@ -59,8 +59,8 @@ pub(super) fn select<'a>(
     }
     let without: Vec<&&Cell> = selected.iter().filter(|cell| cell.runs.is_empty()).collect();
     let Some(first) = without.first() else { return Ok(selected) };
-    let why = if first.failed > 0 {
-        format!("; {} attempt(s) failed", first.failed)
+    let why = if !first.failed.is_empty() {
+        format!("; {} attempt(s) failed", first.failed.len())
     } else {
         String::new()
     };

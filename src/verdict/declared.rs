@@ -2,14 +2,19 @@
 
 use super::words;
 use crate::manifest::criterion::Criterion;
-use crate::manifest::study::Hypothesis;
-use crate::store::executed::{self, Declared, ExecutedPlan, PlannedRepeats};
+use crate::manifest::study::{Hypothesis, Order};
+use crate::plan::Plan;
+use crate::store::executed::{self, Declared, ExecutedPlan, PlannedRepeats, Subject};
 
 /// When a criterion was declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// Before the first run of the cells that it concerns.
-    Before { since: String },
+    Before {
+        since: String,
+        /// Finished runs that it had by then in cells that it is no longer about.
+        elsewhere: usize,
+    },
     /// After it.
     PostHoc {
         why: String,
@@ -29,49 +34,113 @@ pub struct Known<'a> {
     pub first_started: Option<&'a str>,
 }
 
+/// A criterion of the manifest as it stands today.
+#[derive(Debug, Clone)]
+pub struct Today {
+    /// `<experiment>/<hypothesis>`.
+    pub name: String,
+    pub digest: String,
+    pub subject: Subject,
+}
+
+impl Today {
+    #[must_use]
+    pub fn of(plan: &Plan, experiment: usize, hypothesis: &Hypothesis) -> Self {
+        Self {
+            name: executed::name(&plan.study().experiments[experiment].name, &hypothesis.name),
+            digest: executed::criterion_digest(&hypothesis.document),
+            subject: Subject::of(plan, experiment, hypothesis),
+        }
+    }
+
+    fn is(&self, declared: &Declared) -> bool {
+        declared.is_as(&self.digest, Some(&self.subject))
+    }
+}
+
 /// How a criterion stands. Words around it do not matter, nor does a change that was taken back: it is
-/// the criterion of today that counts, and when it was first declared under its name, or under a name
-/// that is `gone` from the manifest (a hypothesis or an experiment that was renamed).
+/// the criterion of today that counts, of today's cells and metrics, and when it was first declared under its
+/// name, or under a name that is `gone` from the manifest (a hypothesis or an experiment that was renamed).
 #[must_use]
 pub fn standing(
     plan: Option<&ExecutedPlan>,
-    experiment: &str,
-    hypothesis: &Hypothesis,
+    today: &Today,
     known: Known,
     gone: impl Fn(&str) -> bool,
 ) -> Standing {
-    let name = executed::name(experiment, &hypothesis.name);
-    let digest = executed::criterion_digest(&hypothesis.document);
     let under = |name: &str| -> Vec<&Declared> {
         plan.into_iter().flat_map(|plan| plan.declared(name)).collect()
     };
-    let own = under(&name);
-    let same = |declared: &&&Declared| declared.digest == digest;
-    if let Some(declared) = own.iter().find(same) {
-        return of(declared, own[0], known);
-    }
+    let own = under(&today.name);
     let renamed = plan
         .into_iter()
         .flat_map(|plan| plan.hypotheses.keys())
         .filter(|other| gone(other))
-        .flat_map(|other| under(other))
-        .find(|declared| declared.digest == digest);
-    if let Some(declared) = renamed {
-        return of(declared, declared, known);
+        .flat_map(|other| under(other));
+    let same = own.iter().copied().chain(renamed).filter(|declared| today.is(declared));
+    if let Some(declared) = same.min_by(|a, b| a.since.cmp(&b.since)) {
+        return of(declared, own.first().copied().unwrap_or(declared), known);
     }
     if known.runs == 0 {
         return Standing::Open;
     }
-    match own.first() {
-        None => Standing::PostHoc {
+    let same_words = own.iter().rfind(|declared| declared.digest == today.digest);
+    match (own.first(), same_words) {
+        (None, _) => Standing::PostHoc {
             why: "it was not declared before its first run".to_owned(),
             replaced: None,
         },
-        Some(first) => Standing::PostHoc {
+        (_, Some(declared)) => Standing::PostHoc {
+            why: format!(
+                "the cells or metrics that it is about were changed after {}",
+                declared.since
+            ),
+            replaced: None,
+        },
+        (Some(first), None) => Standing::PostHoc {
             why: format!("it was changed after {}", first.since),
             replaced: Some(in_words(first)),
         },
     }
+}
+
+/// The criteria that were declared and that no hypothesis of the manifest is any more, by their names. One that is
+/// there under another name, its own being gone, was renamed; each hypothesis is one criterion and no more.
+#[must_use]
+pub fn withdrawn<'p>(plan: &'p ExecutedPlan, today: &[Today]) -> Vec<(&'p str, &'p Declared)> {
+    let named = |name: &str| today.iter().find(|own| own.name == name);
+    let all = plan
+        .hypotheses
+        .keys()
+        .flat_map(|name| plan.declared(name).map(move |declared| (name.as_str(), declared)));
+    let stands = |name: &str, declared: &Declared| {
+        named(name).is_some_and(|own| own.digest == declared.digest)
+    };
+    let (standing, left): (Vec<_>, Vec<_>) =
+        all.partition(|(name, declared)| stands(name, declared));
+    let mut free: Vec<&Today> = today
+        .iter()
+        .filter(|own| {
+            !standing
+                .iter()
+                .any(|(name, declared)| *name == own.name && declared.digest == own.digest)
+        })
+        .collect();
+    let mut withdrawn: Vec<(&str, &Declared)> = Vec::new();
+    for (name, declared) in left {
+        let renamed = free.iter().position(|own| named(name).is_none() && own.is(declared));
+        match renamed {
+            Some(place) => {
+                free.swap_remove(place);
+            }
+            // declared of several sets of cells it is one criterion
+            None if withdrawn
+                .iter()
+                .any(|(known, own)| *known == name && own.digest == declared.digest) => {}
+            None => withdrawn.push((name, declared)),
+        }
+    }
+    withdrawn
 }
 
 /// What became of the planned number of repeats.
@@ -99,16 +168,17 @@ impl Repeats {
 pub fn repeats(history: &[PlannedRepeats], today: &PlannedRepeats) -> Repeats {
     let mut planned: Vec<&PlannedRepeats> = history.iter().collect();
     let is_new = planned.last().is_some_and(|last| !last.is_as(today));
-    planned.extend(Some(today).filter(|today| is_new && today.runs_before > 0));
-    let changes = planned.iter().skip(1).filter(|own| own.runs_before > 0).count();
+    planned.extend(Some(today).filter(|today| is_new && today.is_look()));
+    let changes = planned.iter().filter(|own| own.is_look()).count();
     if changes == 0 {
         return Repeats { looks: 1, post_hoc: None };
     }
     let steps: Vec<String> = planned.iter().map(|own| in_full(own)).collect();
     let looks = changes + 1;
     let post_hoc = format!(
-        "the planned repeats were changed when there were data ({}), which makes {looks} looks, none of them \
+        "the planned repeats were {} when there were data ({}), which makes {looks} looks, none of them \
          declared; it is judged at alpha ÷ {}",
+        if steps.len() > 1 { "changed" } else { "chosen" },
         steps.join(", then "),
         looks * looks
     );
@@ -124,8 +194,11 @@ fn in_full(planned: &PlannedRepeats) -> String {
     if let Some(until) = &planned.until {
         words = format!("{words} until narrow, {} at most", until.max);
     }
-    if planned.runs_before > 0 {
-        words = format!("{words} after {} runs", planned.runs_before);
+    if let Some(order) = planned.order.filter(|order| *order != Order::Interleaved) {
+        words = format!("{words}, {}", order.name());
+    }
+    if let Some(runs) = planned.runs_before.filter(|runs| *runs > 0) {
+        words = format!("{words} after {runs} runs");
     }
     words
 }
@@ -133,13 +206,14 @@ fn in_full(planned: &PlannedRepeats) -> String {
 fn of(declared: &Declared, first: &Declared, known: Known) -> Standing {
     let since = declared.since.clone();
     // a version that did not count runs said only when
+    let elsewhere = declared.runs_elsewhere;
     let before = match (declared.runs_before, known.first_started) {
         (Some(runs), _) => runs == 0,
         (None, Some(started)) => since.as_str() <= started,
         (None, None) => true,
     };
     if before {
-        return Standing::Before { since };
+        return Standing::Before { since, elsewhere };
     }
     let runs = declared.runs_before.map_or_else(String::new, |runs| format!("{runs} of "));
     Standing::PostHoc {

@@ -29,7 +29,7 @@ pub(super) fn guarded(question: &Question, finding: Finding, sides: &[&[&Cell]])
 
 /// Failed attempts and all attempts.
 fn attempts(side: &[&Cell]) -> (usize, usize) {
-    let failed: usize = side.iter().map(|cell| cell.failed).sum();
+    let failed: usize = side.iter().map(|cell| cell.failed.len()).sum();
     let made: usize = side.iter().map(|cell| cell.runs.len() + cell.stale).sum();
     (failed, failed + made)
 }

@@ -33,7 +33,9 @@ pub(super) fn judge(question: &Question) -> Finding {
         finding.notes.push(format!(
             "look {number} of {of} that were declared, at {look} of {last} repeats and alpha {alpha:.2e}"
         ));
-        if finding.verdict.is_decided() || number == of {
+        // what is not inferred may change with every further run
+        let is_final = finding.verdict.is_decided() && finding.p.is_some();
+        if is_final || number == of {
             // what it is held against in the family is what it may spend in all
             finding.p = finding.p.map(|p| spent(p, alpha, question.alpha));
             return finding;
@@ -66,6 +68,7 @@ fn up_to<'a>(cell: &Cell<'a>, look: u32) -> Cell<'a> {
         planned: cell.planned.min(look),
         open: cell.open.iter().copied().filter(|repeat| *repeat <= look).collect(),
         runs: cell.runs.iter().filter(made).copied().collect(),
+        failed: cell.failed.iter().copied().filter(|repeat| *repeat <= look).collect(),
         ..cell.clone()
     }
 }

@@ -30,7 +30,7 @@ mod words;
 pub use catalogue::{claim_problems, unknown_metrics};
 pub use cells::Cell;
 pub use claim::{Checked, Reproduction, check};
-pub use declared::{Known, Repeats, Standing, repeats, standing};
+pub use declared::{Known, Repeats, Standing, Today, repeats, standing, withdrawn};
 pub use family::adjust;
 pub use judge::{Question, judge};
 pub use words::{criterion as in_words, terms as terms_in_words};

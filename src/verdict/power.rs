@@ -456,7 +456,7 @@ impl<'a> Model<'a> {
                 open: Vec::new(),
                 runs: runs.iter().collect(),
                 stale: 0,
-                failed: 0,
+                failed: Vec::new(),
                 ..own.cell.clone()
             })
             .collect();

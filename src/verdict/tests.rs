@@ -32,7 +32,7 @@ fn cells(runs: &[Vec<RunRecord>]) -> Vec<Cell<'_>> {
             open: Vec::new(),
             runs: runs.iter().collect(),
             stale: 0,
-            failed: 0,
+            failed: Vec::new(),
         })
         .collect()
 }
@@ -523,7 +523,7 @@ fn a_drift_of_the_machine_is_no_difference() {
 fn what_answered_while_most_attempts_hung_is_no_answer() {
     let runs = runs(&[&LOW, &HIGH]);
     let mut cells = cells(&runs);
-    cells[1].failed = 13;
+    cells[1].failed = vec![1; 13];
     let criterion = difference(Bound::Above(0.0));
     let found = judge(&asked(&criterion, &cells, Terms::default()));
     assert_eq!((found.verdict, found.p), (Verdict::NoData, None));
@@ -532,8 +532,7 @@ fn what_answered_while_most_attempts_hung_is_no_answer() {
     let terms = Terms { despite_failures: true, ..Terms::default() };
     assert_eq!(judge(&asked(&criterion, &cells, terms)).verdict, Verdict::Supported);
     // one of twenty is an accident
-    cells[1].failed = 0;
-    cells[0].failed = 0;
+    cells[1].failed = Vec::new();
     assert_eq!(judge(&asked(&criterion, &cells, Terms::default())).verdict, Verdict::Supported);
 }
 
@@ -601,7 +600,7 @@ fn crossed(values: &[((f64, f64), &[RunRecord])]) -> Vec<Cell<'static>> {
                 open: Vec::new(),
                 runs: leak(runs).iter().collect(),
                 stale: 0,
-                failed: 0,
+                failed: Vec::new(),
             }
         })
         .collect()

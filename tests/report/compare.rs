@@ -111,7 +111,7 @@ fn plan(stored: &Stored, root: &Path) {
         changed: BTreeMap::new(),
         repeats: BTreeMap::new(),
     };
-    executed::write(&Layout::at(root), plan, |_, _| true).unwrap();
+    executed::write(&Layout::at(root), plan, |_| true).unwrap();
 }
 
 #[test]

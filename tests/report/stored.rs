@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use formats::protocol::{AgentRecord, CallRecord};
 use runner::cells::Filters;
+use runner::cells::filter::Vocabulary;
 use runner::plan::Plan;
 use runner::report::{self, Data};
 use runner::store::record::{
@@ -88,6 +89,13 @@ impl Stored {
         let path = self.dir.path().join("small.toml");
         fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
         self.plan = plan(&path, None);
+    }
+
+    /// Only what a filter leaves.
+    pub fn filter(&mut self, expression: &str) {
+        let study = self.plan.study().clone();
+        let filters = Filters::parse(&[expression.to_owned()], &Vocabulary::of(&study)).unwrap();
+        self.plan = Plan::new(study, &filters).unwrap();
     }
 
     /// Seals every run that this version can make, with metrics of one's own: cell, repeat → values.

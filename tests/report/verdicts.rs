@@ -418,3 +418,79 @@ fn repeats_that_were_raised_after_the_data_are_looks_that_nobody_declared() {
     assert!(judged.declared.is_some() && judged.post_hoc.is_none());
     assert!(judged.notes.iter().any(|note| note.starts_with("look ")), "{judged:?}");
 }
+
+/// The same claim of a metric that is picked from other files, of other cells, or under another order.
+#[test]
+fn a_criterion_of_other_cells_is_another_criterion() {
+    // a level is taken out once the data are there
+    let three = |text: &str| {
+        text.replace(
+            "throttle = [\"off\", \"60 tok/s\"]",
+            "throttle = [\"off\", \"60 tok/s\", \"90 tok/s\"]",
+        )
+    };
+    let over_all = "\n[experiment.throttle.hypothesis.long]\nclaim = \"All take long\"\nover = \"each\"\n\
+                    threshold = { metric = \"wall_ms\", above = 10 }\n";
+    let mut stored = Stored::of(&format!("{}{over_all}", three(crate::stored::MANIFEST)));
+    stored.declare();
+    stored.measure(longer);
+    assert!(only(&stored).declared.is_some());
+    stored.edit(|text| text.replace(", \"90 tok/s\"]", "]"));
+    for again in [false, true] {
+        if again {
+            stored.declare();
+        }
+        let judged = only(&stored);
+        assert!(judged.declared.is_none() && judged.post_hoc.is_some(), "{judged:?}");
+    }
+}
+
+#[test]
+fn an_experiment_under_another_name_keeps_its_looks() {
+    let mut stored = study();
+    stored.declare();
+    stored.measure(longer);
+    stored.edit(|text| {
+        text.replace("experiment.throttle", "experiment.speed")
+            .replace("repeats = 3", "repeats = 5")
+    });
+    stored.declare();
+    let judged = only(&stored);
+    assert!(judged.post_hoc.unwrap().contains("(3, then 5 after 6 runs), which makes 2 looks"));
+    // an order that is changed after the data is such a change, too
+    let mut stored = study();
+    stored.declare();
+    stored.measure(longer);
+    stored.edit(|text| text.replace("repeats = 3", "repeats = 3\norder = \"shuffled\""));
+    assert!(only(&stored).post_hoc.unwrap().contains("(3, then 3, shuffled after 6 runs)"));
+}
+
+#[test]
+fn a_filter_changes_no_verdict_and_no_family() {
+    let second =
+        HYPOTHESIS.replace("hypothesis.slower", "hypothesis.much").replace("by = 10", "by = 45");
+    let mut stored = Stored::of(&format!("{}{HYPOTHESIS}{second}", crate::stored::MANIFEST));
+    stored.declare();
+    stored.measure(longer);
+    let whole = stored.data().hypotheses.clone();
+    stored.filter("throttle=off");
+    let filtered = stored.data().hypotheses.clone();
+    assert_eq!(whole, filtered);
+    assert_eq!(whole[0].family, 2);
+}
+
+#[test]
+fn the_same_text_in_two_experiments_is_two_criteria() {
+    let other = HYPOTHESIS.replace("experiment.throttle", "experiment.third");
+    let third = "\n[experiment.third]\nmatrix = { model = [\"gemma3:latest\"], scenario = [\"both\"], throttle = \
+                 [\"off\", \"60 tok/s\"] }\n";
+    let manifest = format!("{}{HYPOTHESIS}{third}{other}", crate::stored::MANIFEST);
+    let mut stored = Stored::of(&manifest);
+    stored.declare();
+    stored.measure(longer);
+    assert_eq!(stored.data().hypotheses.len(), 2);
+    stored.edit(|text| text.replace(&other, ""));
+    let data = stored.data();
+    assert_eq!(data.hypotheses.iter().filter(|own| own.withdrawn.is_some()).count(), 1);
+    assert!(data.hypotheses.iter().all(|own| own.family == 2));
+}

@@ -13,6 +13,9 @@ use crate::manifest::source::At;
 use crate::manifest::study::{Hypothesis, Level};
 use crate::manifest::written::{self, Scalar};
 
+/// Beyond it a decision says next to nothing.
+const LARGEST_ALPHA: f64 = 0.25;
+
 pub(super) fn hypothesis(
     at: &At<'_>,
     name: &str,
@@ -25,8 +28,10 @@ pub(super) fn hypothesis(
         problems.key(at, format!("hypothesis `{name}` says no `claim`"), None);
         return None;
     };
-    if written.alpha.is_some_and(|alpha| !(alpha > 0.0 && alpha < 1.0)) {
-        problems.value(&at.key("alpha"), "`alpha` lies between 0 and 1", None);
+    if written.alpha.is_some_and(|alpha| !(alpha > 0.0 && alpha <= LARGEST_ALPHA)) {
+        let message = format!("`alpha` lies above 0 and is {LARGEST_ALPHA} at most");
+        let help = "it is the chance of a decision where nothing is there: 0.05 unless it is said";
+        problems.value(&at.key("alpha"), message, Some(help.to_owned()));
     }
     let mut normal = written.clone();
     let criterion = Reader { selections, problems }.criterion(at, &mut normal);

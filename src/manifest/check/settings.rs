@@ -100,11 +100,16 @@ pub(super) fn defaults(
     }
 }
 
+/// More of them leave nothing to each.
+const MOST_LOOKS: usize = 20;
+
 /// Ascending numbers of repeats from 2 up to those that are planned.
 fn looks(at: &At<'_>, looks: &[u32], repeats: u32, problems: &mut Problems<'_>) {
     let ascending = looks.windows(2).all(|pair| pair[0] < pair[1]);
     let message = if looks.is_empty() {
         "`looks = []` looks at nothing".to_owned()
+    } else if looks.len() > MOST_LOOKS {
+        format!("{} looks are more than {MOST_LOOKS}", looks.len())
     } else if !ascending || looks.first().is_some_and(|first| *first < 2) {
         format!("looks are ascending numbers of repeats from 2, not {looks:?}")
     } else if let Some(late) = looks.iter().find(|look| **look > repeats) {

@@ -142,6 +142,17 @@ pub enum Order {
     Sequential,
 }
 
+impl Order {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interleaved => "interleaved",
+            Self::Shuffled => "shuffled",
+            Self::Sequential => "sequential",
+        }
+    }
+}
+
 /// What work costs; never part of identity, since it is no measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Price {
