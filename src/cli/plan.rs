@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, report, seals};
-use crate::execute::{ahead, until};
+use crate::execute::{forecast, until};
 use crate::manifest::factor;
 use crate::manifest::study::{Control, Order};
 use crate::plan::{Plan, RunKey};
@@ -188,7 +188,7 @@ fn open(args: &StudyArgs, plan: &Plan) -> Result<Store, Failure> {
 /// At most `listed` cells of each experiment are looked at one by one.
 fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overview {
     let study = plan.study();
-    let stale = ahead::stale(plan, store, &python());
+    let stale = forecast::stale(plan, store, &python());
     let ids: Vec<String> = (0..).take(plan.cells()).map(|cell| plan.id(cell).hex()).collect();
     let is_done = |run: &RunKey| store.runs(&ids[run.cell as usize]).contains_key(&run.repeat);
     let order = plan.order();
@@ -258,7 +258,7 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
     });
     let experiments: Vec<ExperimentView> = experiments.collect();
     let loads = plan.loads(&left);
-    let asked = preflight.then(|| ahead::preflight(plan, store, &python()));
+    let asked = preflight.then(|| forecast::preflight(plan, store, &python()));
     let (servers, preflight) =
         asked.map_or_else(Default::default, |asked| (asked.servers, Some(asked.findings)));
     Overview {

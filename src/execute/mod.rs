@@ -5,7 +5,6 @@
 //! the unit; [`execute`] is the loop around it.
 
 mod agenda;
-pub mod ahead;
 mod artifacts;
 pub mod attempt;
 mod calibrate;
@@ -20,6 +19,7 @@ pub mod event;
 mod fallback;
 pub mod fault;
 mod flamegraph;
+pub mod forecast;
 mod group;
 mod limits;
 mod machine;

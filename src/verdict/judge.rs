@@ -2,7 +2,7 @@
 
 use super::cells::Cell;
 use super::contrast::{self, Ends};
-use super::{Finding, Verdict, beside, compound, correlation, each, looks, threshold};
+use super::{Finding, Verdict, compound, correlation, each, looks, remarks, threshold};
 use crate::manifest::criterion::{Bound, Criterion, Over, Terms};
 use crate::metrics::{self, DeclaredMetric};
 use crate::stats::{Interval, Undefined};
@@ -68,8 +68,8 @@ fn one(question: &Question) -> Finding {
         Criterion::All(_) | Criterion::Any(_) => return once(question),
     };
     let mut finding = found.unwrap_or_else(Finding::no_data);
-    finding.work = beside::work(question);
-    finding.notes.extend(beside::settings(question));
+    finding.work = remarks::work(question);
+    finding.notes.extend(remarks::settings(question));
     finding
 }
 

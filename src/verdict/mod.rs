@@ -4,7 +4,6 @@
 //! controls) and gives verdicts; reads no store and writes no text beyond reasons. The run is the unit
 //! of replication. How a verdict is reached is explained in `docs/verdicts.md`.
 
-mod beside;
 mod catalogue;
 mod cells;
 mod claim;
@@ -19,6 +18,7 @@ mod guard;
 mod judge;
 mod looks;
 pub mod power;
+mod remarks;
 mod sides;
 mod test;
 #[cfg(test)]
