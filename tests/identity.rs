@@ -94,6 +94,28 @@ fn runs_of_version_1_answer_the_one_cell_that_they_can_be_of() {
 }
 
 #[test]
+fn an_edited_run_of_version_1_is_damage_of_its_cell_of_today_until_it_is_made_again() {
+    let study = study("");
+    study.expect(0, &["exec"]);
+    as_version_1(&study);
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("the line was added"), "{said}");
+    assert!(!study.expect(0, &["report", "--stdout"]).contains("of the stored runs"));
+    let mut files = study::files(&study.layout().runs()).into_iter();
+    let path = files.find(|path| path.ends_with("run.json")).unwrap();
+    let edited = fs::read_to_string(&path).unwrap().replacen("\"attempt\":1", "\"attempt\":2", 1);
+    fs::write(&path, edited).unwrap();
+    let partial = study.expect(0, &["report", "--partial", "--stdout"]);
+    let cell = partial.lines().find(|line| line.contains("not the one that was sealed"));
+    assert!(cell.is_some(), "{partial}");
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("a damaged run was moved to failed/"), "{said}");
+    study.expect(0, &["verify"]);
+    let report = study.expect(0, &["report", "--stdout"]);
+    assert!(report.contains("complete: 1 of 1 runs"), "{report}");
+}
+
+#[test]
 fn a_renamed_endpoint_keeps_its_runs_by_its_old_name() {
     let study = study("");
     study.expect(0, &["exec"]);

@@ -80,21 +80,22 @@ pub fn set_damaged_aside(
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<(), ExecError> {
     let layout = store.layout();
-    let damaged = store.damaged().iter().filter(|own| own.is_at(cell, repeat));
-    let mut places: Vec<(&Path, &str)> =
-        damaged.map(|own| (own.folder.as_path(), own.reason.as_str())).collect();
+    // The journal knows what lies there by the id of the place.
+    let damaged = store.damaged_at(cell, repeat);
+    let mut places: Vec<(&Path, &str, &str)> =
+        damaged.map(|(id, own)| (own.folder.as_path(), id, own.reason.as_str())).collect();
     let place = cell_folder.join(repeat.to_string());
-    if places.iter().all(|(folder, _)| *folder != place) {
-        places.push((&place, "it is no sealed run"));
+    if places.iter().all(|(folder, ..)| *folder != place) {
+        places.push((&place, cell, "it is no sealed run"));
     }
-    for (place, reason) in places {
+    for (place, id, reason) in places {
         if place.symlink_metadata().is_err() {
             continue;
         }
         let failure = failure(layout, place, repeat, "damaged", reason.to_owned());
         let kept = layout.relative(&failed::keep(layout, place, &failure)?);
         emit(ExecEvent::Note { message: format!("a damaged run was moved to {kept}: {reason}") });
-        journal.write(What::Abandoned { cell: Some(cell.to_owned()), repeat, kept })?;
+        journal.write(What::Abandoned { cell: Some(id.to_owned()), repeat, kept })?;
     }
     Ok(())
 }
@@ -113,7 +114,7 @@ pub fn seal_the_unsealed(store: &Store, emit: &mut dyn FnMut(ExecEvent)) -> Resu
     for own in store.unsealed() {
         let folder = layout.relative(&own.folder);
         let mut note = |message: String| emit(ExecEvent::Note { message });
-        let Some(record) = store.runs(&own.cell).get(&own.repeat) else { continue };
+        let Some(record) = store.runs(&own.current).get(&own.repeat) else { continue };
         if knows_all && !own.begun {
             note(format!(
                 "{folder}: the journal knows nothing of this run, so it was made elsewhere; it counts. If it \

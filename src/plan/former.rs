@@ -20,12 +20,15 @@ impl Plan {
     /// after failures comes after those of the matrices. With `version_1`, runs of that version are among
     /// them.
     #[must_use]
-    pub fn today(&self, stored: &[CellId], version_1: bool) -> HashMap<CellId, CellId> {
+    pub fn today(
+        &self,
+        is_stored: impl Fn(&CellId) -> bool + Sync,
+        version_1: bool,
+    ) -> HashMap<CellId, CellId> {
         let whole = self.whole();
-        if stored.is_empty() || !version_1 && whole.study.renamed_endpoints.is_empty() {
+        if !version_1 && whole.study.renamed_endpoints.is_empty() {
             return HashMap::new();
         }
-        let stored: HashSet<CellId> = stored.iter().copied().collect();
         let cells = 0..small(whole.cells.len());
         let of_cell = |cell: u32| {
             let (experiment, resolved) = whole.resolved(cell);
@@ -42,7 +45,7 @@ impl Plan {
                 ids.collect::<Vec<_>>()
             })
         };
-        let fits = |(id, _): &(CellId, CellId)| stored.contains(id);
+        let fits = |(id, _): &(CellId, CellId)| is_stored(id);
         let own: Vec<(CellId, CellId)> =
             cells.clone().into_par_iter().flat_map_iter(of_cell).filter(fits).collect();
         let stand_ins: Vec<(CellId, CellId)> =

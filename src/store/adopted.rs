@@ -3,12 +3,12 @@
 //! Whoever reads the runs of a plan opens its store here, so that plan, status, report, export, verdicts and
 //! exec find the same ones. What is stored is never changed: a record keeps the id that it was sealed under.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::failed::{self, Failure};
 use super::fallback::{self, Decision};
-use super::{Store, StoreError};
+use super::{Store, StoreError, Unsealed};
 use crate::plan::{CellId, Plan};
 
 impl Store {
@@ -23,8 +23,27 @@ impl Store {
     }
 
     fn adopted(mut self, plan: &Plan) -> Self {
-        let today = plan.today(&self.unknown(plan), self.has_version_1());
-        self.adopt(today);
+        let planned = ids(plan);
+        let unknown: HashSet<CellId> = self.unknown(plan).into_iter().collect();
+        let known: HashSet<String> = planned.iter().map(CellId::hex).collect();
+        // Of a folder that cannot be trusted its name alone is known, and not of which version it is.
+        let damaged: Vec<String> = self
+            .damaged
+            .iter()
+            .filter_map(|own| own.cell_digits())
+            .filter(|digits| !known.iter().any(|id| id.starts_with(digits)))
+            .map(str::to_owned)
+            .collect();
+        let is_stored = |id: &CellId| {
+            unknown.contains(id) || {
+                let id = id.hex();
+                damaged.iter().any(|digits| id.starts_with(digits.as_str()))
+            }
+        };
+        if !unknown.is_empty() || !damaged.is_empty() {
+            let version_1 = self.has_version_1() || !damaged.is_empty();
+            self.adopt(plan.today(is_stored, version_1));
+        }
         self
     }
 
@@ -55,9 +74,7 @@ impl Store {
 
     /// Ids that no cell of the plan has.
     pub(super) fn unknown(&self, plan: &Plan) -> Vec<CellId> {
-        let whole = plan.whole();
-        let planned: std::collections::HashSet<CellId> =
-            (0..).take(whole.cells()).map(|cell| whole.id(cell)).collect();
+        let planned = ids(plan);
         let stored = self.cells.keys().filter_map(|id| CellId::of_hex(id));
         stored.filter(|id| !planned.contains(id)).collect()
     }
@@ -66,11 +83,16 @@ impl Store {
     fn adopt(&mut self, today: HashMap<CellId, CellId>) {
         self.today = today.into_iter().map(|(old, new)| (old.hex(), new.hex())).collect();
         for (former, id) in &self.today {
+            self.former.entry(id.clone()).or_default().push(former.clone());
             let Some(mut old) = self.cells.remove(former) else { continue };
             let own = self.cells.entry(id.clone()).or_default();
             let free: Vec<u32> =
                 old.runs.keys().copied().filter(|repeat| !own.runs.contains_key(repeat)).collect();
             for repeat in free {
+                let moved = |own: &&mut Unsealed| own.cell == *former && own.repeat == repeat;
+                for own in self.unsealed.iter_mut().filter(moved) {
+                    own.current.clone_from(id);
+                }
                 own.runs.extend(old.runs.remove_entry(&repeat));
                 own.folders.extend(old.folders.remove_entry(&repeat));
             }
@@ -79,4 +101,10 @@ impl Store {
             }
         }
     }
+}
+
+/// Of every cell of the whole manifest.
+fn ids(plan: &Plan) -> HashSet<CellId> {
+    let whole = plan.whole();
+    (0..).take(whole.cells()).map(|cell| whole.id(cell)).collect()
 }
