@@ -19,7 +19,7 @@ pub struct Store {
     pub(super) cells: HashMap<String, Cell>,
     pub(super) damaged: Vec<Damaged>,
     pub(super) unsealed: Vec<Unsealed>,
-    has_journal: bool,
+    journal_knows_all: bool,
     /// By former id of a cell, the one that it has today.
     pub(super) today: HashMap<String, String>,
     /// The other way round, those of folders that cannot be trusted as well.
@@ -130,7 +130,7 @@ impl Store {
             cells: HashMap::new(),
             damaged: Vec::new(),
             unsealed: Vec::new(),
-            has_journal: sealed.has_journal(),
+            journal_knows_all: sealed.knows_all(),
             today: HashMap::new(),
             former: HashMap::new(),
         };
@@ -245,10 +245,11 @@ impl Store {
         &self.unsealed
     }
 
-    /// Whether there is a journal at all; results that were copied without it are all unsealed.
+    /// Whether there is a journal of all that was ever begun here; results that were copied without it are all
+    /// unsealed.
     #[must_use]
-    pub fn has_journal(&self) -> bool {
-        self.has_journal
+    pub fn journal_knows_all(&self) -> bool {
+        self.journal_knows_all
     }
 
     /// Where a cell's next run belongs: the folder that holds its runs already, whatever its readable

@@ -12,8 +12,9 @@ pub type Key = (String, u32);
 /// Digests that the record of each run may have by the journal's last word on it.
 #[derive(Debug, Default)]
 pub struct Sealed {
-    /// There is none where results were copied without it.
-    has_journal: bool,
+    /// A run that the journal does not know comes from somewhere else. It is not so where results were copied
+    /// without it, or where a part of it was lost.
+    knows_all: bool,
     runs: BTreeMap<Key, Word>,
 }
 
@@ -34,17 +35,25 @@ pub enum Standing {
     /// Another one was sealed.
     Changed,
     /// The journal does not say that it was sealed; `begun`: it says that the run was begun, so that its last
-    /// line may be missing. Otherwise the run comes from somewhere else.
+    /// line may be missing. Otherwise the run comes from somewhere else, or the journal does not know all.
     Unsealed { begun: bool },
 }
 
 impl Sealed {
     pub fn read(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.journal();
-        let has_journal = path.exists();
+        // One in which nothing stands yet knows nothing.
+        let mut knows_all = path.metadata().is_ok_and(|journal| journal.len() > 0);
         let mut runs: BTreeMap<Key, Word> = BTreeMap::new();
         for entry in journal::read(&path)? {
             match entry.what {
+                What::Incomplete => knows_all = false,
+                What::Settled { without } => {
+                    knows_all = true;
+                    for own in without {
+                        runs.entry((own.cell, own.repeat)).or_default().begun = true;
+                    }
+                }
                 What::Started { cell, repeat, .. } => {
                     runs.entry((cell, repeat)).or_default().begun = true;
                 }
@@ -71,13 +80,13 @@ impl Sealed {
                 _ => {}
             }
         }
-        Ok(Self { has_journal, runs })
+        Ok(Self { knows_all, runs })
     }
 
-    /// Whether there is a journal at all.
+    /// Whether every run that was ever begun here stands in the journal.
     #[must_use]
-    pub fn has_journal(&self) -> bool {
-        self.has_journal
+    pub fn knows_all(&self) -> bool {
+        self.knows_all
     }
 
     /// What the journal says of a record with this digest.

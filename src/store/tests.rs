@@ -285,8 +285,9 @@ fn a_journal_that_lost_power_is_repaired_and_kept_as_it_was() {
     let damage = journal::repair(&layout).unwrap().unwrap();
     assert_eq!((damage.lines, damage.first), (3, 2));
     assert_eq!(fs::read(damage.kept).unwrap(), broken);
-    assert_eq!(what(), [line(1), line(2), line(3)]);
-    assert_eq!(fs::read(layout.journal()).unwrap(), [&text[..], later].concat());
+    // What is gone may have been of runs that are there.
+    assert_eq!(what(), [line(1), line(2), line(3), journal::What::Incomplete]);
+    assert!(fs::read(layout.journal()).unwrap().starts_with(&[&text[..], later].concat()));
     assert_eq!(journal::repair(&layout).unwrap(), None);
 }
 
