@@ -36,6 +36,7 @@ use crate::manifest::{ManifestErrors, Study};
 use control::{Made, Replicas, Solos};
 pub use fallback::FallbackCell;
 use identity::{Contents, Servers};
+pub use former::Formers;
 pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;

@@ -3,13 +3,14 @@
 //! Whoever reads the runs of a plan opens its store here, so that plan, status, report, export, verdicts and
 //! exec find the same ones. What is stored is never changed: a record keeps the id that it was sealed under.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::failed::{self, Failure};
 use super::fallback::{self, Decision};
 use super::{Store, StoreError, Unsealed};
-use crate::plan::{CellId, Plan};
+use crate::plan::{CellId, Formers, Plan};
 
 impl Store {
     /// The runs of a plan's study, as [`Store::open`] reads them, each under today's id of its cell.
@@ -42,7 +43,7 @@ impl Store {
         };
         if !unknown.is_empty() || !damaged.is_empty() {
             let version_1 = self.has_version_1() || !damaged.is_empty();
-            self.adopt(plan.today(is_stored, version_1));
+            self.adopt(&plan.formers(is_stored, version_1));
         }
         self
     }
@@ -79,27 +80,58 @@ impl Store {
         stored.filter(|id| !planned.contains(id)).collect()
     }
 
-    /// Runs of a repeat that is there under today's id as well stay where they are.
-    fn adopt(&mut self, today: HashMap<CellId, CellId>) {
-        self.today = today.into_iter().map(|(old, new)| (old.hex(), new.hex())).collect();
-        for (former, id) in &self.today {
-            self.former.entry(id.clone()).or_default().push(former.clone());
-            let Some(mut old) = self.cells.remove(former) else { continue };
-            let own = self.cells.entry(id.clone()).or_default();
-            let free: Vec<u32> =
-                old.runs.keys().copied().filter(|repeat| !own.runs.contains_key(repeat)).collect();
-            for repeat in free {
-                let moved = |own: &&mut Unsealed| own.cell == *former && own.repeat == repeat;
-                for own in self.unsealed.iter_mut().filter(moved) {
-                    own.current.clone_from(id);
+    /// Each run goes where its own record says. Runs of a repeat that is there under today's id as well stay
+    /// where they are; of two former ids the later version comes first, and then the first by its digits.
+    fn adopt(&mut self, formers: &Formers) {
+        for former in formers.ids() {
+            // What lies in a folder that cannot be trusted says nothing of its servers.
+            if let Some(id) = formers.current(former, []) {
+                self.former.entry(id.hex()).or_default().push(former.hex());
+            }
+        }
+        let mut ids: Vec<(Reverse<u32>, CellId)> = formers
+            .ids()
+            .filter_map(|former| {
+                let runs = &self.cells.get(&former.hex())?.runs;
+                Some((Reverse(runs.values().map(|run| run.identity_version).max()?), *former))
+            })
+            .collect();
+        ids.sort_unstable();
+        for (_, id) in ids {
+            let former = id.hex();
+            let Some(mut old) = self.cells.remove(&former) else { continue };
+            let current: BTreeMap<u32, Option<String>> = old
+                .runs
+                .iter()
+                .map(|(repeat, run)| {
+                    let met = run.evidence.endpoints.keys().map(String::as_str);
+                    (*repeat, formers.current(&id, met).map(|id| id.hex()))
+                })
+                .collect();
+            let mut all = current.values();
+            if let Some(Some(first)) = all.next()
+                && all.all(|other| other.as_ref() == Some(first))
+            {
+                self.today.insert(former.clone(), first.clone());
+            }
+            for (repeat, current) in current {
+                let Some(current) = current else { continue };
+                let own = self.cells.entry(current.clone()).or_default();
+                if own.runs.contains_key(&repeat) {
+                    continue;
                 }
                 own.runs.extend(old.runs.remove_entry(&repeat));
                 own.folders.extend(old.folders.remove_entry(&repeat));
+                let moved = |own: &&mut Unsealed| own.cell == former && own.repeat == repeat;
+                for own in self.unsealed.iter_mut().filter(moved) {
+                    own.current.clone_from(&current);
+                }
             }
             if !old.runs.is_empty() {
-                self.cells.insert(former.clone(), old);
+                self.cells.insert(former, old);
             }
         }
+        self.cells.retain(|_, cell| !cell.runs.is_empty());
     }
 }
 
