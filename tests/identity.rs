@@ -185,6 +185,14 @@ fn a_renamed_endpoint_keeps_its_runs_by_its_old_name() {
     study.expect(0, &["report"]);
     assert_eq!(study.sealed().len(), 1);
 
+    // A server that changed is seen under either name.
+    fs::remove_file(study.layout().journal()).unwrap();
+    edit_record(&study, |record| record["evidence"]["endpoints"]["a"]["version"] = "0.0.1".into());
+    edit(&study, &[("repeats = 1", "repeats = 2")]);
+    study.expect(0, &["exec"]);
+    let report = study.expect(0, &["report", "--partial", "--stdout"]);
+    assert!(report.contains("the server version of `c` was 0.0.1"), "{report}");
+
     edit(&study, &[("was = \"a\"", "was = \"b\"")]);
     let wrong = study.expect(4, &["plan"]);
     assert!(wrong.contains("`b` is an endpoint of this manifest, not an old name"), "{wrong}");

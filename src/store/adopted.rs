@@ -13,12 +13,22 @@ use super::{Store, StoreError, Unsealed};
 use crate::plan::{CellId, Formers, Plan};
 
 impl Store {
-    /// The runs of a plan's study, as [`Store::open`] reads them, each under today's id of its cell.
+    /// The runs of a plan's study, as [`Store::open`] reads them, each under today's id of its cell and with
+    /// today's names of its endpoints in its evidence.
     pub fn of(plan: &Plan, results: &Path) -> Result<Self, StoreError> {
-        Ok(Self::open(results, &plan.study().results_name())?.adopted(plan))
+        let mut store = Self::open(results, &plan.study().results_name())?.adopted(plan);
+        for (name, was) in &plan.study().renamed_endpoints {
+            for run in store.cells.values_mut().flat_map(|cell| cell.runs.values_mut()) {
+                let endpoints = &mut run.evidence.endpoints;
+                if let Some(met) = endpoints.remove(was) {
+                    endpoints.entry(name.clone()).or_insert(met);
+                }
+            }
+        }
+        Ok(store)
     }
 
-    /// As [`Store::of`], as [`Store::open_as_found`] reads them.
+    /// As [`Store::of`], as [`Store::open_as_found`] reads them: as they were sealed.
     pub fn of_as_found(plan: &Plan, results: &Path) -> Result<Self, StoreError> {
         Ok(Self::open_as_found(results, &plan.study().results_name())?.adopted(plan))
     }
