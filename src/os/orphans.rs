@@ -32,10 +32,15 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
 
 /// Children of this process that it did not start.
 fn adopted() -> BTreeSet<u32> {
+    adopted_among(&cpu::own_children)
+}
+
+fn adopted_among(children: &dyn Fn() -> Vec<u32>) -> BTreeSet<u32> {
     let mut started = started();
-    let children = cpu::own_children();
-    // The number of one that was waited for may be given to another.
-    started.retain(|pid| children.contains(pid));
+    let children = children();
+    // The number of one that was waited for may be given to another. The list does not tell which those are: the
+    // kernel may leave out some while others come and go.
+    started.retain(|pid| !Process::is_no_child(*pid));
     let Some(own) = Process::read("self") else { return BTreeSet::new() };
     let is_adopted = |pid: &u32| {
         let group = Process::read(&pid.to_string()).map(|process| process.group);
@@ -121,4 +126,25 @@ fn reap(pid: u32) -> bool {
 #[cfg(not(unix))]
 fn reap(_pid: u32) -> bool {
     false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn an_own_child_that_a_list_left_out_once_is_no_orphan() {
+        let mut command = Command::new("cat");
+        let mut child = start(command.process_group(0).stdin(Stdio::piped())).unwrap();
+        let id = child.id();
+        assert!(!adopted_among(&Vec::new).contains(&id));
+        assert!(!adopted().contains(&id));
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        adopted();
+        assert!(!started().contains(&id), "its number may be given to another");
+    }
 }
