@@ -7,13 +7,16 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use super::orphans;
+
 /// The counters of a moment. Those of the system are in its ticks, 100 a second by its promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// Of all cores since the start of the machine: at work, and in all.
     busy_ticks: u64,
     all_ticks: u64,
-    /// Of the processes that this one started and waited for, with theirs.
+    /// Of the processes that this one started and waited for, with theirs; not of orphans that were left by an
+    /// earlier command.
     waited_ticks: u64,
     /// Of this process, all its threads.
     own: Duration,
@@ -44,6 +47,7 @@ impl Counters {
         let own = Duration::new(own.tv_sec.try_into().ok()?, own.tv_nsec.try_into().ok()?);
         let (busy_ticks, all_ticks) = cores(&fs::read_to_string("/proc/stat").ok()?)?;
         let waited_ticks = Process::read("self")?.waited_ticks;
+        let waited_ticks = waited_ticks.saturating_sub(orphans::ticks_of_earlier());
         Some(Self { busy_ticks, all_ticks, waited_ticks, own })
     }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Children of this process that it started itself into groups other than its own.
 static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// CPU time, in ticks, of orphans that were reaped while another command than theirs was measured. The system
+/// has it in what this process waited for.
+static OF_EARLIER: AtomicU64 = AtomicU64::new(0);
+
+/// Ticks of what this process waited for that are of no command that was measured meanwhile.
+pub(super) fn ticks_of_earlier() -> u64 {
+    OF_EARLIER.load(Ordering::Relaxed)
+}
 
 fn started() -> MutexGuard<'static, BTreeSet<u32>> {
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,7 +82,12 @@ impl Orphans {
         for pid in adopted() {
             // One that has ended keeps its counts until it is reaped.
             let ticks = Process::read(&pid.to_string()).map_or(0, Process::ticks);
-            if reap(pid) && !self.before.remove(&pid) {
+            if !reap(pid) {
+                continue;
+            }
+            if self.before.remove(&pid) {
+                OF_EARLIER.fetch_add(ticks, Ordering::Relaxed);
+            } else {
                 self.ticks += ticks;
             }
         }
