@@ -25,6 +25,8 @@ struct Word {
     digests: Vec<String>,
     /// An attempt began and its end was not told: the run may have been sealed and the line be lost.
     begun: bool,
+    /// It was to be removed; after a kill it may still be there.
+    collected: bool,
 }
 
 /// How a record stands to what the journal says of its run.
@@ -61,7 +63,7 @@ impl Sealed {
                     runs.entry((cell, repeat)).or_default().begun = false;
                 }
                 What::Finished { cell, repeat, sha256, .. } => {
-                    runs.insert((cell, repeat), Word { digests: vec![sha256], begun: false });
+                    runs.insert((cell, repeat), Word { digests: vec![sha256], ..Word::default() });
                 }
                 What::Recomputed { cell, repeat, before, sha256, .. } => {
                     let word = runs.entry((cell, repeat)).or_default();
@@ -71,9 +73,12 @@ impl Sealed {
                     // A crash may have left the one that was to be replaced, unless somebody had edited it.
                     word.digests.retain(|known| *known == before);
                     word.digests.push(sha256);
+                    word.collected = false;
+                }
+                What::Collected { cell, repeat } => {
+                    runs.entry((cell, repeat)).or_default().collected = true;
                 }
                 What::Superseded { cell, repeat, .. }
-                | What::Collected { cell, repeat }
                 | What::Abandoned { cell: Some(cell), repeat, .. } => {
                     runs.remove(&(cell, repeat));
                 }
@@ -95,13 +100,14 @@ impl Sealed {
         match self.runs.get(&(cell.to_owned(), repeat)) {
             Some(word) if word.digests.iter().any(|known| known == sha256) => Standing::Sealed,
             Some(word) if word.begun => Standing::Unsealed { begun: true },
-            Some(word) if !word.digests.is_empty() => Standing::Changed,
+            Some(word) if !word.digests.is_empty() && !word.collected => Standing::Changed,
             _ => Standing::Unsealed { begun: false },
         }
     }
 
     /// Every run that was sealed and not moved away since.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.runs.iter().filter(|(_, word)| !word.digests.is_empty()).map(|(key, _)| key)
+        let is_there = |word: &Word| !word.digests.is_empty() && !word.collected;
+        self.runs.iter().filter(move |(_, word)| is_there(word)).map(|(key, _)| key)
     }
 }
