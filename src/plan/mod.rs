@@ -52,7 +52,7 @@ impl CellId {
     #[must_use]
     pub fn of_hex(digits: &str) -> Option<Self> {
         let mut id = [0; 16];
-        if digits.len() != 2 * id.len() || !digits.is_ascii() {
+        if digits.len() != 2 * id.len() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         for (place, byte) in id.iter_mut().enumerate() {

@@ -409,6 +409,15 @@ fn filters_select_cells() {
     assert_eq!(count(&["throttle=off,num_ctx=1", "num_ctx=2"]), Ok(3));
     assert_eq!(count(&["throttle~60,experiment=e"]), Ok(2));
     assert_eq!(count(&["num_ctx=7"]), Ok(0));
+    let of = |filter: &str| {
+        let text = format!("{MATRIX}matrix = {{ max_tokens = [\"default\", 64] }}\n[defaults]\nmax_tokens = 500\n");
+        let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
+        let filters = Filters::parse(&[filter.to_owned()], &Vocabulary::of(&study)).unwrap();
+        Plan::new(study, &filters).unwrap().cells()
+    };
+    for filter in ["max_tokens=500", "max_tokens=default", "max_tokens=64"] {
+        assert_eq!(of(filter), 1, "{filter}");
+    }
     assert_eq!(
         count(&["throtle=60"]).unwrap_err().help.as_deref(),
         Some("did you mean `throttle`?")
@@ -873,4 +882,10 @@ fn a_price_changes_no_run() {
     for cell in 0..2 {
         assert_eq!(plain.id(cell), priced.id(cell));
     }
+}
+
+#[test]
+fn an_id_has_no_signs() {
+    assert!(CellId::of_hex(&"+f".repeat(16)).is_none());
+    assert!(CellId::of_hex(&"0f".repeat(16)).is_some());
 }
