@@ -84,7 +84,6 @@ fn runs_of_version_1_answer_the_one_cell_that_they_can_be_of() {
     let plan = study.expect(0, &["plan"]);
     assert!(plan.contains("2 done, 0 to do, 1 of identity 1"), "{plan}");
     study.expect(0, &["verify"]);
-
 }
 
 #[test]
@@ -124,7 +123,10 @@ fn of_two_former_ids_the_later_version_comes_first() {
     copy(&kept, &runs);
     edit(
         &study,
-        &[("a = { simulated", "c = { was = \"a\", simulated"), (r#"endpoint = "a""#, r#"endpoint = "c""#)],
+        &[
+            ("a = { simulated", "c = { was = \"a\", simulated"),
+            (r#"endpoint = "a""#, r#"endpoint = "c""#),
+        ],
     );
     // In any order in which a program may happen to meet them.
     for _ in 0..6 {

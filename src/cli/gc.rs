@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> CommandResult {
     let lock = deletes.then(|| Lock::acquire(&layout)).transpose().map_err(failure)?;
     let store = Store::of(&plan, &args.study.results).map_err(failure)?;
     let left = store.left_behind(&plan);
-    if deletes && !left.runs.is_empty() {
+    if deletes && (!left.runs.is_empty() || layout.collected().exists()) {
         let mut journal = Journal::open(&layout).map_err(failure)?;
         let mut removed = LeftBehind::default();
         let mut on_removed = |run: &LeftRun| removed.runs.push(run.clone());
@@ -90,7 +90,7 @@ fn list(study: &str, left: &LeftBehind, deleted: bool) -> String {
     };
     if left.identity_1 > 0 {
         let kept = count(left.identity_1 as u64, "run");
-        let _ = writeln!(text, "{kept} of identity 1 that no cell, or no single one, can be told to have made: kept");
+        let _ = writeln!(text, "{kept} of identity 1 that cannot be told to be of one cell: kept");
     }
     text
 }

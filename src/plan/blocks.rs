@@ -114,9 +114,8 @@ impl Plan {
                 level.map(|(_, level)| level).or_else(|| own.fixed.get(axis))
             };
             let wanted = claim.cells.0.keys();
-            let levels: Vec<NamedLevel> = wanted
-                .filter_map(|axis| Some(NamedLevel::new(axis, level(axis)?)))
-                .collect();
+            let levels: Vec<NamedLevel> =
+                wanted.filter_map(|axis| Some(NamedLevel::new(axis, level(axis)?))).collect();
             claim.cells.select(&levels)
         })
     }

@@ -60,7 +60,9 @@ impl Formers {
             .map(|name| self.renamed.get(name).map_or(name, String::as_str))
             .collect();
         let fits = |own: &&Claim| {
-            met.is_empty() || own.version > 1 || own.endpoints.iter().map(String::as_str).eq(met.iter().copied())
+            met.is_empty()
+                || own.version > 1
+                || own.endpoints.iter().map(String::as_str).eq(met.iter().copied())
         };
         let claims: Vec<&Claim> = self.claims.get(former)?.iter().filter(fits).collect();
         let has_own = claims.iter().any(|own| !own.stands_in);
@@ -74,11 +76,7 @@ impl Plan {
     /// The stored ids (none of a cell of today) that cells of the whole manifest had before. With `version_1`,
     /// runs of that version are among them.
     #[must_use]
-    pub fn formers(
-        &self,
-        is_stored: impl Fn(&CellId) -> bool + Sync,
-        version_1: bool,
-    ) -> Formers {
+    pub fn formers(&self, is_stored: impl Fn(&CellId) -> bool + Sync, version_1: bool) -> Formers {
         let whole = self.whole();
         let renamed = whole.study.renamed_endpoints.iter();
         let renamed = renamed.map(|(name, was)| (was.clone(), name.clone())).collect();

@@ -410,7 +410,9 @@ fn filters_select_cells() {
     assert_eq!(count(&["throttle~60,experiment=e"]), Ok(2));
     assert_eq!(count(&["num_ctx=7"]), Ok(0));
     let of = |filter: &str| {
-        let text = format!("{MATRIX}matrix = {{ max_tokens = [\"default\", 64] }}\n[defaults]\nmax_tokens = 500\n");
+        let text = format!(
+            "{MATRIX}matrix = {{ max_tokens = [\"default\", 64] }}\n[defaults]\nmax_tokens = 500\n"
+        );
         let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
         let filters = Filters::parse(&[filter.to_owned()], &Vocabulary::of(&study)).unwrap();
         Plan::new(study, &filters).unwrap().cells()
