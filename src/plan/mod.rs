@@ -23,6 +23,7 @@ pub mod why;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -96,6 +97,8 @@ pub struct Plan {
     contents: Contents,
     /// The plan without filters, where this one has some.
     whole: Option<Box<Plan>>,
+    /// Made when it is first asked for: per experiment its cells in ascending order, each with its first row.
+    places: OnceLock<Vec<Vec<(u32, u32)>>>,
 }
 
 /// A distinct cell, and where it was seen first.
@@ -170,8 +173,9 @@ impl Plan {
             rows.push(members);
         }
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let whole = None;
-        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents, whole };
+        let (whole, places) = (None, OnceLock::new());
+        let mut plan =
+            Self { study, matrices, rows, cells, solos, replicas, contents, whole, places };
         plan.add_controls(&mut known);
         Ok(plan)
     }
@@ -204,8 +208,9 @@ impl Plan {
         }
         let (study, contents) = (self.study.clone(), self.contents.clone());
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let whole = Some(Box::new(self));
-        let mut plan = Self { study, matrices, rows, cells, solos, replicas, contents, whole };
+        let (whole, places) = (Some(Box::new(self)), OnceLock::new());
+        let mut plan =
+            Self { study, matrices, rows, cells, solos, replicas, contents, whole, places };
         plan.add_controls(&mut known);
         plan
     }
@@ -333,7 +338,24 @@ impl Plan {
     /// Experiments that a cell belongs to; not those that only need it as a control.
     #[must_use]
     pub fn experiments_of(&self, cell: u32) -> Vec<usize> {
-        (0..self.rows.len()).filter(|index| self.rows[*index].contains(&cell)).collect()
+        (0..self.rows.len()).filter(|index| self.row_of(*index, cell).is_some()).collect()
+    }
+
+    /// The first row of a cell in an experiment. There may be a million: none of them is looked at.
+    fn row_of(&self, experiment: usize, cell: u32) -> Option<usize> {
+        let places = self.places.get_or_init(|| {
+            let sorted = |rows: &Vec<u32>| {
+                let mut places: Vec<(u32, u32)> =
+                    rows.iter().zip(0..).map(|(cell, row)| (*cell, row)).collect();
+                places.sort_unstable();
+                places.dedup_by_key(|(cell, _)| *cell);
+                places
+            };
+            self.rows.iter().map(sorted).collect()
+        });
+        let own = &places[experiment];
+        let place = own.binary_search_by_key(&cell, |(cell, _)| *cell).ok()?;
+        Some(own[place].1 as usize)
     }
 
     /// The experiment in which the cell was seen first, or whose control it is first.
@@ -346,9 +368,7 @@ impl Plan {
     /// when the cell is not in it.
     #[must_use]
     pub fn levels(&self, experiment: usize, cell: u32) -> Vec<(String, Level)> {
-        let Some(row) = self.rows[experiment].iter().position(|member| *member == cell) else {
-            return Vec::new();
-        };
+        let Some(row) = self.row_of(experiment, cell) else { return Vec::new() };
         self.matrices[experiment]
             .levels(row)
             .map(|(name, level)| (name.to_owned(), level.clone()))
