@@ -548,6 +548,24 @@ except ProcessLookupError: open(f"{out}/left", "w").write("0.2")"#;
 }
 
 #[test]
+fn what_an_orphan_took_is_in_no_later_run() {
+    // The first run leaves a process that works on; the second waits until it has ended.
+    let script = r#"
+done="$(dirname "$0")/done"
+case "$1" in
+*/.1.partial/*)
+    setsid sh -c 'i=0; while [ $i -lt 800000 ]; do i=$((i+1)); done; : > "$0"' "$done" > /dev/null 2>&1 & ;;
+*) until [ -e "$done" ]; do sleep 0.1; done; sleep 0.5 ;;
+esac"#;
+    let study = scripted(script, "repeats = 2");
+    study.expect(0, &["exec"]);
+    let store = Store::open(&study.results, "demo").unwrap();
+    let second = &store.runs(store.cells()[0])[&2];
+    let agent_s = second.machine.as_ref().unwrap().agent_s;
+    assert!(agent_s < 0.25, "{agent_s} s");
+}
+
+#[test]
 fn what_profiles_a_command_is_no_part_of_its_share() {
     let study = scripted("", "probes = { host = true, flamegraph = true }");
     let text = fs::read_to_string(study.manifest()).unwrap();

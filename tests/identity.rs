@@ -84,13 +84,91 @@ fn runs_of_version_1_answer_the_one_cell_that_they_can_be_of() {
     let plan = study.expect(0, &["plan"]);
     assert!(plan.contains("2 done, 0 to do, 1 of identity 1"), "{plan}");
     study.expect(0, &["verify"]);
+}
 
-    // Which of two servers was called, nobody knows: both are measured.
-    edit(&study, &[BOTH, ("repeats = 2", "repeats = 1")]);
+#[test]
+fn a_run_of_version_1_is_of_the_cell_whose_servers_it_met() {
+    let study = study("");
+    study.expect(0, &["exec"]);
+    as_version_1(&study);
+    edit(&study, &[BOTH]);
+    let plan = study.expect(0, &["plan"]);
+    assert!(plan.contains("1 done, 1 to do"), "{plan}");
+    let filtered = study.expect(0, &["plan", "--filter", "scenario=one"]);
+    assert!(filtered.contains("1 done, 0 to do"), "{filtered}");
+    // What was measured on one server is no run of another, if it is the only one that is left.
+    edit(&study, &[(BOTH.1, r#"scenario = ["two"]"#)]);
+    let plan = study.expect(0, &["plan"]);
+    assert!(plan.contains("0 done, 1 to do"), "{plan}");
+    assert!(study.expect(0, &["gc", "--delete"]).contains("kept"));
+
+    // Where the record does not say which of two servers was called, nobody knows: both are measured.
+    edit_record(&study, |record| record["evidence"]["endpoints"] = serde_json::json!({}));
+    assert!(study.expect(0, &["plan"]).contains("1 done, 0 to do"));
+    edit(&study, &[(r#"scenario = ["two"]"#, BOTH.1)]);
     let plan = study.expect(0, &["plan"]);
     assert!(plan.contains("0 done, 2 to do"), "{plan}");
     let filtered = study.expect(0, &["plan", "--filter", "scenario=one"]);
     assert!(filtered.contains("0 done, 1 to do"), "{filtered}");
+}
+
+#[test]
+fn of_two_former_ids_the_later_version_comes_first() {
+    let study = study("");
+    study.expect(0, &["exec"]);
+    let runs = study.layout().runs();
+    let kept = study.folder.path().join("kept");
+    copy(&runs, &kept);
+    as_version_1(&study);
+    copy(&kept, &runs);
+    edit(
+        &study,
+        &[
+            ("a = { simulated", "c = { was = \"a\", simulated"),
+            (r#"endpoint = "a""#, r#"endpoint = "c""#),
+        ],
+    );
+    // In any order in which a program may happen to meet them.
+    for _ in 0..6 {
+        let plan = study.expect(0, &["plan"]);
+        assert!(plan.contains("1 done, 0 to do") && !plan.contains("of identity 1"), "{plan}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in study::files(from) {
+        let place = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(&file, &place).unwrap();
+    }
+}
+
+/// Changes the only record.
+fn edit_record(study: &Study, change: impl FnOnce(&mut Value)) {
+    let mut files = study::files(&study.layout().runs()).into_iter();
+    let path = files.find(|path| path.ends_with("run.json")).unwrap();
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut record);
+    fs::write(path, serde_json::to_vec(&record).unwrap()).unwrap();
+}
+
+#[test]
+fn an_edited_run_of_version_1_is_damage_of_its_cell_of_today_until_it_is_made_again() {
+    let study = study("");
+    study.expect(0, &["exec"]);
+    as_version_1(&study);
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("the line was added"), "{said}");
+    assert!(!study.expect(0, &["report", "--stdout"]).contains("of the stored runs"));
+    edit_record(&study, |record| record["attempt"] = 2.into());
+    let partial = study.expect(0, &["report", "--partial", "--stdout"]);
+    let cell = partial.lines().find(|line| line.contains("not the one that was sealed"));
+    assert!(cell.is_some(), "{partial}");
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("a damaged run was moved to failed/"), "{said}");
+    study.expect(0, &["verify"]);
+    let report = study.expect(0, &["report", "--stdout"]);
+    assert!(report.contains("complete: 1 of 1 runs"), "{report}");
 }
 
 #[test]
@@ -108,6 +186,14 @@ fn a_renamed_endpoint_keeps_its_runs_by_its_old_name() {
     study.expect(0, &["verify"]);
     study.expect(0, &["report"]);
     assert_eq!(study.sealed().len(), 1);
+
+    // A server that changed is seen under either name.
+    fs::remove_file(study.layout().journal()).unwrap();
+    edit_record(&study, |record| record["evidence"]["endpoints"]["a"]["version"] = "0.0.1".into());
+    edit(&study, &[("repeats = 1", "repeats = 2")]);
+    study.expect(0, &["exec"]);
+    let report = study.expect(1, &["report"]);
+    assert!(report.contains("the server version of `c` was 0.0.1"), "{report}");
 
     edit(&study, &[("was = \"a\"", "was = \"b\"")]);
     let wrong = study.expect(4, &["plan"]);

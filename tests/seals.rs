@@ -236,6 +236,56 @@ fn results_without_their_journal_stay_readable_with_a_warning() {
 }
 
 #[test]
+fn a_journal_that_was_begun_after_the_runs_does_not_know_them() {
+    let study = measured();
+    let path = study.layout().journal();
+    for arguments in [&["gc", "--delete"][..], &["recompute"]] {
+        fs::remove_file(&path).unwrap();
+        study.expect(0, arguments);
+        drop(runner::store::journal::Journal::open(&study.layout()).unwrap());
+        for arguments in [["plan"], ["status"], ["verify"]] {
+            let said = study.expect(0, &arguments);
+            assert!(said.contains("no journal of "), "{arguments:?}: {said}");
+            assert!(!said.contains("elsewhere"), "{arguments:?}: {said}");
+        }
+        // Killed when it had sealed the first of them.
+        study.expect(0, &["exec"]);
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("\"incomplete\"") && lines[5].contains("\"settled\""), "{text}");
+        fs::write(&path, lines[..2].join("\n") + "\n").unwrap();
+        let said = study.expect(0, &["exec"]);
+        assert_eq!(said.matches("the line was added").count(), 3, "{said}");
+        assert!(!study.expect(0, &["verify"]).contains("journal"));
+    }
+}
+
+#[test]
+fn once_a_repaired_journal_knows_all_again_a_foreign_run_is_named() {
+    let (study, other) = (measured(), measured());
+    let path = study.layout().journal();
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let started = lines.iter().position(|line| line.contains("\"started\"")).unwrap();
+    let finished = lines.iter().position(|line| line.contains("\"finished\"")).unwrap();
+    (lines[started], lines[finished]) = ("\0\0\0", "{\"spoiled");
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains("spoiled 2 lines") && said.contains("the line was added"), "{said}");
+    study.expect(0, &["verify"]);
+
+    other.edit(&Manifest {
+        defaults: "repeats = 3\nmax_tokens = 8",
+        axes: r#", throttle = ["off", "400 tok/s"]"#,
+        ..Manifest::default()
+    });
+    other.expect(0, &["exec"]);
+    copy(&runs(&other)[0].with_file_name("3"), &runs(&study)[0].with_file_name("3"));
+    assert!(study.expect(0, &["exec"]).contains("made elsewhere"));
+    study.expect(6, &["verify"]);
+}
+
+#[test]
 fn a_recomputed_record_is_sealed_before_and_after() {
     let study = measured();
     let place = runs(&study).remove(0);

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use super::{NamedLevel, Wanted};
 use crate::manifest::factor;
 use crate::manifest::nearest::{nearest, suggest};
-use crate::manifest::study::Study;
+use crate::manifest::study::{Level, Study};
 
 /// Digits from which on an id can be abbreviated.
 const ABBREVIATED: usize = 4;
@@ -57,6 +57,11 @@ pub trait Described {
     fn experiments(&self) -> Vec<&str>;
     /// `None`: it has no such factor.
     fn level(&self, factor: &str) -> Option<Cow<'_, NamedLevel>>;
+    /// Its axis is at the default there, whatever the default is elsewhere in the manifest: it is found by
+    /// that word as well.
+    fn is_default(&self, _factor: &str) -> bool {
+        false
+    }
 }
 
 /// What filters can speak of.
@@ -135,6 +140,8 @@ impl Condition {
             }
             Self::Level { factor, wanted } => {
                 cell.level(factor).is_some_and(|own| wanted.matches(&own))
+                    || cell.is_default(factor)
+                        && wanted.matches(&NamedLevel::new(factor, &Level::Default))
             }
         }
     }

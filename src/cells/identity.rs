@@ -10,6 +10,7 @@ use crate::manifest::factor::{self, Place};
 #[must_use]
 pub fn of_identity(identity: &Value) -> Vec<NamedLevel> {
     let mut levels = Vec::new();
+    let one = Value::from(1);
     for factor in factor::names().filter_map(factor::lookup) {
         let name = factor.name;
         let values: Vec<&Value> = match factor.place {
@@ -21,8 +22,15 @@ pub fn of_identity(identity: &Value) -> Vec<NamedLevel> {
             Place::MaxTokens => of_agents(identity, |agent| &agent["max_tokens"]),
             Place::Paced => of_agents(identity, |agent| &agent["simulated"][name]),
             Place::Option => of_agents(identity, |agent| &agent["options"][name]),
-            // A scenario's name is no part of identity, and the copies of an agent are not all of a factor.
-            Place::Scenario | Place::Concurrency => continue,
+            Place::Concurrency => {
+                // Those that the scenario asks for cannot be told from those of the factor: what ran counts.
+                let copies: Vec<&Value> = agents(identity).map(|agent| &agent["count"]).collect();
+                let is_varied = copies.iter().any(|copies| !copies.is_null());
+                let copies = copies.into_iter().map(|own| if own.is_null() { &one } else { own });
+                if is_varied { copies.collect() } else { Vec::new() }
+            }
+            // A scenario's name is no part of identity.
+            Place::Scenario => continue,
         };
         levels.extend(NamedLevel::of_values(name, &values));
     }

@@ -103,7 +103,7 @@ impl NamedLevel {
 /// In the factor's base unit. Some defaults are numbers (`concurrency` is 1).
 fn number(name: &str, level: &Level) -> Option<f64> {
     match level {
-        Level::Default => factor::lookup(name)?.default?.parse().ok(),
+        Level::Default => factor::lookup(name)?.default_number(),
         _ => level.number(),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::filter::{Described, Vocabulary};
 use super::*;
+use crate::manifest::study::Level;
 
 struct Cell(Vec<NamedLevel>);
 
@@ -71,6 +72,25 @@ fn a_document_tells_every_factor_that_it_asks_for() {
     {
         assert!(!matches(&cell, filter), "{filter}");
     }
+}
+
+#[test]
+fn a_document_tells_how_many_copies_of_each_agent_ran() {
+    let mut document = document();
+    for agent in document["agents"].as_array_mut().unwrap() {
+        agent["count"] = 4.into();
+    }
+    let four = Cell(of_identity(&document));
+    assert!(matches(&four, "concurrency=4") && !matches(&four, "concurrency=1"));
+    let one = Cell(of_identity(&self::document()));
+    assert!(matches(&one, "concurrency=1") && !matches(&one, "concurrency=4"));
+}
+
+#[test]
+fn a_default_with_a_unit_is_a_number() {
+    let number = |name: &str| NamedLevel::new(name, &Level::Default).number;
+    assert_eq!((number("lag_dose"), number("concurrency")), (Some(0.0), Some(1.0)));
+    assert_eq!((number("throttle"), number("batch"), number("max_tokens")), (None, None, None));
 }
 
 #[test]

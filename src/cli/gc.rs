@@ -44,21 +44,30 @@ pub fn run(args: &Args) -> CommandResult {
     let lock = deletes.then(|| Lock::acquire(&layout)).transpose().map_err(failure)?;
     let store = Store::of(&plan, &args.study.results).map_err(failure)?;
     let left = store.left_behind(&plan);
-    if deletes {
+    if deletes && (!left.runs.is_empty() || layout.collected().exists()) {
         let mut journal = Journal::open(&layout).map_err(failure)?;
-        store.collect(&left.runs, &mut journal).map_err(failure)?;
+        let mut removed = LeftBehind::default();
+        let mut on_removed = |run: &LeftRun| removed.runs.push(run.clone());
+        if let Err(error) = store.collect(&left.runs, &mut journal, &mut on_removed) {
+            // Nothing brings them back: whoever asked for it has to know which are gone.
+            if !removed.runs.is_empty() {
+                report::print(printed(&study, &removed, args)?.as_bytes())?;
+            }
+            return Err(failure(error));
+        }
     }
     drop(lock);
-    let text = if args.json {
-        let printed = Printed { study: &study, deleted: args.delete, left: &left };
-        serde_json::to_string_pretty(&printed)
-            .map_err(|error| Failure::error(exit::INTERNAL, error))?
-            + "\n"
-    } else {
-        list(&study, &left, args.delete)
-    };
-    report::print(text.as_bytes())?;
+    report::print(printed(&study, &left, args)?.as_bytes())?;
     Ok(exit::DONE)
+}
+
+fn printed(study: &str, left: &LeftBehind, args: &Args) -> Result<String, Failure> {
+    if !args.json {
+        return Ok(list(study, left, args.delete));
+    }
+    let printed = Printed { study, deleted: args.delete, left };
+    let text = serde_json::to_string_pretty(&printed);
+    Ok(text.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n")
 }
 
 fn list(study: &str, left: &LeftBehind, deleted: bool) -> String {
@@ -70,6 +79,7 @@ fn list(study: &str, left: &LeftBehind, deleted: bool) -> String {
     let runs = count(left.runs.len() as u64, "stored run");
     let megabytes = bytes as f64 / 1e6;
     let _ = match (left.runs.len(), deleted) {
+        (0, _) if left.identity_1 > 0 => writeln!(text, "{study}: nothing to remove"),
         (0, _) => writeln!(text, "{study}: every stored run is asked for"),
         (_, true) => writeln!(text, "{study}: {runs} removed, {megabytes:.1} MB"),
         (_, false) => writeln!(

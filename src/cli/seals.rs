@@ -19,16 +19,17 @@ pub fn damaged(store: &Store) -> Vec<String> {
 
 /// One sentence for each run that the journal does not vouch for; for all in one where there is no journal.
 pub fn unsealed(store: &Store) -> Vec<String> {
-    let unsealed = store.unsealed();
-    if unsealed.is_empty() {
-        return Vec::new();
-    }
-    if !store.has_journal() {
-        let (runs, root) = (unsealed.len(), store.layout().root().display());
-        return vec![format!(
-            "{root} has no journal: whether the records of its {runs} run(s) are those that were sealed \
-             cannot be told; they count"
-        )];
+    // Without a journal that knows all there is one sentence for those that it does not know.
+    let is_named = |own: &&Unsealed| own.begun || store.journal_knows_all();
+    let (named, unknown): (Vec<&Unsealed>, Vec<&Unsealed>) =
+        store.unsealed().iter().partition(is_named);
+    let mut sentences = Vec::new();
+    if !unknown.is_empty() {
+        let (runs, root) = (unknown.len(), store.layout().root().display());
+        sentences.push(format!(
+            "{root} has no journal of {runs} run(s): whether their records are those that were sealed cannot be \
+             told; they count"
+        ));
     }
     let sentence = |Unsealed { folder, begun, .. }: &Unsealed| {
         let folder = folder.display();
@@ -44,7 +45,8 @@ pub fn unsealed(store: &Store) -> Vec<String> {
             )
         }
     };
-    shortened(unsealed.iter().map(sentence).collect())
+    sentences.extend(named.into_iter().map(sentence));
+    shortened(sentences)
 }
 
 /// Says both on standard error.

@@ -120,7 +120,7 @@ fn list(result: &Result) -> String {
     }
     let Verification { runs, files, bytes, journal, findings } = &result.verification;
     if !journal && *runs > 0 {
-        text += "no journal: whether the records are those that were sealed cannot be told\n";
+        text += "no journal of every run: whether the records are those that were sealed cannot be told\n";
     }
     let megabytes = *bytes as f64 / 1e6;
     let _ = writeln!(

@@ -6,7 +6,7 @@ use super::artifacts;
 use super::{ExecError, ExecEvent};
 use crate::os::process;
 use crate::store::failed::{self, Failure};
-use crate::store::journal::{self, Damage, Journal, What};
+use crate::store::journal::{self, Damage, Journal, RunName, What};
 use crate::store::sealed::Sealed;
 use crate::store::verify::{self, Wrong};
 use crate::store::{Layout, Store, StoreError, executed, set_aside};
@@ -80,21 +80,22 @@ pub fn set_damaged_aside(
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<(), ExecError> {
     let layout = store.layout();
-    let damaged = store.damaged().iter().filter(|own| own.is_at(cell, repeat));
-    let mut places: Vec<(&Path, &str)> =
-        damaged.map(|own| (own.folder.as_path(), own.reason.as_str())).collect();
+    // The journal knows what lies there by the id of the place.
+    let damaged = store.damaged_at(cell, repeat);
+    let mut places: Vec<(&Path, &str, &str)> =
+        damaged.map(|(id, own)| (own.folder.as_path(), id, own.reason.as_str())).collect();
     let place = cell_folder.join(repeat.to_string());
-    if places.iter().all(|(folder, _)| *folder != place) {
-        places.push((&place, "it is no sealed run"));
+    if places.iter().all(|(folder, ..)| *folder != place) {
+        places.push((&place, cell, "it is no sealed run"));
     }
-    for (place, reason) in places {
+    for (place, id, reason) in places {
         if place.symlink_metadata().is_err() {
             continue;
         }
         let failure = failure(layout, place, repeat, "damaged", reason.to_owned());
         let kept = layout.relative(&failed::keep(layout, place, &failure)?);
         emit(ExecEvent::Note { message: format!("a damaged run was moved to {kept}: {reason}") });
-        journal.write(What::Abandoned { cell: Some(cell.to_owned()), repeat, kept })?;
+        journal.write(What::Abandoned { cell: Some(id.to_owned()), repeat, kept })?;
     }
     Ok(())
 }
@@ -102,18 +103,20 @@ pub fn set_damaged_aside(
 /// Adds to the journal what a kill kept out of it: that runs were sealed which are there. Their files are
 /// held against their records first, so that nothing that was edited meanwhile is sealed; and a run that the
 /// journal does not even say was begun comes from elsewhere and is only named. Where there was no journal, or
-/// where a part of it was lost, it cannot say that.
+/// where a part of it was lost, it cannot say that until all that are there were looked at.
 pub fn seal_the_unsealed(store: &Store, emit: &mut dyn FnMut(ExecEvent)) -> Result<(), ExecError> {
     let layout = store.layout();
-    if store.unsealed().is_empty() {
+    // What was lost may have been seen only now, when the journal was repaired.
+    let knows_all = Sealed::read(layout)?.knows_all();
+    if store.unsealed().is_empty() && (knows_all || !layout.journal().exists()) {
         return Ok(());
     }
-    let knows_all = store.has_journal() && !journal::damaged_place(layout).exists();
     let mut journal = Journal::open(layout)?;
+    let mut without = Vec::new();
     for own in store.unsealed() {
         let folder = layout.relative(&own.folder);
         let mut note = |message: String| emit(ExecEvent::Note { message });
-        let Some(record) = store.runs(&own.cell).get(&own.repeat) else { continue };
+        let Some(record) = store.runs(&own.current).get(&own.repeat) else { continue };
         if knows_all && !own.begun {
             note(format!(
                 "{folder}: the journal knows nothing of this run, so it was made elsewhere; it counts. If it \
@@ -125,11 +128,13 @@ pub fn seal_the_unsealed(store: &Store, emit: &mut dyn FnMut(ExecEvent)) -> Resu
             Ok(compared) => compared,
             Err(error) => {
                 note(format!("{folder}: it stays unsealed: {error}"));
+                without.push(RunName { cell: own.cell.clone(), repeat: own.repeat });
                 continue;
             }
         };
         let mut unknown = compared.wrong.iter().filter(|wrong| wrong.is_unaccepted());
         if let Some(file) = unknown.find_map(Wrong::file) {
+            without.push(RunName { cell: own.cell.clone(), repeat: own.repeat });
             note(format!(
                 "{folder}: the journal does not say that it was sealed, and {file} is not as its record says; \
                  it stays unsealed, `runner verify` names what differs"
@@ -146,6 +151,9 @@ pub fn seal_the_unsealed(store: &Store, emit: &mut dyn FnMut(ExecEvent)) -> Resu
                  the line was added"
             ));
         }
+    }
+    if !knows_all {
+        journal.write(What::Settled { without })?;
     }
     Ok(())
 }

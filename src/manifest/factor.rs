@@ -241,6 +241,18 @@ impl Factor {
         if self.default == Some(&self.show(&level)) { Ok(Level::Default) } else { Ok(level) }
     }
 
+    /// The default in the factor's base unit, where it is a number.
+    #[must_use]
+    pub fn default_number(&self) -> Option<f64> {
+        let default = self.default?;
+        match self.kind {
+            Kind::Dose | Kind::Duration => {
+                units::duration(default).ok().map(|duration| duration.as_secs_f64())
+            }
+            _ => default.parse().ok(),
+        }
+    }
+
     /// Writes a level with its unit, the same for all spellings of one value.
     #[must_use]
     pub fn show(&self, level: &Level) -> String {

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::time::Duration;
+
+use super::orphans;
 
 /// The counters of a moment. Those of the system are in its ticks, 100 a second by its promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +15,8 @@ pub struct Counters {
     /// Of all cores since the start of the machine: at work, and in all.
     busy_ticks: u64,
     all_ticks: u64,
-    /// Of the processes that this one started and waited for, with theirs.
+    /// Of the processes that this one started and waited for, with theirs; not of orphans that were left by an
+    /// earlier command.
     waited_ticks: u64,
     /// Of this process, all its threads.
     own: Duration,
@@ -30,6 +34,9 @@ pub struct Passed {
 
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// Linux's `ESRCH`.
+const NO_SUCH_PROCESS: i32 = 3;
+
 impl Counters {
     /// `None` where the system does not tell.
     #[cfg(target_os = "linux")]
@@ -40,6 +47,7 @@ impl Counters {
         let own = Duration::new(own.tv_sec.try_into().ok()?, own.tv_nsec.try_into().ok()?);
         let (busy_ticks, all_ticks) = cores(&fs::read_to_string("/proc/stat").ok()?)?;
         let waited_ticks = Process::read("self")?.waited_ticks;
+        let waited_ticks = waited_ticks.saturating_sub(orphans::ticks_of_earlier());
         Some(Self { busy_ticks, all_ticks, waited_ticks, own })
     }
 
@@ -82,6 +90,7 @@ fn cores(stat: &str) -> Option<(u64, u64)> {
 /// What `/proc/<pid>/stat` says of a process (the manual page `proc_pid_stat`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
+    pub parent: u32,
     pub group: u32,
     own_ticks: u64,
     /// Of children that it waited for, with theirs.
@@ -93,12 +102,28 @@ impl Process {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// Whether there is certainly no such process, or it is no child of this one.
+    pub fn is_no_child(pid: u32) -> bool {
+        match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => {
+                Self::parse(&stat).is_some_and(|process| process.parent != std::process::id())
+            }
+            // A file that could not be opened for another reason says nothing. One that ended meanwhile can be
+            // opened and not be read.
+            Err(error) => {
+                error.kind() == io::ErrorKind::NotFound
+                    || cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_SUCH_PROCESS)
+            }
+        }
+    }
+
     fn parse(stat: &str) -> Option<Self> {
         // The name in parentheses may hold spaces and parentheses; the fields after it do not. The first of
         // them is the 3rd of all.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().take(15).collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Self {
+            parent: u32::try_from(field(4)?).ok()?,
             group: u32::try_from(field(5)?).ok()?,
             own_ticks: field(14)? + field(15)?,
             waited_ticks: field(16)? + field(17)?,
@@ -169,7 +194,7 @@ mod tests {
         assert_eq!(cores(stat), Some((230, 1120)));
         assert_eq!(cores("cpu  1 2 3\n"), None);
         let process = Process::parse("7 (a (b) c) R 1 9 3 4 5 6 7 8 9 10 15 16 11 2 20 0\n");
-        let expected = Process { group: 9, own_ticks: 31, waited_ticks: 13 };
+        let expected = Process { parent: 1, group: 9, own_ticks: 31, waited_ticks: 13 };
         assert_eq!(process, Some(expected));
         assert_eq!(Process::parse("7 (a) R 1\n"), None);
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Children of this process that it started itself into groups other than its own.
 static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// CPU time, in ticks, of orphans that were reaped while another command than theirs was measured. The system
+/// has it in what this process waited for.
+static OF_EARLIER: AtomicU64 = AtomicU64::new(0);
+
+/// Ticks of what this process waited for that are of no command that was measured meanwhile.
+pub(super) fn ticks_of_earlier() -> u64 {
+    OF_EARLIER.load(Ordering::Relaxed)
+}
 
 fn started() -> MutexGuard<'static, BTreeSet<u32>> {
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
@@ -32,10 +42,15 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
 
 /// Children of this process that it did not start.
 fn adopted() -> BTreeSet<u32> {
+    adopted_among(&cpu::own_children)
+}
+
+fn adopted_among(children: &dyn Fn() -> Vec<u32>) -> BTreeSet<u32> {
     let mut started = started();
-    let children = cpu::own_children();
-    // The number of one that was waited for may be given to another.
-    started.retain(|pid| children.contains(pid));
+    let children = children();
+    // The number of one that was waited for may be given to another. The list does not tell which those are: the
+    // kernel may leave out some while others come and go.
+    started.retain(|pid| !Process::is_no_child(*pid));
     let Some(own) = Process::read("self") else { return BTreeSet::new() };
     let is_adopted = |pid: &u32| {
         let group = Process::read(&pid.to_string()).map(|process| process.group);
@@ -67,7 +82,12 @@ impl Orphans {
         for pid in adopted() {
             // One that has ended keeps its counts until it is reaped.
             let ticks = Process::read(&pid.to_string()).map_or(0, Process::ticks);
-            if reap(pid) && !self.before.remove(&pid) {
+            if !reap(pid) {
+                continue;
+            }
+            if self.before.remove(&pid) {
+                OF_EARLIER.fetch_add(ticks, Ordering::Relaxed);
+            } else {
                 self.ticks += ticks;
             }
         }
@@ -121,4 +141,25 @@ fn reap(pid: u32) -> bool {
 #[cfg(not(unix))]
 fn reap(_pid: u32) -> bool {
     false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn an_own_child_that_a_list_left_out_once_is_no_orphan() {
+        let mut command = Command::new("cat");
+        let mut child = start(command.process_group(0).stdin(Stdio::piped())).unwrap();
+        let id = child.id();
+        assert!(!adopted_among(&Vec::new).contains(&id));
+        assert!(!adopted().contains(&id));
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        adopted();
+        assert!(!started().contains(&id), "its number may be given to another");
+    }
 }

@@ -5,6 +5,7 @@
 //! it would lie in the blocks of the first, and the cells that the second compares with it would come later.
 
 use super::{Plan, small};
+use crate::cells::NamedLevel;
 use crate::manifest::study::{Claim, Order};
 
 /// Groups of experiments, joined step by step.
@@ -108,10 +109,14 @@ impl Plan {
             return false;
         }
         (0..self.rows[experiment].len()).any(|row| {
-            claim.cells.0.iter().all(|(axis, wanted)| {
-                let level = self.matrices[experiment].levels(row).find(|(name, _)| name == axis);
-                level.map(|(_, level)| level).or_else(|| own.fixed.get(axis)) == Some(wanted)
-            })
+            let level = |axis: &str| {
+                let level = self.matrices[experiment].levels(row).find(|(name, _)| *name == axis);
+                level.map(|(_, level)| level).or_else(|| own.fixed.get(axis))
+            };
+            let wanted = claim.cells.0.keys();
+            let levels: Vec<NamedLevel> =
+                wanted.filter_map(|axis| Some(NamedLevel::new(axis, level(axis)?))).collect();
+            claim.cells.select(&levels)
         })
     }
 }

@@ -23,6 +23,7 @@ pub mod why;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -35,6 +36,7 @@ use crate::manifest::study::{Experiment, Level, Order};
 use crate::manifest::{ManifestErrors, Study};
 use control::{Made, Replicas, Solos};
 pub use fallback::FallbackCell;
+pub use former::Formers;
 use identity::{Contents, Servers};
 pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
@@ -51,7 +53,7 @@ impl CellId {
     #[must_use]
     pub fn of_hex(digits: &str) -> Option<Self> {
         let mut id = [0; 16];
-        if digits.len() != 2 * id.len() || !digits.is_ascii() {
+        if digits.len() != 2 * id.len() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         for (place, byte) in id.iter_mut().enumerate() {
@@ -97,6 +99,8 @@ pub struct Plan {
     asked: Vec<u32>,
     /// The plan without filters, where this one has some.
     whole: Option<Box<Plan>>,
+    /// Made when it is first asked for: per experiment its cells in ascending order, each with its first row.
+    places: OnceLock<Vec<Vec<(u32, u32)>>>,
 }
 
 /// A distinct cell, and where it was seen first.
@@ -171,9 +175,19 @@ impl Plan {
             rows.push(members);
         }
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let (asked, whole) = (asked(&study), None);
-        let mut plan =
-            Self { study, matrices, rows, cells, solos, replicas, contents, asked, whole };
+        let asked = asked(&study);
+        let mut plan = Self {
+            study,
+            matrices,
+            rows,
+            cells,
+            solos,
+            replicas,
+            contents,
+            asked,
+            whole: None,
+            places: OnceLock::new(),
+        };
         plan.add_controls(&mut known);
         Ok(plan)
     }
@@ -206,9 +220,19 @@ impl Plan {
         }
         let (study, contents) = (self.study.clone(), self.contents.clone());
         let (solos, replicas) = (Solos::default(), Replicas::default());
-        let (asked, whole) = (asked(&study), Some(Box::new(self)));
-        let mut plan =
-            Self { study, matrices, rows, cells, solos, replicas, contents, asked, whole };
+        let asked = asked(&study);
+        let mut plan = Self {
+            study,
+            matrices,
+            rows,
+            cells,
+            solos,
+            replicas,
+            contents,
+            asked,
+            whole: Some(Box::new(self)),
+            places: OnceLock::new(),
+        };
         plan.add_controls(&mut known);
         plan
     }
@@ -344,7 +368,24 @@ impl Plan {
     /// Experiments that a cell belongs to; not those that only need it as a control.
     #[must_use]
     pub fn experiments_of(&self, cell: u32) -> Vec<usize> {
-        (0..self.rows.len()).filter(|index| self.rows[*index].contains(&cell)).collect()
+        (0..self.rows.len()).filter(|index| self.row_of(*index, cell).is_some()).collect()
+    }
+
+    /// The first row of a cell in an experiment. There may be a million: none of them is looked at.
+    fn row_of(&self, experiment: usize, cell: u32) -> Option<usize> {
+        let places = self.places.get_or_init(|| {
+            let sorted = |rows: &Vec<u32>| {
+                let mut places: Vec<(u32, u32)> =
+                    rows.iter().zip(0..).map(|(cell, row)| (*cell, row)).collect();
+                places.sort_unstable();
+                places.dedup_by_key(|(cell, _)| *cell);
+                places
+            };
+            self.rows.iter().map(sorted).collect()
+        });
+        let own = &places[experiment];
+        let place = own.binary_search_by_key(&cell, |(cell, _)| *cell).ok()?;
+        Some(own[place].1 as usize)
     }
 
     /// The experiment in which the cell was seen first, or whose control it is first.
@@ -357,9 +398,7 @@ impl Plan {
     /// when the cell is not in it.
     #[must_use]
     pub fn levels(&self, experiment: usize, cell: u32) -> Vec<(String, Level)> {
-        let Some(row) = self.rows[experiment].iter().position(|member| *member == cell) else {
-            return Vec::new();
-        };
+        let Some(row) = self.row_of(experiment, cell) else { return Vec::new() };
         self.matrices[experiment]
             .levels(row)
             .map(|(name, level)| (name.to_owned(), level.clone()))

@@ -22,6 +22,13 @@ impl<'p> Row<'p> {
         let cell = plan.rows[experiment][place];
         Self { plan, experiment, place, cell, levels: OnceCell::new() }
     }
+
+    /// The level that the matrix or the experiment gives a factor.
+    fn written(&self, factor: &str) -> Option<&'p Level> {
+        let mut varied = self.plan.matrices[self.experiment].levels(self.place);
+        let axis = varied.find(|(name, _)| *name == factor).map(|(_, level)| level);
+        axis.or_else(|| self.plan.study.experiments[self.experiment].fixed.get(factor))
+    }
 }
 
 impl Described for Row<'_> {
@@ -38,14 +45,15 @@ impl Described for Row<'_> {
     }
 
     fn level(&self, factor: &str) -> Option<Cow<'_, NamedLevel>> {
-        let mut varied = self.plan.matrices[self.experiment].levels(self.place);
-        let axis = varied.find(|(name, _)| *name == factor).map(|(_, level)| level);
-        let fixed = || self.plan.study.experiments[self.experiment].fixed.get(factor);
-        let fixed = || fixed().filter(|level| **level != Level::Default);
-        if let Some(level) = axis.or_else(fixed) {
+        // What a default comes to may stand elsewhere in the manifest.
+        if let Some(level) = self.written(factor).filter(|level| **level != Level::Default) {
             return Some(Cow::Owned(NamedLevel::new(factor, level)));
         }
         let levels = self.levels.get_or_init(|| self.plan.spec(self.cell).levels);
         NamedLevel::among(levels, factor)
+    }
+
+    fn is_default(&self, factor: &str) -> bool {
+        self.written(factor) == Some(&Level::Default)
     }
 }

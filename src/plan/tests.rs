@@ -242,8 +242,8 @@ proptest! {
         let new: BTreeSet<CellId> = (0..).take(after.cells()).map(|cell| after.id(cell)).collect();
         let old: Vec<CellId> = (0..).take(before.cells()).map(|cell| before.id(cell)).collect();
         let unknown: Vec<CellId> = old.iter().copied().filter(|id| !new.contains(id)).collect();
-        let today = after.today(&unknown, false);
-        let kept: BTreeSet<CellId> = old.iter().map(|id| *today.get(id).unwrap_or(id)).collect();
+        let formers = after.formers(|id| unknown.contains(id), false);
+        let kept: BTreeSet<CellId> = old.iter().map(|id| formers.current(id, []).unwrap_or(*id)).collect();
         prop_assert_eq!(kept, new);
     }
 
@@ -409,6 +409,17 @@ fn filters_select_cells() {
     assert_eq!(count(&["throttle=off,num_ctx=1", "num_ctx=2"]), Ok(3));
     assert_eq!(count(&["throttle~60,experiment=e"]), Ok(2));
     assert_eq!(count(&["num_ctx=7"]), Ok(0));
+    let of = |filter: &str| {
+        let text = format!(
+            "{MATRIX}matrix = {{ max_tokens = [\"default\", 64] }}\n[defaults]\nmax_tokens = 500\n"
+        );
+        let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
+        let filters = Filters::parse(&[filter.to_owned()], &Vocabulary::of(&study)).unwrap();
+        Plan::new(study, &filters).unwrap().cells()
+    };
+    for filter in ["max_tokens=500", "max_tokens=default", "max_tokens=64"] {
+        assert_eq!(of(filter), 1, "{filter}");
+    }
     assert_eq!(
         count(&["throtle=60"]).unwrap_err().help.as_deref(),
         Some("did you mean `throttle`?")
@@ -434,12 +445,22 @@ const VERSION_1: &str = "ff3b897d6f0e1c63d878004544941df3";
 fn a_cell_of_version_1_is_the_one_cell_that_it_can_be() {
     let version_1 = CellId::of_hex(VERSION_1).unwrap();
     let plan = plan_of(&study(vec![60], 1).text());
-    assert_eq!(plan.today(&[version_1], true).get(&version_1), Some(&plan.id(0)));
-    assert!(plan.today(&[version_1], false).is_empty(), "nothing of version 1 is stored");
+    let current = |plan: &Plan, met: &[&str]| {
+        plan.formers(|id| *id == version_1, true).current(&version_1, met.iter().copied())
+    };
+    assert_eq!(current(&plan, &[]), Some(plan.id(0)));
+    assert_eq!(current(&plan, &["a", "b"]), Some(plan.id(0)));
+    assert_eq!(current(&plan, &["a", "c"]), None, "another server was called");
+    assert_eq!(plan.formers(|_| true, false).ids().count(), 0, "nothing of version 1 is stored");
     let mut renamed = study(vec![60], 1);
     renamed.rename_endpoint("a", "c", "");
     let renamed = plan_of(&renamed.text());
-    assert_eq!(renamed.today(&[version_1], true).get(&version_1), Some(&renamed.id(0)));
+    assert_eq!(current(&renamed, &[]), Some(renamed.id(0)));
+    assert_eq!(current(&renamed, &["a", "b"]), None, "nobody says that `c` was `a`");
+    let mut renamed = self::study(vec![60], 1);
+    renamed.rename_endpoint("a", "c", "was = \"a\",");
+    let renamed = plan_of(&renamed.text());
+    assert_eq!(current(&renamed, &["a", "b"]), Some(renamed.id(0)));
 
     // The same agents the other way round: nobody can tell which servers were called.
     let turned = "turned = [\n{ agent = \"collector\", endpoint = \"b\", prompt = \"p\", options = \"tuned\" },\n\
@@ -449,12 +470,12 @@ fn a_cell_of_version_1_is_the_one_cell_that_it_can_be() {
         "scenario = \"pair\"\nmatrix = {",
         "matrix = { scenario = [\"pair\", \"turned\"],",
     );
-    assert!(plan_of(&text).today(&[version_1], true).is_empty());
+    assert_eq!(current(&plan_of(&text), &["a", "b"]), None);
     let study = manifest::parse(Path::new("s.toml"), &text, None).unwrap();
     let only = Filters::parse(&["scenario=pair".to_owned()], &Vocabulary::of(&study)).unwrap();
     let filtered = Plan::new(study, &only).unwrap();
     assert_eq!(filtered.cells(), 2);
-    assert!(filtered.today(&[version_1], true).is_empty(), "a filter makes nothing clear");
+    assert_eq!(current(&filtered, &[]), None, "a filter makes nothing clear");
 }
 
 #[test]
@@ -863,4 +884,10 @@ fn a_price_changes_no_run() {
     for cell in 0..2 {
         assert_eq!(plain.id(cell), priced.id(cell));
     }
+}
+
+#[test]
+fn an_id_has_no_signs() {
+    assert!(CellId::of_hex(&"+f".repeat(16)).is_none());
+    assert!(CellId::of_hex(&"0f".repeat(16)).is_some());
 }

@@ -14,7 +14,7 @@ use crate::metrics::{self, price};
 use crate::plan::{CellSpec, Plan};
 use crate::store::failed::GpuMemory;
 use crate::store::record::{RunRecord, ServerMemory};
-use crate::store::{Store, StoreError, against_newest, counting, executed};
+use crate::store::{Damaged, Store, StoreError, against_newest, counting, executed};
 
 /// How many repeats each hypothesis of a plan needs, from what is stored of it.
 #[must_use]
@@ -132,12 +132,14 @@ fn cell(plan: &Plan, store: &Store, index: u32) -> Cell {
 
 /// By repeat, what lies in the place of a run without being one that can be trusted.
 fn damaged(store: &Store, id: &str, repeats: u32) -> BTreeMap<u32, String> {
-    let folders = store.damaged().iter();
-    let own = folders.filter_map(|own| {
-        let repeat = (1..=repeats).find(|repeat| own.is_at(id, *repeat))?;
-        Some((repeat, format!("{}: {}", store.layout().below(&own.folder), own.reason)))
-    });
-    own.collect()
+    if store.damaged().is_empty() {
+        return BTreeMap::new();
+    }
+    let at = |repeat| store.damaged_at(id, repeat).map(move |(_, own)| (repeat, own));
+    let reason = |(repeat, own): (u32, &Damaged)| {
+        (repeat, format!("{}: {}", store.layout().below(&own.folder), own.reason))
+    };
+    (1..=repeats).flat_map(at).map(reason).collect()
 }
 
 /// A cell with its runs.
@@ -165,7 +167,7 @@ pub(super) fn assemble(
         unsealed: store
             .unsealed()
             .iter()
-            .filter(|own| own.cell == id && runs.contains_key(&own.repeat))
+            .filter(|own| own.current == id && runs.contains_key(&own.repeat))
             .map(|own| own.repeat)
             .collect(),
         runs,

@@ -21,6 +21,29 @@ impl<'a> Began<'a> {
     }
 }
 
+/// The same as moments: as letters, a whole second comes after a part of it.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Moments {
+    /// `None` where a time cannot be read.
+    fn of(began: Began<'_>) -> Option<Self> {
+        Some(Self { first: began.first.parse().ok()?, last: began.last.parse().ok()? })
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+}
+
+/// Whether all runs of one repeat had begun before the next; of what cannot be read nobody knows.
+fn in_turn(before: Option<Moments>, after: Option<Moments>) -> bool {
+    before.zip(after).is_some_and(|(before, after)| before.last < after.first)
+}
+
 /// Two successive repeats of which the later began before all runs of the earlier had begun: between such
 /// partners lies more than the difference of their cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +62,14 @@ pub fn pairs<'a, T: Copy>(
         .iter()
         .filter_map(|(repeat, left)| Some((*repeat, *left, *other.get(repeat)?)))
         .collect();
-    for pair in common.windows(2) {
-        let [(repeat, a, b), (next, next_a, next_b)] = *pair else { continue };
-        let last = began(a).last.max(began(b).last);
-        let first = began(next_a).first.min(began(next_b).first);
-        if first <= last {
+    let moments = common.iter().map(|(repeat, left, right)| {
+        let both = Moments::of(began(*left)).zip(Moments::of(began(*right)));
+        (*repeat, both.map(|(left, right)| left.and(right)))
+    });
+    let moments: Vec<(u32, Option<Moments>)> = moments.collect();
+    for pair in moments.windows(2) {
+        let [(repeat, before), (next, after)] = *pair else { continue };
+        if !in_turn(before, after) {
             return Err(OutOfTurn { repeat, next });
         }
     }
@@ -54,15 +80,15 @@ pub fn pairs<'a, T: Copy>(
 /// By cell, when each repeat began (RFC 3339, UTC).
 #[must_use]
 pub fn out_of_turn(cells: &[BTreeMap<u32, &str>]) -> Vec<OutOfTurn> {
-    let mut repeats: BTreeMap<u32, Began> = BTreeMap::new();
+    let mut repeats: BTreeMap<u32, Option<Moments>> = BTreeMap::new();
     for (repeat, started) in cells.iter().flatten() {
-        let own = repeats.entry(*repeat).or_insert(Began::one(started));
-        own.first = own.first.min(started);
-        own.last = own.last.max(started);
+        let one = Moments::of(Began::one(started));
+        let own = repeats.entry(*repeat).or_insert(one);
+        *own = own.zip(one).map(|(own, one)| own.and(one));
     }
     let successive = repeats.iter().zip(repeats.iter().skip(1));
     successive
-        .filter(|((_, before), (_, after))| after.first <= before.last)
+        .filter(|((_, before), (_, after))| !in_turn(**before, **after))
         .map(|((repeat, _), (next, _))| OutOfTurn { repeat: *repeat, next: *next })
         .collect()
 }
@@ -112,7 +138,7 @@ fn moments(times: &[&str]) -> Option<Vec<Timestamp>> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{OutOfTurn, is_mixed, out_of_turn, precedence};
+    use super::{Began, OutOfTurn, is_mixed, out_of_turn, pairs, precedence};
 
     /// Cells whose repeats began in these seconds.
     fn turns(cells: &[&[u32]]) -> Vec<OutOfTurn> {
@@ -138,6 +164,20 @@ mod tests {
         let pairs = [OutOfTurn { repeat: 1, next: 2 }, OutOfTurn { repeat: 2, next: 3 }];
         assert_eq!(turns(&[&[1, 3, 5], &[2, 4, 6], &[7, 8, 9]]), pairs);
         assert_eq!(turns(&[&[9, 3, 5], &[2, 4, 6]]), pairs[..1]);
+    }
+
+    #[test]
+    fn turns_are_read_and_not_compared_as_letters() {
+        let (whole, later) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z");
+        let of = |second: &'static str| out_of_turn(&[BTreeMap::from([(1, whole), (2, second)])]);
+        assert_eq!(of(later), []);
+        assert_eq!(of("yesterday"), [OutOfTurn { repeat: 1, next: 2 }]);
+        let pairs = pairs(
+            &BTreeMap::from([(1, whole), (2, later)]),
+            &BTreeMap::from([(1, whole), (2, later)]),
+            Began::one,
+        );
+        assert!(pairs.is_ok());
     }
 
     #[test]

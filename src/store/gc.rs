@@ -69,8 +69,14 @@ impl Store {
         left
     }
 
-    /// Removes these runs, each after a line in the journal. Whoever calls it holds the lock.
-    pub fn collect(&self, runs: &[LeftRun], journal: &mut Journal) -> Result<(), StoreError> {
+    /// Removes these runs, each after a line in the journal, and tells of each that is gone: an error may come
+    /// after some. Whoever calls it holds the lock.
+    pub fn collect(
+        &self,
+        runs: &[LeftRun],
+        journal: &mut Journal,
+        on_removed: &mut dyn FnMut(&LeftRun),
+    ) -> Result<(), StoreError> {
         let place = self.layout().collected();
         remove(&place)?;
         for run in runs {
@@ -81,6 +87,7 @@ impl Store {
             disk::create_folders(&place).map_err(StoreError::io("create", &place))?;
             let aside = place.join(format!("{}-{}", run.cell, run.repeat));
             fs::rename(folder, &aside).map_err(StoreError::io("move", folder))?;
+            on_removed(run);
             if let Some(parent) = folder.parent() {
                 disk::sync_folder(parent).map_err(StoreError::io("sync", parent))?;
                 remove_empty(parent, &self.layout().runs());

@@ -17,11 +17,13 @@ use super::sealed::{Sealed, Standing};
 pub struct Store {
     layout: Layout,
     pub(super) cells: HashMap<String, Cell>,
-    damaged: Vec<Damaged>,
-    unsealed: Vec<Unsealed>,
-    has_journal: bool,
+    pub(super) damaged: Vec<Damaged>,
+    pub(super) unsealed: Vec<Unsealed>,
+    journal_knows_all: bool,
     /// By former id of a cell, the one that it has today.
     pub(super) today: HashMap<String, String>,
+    /// The other way round, those of folders that cannot be trusted as well.
+    pub(super) former: HashMap<String, Vec<String>>,
 }
 
 /// Which records count.
@@ -56,14 +58,14 @@ pub struct Damaged {
 
 impl Damaged {
     /// Whether it lies at the place of this run, whatever the readable part of its cell's folder says.
-    #[must_use]
-    pub fn is_at(&self, cell: &str, repeat: u32) -> bool {
+    fn is_at(&self, cell: &str, repeat: u32) -> bool {
         folder_repeat(&self.folder) == Some(repeat)
-            && self
-                .folder
-                .parent()
-                .and_then(layout::cell_of_folder)
-                .is_some_and(|id| cell.starts_with(id))
+            && self.cell_digits().is_some_and(|id| cell.starts_with(id))
+    }
+
+    /// The first digits of its cell's id, or all, as its place has them.
+    pub(super) fn cell_digits(&self) -> Option<&str> {
+        self.folder.parent().and_then(layout::cell_of_folder)
     }
 }
 
@@ -71,8 +73,10 @@ impl Damaged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsealed {
     pub folder: PathBuf,
-    /// 32 hex digits.
+    /// The id that its record and the journal have, 32 hex digits.
     pub cell: String,
+    /// The id under which the store has it: today's, where it was sealed under a former one.
+    pub current: String,
     pub repeat: u32,
     /// Of `run.json` as it is.
     pub sha256: String,
@@ -126,8 +130,9 @@ impl Store {
             cells: HashMap::new(),
             damaged: Vec::new(),
             unsealed: Vec::new(),
-            has_journal: sealed.has_journal(),
+            journal_knows_all: sealed.knows_all(),
             today: HashMap::new(),
+            former: HashMap::new(),
         };
         for own in found {
             store.add(own, &sealed, trust)?;
@@ -163,7 +168,8 @@ impl Store {
         }
         if let Some(Standing::Unsealed { begun }) = standing {
             let (cell, repeat, folder) = (record.cell.clone(), record.repeat, folder.clone());
-            self.unsealed.push(Unsealed { folder, cell, repeat, sha256, begun });
+            let current = cell.clone();
+            self.unsealed.push(Unsealed { folder, cell, current, repeat, sha256, begun });
         }
         let cell = self.cells.entry(record.cell.clone()).or_default();
         cell.folders.insert(record.repeat, folder);
@@ -218,16 +224,32 @@ impl Store {
         &self.damaged
     }
 
+    /// Those of them at the place of this run, under today's id of its cell or a former one, each with the id
+    /// that its place has.
+    pub fn damaged_at<'s>(
+        &'s self,
+        cell: &'s str,
+        repeat: u32,
+    ) -> impl Iterator<Item = (&'s str, &'s Damaged)> {
+        let former = self.former.get(cell).into_iter().flatten().map(String::as_str);
+        let ids: Vec<&str> = std::iter::once(cell).chain(former).collect();
+        self.damaged.iter().filter_map(move |own| {
+            let id = ids.iter().find(|id| own.is_at(id, repeat))?;
+            Some((*id, own))
+        })
+    }
+
     /// Runs of which the journal does not say that they were sealed, sorted by their folders.
     #[must_use]
     pub fn unsealed(&self) -> &[Unsealed] {
         &self.unsealed
     }
 
-    /// Whether there is a journal at all; results that were copied without it are all unsealed.
+    /// Whether there is a journal of all that was ever begun here; results that were copied without it are all
+    /// unsealed.
     #[must_use]
-    pub fn has_journal(&self) -> bool {
-        self.has_journal
+    pub fn journal_knows_all(&self) -> bool {
+        self.journal_knows_all
     }
 
     /// Where a cell's next run belongs: the folder that holds its runs already, whatever its readable

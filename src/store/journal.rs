@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use formats::clock;
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, StoreError, seal};
+use super::{Layout, StoreError, index, seal};
 
 /// One line of `journal.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,11 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
+    /// What came before is not known: there were runs and no journal of them, or a part of it was lost. Until
+    /// [`What::Settled`], a run that the journal does not know may be one of its own.
+    Incomplete,
+    /// Every run that was there is sealed by now, but those of which files are not as their records say.
+    Settled { without: Vec<RunName> },
     /// An exec began with this many runs to make.
     Exec { runner: String, pid: u32, todo: usize },
     /// An agent process was started. `mark` tells it from a later process with the same id.
@@ -59,6 +64,13 @@ pub enum What {
     Ended { made: usize, failed: usize, interrupted: bool },
 }
 
+/// A run by its cell (32 hex digits) and repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunName {
+    pub cell: String,
+    pub repeat: u32,
+}
+
 /// The open journal of the exec that holds the lock.
 #[derive(Debug)]
 pub struct Journal {
@@ -67,7 +79,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens it for appending. A line that a crash cut short is closed, so that it spoils no other.
+    /// Opens it for appending. A line that a crash cut short is closed, so that it spoils no other. One that is
+    /// made where there are runs begins with the word that it does not know them.
     pub fn open(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.journal();
         let mut file = File::options()
@@ -76,21 +89,20 @@ impl Journal {
             .create(true)
             .open(&path)
             .map_err(StoreError::io("write", &path))?;
-        let cut = ends_mid_line(&mut file).map_err(StoreError::io("read", &path))?;
-        if cut {
+        let end = end(&mut file).map_err(StoreError::io("read", &path))?;
+        if end == End::MidLine {
             file.write_all(b"\n").map_err(StoreError::io("write", &path))?;
         }
-        Ok(Self { file, path })
+        let mut journal = Self { file, path };
+        if end == End::Empty && !index::run_folders(&layout.runs())?.is_empty() {
+            journal.write(What::Incomplete)?;
+        }
+        Ok(journal)
     }
 
     /// Appends one line and waits until it is on the disk.
     pub fn write(&mut self, what: What) -> Result<(), StoreError> {
-        let entry = Entry { time: clock::utc_now(), what };
-        let mut line = serde_json::to_vec(&entry).map_err(|error| StoreError::Malformed {
-            path: self.path.clone(),
-            reason: error.to_string(),
-        })?;
-        line.push(b'\n');
+        let line = line(&self.path, what)?;
         self.file
             .write_all(&line)
             .and_then(|()| self.file.sync_data())
@@ -98,15 +110,34 @@ impl Journal {
     }
 }
 
-fn ends_mid_line(file: &mut File) -> std::io::Result<bool> {
+/// An entry of now, with its line feed.
+fn line(path: &Path, what: What) -> Result<Vec<u8>, StoreError> {
+    let entry = Entry { time: clock::utc_now(), what };
+    let mut line = serde_json::to_vec(&entry).map_err(|error| StoreError::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// What a journal ends with.
+#[derive(PartialEq)]
+enum End {
+    Empty,
+    Line,
+    MidLine,
+}
+
+fn end(file: &mut File) -> std::io::Result<End> {
     let length = file.seek(SeekFrom::End(0))?;
     if length == 0 {
-        return Ok(false);
+        return Ok(End::Empty);
     }
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
-    Ok(last[0] != b'\n')
+    Ok(if last[0] == b'\n' { End::Line } else { End::MidLine })
 }
 
 /// All entries that can be read, in order; none if there is no journal. Lines that a crash cut short
@@ -141,13 +172,8 @@ pub struct Damage {
     pub kept: PathBuf,
 }
 
-/// Where [`repair`] keeps the first journal of which it had to take something out.
-#[must_use]
-pub fn damaged_place(layout: &Layout) -> PathBuf {
-    layout.root().join("journal.jsonl.damaged")
-}
-
-/// Takes out of the journal what is no entry of any version; the journal as it was is kept beside it.
+/// Takes out of the journal what is no entry of any version, and notes in it that something is gone; the journal
+/// as it was is kept beside it.
 pub fn repair(layout: &Layout) -> Result<Option<Damage>, StoreError> {
     let path = layout.journal();
     let text = match fs::read(&path) {
@@ -162,11 +188,14 @@ pub fn repair(layout: &Layout) -> Result<Option<Damage>, StoreError> {
         .map(|(raw, line)| raw.contains(&0) || !line.is_empty() && !is_entry(line));
     let damaged: Vec<usize> = (1..).zip(damaged).filter(|own| own.1).map(|own| own.0).collect();
     let Some(first) = damaged.first().copied() else { return Ok(None) };
-    let kept = super::layout::free_place(&damaged_place(layout));
+    let kept = super::layout::free_place(&layout.root().join("journal.jsonl.damaged"));
     seal::write_whole(&kept, &text)?;
     let sound: Vec<&[u8]> = lines(&text).filter(|line| is_entry(line)).collect();
     let mut sound = sound.join(&b'\n');
-    sound.push(b'\n');
+    if !sound.is_empty() {
+        sound.push(b'\n');
+    }
+    sound.extend(line(&path, What::Incomplete)?);
     seal::write_whole(&path, &sound)?;
     Ok(Some(Damage { lines: damaged.len(), first, kept }))
 }

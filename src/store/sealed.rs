@@ -12,8 +12,9 @@ pub type Key = (String, u32);
 /// Digests that the record of each run may have by the journal's last word on it.
 #[derive(Debug, Default)]
 pub struct Sealed {
-    /// There is none where results were copied without it.
-    has_journal: bool,
+    /// A run that the journal does not know comes from somewhere else. It is not so where results were copied
+    /// without it, or where a part of it was lost.
+    knows_all: bool,
     runs: BTreeMap<Key, Word>,
 }
 
@@ -24,6 +25,8 @@ struct Word {
     digests: Vec<String>,
     /// An attempt began and its end was not told: the run may have been sealed and the line be lost.
     begun: bool,
+    /// It was to be removed; after a kill it may still be there.
+    collected: bool,
 }
 
 /// How a record stands to what the journal says of its run.
@@ -34,17 +37,25 @@ pub enum Standing {
     /// Another one was sealed.
     Changed,
     /// The journal does not say that it was sealed; `begun`: it says that the run was begun, so that its last
-    /// line may be missing. Otherwise the run comes from somewhere else.
+    /// line may be missing. Otherwise the run comes from somewhere else, or the journal does not know all.
     Unsealed { begun: bool },
 }
 
 impl Sealed {
     pub fn read(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.journal();
-        let has_journal = path.exists();
+        // One in which nothing stands yet knows nothing.
+        let mut knows_all = path.metadata().is_ok_and(|journal| journal.len() > 0);
         let mut runs: BTreeMap<Key, Word> = BTreeMap::new();
         for entry in journal::read(&path)? {
             match entry.what {
+                What::Incomplete => knows_all = false,
+                What::Settled { without } => {
+                    knows_all = true;
+                    for own in without {
+                        runs.entry((own.cell, own.repeat)).or_default().begun = true;
+                    }
+                }
                 What::Started { cell, repeat, .. } => {
                     runs.entry((cell, repeat)).or_default().begun = true;
                 }
@@ -52,7 +63,7 @@ impl Sealed {
                     runs.entry((cell, repeat)).or_default().begun = false;
                 }
                 What::Finished { cell, repeat, sha256, .. } => {
-                    runs.insert((cell, repeat), Word { digests: vec![sha256], begun: false });
+                    runs.insert((cell, repeat), Word { digests: vec![sha256], ..Word::default() });
                 }
                 What::Recomputed { cell, repeat, before, sha256, .. } => {
                     let word = runs.entry((cell, repeat)).or_default();
@@ -62,22 +73,25 @@ impl Sealed {
                     // A crash may have left the one that was to be replaced, unless somebody had edited it.
                     word.digests.retain(|known| *known == before);
                     word.digests.push(sha256);
+                    word.collected = false;
+                }
+                What::Collected { cell, repeat } => {
+                    runs.entry((cell, repeat)).or_default().collected = true;
                 }
                 What::Superseded { cell, repeat, .. }
-                | What::Collected { cell, repeat }
                 | What::Abandoned { cell: Some(cell), repeat, .. } => {
                     runs.remove(&(cell, repeat));
                 }
                 _ => {}
             }
         }
-        Ok(Self { has_journal, runs })
+        Ok(Self { knows_all, runs })
     }
 
-    /// Whether there is a journal at all.
+    /// Whether every run that was ever begun here stands in the journal.
     #[must_use]
-    pub fn has_journal(&self) -> bool {
-        self.has_journal
+    pub fn knows_all(&self) -> bool {
+        self.knows_all
     }
 
     /// What the journal says of a record with this digest.
@@ -86,13 +100,14 @@ impl Sealed {
         match self.runs.get(&(cell.to_owned(), repeat)) {
             Some(word) if word.digests.iter().any(|known| known == sha256) => Standing::Sealed,
             Some(word) if word.begun => Standing::Unsealed { begun: true },
-            Some(word) if !word.digests.is_empty() => Standing::Changed,
+            Some(word) if !word.digests.is_empty() && !word.collected => Standing::Changed,
             _ => Standing::Unsealed { begun: false },
         }
     }
 
     /// Every run that was sealed and not moved away since.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.runs.iter().filter(|(_, word)| !word.digests.is_empty()).map(|(key, _)| key)
+        let is_there = |word: &Word| !word.digests.is_empty() && !word.collected;
+        self.runs.iter().filter(move |(_, word)| is_there(word)).map(|(key, _)| key)
     }
 }

@@ -285,8 +285,9 @@ fn a_journal_that_lost_power_is_repaired_and_kept_as_it_was() {
     let damage = journal::repair(&layout).unwrap().unwrap();
     assert_eq!((damage.lines, damage.first), (3, 2));
     assert_eq!(fs::read(damage.kept).unwrap(), broken);
-    assert_eq!(what(), [line(1), line(2), line(3)]);
-    assert_eq!(fs::read(layout.journal()).unwrap(), [&text[..], later].concat());
+    // What is gone may have been of runs that are there.
+    assert_eq!(what(), [line(1), line(2), line(3), journal::What::Incomplete]);
+    assert!(fs::read(layout.journal()).unwrap().starts_with(&[&text[..], later].concat()));
     assert_eq!(journal::repair(&layout).unwrap(), None);
 }
 
@@ -446,14 +447,21 @@ fn repeats_are_pairs_only_where_each_began_before_the_next() {
     let pairs = |one: &[(u32, &'static str)], other: &[(u32, &'static str)]| {
         blocks::pairs(&side(one), &side(other), Began::one)
     };
-    let one = [(1, "10:00"), (2, "10:02"), (3, "10:04")];
+    let one =
+        [(1, "2026-01-01T10:00:00Z"), (2, "2026-01-01T10:02:00Z"), (3, "2026-01-01T10:04:00Z")];
     assert_eq!(
-        pairs(&one, &[(1, "10:01"), (2, "10:03")]),
-        Ok(vec![("10:00", "10:01"), ("10:02", "10:03")])
+        pairs(&one, &[(1, "2026-01-01T10:01:00Z"), (2, "2026-01-01T10:03:00Z")]),
+        Ok(vec![
+            ("2026-01-01T10:00:00Z", "2026-01-01T10:01:00Z"),
+            ("2026-01-01T10:02:00Z", "2026-01-01T10:03:00Z")
+        ])
     );
     // of two that began at the same moment nobody knows which was first
-    let same = pairs(&one, &[(1, "10:02"), (2, "10:03")]);
+    let same = pairs(&one, &[(1, "2026-01-01T10:02:00Z"), (2, "2026-01-01T10:03:00Z")]);
     assert_eq!(same, Err(OutOfTurn { repeat: 1, next: 2 }));
-    assert_eq!(pairs(&one, &[(2, "10:30"), (3, "10:05")]), Err(OutOfTurn { repeat: 2, next: 3 }));
+    assert_eq!(
+        pairs(&one, &[(2, "2026-01-01T10:30:00Z"), (3, "2026-01-01T10:05:00Z")]),
+        Err(OutOfTurn { repeat: 2, next: 3 })
+    );
     assert_eq!(pairs(&one, &[]), Ok(Vec::new()));
 }

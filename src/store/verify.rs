@@ -89,7 +89,7 @@ pub struct Verification {
     pub runs: usize,
     pub files: usize,
     pub bytes: u64,
-    /// Without it nobody can tell whether the records are those that were sealed.
+    /// Without one that knows every run nobody can tell whether the records are those that were sealed.
     pub journal: bool,
     /// Sorted by run.
     pub findings: Vec<Finding>,
@@ -103,7 +103,7 @@ pub fn verify(layout: &Layout) -> Result<Verification, StoreError> {
     let checked: Vec<Checked> =
         folders.par_iter().map(|folder| check(layout, folder, &sealed)).collect();
 
-    let (runs, journal) = (folders.len(), sealed.has_journal());
+    let (runs, journal) = (folders.len(), sealed.knows_all());
     let mut result = Verification { runs, journal, ..Verification::default() };
     let mut present: BTreeMap<Key, String> = BTreeMap::new();
     for checked in checked {
@@ -181,8 +181,8 @@ pub fn compare(folder: &Path, record: &RunRecord, sealed: &Sealed) -> Result<Com
     let mut wrong = Vec::new();
     match sealed.standing(&record.cell, record.repeat, &own.sha256) {
         Standing::Changed => wrong.push(Wrong::Changed { file: RUN_FILE.to_owned() }),
-        // Of results without a journal there is one word for all.
-        Standing::Unsealed { begun } if sealed.has_journal() => {
+        // Of results without a journal, or with one that was begun later, there is one word for all.
+        Standing::Unsealed { begun } if begun || sealed.knows_all() => {
             wrong.push(Wrong::Unsealed { begun });
         }
         Standing::Unsealed { .. } | Standing::Sealed => {}
