@@ -91,7 +91,7 @@ fn text(hypotheses: &[PlannedHypothesis], wholes: &[Whole]) -> String {
         });
         let _ = writeln!(
             text,
-            "{}: `repeats = {needed}` for all of its hypotheses{time} (planned: {})",
+            "{}: `repeats = {needed}` for each of its hypotheses{time} (planned: {})",
             own.experiment, own.repeats
         );
     }
