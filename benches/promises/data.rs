@@ -54,6 +54,26 @@ impl Data {
         }
     }
 
+    /// Two values that go together by so much, by Pearson's r.
+    pub fn pair(self, rng: &mut impl Rng, r: f64) -> (f64, f64) {
+        let squared = SKEW * SKEW;
+        // of lognormal values r is that of the exponentials, and not below what those can have
+        let r = if self == Self::Skewed {
+            ((r * squared.exp_m1()).max((-squared).exp_m1() * 0.95).ln_1p() / squared).max(-0.95)
+        } else {
+            r
+        };
+        let (common, own) = (normal(rng), normal(rng));
+        let squares: f64 = (0..3).map(|_| normal(rng).powi(2)).sum();
+        let root = (squares / 3.0).sqrt();
+        let of = |z: f64| match self {
+            Self::Normal => 100.0 + 5.0 * z,
+            Self::Skewed => 100.0 * (SKEW * z - SKEW * SKEW / 2.0).exp(),
+            Self::HeavyTails => 100.0 + 3.0 * z / root,
+        };
+        (of(common), of(r * common + (1.0 - r * r).sqrt() * own))
+    }
+
     /// Standard deviation ÷ mean.
     pub fn cv(self) -> f64 {
         match self {
@@ -108,24 +128,30 @@ impl Study {
 
     /// Adds the cell `(a, b)` whose repeats have these values of the metric, and of the other one. `cells` is how
     /// many there will be.
-    pub fn add(&mut self, (a, b): (u32, u32), cells: usize, values: &[(f64, f64)]) {
+    pub fn add(&mut self, cell: (u32, u32), cells: usize, values: &[(f64, f64)]) {
         let place = self.cells.len();
-        let run = |(index, (x, y)): (usize, &(f64, f64))| {
-            let at = match self.turns {
-                Turns::Blocks | Turns::Shuffled => index * cells + place,
-                Turns::OneByOne => place * values.len() + index,
-            };
-            let number = |n: usize| u32::try_from(n).expect("few runs");
-            let values = [(METRIC.to_owned(), *x), (OTHER.to_owned(), *y)];
-            drawn::run(number(index + 1), number(at), values)
+        let at = |index: usize| match self.turns {
+            Turns::Blocks | Turns::Shuffled => index * cells + place,
+            Turns::OneByOne => place * values.len() + index,
         };
-        let runs = values.iter().enumerate().map(run).collect();
+        let places: Vec<usize> = (0..values.len()).map(at).collect();
+        self.add_at(cell, &places, values);
+    }
+
+    /// The same with repeats that are made in these places of the study.
+    pub fn add_at(&mut self, (a, b): (u32, u32), places: &[usize], values: &[(f64, f64)]) {
+        let number = |n: usize| u32::try_from(n).expect("few runs");
+        let run = |(index, ((x, y), at)): (usize, (&(f64, f64), &usize))| {
+            let values = [(METRIC.to_owned(), *x), (OTHER.to_owned(), *y)];
+            drawn::run(number(index + 1), number(*at), values)
+        };
+        let runs = values.iter().zip(places).enumerate().map(run).collect();
         let levels = [("a", a), ("b", b)].map(|(axis, n)| NamedLevel::new(axis, &level(n)));
         let levels = levels.to_vec();
         self.cells.push(Made { name: format!("a{a}b{b}"), levels, runs });
     }
 
-    /// The same with the repeats up to this one.
+    /// What the program says of a criterion over these runs.
     pub fn judge(&self, criterion: &Criterion, terms: Terms, alpha: f64, looks: &[u32]) -> Finding {
         let cells: Vec<Cell> = self.cells.iter().map(|own| self.cell(own)).collect();
         judge(&Question {

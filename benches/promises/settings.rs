@@ -48,15 +48,18 @@ const NONE: Promise = Promise { supported: 0.0, refuted: Some(0.0), covered: Non
 
 /// All of them; `short` leaves those for a test of a few seconds.
 pub fn all(short: bool) -> Vec<Setting> {
-    let repeats: &[u32] = if short { &[3, 5] } else { &[2, 3, 5, 10] };
+    let repeats: &[u32] = if short { &[5] } else { &[2, 3, 5, 10] };
     let mut found = Vec::new();
-    for data in ALL {
+    // heavy tails are the mildest of the three
+    for data in ALL.into_iter().filter(|data| !short || *data != Data::HeavyTails) {
         for n in repeats.iter().copied() {
             found.extend(of_two_sides(data, n));
             found.extend(of_one_side(data, n));
             found.extend(of_several_cells(data, n));
+            found.extend(of_unlike_sides(data, n));
         }
         found.extend(of_correlations(data, repeats));
+        found.extend(of_correlations_beside(data, repeats));
         found.extend(of_stopping(data, short));
         found.extend(of_what_may_not_decide(data));
     }
@@ -81,9 +84,21 @@ fn values(data: Data, rng: &mut ChaCha8Rng, n: u32, mean: f64) -> Vec<(f64, f64)
     (0..n).map(|_| (data.value(rng, mean), 1.0)).collect()
 }
 
-/// Two cells with these values.
+/// A third of so many runs.
+fn fewer(n: u32) -> u32 {
+    n.div_ceil(3).max(2)
+}
+
+/// Two cells with these values; the runs of the one that has fewer lie among those of the other.
 fn two(turns: Turns, one: &[(f64, f64)], other: &[(f64, f64)]) -> Study {
     let mut study = Study::new(turns);
+    if other.len() < one.len() {
+        let stride = one.len() / other.len();
+        let among = |n: usize| 2 * (n * stride + stride / 2) + 1;
+        study.add_at((0, 0), &(0..other.len()).map(among).collect::<Vec<_>>(), other);
+        study.add_at((1, 0), &(0..one.len()).map(|n| 2 * n).collect::<Vec<_>>(), one);
+        return study;
+    }
     study.add((0, 0), 2, other);
     study.add((1, 0), 2, one);
     study
@@ -120,7 +135,7 @@ fn of_two_sides(data: Data, n: u32) -> Vec<Setting> {
     let mut settings = Vec::new();
     let mut add = |name, turns, test, criterion: fn() -> Criterion, truth: f64, few: bool| {
         settings.push(setting(name, (data, n), BOTH, move |rng| {
-            let others = if few { n.div_ceil(3).max(2) } else { n };
+            let others = if few { fewer(n) } else { n };
             let (one, other) = (values(data, rng, n, 100.0), values(data, rng, others, 100.0));
             found(&two(turns, &one, &other).judge(&criterion(), terms(test), ALPHA, &[]), truth)
         }));
@@ -170,6 +185,50 @@ fn of_two_sides(data: Data, n: u32) -> Vec<Setting> {
         let criterion = Criterion::Steadier { metric, at, than, below: 1.0 };
         found(&two(Turns::Blocks, &one, &other).judge(&criterion, terms(None), ALPHA, &[]), 1.0)
     }));
+    settings
+}
+
+/// The sides have the means that are asked for and are spread unlike.
+fn of_unlike_sides(data: Data, n: u32) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for (turns, constant, twice) in [
+        (Turns::Blocks, "`greater`, a constant side, pairs", "`greater` by its own size, pairs"),
+        (Turns::Shuffled, "`greater`, a constant side", "`greater` by its own size"),
+    ] {
+        settings.push(setting(constant, (data, n), DECISIONS, move |rng| {
+            let constant = vec![(100.0, 1.0); n as usize];
+            let study = two(turns, &constant, &values(data, rng, n, 100.0));
+            found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
+        }));
+        settings.push(setting(twice, (data, n), DECISIONS, move |rng| {
+            let (one, other) = (values(data, rng, n, 200.0), values(data, rng, n, 100.0));
+            found(&two(turns, &one, &other).judge(&greater(100.0), terms(None), ALPHA, &[]), 100.0)
+        }));
+    }
+    let around = move |rng: &mut ChaCha8Rng, n: u32, times: f64| -> Vec<(f64, f64)> {
+        (0..n).map(|_| (100.0 + times * (data.value(rng, 100.0) - 100.0), 1.0)).collect()
+    };
+    let mut spread = |name, test, few: bool| {
+        settings.push(setting(name, (data, n), DECISIONS, move |rng| {
+            let others = if few { fewer(n) } else { n };
+            let (one, other) = (around(rng, n, 0.1), around(rng, others, 1.0));
+            let study = two(Turns::Shuffled, &one, &other);
+            found(&study.judge(&greater(0.0), terms(Some(test)), ALPHA, &[]), 0.0)
+        }));
+    };
+    spread("`permutation`, ten times the spread, as many runs", Test::Permutation, false);
+    spread("`permutation`, ten times the spread, a third of the runs", Test::Permutation, true);
+    // of skewed values a shift by order is none of the means
+    if data != Data::Skewed {
+        spread("`rank`, ten times the spread, as many runs", Test::Rank, false);
+        spread("`rank`, ten times the spread, a third of the runs", Test::Rank, true);
+        // who writes `t` takes the runs for normal
+        settings.push(setting("`greater` by its own size, `t`", (data, n), BOTH, move |rng| {
+            let (one, other) = (values(data, rng, n, 200.0), values(data, rng, n, 100.0));
+            let study = two(Turns::Blocks, &one, &other);
+            found(&study.judge(&greater(100.0), terms(Some(Test::T)), ALPHA, &[]), 100.0)
+        }));
+    }
     settings
 }
 
@@ -260,21 +319,6 @@ fn correlation(across: Across, bound: f64) -> Criterion {
 }
 
 fn of_correlations(data: Data, repeats: &[u32]) -> Vec<Setting> {
-    // two metrics that go together by so much within a cell; skewed ones in their ranks
-    let pair = move |rng: &mut ChaCha8Rng, r: f64| {
-        let (common, own) = (normal(rng), normal(rng));
-        let of = |z: f64| match data {
-            Data::Skewed => 100.0 * (0.5 * z).exp(),
-            _ => 100.0 + 5.0 * z,
-        };
-        let heavy = if data == Data::HeavyTails {
-            (0..3).map(|_| normal(rng).powi(2)).sum::<f64>() / 3.0
-        } else {
-            1.0
-        };
-        let root = heavy.sqrt();
-        (of(common / root), of((r * common + (1.0 - r * r).sqrt() * own) / root))
-    };
     let free = move |rng: &mut ChaCha8Rng| (data.value(rng, 100.0), data.value(rng, 100.0));
     let mut settings = Vec::new();
     for n in repeats.iter().copied() {
@@ -300,7 +344,7 @@ fn of_correlations(data: Data, repeats: &[u32]) -> Vec<Setting> {
                 for a in 0..4 {
                     let apart = 1000.0 * f64::from(a);
                     let values =
-                        (0..n).map(|_| pair(rng, -0.9)).map(|(x, y)| (x + apart, y + apart));
+                        (0..n).map(|_| data.pair(rng, -0.9)).map(|(x, y)| (x + apart, y + apart));
                     study.add((a, 0), 4, &values.collect::<Vec<_>>());
                 }
                 found(&study.judge(&correlation(Across::Runs, 0.8), terms(None), ALPHA, &[]), -0.9)
@@ -320,6 +364,61 @@ fn of_correlations(data: Data, repeats: &[u32]) -> Vec<Setting> {
                 found(&study.judge(&correlation(Across::Cells, 0.0), terms(None), ALPHA, &[]), 0.0)
             },
         ));
+    }
+    settings
+}
+
+/// Correlations in blocks that have something in common, under a drift, and of a bound that is not 0.
+fn of_correlations_beside(data: Data, repeats: &[u32]) -> Vec<Setting> {
+    let none = correlation(Across::Runs, 0.0);
+    let free = move |rng: &mut ChaCha8Rng| (data.value(rng, 100.0), data.value(rng, 100.0));
+    let drifting = move |rng: &mut ChaCha8Rng, place: u32| {
+        let (x, y) = free(rng);
+        (x + DRIFT * f64::from(place), y + DRIFT * f64::from(place))
+    };
+    let mut settings = Vec::new();
+    for n in repeats.iter().copied().filter(|n| *n > 2) {
+        let asked = none.clone();
+        settings.push(setting(
+            "`correlation`, twenty cells in blocks that share half of the variance",
+            (data, n),
+            DECISIONS,
+            move |rng| {
+                let blocks: Vec<(f64, f64)> = (0..n).map(|_| free(rng)).collect();
+                let mut study = Study::new(Turns::Blocks);
+                for a in 0..20 {
+                    let with = |block: &(f64, f64)| (free(rng), *block);
+                    let values = blocks.iter().map(with).map(|(own, b)| (own.0 + b.0, own.1 + b.1));
+                    let values: Vec<_> = values.collect();
+                    study.add((a, 0), 20, &values);
+                }
+                found(&study.judge(&asked, terms(None), ALPHA, &[]), 0.0)
+            },
+        ));
+        for (cells, name) in [
+            (1, "`correlation`, a drift of both metrics in one cell"),
+            (4, "`correlation`, a drift of both metrics over four cells, one after the other"),
+        ] {
+            let asked = none.clone();
+            settings.push(setting(name, (data, n), DECISIONS, move |rng| {
+                let mut study = Study::new(Turns::OneByOne);
+                for a in 0..cells {
+                    let values = (0..n).map(|repeat| drifting(rng, a * n + repeat));
+                    study.add((a, 0), cells as usize, &values.collect::<Vec<_>>());
+                }
+                found(&study.judge(&asked, terms(None), ALPHA, &[]), 0.0)
+            }));
+        }
+    }
+    let many: &[u32] = if repeats.contains(&10) { &[10, 20, 40] } else { &[10] };
+    for (n, truth) in many.iter().flat_map(|n| [(*n, 0.5), (*n, 0.8)]) {
+        let name = if truth < 0.6 { "`correlation` of 0.5" } else { "`correlation` of 0.8" };
+        settings.push(setting(name, (data, n), DECISIONS, move |rng| {
+            let values = (0..n).map(|_| data.pair(rng, truth));
+            let mut study = Study::new(Turns::Blocks);
+            study.add((0, 0), 1, &values.collect::<Vec<_>>());
+            found(&study.judge(&correlation(Across::Runs, truth), terms(None), ALPHA, &[]), truth)
+        }));
     }
     settings
 }
@@ -398,6 +497,11 @@ fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
             found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
         }));
     }
+    // skewed values are so wide that nothing narrower is reached
+    let wider = if data == Data::Skewed { 6.0 } else { 1.0 };
+    for width in widths.iter().map(|width| wider * width) {
+        settings.extend(of_stopping_by_width(data, width));
+    }
     let repeats: &[u32] = if short { &[5] } else { &[3, 5, 10] };
     for n in repeats.iter().copied() {
         let promise = Promise { supported: 6.5, refuted: Some(0.0), covered: None };
@@ -424,6 +528,51 @@ fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
         ));
     }
     settings
+}
+
+/// Other kinds where the runs end when the interval of every mean is narrow.
+fn of_stopping_by_width(data: Data, width: f64) -> Vec<Setting> {
+    let kinds: [(&'static str, fn(Data) -> (Criterion, f64), Option<Test>); 3] = [
+        (
+            "`until`, `threshold` of a mean",
+            |_| (threshold(side(0), Statistic::Mean, 100.0), 100.0),
+            None,
+        ),
+        (
+            "`until`, `threshold` of a cv, `chi2`",
+            |data| (threshold(side(0), Statistic::Cv, data.cv()), data.cv()),
+            Some(Test::Chi2),
+        ),
+        (
+            "`until`, `steadier`",
+            |_| {
+                let (metric, at, than) = (METRIC.to_owned(), side(1), side(0));
+                (Criterion::Steadier { metric, at, than, below: 1.0 }, 1.0)
+            },
+            None,
+        ),
+    ];
+    let n = format!("3 to 30, ± {:.0} %", 100.0 * width);
+    let of = |(name, asked, test): (&'static str, fn(Data) -> (Criterion, f64), Option<Test>)| {
+        setting(name, (data, n.clone()), DECISIONS, move |rng| {
+            let (one, other) = (values(data, rng, 30, 100.0), values(data, rng, 30, 100.0));
+            let wide = |n: usize| {
+                [&one, &other].iter().any(|own| {
+                    let own: Vec<f64> = own[..n].iter().map(|own| own.0).collect();
+                    is_wide(&own, HalfWidth::Relative(width)).is_some()
+                })
+            };
+            let n = (3..30).find(|n| !wide(*n)).unwrap_or(30);
+            let study = two(Turns::Blocks, &one[..n], &other[..n]);
+            let (criterion, truth) = asked(data);
+            found(&study.judge(&criterion, terms(test), ALPHA, &[]), truth)
+        })
+    };
+    kinds
+        .into_iter()
+        .filter(|(.., test)| test.is_none() || data != Data::HeavyTails)
+        .map(of)
+        .collect()
 }
 
 /// The machine slows down by this much from one run to the next.
@@ -453,6 +602,10 @@ fn of_what_may_not_decide(data: Data) -> Vec<Setting> {
             let study = drifting(rng, Turns::Blocks);
             found(&study.judge(&greater(DRIFT), terms(None), ALPHA, &[]), DRIFT)
         }),
+        late(data, 3),
+        late(data, 5),
+        late(data, 10),
+        late(data, 20),
         setting("13 of 18 attempts failed", (data, 5), NONE, move |rng| {
             let (one, other) = (values(data, rng, 5, 200.0), values(data, rng, 5, 100.0));
             let mut study = two(Turns::Blocks, &one, &other);
@@ -460,4 +613,31 @@ fn of_what_may_not_decide(data: Data) -> Vec<Setting> {
             found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
         }),
     ]
+}
+
+/// A level that was added when half of the other's runs were made, under a drift that is all there is between them.
+fn late(data: Data, n: u32) -> Setting {
+    let name = "a drift of the machine, one side joined late";
+    setting(name, (data, n), DECISIONS, move |rng| {
+        let n = n as usize;
+        let alone = n / 2;
+        let together = (n - alone) + n;
+        // what joined is made twice for each run of the other
+        let (mut old, mut new): (Vec<usize>, Vec<usize>) = ((0..alone).collect(), Vec::new());
+        for place in alone..alone + together {
+            if old.len() < n && (place - alone) % 3 == 1 || new.len() == n {
+                old.push(place);
+            } else {
+                new.push(place);
+            }
+        }
+        let mut side = |places: &[usize]| -> Vec<(f64, f64)> {
+            places.iter().map(|at| (data.value(rng, 100.0) + DRIFT * *at as f64, 1.0)).collect()
+        };
+        let (of_old, of_new) = (side(&old), side(&new));
+        let mut study = Study::new(Turns::Shuffled);
+        study.add_at((0, 0), &old, &of_old);
+        study.add_at((1, 0), &new, &of_new);
+        found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
+    })
 }

@@ -85,6 +85,14 @@ impl<'a> Timed<'a> {
         share_before(&self.sorted, &other.sorted)
     }
 
+    /// How many runs [`Self::before`] takes.
+    fn sharing(&self, other: &Self) -> usize {
+        match self.shared_with(other).len() {
+            shared if shared > 1 => shared,
+            _ => self.moments.len(),
+        }
+    }
+
     /// In ascending order, the times of the repeats that the other has too.
     fn shared_with(&self, other: &Self) -> Vec<Timestamp> {
         let own = self.moments.iter();
@@ -118,7 +126,7 @@ fn pairs<'a>(cells: &[Timed<'a>]) -> Pairs<'a> {
                 (one.name, other.name, before)
             };
             found.all += 1;
-            found.apart += usize::from(!is_mixed(share));
+            found.apart += usize::from(!is_mixed(share, one.sharing(other), other.sharing(one)));
             found.one_after_the_other += usize::from(share >= 1.0);
             if found.worst.is_none_or(|(_, _, worst)| share > worst) {
                 found.worst = Some((first, second, share));

@@ -55,6 +55,15 @@ impl Correlation {
         Self { n: self.n.saturating_sub(groups.saturating_sub(1)), ..self }
     }
 
+    /// A rank correlation of n pairs that is 1 or −1 as the next that there can be, in which two neighbours have
+    /// changed places: that of the ranks is exact by chance, and has no error of its own.
+    #[must_use]
+    pub fn short_of_exact(self) -> Self {
+        let n = self.n.max(2) as f64;
+        let most = 1.0 - 12.0 / (n * (n * n - 1.0));
+        Self { value: self.value.clamp(-most, most), ..self }
+    }
+
     /// Two-sided p of no correlation, by t(n − 2) = r · √((n − 2) ÷ (1 − r²)).
     #[must_use]
     pub fn p_of_none(&self) -> f64 {

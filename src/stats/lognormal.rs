@@ -39,6 +39,9 @@ const STEPS: f64 = 16.0;
 /// Densities below this share of the largest are left out. Levels of early looks and of many
 /// hypotheses are tails of a millionth, so that the ends count.
 const LEAST: f64 = 1e-18;
+/// Steps over the distribution of one mean when two are compared, and what lies beyond them on either side.
+const MIDDLES: u32 = 160;
+const BEYOND: f64 = 1e-6;
 /// Halvings after which an end of an interval no longer moves by more than its ninth digit.
 const HALVINGS: usize = 50;
 
@@ -65,6 +68,44 @@ fn points(n: usize) -> Result<Arc<Vec<Point>>, Undefined> {
         of.insert(n, Arc::clone(&chi));
     }
     Ok(chi)
+}
+
+/// The chance, by the same pivots of two independent samples, that the mean behind `x` lies more than `bound` above
+/// that behind `y` (Krishnamoorthy & Mathew, as above). Values that do not vary stand for themselves.
+pub fn lognormal_difference(x: &Sample, y: &Sample, bound: f64) -> Result<f64, Undefined> {
+    let below = |mean: &LognormalMean, value: f64| {
+        if value <= 0.0 { 0.0 } else { 1.0 - mean.above(value.ln()) }
+    };
+    let constant = |sample: &Sample| (!sample.varies()).then(|| sample.mean());
+    match (constant(x), constant(y)) {
+        (Some(_), Some(_)) => Err(Undefined::NoSpread),
+        (Some(x), None) => Ok(below(&lognormal_mean(y)?, x - bound)),
+        (None, Some(y)) => Ok(1.0 - below(&lognormal_mean(x)?, y + bound)),
+        (None, None) => {
+            let (x, y) = (lognormal_mean(x)?, lognormal_mean(y)?);
+            // steps that widen to both sides of the middle: the upper tail is long
+            let (low, high) = (y.reach(-1.0), y.reach(1.0));
+            let unit = y.sd / y.n.sqrt();
+            let step = |at: u32| {
+                let share = f64::from(at) / f64::from(MIDDLES);
+                let from = (-low / unit).asinh();
+                y.mean + unit * (from + share * ((high / unit).asinh() - from)).sinh()
+            };
+            let ends: Vec<(f64, f64)> = (0..=MIDDLES)
+                .map(|at| {
+                    let log = step(at);
+                    (y.above(log), 1.0 - below(&x, log.exp() + bound))
+                })
+                .collect();
+            let within = ends.windows(2).map(|own| {
+                let [(before, one), (after, other)] = [own[0], own[1]];
+                (before - after) * f64::midpoint(one, other)
+            });
+            // beyond the last end the share is as at it
+            let (first, last) = (ends[0], ends[MIDDLES as usize]);
+            Ok((within.sum::<f64>() + (1.0 - first.0) * first.1 + last.0 * last.1).clamp(0.0, 1.0))
+        }
+    }
 }
 
 /// The distribution of U², by even steps of its logarithm to both sides of where that is densest.
@@ -98,6 +139,19 @@ impl LognormalMean {
             chi.weight * normal::below((center - log) / error)
         };
         self.chi.iter().map(chance).sum()
+    }
+
+    /// How far from the mean of the logarithms, above (1) or below (−1) it, hardly anything lies.
+    fn reach(&self, sign: f64) -> f64 {
+        let mut reach = self.sd / self.n.sqrt();
+        loop {
+            let above = self.above(self.mean + sign * reach);
+            let beyond = if sign > 0.0 { above } else { 1.0 - above };
+            if beyond < BEYOND || reach > 1e6 * self.sd {
+                return reach;
+            }
+            reach *= 1.5;
+        }
     }
 
     /// Two-sided p of the hypothesis that the true mean is `bound`; 0 for one that no positive data can have.

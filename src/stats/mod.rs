@@ -34,7 +34,7 @@ pub use correlation::{Correlation, pearson, spearman};
 pub use effect::{HedgesG, cliffs_delta, hedges_g};
 pub use estimate::{Estimate, compare, difference, mean, paired_difference, pairs_tell};
 pub use log_ratio::{LogRatio, geometric_mean, log_ratio, logarithms};
-pub use lognormal::{LognormalMean, lognormal_mean};
+pub use lognormal::{LognormalMean, lognormal_difference, lognormal_mean};
 pub use multiple::{benjamini_hochberg, holm};
 pub use order::QuantileTest;
 pub use outliers::{FlagRates, OutlierRule, flag_rate, flag_rates, outliers};

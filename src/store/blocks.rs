@@ -93,13 +93,18 @@ pub fn out_of_turn(cells: &[BTreeMap<u32, &str>]) -> Vec<OutOfTurn> {
         .collect()
 }
 
-/// So far from a half may [`precedence`] lie: two runs of each side, made in turn, still pass.
-pub const MIXED: f64 = 0.25;
+/// So many standard deviations of the [`precedence`] of runs in an order by chance may it lie from a half.
+///
+/// What drifts evenly, and nothing else, then decides a test of the sides in no more than about 3.5 % on either side,
+/// however large it is; runs that are made in turn lie nearer, from two of each side on.
+const DEVIATIONS: f64 = 1.0;
 
-/// Whether two sides with this [`precedence`] share what changes with time.
+/// Whether two sides with this [`precedence`] and so many runs share what changes with time.
 #[must_use]
-pub fn is_mixed(precedence: f64) -> bool {
-    (precedence - 0.5).abs() <= MIXED
+pub fn is_mixed(precedence: f64, first: usize, second: usize) -> bool {
+    let (n, m) = (first as f64, second as f64);
+    let by_chance = ((n + m + 1.0) / (12.0 * n * m)).sqrt();
+    (precedence - 0.5).abs() <= DEVIATIONS * by_chance
 }
 
 /// How two sides are mixed in time: the share of pairs, one run of each side, in which the first side's
@@ -184,11 +189,22 @@ mod tests {
     fn two_runs_of_each_side_in_turn_are_mixed() {
         let one = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:02Z"];
         let other = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:03Z"];
-        assert!(is_mixed(precedence(&one, &other).unwrap()));
-        assert!(is_mixed(precedence(&other, &one).unwrap()));
+        assert!(is_mixed(precedence(&one, &other).unwrap(), 2, 2));
+        assert!(is_mixed(precedence(&other, &one).unwrap(), 2, 2));
         let later = ["2026-01-01T00:00:04Z", "2026-01-01T00:00:05Z"];
-        assert!(!is_mixed(precedence(&one, &later).unwrap()));
-        assert!(!is_mixed(precedence(&later, &one).unwrap()));
+        assert!(!is_mixed(precedence(&one, &later).unwrap(), 2, 2));
+        assert!(!is_mixed(precedence(&later, &one).unwrap(), 2, 2));
+    }
+
+    #[test]
+    fn runs_in_turn_are_mixed_and_a_side_that_joined_late_is_not() {
+        for n in [2, 3, 5, 10, 20, 100] {
+            let in_turn = 0.5 + 0.5 / n as f64;
+            assert!(is_mixed(in_turn, n, n) && is_mixed(1.0 - in_turn, n, n), "{n}");
+        }
+        for n in [5, 10, 20] {
+            assert!(!is_mixed(0.75, n, n), "{n}");
+        }
     }
 
     #[test]

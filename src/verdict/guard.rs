@@ -46,7 +46,15 @@ fn failures(side: &[&Cell]) -> Option<String> {
     (failed > 0).then(|| format!("{failed} of {all} attempts {} failed", names(side)))
 }
 
+/// Of the side as a whole, and of each of its cells: good cells do not make up for one that hardly answers. One
+/// failure in one of several cells is no pattern yet.
 fn too_many_failed(side: &[&Cell]) -> Option<String> {
+    let alone = side.len() == 1;
+    let cells = side.iter().filter(|cell| alone || cell.failed.len() > 1).map(std::slice::from_ref);
+    std::iter::once(side).chain(cells).find_map(failed_too_often)
+}
+
+fn failed_too_often(side: &[&Cell]) -> Option<String> {
     let (failed, all) = attempts(side);
     let share = failed as f64 / all as f64;
     (share > MOST_FAILED).then(|| {
@@ -77,8 +85,9 @@ pub(super) fn drift(question: &Question, ones: &[&Cell], others: &[&Cell]) -> Op
     if question.terms.despite_drift {
         return None;
     }
-    let earlier = blocks::precedence(&starts(ones), &starts(others))?;
-    (!blocks::is_mixed(earlier)).then(|| {
+    let (ones, others) = (starts(ones), starts(others));
+    let earlier = blocks::precedence(&ones, &others)?;
+    (!blocks::is_mixed(earlier, ones.len(), others.len())).then(|| {
         format!(
             "the sides were measured one after the other (in {:.0} % of all pairs of runs the one began \
              before the other): a drift of the machine is in their difference; measure them in common \

@@ -22,8 +22,10 @@ use crate::metrics::{self, MetricInfo, Scale, SmallestEffect};
 use crate::stats::{self, POWER, Sample};
 use crate::store::record::RunRecord;
 
-/// More repeats than these are not looked for.
-pub const MOST: u32 = 500;
+/// More repeats than these are not looked for, and no studies of more runs than those: each is drawn as whole
+/// records, hundreds of times.
+const MOST: u32 = 500;
+const MOST_RUNS: usize = 20_000;
 /// Draws at each number of repeats, and after how many it is looked whether more are needed.
 const DRAWS: u32 = 400;
 const BATCH: u32 = 80;
@@ -42,10 +44,12 @@ pub struct Planned {
     pub repeats: Repeats,
 }
 
-/// Repeats of each cell; `None`: more than [`MOST`].
+/// Repeats of each cell; `None`: more than `most`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeats {
     pub needed: Option<u32>,
+    /// More were not looked for.
+    pub most: u32,
     /// For a spread at the ends of its 95 % interval.
     pub range: (Option<u32>, Option<u32>),
     /// So that it is decided after the correction for all criteria of the study, whatever the others say.
@@ -75,6 +79,7 @@ fn alone(question: &Question, family: usize) -> Result<Planned, String> {
     let (low, high) = model.scales();
     let repeats = Repeats {
         needed: needed(1.0, alpha),
+        most: model.most(),
         range: (needed(low, alpha), needed(high, alpha)),
         corrected: needed(1.0, alpha / family as f64),
     };
@@ -392,15 +397,20 @@ impl<'a> Model<'a> {
         (end(1.0 - tail).unwrap_or(1.0), end(tail).unwrap_or(1.0))
     }
 
+    fn most(&self) -> u32 {
+        let runs = MOST_RUNS / self.cells.len().max(1);
+        u32::try_from(runs).map_or(MOST, |runs| runs.clamp(2, MOST))
+    }
+
     /// The least number of repeats at which the verdict is as it should be in [`POWER`] of the draws.
     fn needed(&self, question: &Question, alpha: f64, scale: f64) -> Option<u32> {
         let enough = |repeats: u32| self.decides(question, alpha, scale, repeats);
         let mut high = 2;
         while !enough(high) {
-            if high >= MOST {
+            if high >= self.most() {
                 return None;
             }
-            high = (high * 2).min(MOST);
+            high = (high * 2).min(self.most());
         }
         let mut low = (high / 2).max(1);
         while low + 1 < high {

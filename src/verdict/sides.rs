@@ -94,9 +94,12 @@ pub(super) fn sides<'a>(
     };
     // what this version computes was looked up before
     let metric = metrics::find(declared, metric).ok_or("unknown metric")?;
-    let blocks = in_turn(&ones, &others);
     let sides = |one, other, paired, why, notes| {
-        let drift = if blocks { None } else { guard::drift(question, &ones, &others) };
+        let drift = if in_turn(&ones, &others, paired) {
+            None
+        } else {
+            guard::drift(question, &ones, &others)
+        };
         let (ones, others) = (ones.clone(), others.clone());
         Sides { one, other, ones, others, metric, paired, of_cells, why, drift, notes }
     };
@@ -198,8 +201,8 @@ fn pairs<'a>(
 }
 
 /// Whether every cell of one side was measured in turn with every cell of the other, repeat by repeat: then
-/// what drifts, drifts in both.
-fn in_turn(ones: &[&Cell], others: &[&Cell]) -> bool {
+/// what drifts, drifts in both. Where no pairs are taken, runs that have no counterpart count as well.
+fn in_turn(ones: &[&Cell], others: &[&Cell], paired: bool) -> bool {
     let by_repeat = |cell: &Cell| -> BTreeMap<u32, String> {
         cell.runs.iter().map(|run| (run.repeat, run.started.clone())).collect()
     };
@@ -210,7 +213,8 @@ fn in_turn(ones: &[&Cell], others: &[&Cell]) -> bool {
             let other = by_repeat(other);
             let other: BTreeMap<u32, &str> = other.iter().map(|(k, v)| (*k, v.as_str())).collect();
             let pairs = blocks::pairs(&one, &other, Began::one);
-            pairs.is_ok_and(|pairs| pairs.len() >= 2)
+            let alike = paired || one.keys().eq(other.keys());
+            alike && pairs.is_ok_and(|pairs| pairs.len() >= 2)
         })
     })
 }

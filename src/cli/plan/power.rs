@@ -11,14 +11,14 @@ use super::text::rough;
 use crate::plan::{Plan, RunKey};
 use crate::report::{self, PlannedHypothesis};
 use crate::store::Store;
-use crate::verdict::power::{MOST, Planned};
+use crate::verdict::power::Planned;
 
 /// What an experiment comes to if all of its hypotheses are to be decided.
 struct Whole {
     experiment: String,
     /// Planned repeats.
     repeats: u32,
-    /// `None`: for one of them it is unknown, or more than [`MOST`].
+    /// `None`: for one of them it is unknown, or more than was looked for.
     needed: Option<u32>,
     time: Option<Duration>,
 }
@@ -70,10 +70,10 @@ fn text(hypotheses: &[PlannedHypothesis], wholes: &[Whole]) -> String {
                     let _ = writeln!(
                         text,
                         "  {} ({} to {}), {} after the correction\n  if true: {truth}; {spread}",
-                        number(repeats.needed),
-                        number(low),
-                        number(high),
-                        number(repeats.corrected),
+                        number(repeats.needed, repeats.most),
+                        number(low, repeats.most),
+                        number(high, repeats.most),
+                        number(repeats.corrected, repeats.most),
                     );
                 }
             }
@@ -91,15 +91,15 @@ fn text(hypotheses: &[PlannedHypothesis], wholes: &[Whole]) -> String {
         });
         let _ = writeln!(
             text,
-            "{}: `repeats = {needed}` for all of its hypotheses{time} (planned: {})",
+            "{}: `repeats = {needed}` for each of its hypotheses{time} (planned: {})",
             own.experiment, own.repeats
         );
     }
     text
 }
 
-fn number(repeats: Option<u32>) -> String {
-    repeats.map_or_else(|| format!("over {MOST}"), |repeats| repeats.to_string())
+fn number(repeats: Option<u32>, most: u32) -> String {
+    repeats.map_or_else(|| format!("over {most}"), |repeats| repeats.to_string())
 }
 
 fn document(own: &PlannedHypothesis) -> Value {
