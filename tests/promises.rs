@@ -4,6 +4,8 @@
 mod data;
 #[path = "../benches/promises/settings.rs"]
 mod settings;
+#[path = "../benches/promises/stopping.rs"]
+mod stopping;
 #[path = "../benches/promises/table.rs"]
 mod table;
 

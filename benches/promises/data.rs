@@ -56,10 +56,10 @@ impl Data {
 
     /// Two values that go together by so much, by Pearson's r.
     pub fn pair(self, rng: &mut impl Rng, r: f64) -> (f64, f64) {
-        let squared = SKEW * SKEW;
+        let variance = SKEW * SKEW;
         // of lognormal values r is that of the exponentials, and not below what those can have
         let r = if self == Self::Skewed {
-            ((r * squared.exp_m1()).max((-squared).exp_m1() * 0.95).ln_1p() / squared).max(-0.95)
+            ((r * variance.exp_m1()).max((-variance).exp_m1() * 0.95).ln_1p() / variance).max(-0.95)
         } else {
             r
         };

@@ -5,6 +5,7 @@
 
 mod data;
 mod settings;
+mod stopping;
 mod table;
 
 use std::process::ExitCode;

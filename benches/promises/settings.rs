@@ -1,15 +1,13 @@
 //! What the verdicts promise, setting by setting: each draws a study in which the truth is known.
 
 use rand_chacha::ChaCha8Rng;
-use runner::execute::until::is_wide;
 use runner::manifest::criterion::{Across, Bound, Cells, Criterion, Over, Statistic, Terms, Test};
-use runner::manifest::study::HalfWidth;
-use runner::store::executed::PlannedRepeats;
-use runner::verdict::{self, Finding, Verdict};
+use runner::verdict::{Finding, Verdict};
 
 use crate::data::{ALL, Data, METRIC, OTHER, Study, Turns, normal, side};
+use crate::stopping;
 
-const ALPHA: f64 = 0.05;
+pub const ALPHA: f64 = 0.05;
 /// A decision in one direction by chance: 2.5 % are meant.
 const SIDE: f64 = 3.5;
 /// Of 95 % intervals.
@@ -42,8 +40,8 @@ pub struct Setting {
     pub draw: Draw,
 }
 
-const BOTH: Promise = Promise { supported: SIDE, refuted: Some(SIDE), covered: Some(COVERS) };
-const DECISIONS: Promise = Promise { covered: None, ..BOTH };
+pub const BOTH: Promise = Promise { supported: SIDE, refuted: Some(SIDE), covered: Some(COVERS) };
+pub const DECISIONS: Promise = Promise { covered: None, ..BOTH };
 const NONE: Promise = Promise { supported: 0.0, refuted: Some(0.0), covered: None };
 
 /// All of them; `short` leaves those for a test of a few seconds.
@@ -60,13 +58,13 @@ pub fn all(short: bool) -> Vec<Setting> {
         }
         found.extend(of_correlations(data, repeats));
         found.extend(of_correlations_beside(data, repeats));
-        found.extend(of_stopping(data, short));
+        found.extend(stopping::of_stopping(data, short));
         found.extend(of_what_may_not_decide(data));
     }
     found
 }
 
-fn setting(
+pub fn setting(
     name: &'static str,
     (data, n): (Data, impl ToString),
     promise: Promise,
@@ -75,12 +73,12 @@ fn setting(
     Setting { name, data: data.name(), n: n.to_string(), promise, draw: Box::new(draw) }
 }
 
-fn found(finding: &Finding, truth: f64) -> Drawn {
+pub fn found(finding: &Finding, truth: f64) -> Drawn {
     let covers = finding.interval.map(|own| own.low <= truth && truth <= own.high);
     Drawn { verdict: finding.verdict, covers }
 }
 
-fn values(data: Data, rng: &mut ChaCha8Rng, n: u32, mean: f64) -> Vec<(f64, f64)> {
+pub fn values(data: Data, rng: &mut ChaCha8Rng, n: u32, mean: f64) -> Vec<(f64, f64)> {
     (0..n).map(|_| (data.value(rng, mean), 1.0)).collect()
 }
 
@@ -90,7 +88,7 @@ fn fewer(n: u32) -> u32 {
 }
 
 /// Two cells with these values; the runs of the one that has fewer lie among those of the other.
-fn two(turns: Turns, one: &[(f64, f64)], other: &[(f64, f64)]) -> Study {
+pub fn two(turns: Turns, one: &[(f64, f64)], other: &[(f64, f64)]) -> Study {
     let mut study = Study::new(turns);
     if other.len() < one.len() {
         let stride = one.len() / other.len();
@@ -104,7 +102,7 @@ fn two(turns: Turns, one: &[(f64, f64)], other: &[(f64, f64)]) -> Study {
     study
 }
 
-fn greater(by: f64) -> Criterion {
+pub fn greater(by: f64) -> Criterion {
     Criterion::Difference {
         metric: METRIC.to_owned(),
         at: side(1),
@@ -122,11 +120,11 @@ fn ratio(bound: f64) -> Criterion {
     }
 }
 
-fn threshold(cells: Cells, statistic: Statistic, bound: f64) -> Criterion {
+pub fn threshold(cells: Cells, statistic: Statistic, bound: f64) -> Criterion {
     Criterion::Threshold { metric: METRIC.to_owned(), cells, statistic, bound: Bound::Above(bound) }
 }
 
-fn terms(test: Option<Test>) -> Terms {
+pub fn terms(test: Option<Test>) -> Terms {
     Terms { test, ..Terms::default() }
 }
 
@@ -421,158 +419,6 @@ fn of_correlations_beside(data: Data, repeats: &[u32]) -> Vec<Setting> {
         }));
     }
     settings
-}
-
-/// Who looks early, or stops when it suits.
-fn of_stopping(data: Data, short: bool) -> Vec<Setting> {
-    const LOOKS: [u32; 4] = [3, 5, 10, 20];
-    const OFTEN: [u32; 5] = [4, 8, 12, 16, 20];
-    let null = move |rng: &mut ChaCha8Rng, n: u32| {
-        (values(data, rng, n, 100.0), values(data, rng, n, 100.0))
-    };
-    let mut settings = Vec::new();
-    for looks in [&LOOKS[..], &OFTEN[..]] {
-        settings.push(setting(
-            "looks that were declared",
-            (data, format!("{looks:?}")),
-            DECISIONS,
-            move |rng| {
-                let (one, other) = null(rng, 20);
-                found(
-                    &two(Turns::Blocks, &one, &other).judge(
-                        &greater(0.0),
-                        terms(None),
-                        ALPHA,
-                        looks,
-                    ),
-                    0.0,
-                )
-            },
-        ));
-    }
-    // the author raises `repeats` as long as nothing is decided
-    settings.push(setting(
-        "repeats raised until it is decided, undeclared",
-        (data, "3, 5, 10, 20"),
-        DECISIONS,
-        move |rng| {
-            let (one, other) = null(rng, 20);
-            let mut history: Vec<PlannedRepeats> = Vec::new();
-            let mut last = Drawn { verdict: Verdict::Inconclusive, covers: None };
-            for (place, n) in LOOKS.into_iter().enumerate() {
-                let before = if place == 0 { 0 } else { LOOKS[place - 1] as usize * 2 };
-                let today = PlannedRepeats {
-                    since: String::new(),
-                    repeats: n,
-                    looks: Vec::new(),
-                    until: None,
-                    order: None,
-                    runs_before: Some(before),
-                };
-                let alpha = ALPHA * verdict::repeats(&history, &today).share();
-                history.push(today);
-                let n = n as usize;
-                let study = two(Turns::Blocks, &one[..n], &other[..n]);
-                last = found(&study.judge(&greater(0.0), terms(None), alpha, &[]), 0.0);
-                if last.verdict.is_decided() {
-                    break;
-                }
-            }
-            last
-        },
-    ));
-    let widths: &[f64] = if short { &[0.05] } else { &[0.02, 0.05, 0.1] };
-    for (fewest, width) in [3, 5].into_iter().flat_map(|n| widths.iter().map(move |w| (n, *w))) {
-        let n = format!("{fewest} to 30, ± {} %", 100.0 * width);
-        settings.push(setting("`until` each mean is known", (data, n), BOTH, move |rng| {
-            let (one, other) = null(rng, 30);
-            let of = |values: &[(f64, f64)]| values.iter().map(|own| own.0).collect::<Vec<f64>>();
-            let wide = |n: usize| {
-                [&one, &other]
-                    .iter()
-                    .any(|own| is_wide(&of(&own[..n]), HalfWidth::Relative(width)).is_some())
-            };
-            let n = (fewest..30).find(|n| !wide(*n)).unwrap_or(30);
-            let study = two(Turns::Blocks, &one[..n], &other[..n]);
-            found(&study.judge(&greater(0.0), terms(None), ALPHA, &[]), 0.0)
-        }));
-    }
-    // skewed values are so wide that nothing narrower is reached
-    let wider = if data == Data::Skewed { 6.0 } else { 1.0 };
-    for width in widths.iter().map(|width| wider * width) {
-        settings.extend(of_stopping_by_width(data, width));
-    }
-    let repeats: &[u32] = if short { &[5] } else { &[3, 5, 10] };
-    for n in repeats.iter().copied() {
-        let promise = Promise { supported: 6.5, refuted: Some(0.0), covered: None };
-        settings.push(setting(
-            "ten hypotheses, the best one kept and nine deleted",
-            (data, n),
-            promise,
-            move |rng| {
-                let mut findings = Vec::new();
-                for _ in 0..10 {
-                    let (one, other) = null(rng, n);
-                    findings.push(two(Turns::Blocks, &one, &other).judge(
-                        &greater(0.0),
-                        terms(None),
-                        ALPHA,
-                        &[],
-                    ));
-                }
-                let adjusted = verdict::adjust(&findings.iter().collect::<Vec<_>>(), 0);
-                let best = adjusted.into_iter().flatten().fold(1.0, f64::min);
-                let verdict = if best < ALPHA { Verdict::Supported } else { Verdict::Inconclusive };
-                Drawn { verdict, covers: None }
-            },
-        ));
-    }
-    settings
-}
-
-/// Other kinds where the runs end when the interval of every mean is narrow.
-fn of_stopping_by_width(data: Data, width: f64) -> Vec<Setting> {
-    let kinds: [(&'static str, fn(Data) -> (Criterion, f64), Option<Test>); 3] = [
-        (
-            "`until`, `threshold` of a mean",
-            |_| (threshold(side(0), Statistic::Mean, 100.0), 100.0),
-            None,
-        ),
-        (
-            "`until`, `threshold` of a cv, `chi2`",
-            |data| (threshold(side(0), Statistic::Cv, data.cv()), data.cv()),
-            Some(Test::Chi2),
-        ),
-        (
-            "`until`, `steadier`",
-            |_| {
-                let (metric, at, than) = (METRIC.to_owned(), side(1), side(0));
-                (Criterion::Steadier { metric, at, than, below: 1.0 }, 1.0)
-            },
-            None,
-        ),
-    ];
-    let n = format!("3 to 30, ± {:.0} %", 100.0 * width);
-    let of = |(name, asked, test): (&'static str, fn(Data) -> (Criterion, f64), Option<Test>)| {
-        setting(name, (data, n.clone()), DECISIONS, move |rng| {
-            let (one, other) = (values(data, rng, 30, 100.0), values(data, rng, 30, 100.0));
-            let wide = |n: usize| {
-                [&one, &other].iter().any(|own| {
-                    let own: Vec<f64> = own[..n].iter().map(|own| own.0).collect();
-                    is_wide(&own, HalfWidth::Relative(width)).is_some()
-                })
-            };
-            let n = (3..30).find(|n| !wide(*n)).unwrap_or(30);
-            let study = two(Turns::Blocks, &one[..n], &other[..n]);
-            let (criterion, truth) = asked(data);
-            found(&study.judge(&criterion, terms(test), ALPHA, &[]), truth)
-        })
-    };
-    kinds
-        .into_iter()
-        .filter(|(.., test)| test.is_none() || data != Data::HeavyTails)
-        .map(of)
-        .collect()
 }
 
 /// The machine slows down by this much from one run to the next.

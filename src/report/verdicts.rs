@@ -90,6 +90,9 @@ struct Judging<'a> {
     today: Vec<Today>,
 }
 
+/// A criterion that is no longer in the manifest, judged all the same.
+type Withdrawn = (Criterion, Finding, Judged);
+
 /// An experiment with its cells as verdicts take them.
 struct Own<'a> {
     index: usize,
@@ -308,10 +311,7 @@ impl<'a> Judging<'a> {
     /// By experiment, the criteria that were declared, that data could have spoken against, and that no hypothesis
     /// of the manifest is any more; and how many more there are that this version cannot read or whose experiment
     /// is gone. They stay in the family: whoever declares ten and deletes nine has asked ten.
-    fn withdrawn(
-        &self,
-        experiments: &[Own<'a>],
-    ) -> (Vec<Vec<(Criterion, Finding, Judged)>>, usize) {
+    fn withdrawn(&self, experiments: &[Own<'a>]) -> (Vec<Vec<Withdrawn>>, usize) {
         let mut found: Vec<Vec<_>> = experiments.iter().map(|_| Vec::new()).collect();
         let mut lost = 0;
         let gone = self.executed.map(|plan| verdict::withdrawn(plan, &self.today));

@@ -59,10 +59,9 @@ pub(super) fn select<'a>(
     }
     let without: Vec<&&Cell> = selected.iter().filter(|cell| cell.runs.is_empty()).collect();
     let Some(first) = without.first() else { return Ok(selected) };
-    let why = if !first.failed.is_empty() {
-        format!("; {} attempt(s) failed", first.failed.len())
-    } else {
-        String::new()
+    let why = match first.failed.len() {
+        0 => String::new(),
+        failed => format!("; {failed} attempt(s) failed"),
     };
     let more = match without.len() {
         1 => String::new(),
