@@ -91,6 +91,15 @@ impl Stored {
         self.plan = plan(&path, None);
     }
 
+    /// So many repeats in every experiment.
+    pub fn repeats(&mut self, repeats: u32) {
+        let mut study = self.plan.study().clone();
+        for experiment in &mut study.experiments {
+            experiment.settings.repeats = repeats;
+        }
+        self.plan = Plan::new(study, &Filters::default()).unwrap();
+    }
+
     /// Only what a filter leaves.
     pub fn filter(&mut self, expression: &str) {
         let study = self.plan.study().clone();
@@ -211,7 +220,12 @@ impl Stored {
             repeat,
             attempt: 1,
             identity: spec.identity,
-            started: format!("2025-06-01T10:0{repeat}:0{cell}.000Z"),
+            // a block a minute, and its cells in their order
+            started: format!(
+                "2025-06-01T10:0{repeat}:{:02}.{:03}Z",
+                cell.min(59),
+                cell.saturating_sub(59)
+            ),
             finished: format!("2025-06-01T10:0{repeat}:0{cell}.500Z"),
             evidence: evidence(),
             process,
