@@ -3,10 +3,13 @@
 //! Whoever looks at 3, 5, 10 and 20 repeats and stops when it suits is wrong in 15 % of all studies in which
 //! nothing is there. Declared looks share alpha among them, so that any of them is wrong in no more than that.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use super::cells::Cell;
 use super::judge::{Question, once};
 use super::{Finding, Verdict};
-use crate::stats;
+use crate::stats::{self, Undefined};
 use crate::store::record::RunRecord;
 
 /// Judges at each look whose runs are there, in their order, and stays with the first decision.
@@ -15,9 +18,7 @@ pub(super) fn judge(question: &Question) -> Finding {
     else {
         return once(question);
     };
-    let information: Vec<f64> =
-        question.looks.iter().map(|look| f64::from(*look) / f64::from(*last)).collect();
-    let levels = match stats::obrien_fleming(&information, question.alpha) {
+    let levels = match levels(question.looks, question.alpha) {
         Ok(levels) => levels,
         Err(error) => return Finding::open(Verdict::Inconclusive, error.to_string()),
     };
@@ -54,6 +55,24 @@ pub(super) fn judge(question: &Question) -> Finding {
             }
         }
     }
+}
+
+/// What each look may spend. Found once for the same looks: a criterion of many cells asks for it in each.
+fn levels(looks: &[u32], alpha: f64) -> Result<Vec<f64>, Undefined> {
+    type Known = HashMap<(Vec<u32>, u64), Vec<f64>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    // levels are only ever added whole
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (looks.to_vec(), alpha.to_bits());
+    if let Some(levels) = known().get(&key) {
+        return Ok(levels.clone());
+    }
+    let last = looks.last().copied().unwrap_or(1);
+    let information: Vec<f64> =
+        looks.iter().map(|look| f64::from(*look) / f64::from(last)).collect();
+    let levels = stats::obrien_fleming(&information, alpha)?;
+    known().insert(key, levels.clone());
+    Ok(levels)
 }
 
 /// A p at a look, on the scale of the whole: below alpha exactly where the look decides.

@@ -347,9 +347,8 @@ fn repeats_that_time_has_mixed_are_no_pairs() {
 fn a_correlation_over_runs_that_do_not_vary() {
     let manifest = crate::stored::MANIFEST.replace("repeats = 3", "repeats = 8");
     let stored = Stored::of(&format!(
-        "{}[experiment.again.hypothesis.lag]\nclaim = \"Slower takes longer\"\ncorrelation = {{ x = \
-         \"loop_lag_p99_ms\", y = \"efficiency_drop_pp\", at_least = 0.8 }}\n",
-        manifest
+        "{manifest}[experiment.again.hypothesis.lag]\nclaim = \"Slower takes longer\"\ncorrelation = {{ x = \
+         \"loop_lag_p99_ms\", y = \"efficiency_drop_pp\", at_least = 0.8 }}\n"
     ));
     stored.measure(|_, repeat| {
         vec![("loop_lag_p99_ms", 3.5), ("efficiency_drop_pp", f64::from(repeat))]
