@@ -1,10 +1,8 @@
 //! `runner check`: is the manifest right?
 
-use super::{CommandResult, Failure, StudyArgs, count, exit, report};
+use super::{CommandResult, Failure, StudyArgs, count, exit, report, study};
 use crate::cells::Filters;
-use crate::execute::until;
 use crate::manifest::{self, LoadError, ManifestErrors};
-use crate::metrics;
 use crate::plan::Plan;
 use crate::verdict;
 
@@ -84,12 +82,10 @@ fn check(args: &StudyArgs) -> Result<Vec<String>, Checked> {
     for profile in profiles {
         let study = load(profile.as_deref())?;
         let name = study.results_name();
-        metrics::check_declared(&study).map_err(Checked::Problems)?;
+        study::check(&study).map_err(Checked::Problems)?;
         report::template(None, &study).map_err(Checked::Failure)?;
         let mut warnings = study.warnings.clone();
         warnings.extend(verdict::unknown_metrics(&study));
-        verdict::claim_problems(&study).map_err(Checked::Problems)?;
-        until::check(&study).map_err(Checked::Problems)?;
         let plan = Plan::new(study, &Filters::default()).map_err(Checked::Problems)?;
         lines.push(format!(
             "{}: {name}: {}, {}, {}",

@@ -6,7 +6,7 @@ use super::{Failure, exit};
 use crate::cells::Filters;
 use crate::cells::filter::Vocabulary;
 use crate::execute::until;
-use crate::manifest::{self, Study};
+use crate::manifest::{self, ManifestErrors, Study};
 use crate::metrics;
 use crate::plan::Plan;
 use crate::python;
@@ -40,9 +40,7 @@ impl StudyArgs {
     /// the repeats that their stored runs ask for.
     pub fn plan(&self) -> Result<Plan, Failure> {
         let study = self.study()?;
-        metrics::check_declared(&study).map_err(Failure::manifest)?;
-        verdict::claim_problems(&study).map_err(Failure::manifest)?;
-        until::check(&study).map_err(Failure::manifest)?;
+        check(&study).map_err(Failure::manifest)?;
         let filters = Filters::parse(&self.filters, &Vocabulary::of(&study))
             .map_err(|error| Failure::new(exit::USAGE, &error, error.help.as_deref()))?;
         let plan = Plan::new(study, &filters).map_err(Failure::manifest)?;
@@ -57,6 +55,13 @@ impl StudyArgs {
             .map_err(|error| Failure::error(exit::INTERNAL, error))?;
         Ok(until::adapted(plan, &store))
     }
+}
+
+/// What the manifest's own checks cannot know: the metrics that there are.
+pub fn check(study: &Study) -> Result<(), ManifestErrors> {
+    metrics::check_declared(study)?;
+    verdict::claim_problems(study)?;
+    until::check(study)
 }
 
 /// Which Python the runtime of that name uses, as this process's environment says.

@@ -40,12 +40,6 @@ impl Formers {
         self.claims.keys()
     }
 
-    /// By old name of an endpoint, today's.
-    #[must_use]
-    pub fn renamed(&self) -> &HashMap<String, String> {
-        &self.renamed
-    }
-
     /// The id that the cell with this former id has today; `None` where several could be meant. Version 1 did
     /// not tell endpoints apart, but `endpoints`, those that a run met, do (none: nobody knows). A cell that
     /// stands in after failures comes after those of the matrices.

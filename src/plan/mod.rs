@@ -174,22 +174,34 @@ impl Plan {
             }
             rows.push(members);
         }
-        let (solos, replicas) = (Solos::default(), Replicas::default());
-        let asked = asked(&study);
+        Ok(Self::of_cells(study, matrices, rows, cells, contents, None, known))
+    }
+
+    /// The plan of the cells that stand in these rows, with the controls that they need.
+    fn of_cells(
+        study: Study,
+        matrices: Vec<Matrix>,
+        rows: Vec<Vec<u32>>,
+        cells: Vec<Cell>,
+        contents: Contents,
+        whole: Option<Box<Self>>,
+        mut known: HashMap<CellId, u32>,
+    ) -> Self {
+        let asked = study.experiments.iter().map(|own| own.settings.repeats).collect();
         let mut plan = Self {
             study,
             matrices,
             rows,
             cells,
-            solos,
-            replicas,
+            solos: Solos::default(),
+            replicas: Replicas::default(),
             contents,
             asked,
-            whole: None,
+            whole,
             places: OnceLock::new(),
         };
         plan.add_controls(&mut known);
-        Ok(plan)
+        plan
     }
 
     /// This plan with those rows of its matrices that the filters leave, and the controls that they need.
@@ -219,22 +231,7 @@ impl Plan {
             matrices.push(matrix);
         }
         let (study, contents) = (self.study.clone(), self.contents.clone());
-        let (solos, replicas) = (Solos::default(), Replicas::default());
-        let asked = asked(&study);
-        let mut plan = Self {
-            study,
-            matrices,
-            rows,
-            cells,
-            solos,
-            replicas,
-            contents,
-            asked,
-            whole: Some(Box::new(self)),
-            places: OnceLock::new(),
-        };
-        plan.add_controls(&mut known);
-        plan
+        Self::of_cells(study, matrices, rows, cells, contents, Some(Box::new(self)), known)
     }
 
     /// The plan of the same study without filters.
@@ -479,10 +476,6 @@ impl Plan {
         let cell = self.cells[cell as usize];
         (cell.experiment as usize, cell.row as usize)
     }
-}
-
-fn asked(study: &Study) -> Vec<u32> {
-    study.experiments.iter().map(|own| own.settings.repeats).collect()
 }
 
 fn fixed_roles(experiment: &Experiment) -> Vec<(Role<'_>, &Level)> {

@@ -35,10 +35,8 @@ pub fn collect(
 ) -> Result<Data, StoreError> {
     let executed = executed::read(store.layout())?;
     let study = plan.study();
-    let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
-    let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
-    controls::join(plan, &mut cells);
-    set_price(cells.iter_mut(), study.price);
+    let (fallbacks, settled) = fallbacks::collect(plan, store);
+    let cells = measured(plan, store, &settled);
     let outliers = outliers::collect(&cells, &study.outliers);
     let experiments = study
         .experiments
@@ -53,12 +51,8 @@ pub fn collect(
         .filter(|experiment| filters.is_empty() || !experiment.cells.is_empty())
         .collect();
     let failed = attempts(store, &cells);
-    let (fallbacks, settled) = fallbacks::collect(plan, store);
     let mut stand_ins = fallbacks::stand_ins(plan, store, &settled);
     set_price(stand_ins.iter_mut().map(|own| &mut own.cell), study.price);
-    for (cell, repeats) in settled {
-        cells[cell as usize].fell_back = repeats.into_keys().collect();
-    }
     let flamegraphs = flamegraphs::flamegraphs(&cells, store);
     let (hypotheses, claims) = if std::ptr::eq(plan, plan.whole()) {
         verdicts::judge(plan, &cells, &failed, executed.as_ref())
@@ -98,13 +92,17 @@ pub fn collect(
 
 /// The cells of a plan without filters, as verdicts need them.
 fn whole(plan: &Plan, store: &Store) -> Vec<Cell> {
+    measured(plan, store, &fallbacks::settled(plan, store))
+}
+
+/// Every cell of a plan with its runs, and with the repeats that are settled by what stands in for them.
+fn measured(plan: &Plan, store: &Store, settled: &fallbacks::Settled) -> Vec<Cell> {
     let indices = 0..u32::try_from(plan.cells()).unwrap_or(u32::MAX);
     let mut cells: Vec<Cell> = indices.map(|index| cell(plan, store, index)).collect();
     controls::join(plan, &mut cells);
     set_price(cells.iter_mut(), plan.study().price);
-    let (_, settled) = fallbacks::collect(plan, store);
     for (cell, repeats) in settled {
-        cells[cell as usize].fell_back = repeats.into_keys().collect();
+        cells[*cell as usize].fell_back = repeats.keys().copied().collect();
     }
     cells
 }

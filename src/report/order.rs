@@ -69,28 +69,24 @@ impl<'a> Timed<'a> {
         (!began.is_empty()).then_some(Self { name: &cell.name, began, moments, sorted })
     }
 
-    /// The share of pairs of runs in which the own one began before the other's. Taken over the repeats
-    /// that both have, since a block that is not complete yet says nothing of the order; where they do not
-    /// share two, over all.
-    fn before(&self, other: &Self) -> Option<f64> {
+    /// The share of pairs of runs in which the own one began before the other's, and whether the two are mixed
+    /// by it. Taken over the repeats that both have, since a block that is not complete yet says nothing of the
+    /// order; where they do not share two, over all.
+    fn before(&self, other: &Self) -> Option<(f64, bool)> {
         if self.moments.len() < 2 || other.moments.len() < 2 {
             return None;
         }
+        let of = |own: &[Timestamp], others: &[Timestamp]| {
+            let share = share_before(own, others)?;
+            Some((share, is_mixed(share, own.len(), others.len())))
+        };
         if !self.moments.keys().eq(other.moments.keys()) {
             let (own, others) = (self.shared_with(other), other.shared_with(self));
             if own.len() > 1 {
-                return share_before(&own, &others);
+                return of(&own, &others);
             }
         }
-        share_before(&self.sorted, &other.sorted)
-    }
-
-    /// How many runs [`Self::before`] takes.
-    fn sharing(&self, other: &Self) -> usize {
-        match self.shared_with(other).len() {
-            shared if shared > 1 => shared,
-            _ => self.moments.len(),
-        }
+        of(&self.sorted, &other.sorted)
     }
 
     /// In ascending order, the times of the repeats that the other has too.
@@ -119,14 +115,14 @@ fn pairs<'a>(cells: &[Timed<'a>]) -> Pairs<'a> {
     let mut found = Pairs::default();
     for (place, one) in cells.iter().enumerate() {
         for other in &cells[place + 1..] {
-            let Some(before) = one.before(other) else { continue };
+            let Some((before, mixed)) = one.before(other) else { continue };
             let (first, second, share) = if before < 0.5 {
                 (other.name, one.name, 1.0 - before)
             } else {
                 (one.name, other.name, before)
             };
             found.all += 1;
-            found.apart += usize::from(!is_mixed(share, one.sharing(other), other.sharing(one)));
+            found.apart += usize::from(!mixed);
             found.one_after_the_other += usize::from(share >= 1.0);
             if found.worst.is_none_or(|(_, _, worst)| share > worst) {
                 found.worst = Some((first, second, share));

@@ -52,7 +52,7 @@ pub use shift::{Shift, paired_shift, shift};
 pub use spread::{Spread, SpreadRatio, looks_normal, spread, spread_ratio};
 pub use student::student_quantile;
 
-pub(crate) use normal::quantile as normal_quantile;
+pub(crate) use normal::deviate as normal_deviate;
 pub(crate) use spread::chi_squared_quantile;
 
 /// Why a statistic has no value.

@@ -1,5 +1,6 @@
 //! The standard normal distribution.
 
+use rand::{Rng, RngExt};
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 
 /// Φ(x).
@@ -10,6 +11,12 @@ pub(super) fn below(x: f64) -> f64 {
 /// 1 − Φ(x), with its digits where it is small.
 pub(super) fn above(x: f64) -> f64 {
     Normal::standard().sf(x)
+}
+
+/// A value drawn from the standard normal distribution.
+pub(crate) fn deviate(rng: &mut impl Rng) -> f64 {
+    // the quantile of exactly 0 is no number
+    quantile(rng.random::<f64>().max(f64::EPSILON))
 }
 
 /// Φ⁻¹(p); infinite for 0 and 1. A Newton step removes what the library's inversion leaves.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Sample, normal};
@@ -88,9 +88,9 @@ fn simulated(rule: OutlierRule, n: usize) -> FlagRates {
     let (mut drawn, mut values, mut samples) = (0_usize, 0_usize, 0_usize);
     let count = (DRAWN / n.max(1)).max(SAMPLES);
     for _ in 0..if n < 2 { 0 } else { count } {
-        // the quantile of exactly 0 is no number
-        let value = |_| normal::quantile(rng.random::<f64>().max(f64::EPSILON));
-        let Ok(sample) = Sample::new((0..n).map(value).collect()) else { continue };
+        let Ok(sample) = Sample::new((0..n).map(|_| normal::deviate(&mut rng)).collect()) else {
+            continue;
+        };
         let flagged = outliers(&sample, rule).len();
         drawn += n;
         values += flagged;

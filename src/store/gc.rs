@@ -12,8 +12,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::index;
 use super::journal::{Journal, What};
-use super::record::{RUN_FILE, RunRecord};
+use super::record::RunRecord;
 use super::{Store, StoreError};
 use crate::os::disk;
 use crate::plan::{CellId, Plan};
@@ -107,14 +108,13 @@ fn stand_ins(plan: &Plan) -> impl Iterator<Item = CellId> {
 }
 
 fn left_run(below: String, folder: &Path, run: &RunRecord) -> LeftRun {
-    let record = folder.join(RUN_FILE).metadata().map_or(0, |record| record.len());
     LeftRun {
         run: below,
         cell: run.cell.clone(),
         cell_name: run.cell_name.clone(),
         repeat: run.repeat,
         finished: run.finished.clone(),
-        bytes: record + run.files.values().map(|file| file.bytes).sum::<u64>(),
+        bytes: index::bytes(folder, run),
     }
 }
 

@@ -208,12 +208,7 @@ impl Store {
         let runs = self.cells.values().flat_map(|cell| {
             cell.runs.iter().filter_map(|(repeat, run)| Some((cell.folders.get(repeat)?, run)))
         });
-        let sizes: Vec<u64> = runs
-            .map(|(folder, run)| {
-                let record = folder.join(RUN_FILE).metadata().map_or(0, |record| record.len());
-                record + run.files.values().map(|file| file.bytes).sum::<u64>()
-            })
-            .collect();
+        let sizes: Vec<u64> = runs.map(|(folder, run)| bytes(folder, run)).collect();
         let mean_bytes = sizes.iter().sum::<u64>().checked_div(sizes.len() as u64)?;
         Some(StoredSize { runs: sizes.len(), mean_bytes })
     }
@@ -276,6 +271,12 @@ impl Store {
         }
         Ok(folder)
     }
+}
+
+/// What a run takes on the disk.
+pub(super) fn bytes(folder: &Path, run: &RunRecord) -> u64 {
+    let record = folder.join(RUN_FILE).metadata().map_or(0, |record| record.len());
+    record + run.files.values().map(|file| file.bytes).sum::<u64>()
 }
 
 /// Folders below `runs` that hold a record, sorted; hidden ones are not sealed.

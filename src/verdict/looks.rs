@@ -58,7 +58,7 @@ pub(super) fn judge(question: &Question) -> Finding {
 }
 
 /// What each look may spend. Found once for the same looks: a criterion of many cells asks for it in each.
-fn levels(looks: &[u32], alpha: f64) -> Result<Vec<f64>, Undefined> {
+pub(super) fn levels(looks: &[u32], alpha: f64) -> Result<Vec<f64>, Undefined> {
     type Known = HashMap<(Vec<u32>, u64), Vec<f64>>;
     static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     // levels are only ever added whole

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::{Rng, RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -15,6 +15,7 @@ use super::Verdict;
 use super::cells::{Cell, short};
 use super::drawn;
 use super::judge::{Question, judge};
+use super::looks;
 use super::sides::partners;
 use super::words;
 use crate::manifest::criterion::{Across, Bound, Cells, Criterion, Over, Statistic};
@@ -93,13 +94,10 @@ fn alone(question: &Question, family: usize) -> Result<Planned, String> {
 
 /// What is left of alpha for the last look, where looks are declared.
 fn last_level(question: &Question) -> f64 {
-    let Some(last) = question.looks.last().filter(|_| question.looks.len() > 1) else {
-        return question.alpha;
-    };
-    let information: Vec<f64> =
-        question.looks.iter().map(|look| f64::from(*look) / f64::from(*last)).collect();
-    let levels = stats::obrien_fleming(&information, question.alpha);
-    levels.ok().and_then(|levels| levels.last().copied()).unwrap_or(question.alpha)
+    let levels = looks::levels(question.looks, question.alpha);
+    let last =
+        levels.ok().filter(|levels| levels.len() > 1).and_then(|levels| levels.last().copied());
+    last.unwrap_or(question.alpha)
 }
 
 /// Cells as they are taken to be.
@@ -441,15 +439,16 @@ impl<'a> Model<'a> {
         let mut runs: Vec<Vec<RunRecord>> = vec![Vec::new(); self.cells.len()];
         let mut place = 0;
         for repeat in 1..=repeats {
-            let common: Vec<f64> = self.blocks.iter().map(|_| normal(&mut rng)).collect();
+            let common: Vec<f64> =
+                self.blocks.iter().map(|_| stats::normal_deviate(&mut rng)).collect();
             for (own, runs) in self.cells.iter().zip(&mut runs) {
                 let shared: f64 = own.residuals.iter().zip(&common).map(|(r, g)| r * g).sum();
-                let deviate = shared + own.own * normal(&mut rng);
+                let deviate = shared + own.own * stats::normal_deviate(&mut rng);
                 let x = own.mean + scale * deviate;
                 let mut values = vec![(self.metric.to_owned(), self.value(x))];
                 if let Some((y, r)) = self.with {
-                    let free = (1.0 - r * r).sqrt() * normal(&mut rng);
-                    values = vec![(self.metric.to_owned(), normal(&mut rng))];
+                    let free = (1.0 - r * r).sqrt() * stats::normal_deviate(&mut rng);
+                    values = vec![(self.metric.to_owned(), stats::normal_deviate(&mut rng))];
                     let along = r * values[0].1 + free;
                     values.push((y.to_owned(), along));
                 }
@@ -485,8 +484,4 @@ const NO_SPREAD: &str = "how far two spreads must lie apart to matter is not kno
 
 fn direction(bound: Bound) -> f64 {
     if matches!(bound, Bound::Above(_)) { 1.0 } else { -1.0 }
-}
-
-fn normal(rng: &mut impl Rng) -> f64 {
-    stats::normal_quantile(rng.random::<f64>().max(f64::EPSILON))
 }

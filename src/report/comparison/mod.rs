@@ -16,7 +16,6 @@ pub(super) mod ranking;
 pub(super) mod replicas;
 mod shares;
 #[doc(hidden)]
-pub mod simulated;
 pub(super) mod success;
 #[cfg(test)]
 mod tests;

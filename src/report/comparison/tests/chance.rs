@@ -6,7 +6,7 @@ use super::super::baseline;
 use super::super::contrast::Judgement;
 use super::super::family::Families;
 use super::super::ranking;
-use super::super::simulated::{EXPERIMENT, Simulated};
+use super::simulated::{EXPERIMENT, Simulated};
 use crate::metrics;
 use crate::report::data::Data;
 use crate::report::select;
@@ -56,7 +56,7 @@ fn ranked(data: &Data) -> bool {
 }
 
 fn count(like: Simulated<'_>, seeds: std::ops::Range<u64>, holds: fn(&Data) -> bool) -> usize {
-    seeds.into_par_iter().filter(|seed| holds(&like.data(*seed).unwrap())).count()
+    seeds.into_par_iter().filter(|seed| holds(&like.data(*seed))).count()
 }
 
 #[test]

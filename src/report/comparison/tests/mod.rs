@@ -1,6 +1,7 @@
 mod chance;
 mod golden;
 mod hostile;
+mod simulated;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,22 +88,7 @@ impl Built {
                 (repeat, run(self.metric, repeat, &time, *value))
             });
             let runs: BTreeMap<u32, RunRecord> = runs.collect();
-            cells.push(Cell {
-                id: format!("{index:08x}{}", "0".repeat(24)),
-                name: texts.join("_"),
-                repeats: 5,
-                control: false,
-                factors: levels.clone(),
-                scenario: None,
-                simulated: false,
-                throttled: false,
-                runs,
-                folders: BTreeMap::new(),
-                stale: BTreeMap::new(),
-                fell_back: BTreeSet::new(),
-                damaged: BTreeMap::new(),
-                unsealed: BTreeSet::new(),
-            });
+            cells.push(cell(index, levels.clone(), 5, runs));
             own.push(ExperimentCell { cell: place, levels, merged: Vec::new() });
         }
         let axes = self.axes.iter().enumerate().map(|(axis, name)| {
@@ -122,19 +108,50 @@ impl Built {
             cells: own,
             ..Experiment::default()
         };
-        Data {
-            study: StudyFacts::default(),
-            experiments: vec![experiment],
-            cells,
-            flamegraphs: Vec::new(),
-            failed: Vec::new(),
-            fallbacks: Vec::new(),
-            stand_ins: Vec::new(),
-            outliers: OutlierTable::default(),
-            hypotheses: Vec::new(),
-            claims: Vec::new(),
-            declared: Vec::new(),
-        }
+        of_one(experiment, cells)
+    }
+}
+
+/// Of one experiment with these cells, and of nothing else.
+fn of_one(experiment: Experiment, cells: Vec<Cell>) -> Data {
+    Data {
+        study: StudyFacts::default(),
+        experiments: vec![experiment],
+        cells,
+        flamegraphs: Vec::new(),
+        failed: Vec::new(),
+        fallbacks: Vec::new(),
+        stand_ins: Vec::new(),
+        outliers: OutlierTable::default(),
+        hypotheses: Vec::new(),
+        claims: Vec::new(),
+        declared: Vec::new(),
+    }
+}
+
+/// A cell with these levels and runs.
+fn cell(
+    index: usize,
+    levels: Vec<NamedLevel>,
+    repeats: u32,
+    runs: BTreeMap<u32, RunRecord>,
+) -> Cell {
+    let texts: Vec<&str> = levels.iter().map(|level| level.text.as_str()).collect();
+    Cell {
+        id: format!("{index:08x}{}", "0".repeat(24)),
+        name: texts.join("_"),
+        repeats,
+        control: false,
+        factors: levels,
+        scenario: None,
+        simulated: false,
+        throttled: false,
+        runs,
+        folders: BTreeMap::new(),
+        stale: BTreeMap::new(),
+        fell_back: BTreeSet::new(),
+        damaged: BTreeMap::new(),
+        unsealed: BTreeSet::new(),
     }
 }
 

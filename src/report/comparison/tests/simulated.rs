@@ -1,15 +1,12 @@
-//! Experiments that are drawn by chance, in memory: for tests and benchmarks of what the tables promise.
+//! Experiments that are drawn by chance, in memory: for tests of what the tables promise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::report::data::{
-    Axis, Cell, Data, Experiment, ExperimentCell, NamedLevel, NamedText, StudyFacts,
-};
-use crate::report::outliers::OutlierTable;
-use crate::store::record::RunRecord;
+use super::{cell, of_one, run};
+use crate::report::data::{Axis, Cell, Data, Experiment, ExperimentCell, NamedLevel, NamedText};
 
 /// The name of the experiment.
 pub const EXPERIMENT: &str = "simulated";
@@ -33,11 +30,9 @@ pub struct Simulated<'s> {
 }
 
 impl Simulated<'_> {
-    /// The same for the same seed. `None` only where this version cannot read a record of its own.
-    #[must_use]
-    pub fn data(&self, seed: u64) -> Option<Data> {
+    /// The same for the same seed.
+    pub fn data(&self, seed: u64) -> Data {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let template = template()?;
         let level = |cell: usize| NamedLevel {
             name: AXIS.to_owned(),
             level: cell.into(),
@@ -45,44 +40,25 @@ impl Simulated<'_> {
             number: Some(cell as f64),
         };
         let mut cells = Vec::new();
-        for cell in 0..self.cells {
-            let shift = if cell == 0 { 0.0 } else { self.effect };
+        for number in 0..self.cells {
+            let shift = if number == 0 { 0.0 } else { self.effect };
             let mut runs = BTreeMap::new();
             for repeat in 1..=self.runs {
                 let (block, place) = if self.interleaved {
-                    (u64::from(repeat), cell as u64)
+                    (u64::from(repeat), number as u64)
                 } else {
-                    (cell as u64, u64::from(repeat))
+                    (number as u64, u64::from(repeat))
                 };
                 let started = format!("2026-01-{:02}T00:{:02}:00Z", 1 + block % 28, place % 60);
-                let mut run = RunRecord {
-                    repeat,
-                    started: started.clone(),
-                    finished: started,
-                    ..template.clone()
-                };
+                let mut run = run(self.metrics[0], repeat, &started, None);
                 for metric in self.metrics {
                     let value = (100_f64.ln() + shift + self.spread * normal(&mut rng)).exp();
                     run.metrics.insert((*metric).to_owned(), Some(value));
                 }
                 runs.insert(repeat, run);
             }
-            cells.push(Cell {
-                id: format!("{cell:08x}{}", "0".repeat(24)),
-                name: format!("{AXIS}={cell}"),
-                repeats: self.runs,
-                control: false,
-                factors: vec![level(cell)],
-                scenario: None,
-                simulated: false,
-                throttled: false,
-                runs,
-                folders: BTreeMap::new(),
-                stale: BTreeMap::new(),
-                fell_back: BTreeSet::new(),
-                damaged: BTreeMap::new(),
-                unsealed: BTreeSet::new(),
-            });
+            let name = format!("{AXIS}={number}");
+            cells.push(Cell { name, ..cell(number, vec![level(number)], self.runs, runs) });
         }
         let experiment = Experiment {
             name: EXPERIMENT.to_owned(),
@@ -99,19 +75,7 @@ impl Simulated<'_> {
                 .collect(),
             ..Experiment::default()
         };
-        Some(Data {
-            study: StudyFacts::default(),
-            experiments: vec![experiment],
-            cells,
-            flamegraphs: Vec::new(),
-            failed: Vec::new(),
-            fallbacks: Vec::new(),
-            stand_ins: Vec::new(),
-            outliers: OutlierTable::default(),
-            hypotheses: Vec::new(),
-            claims: Vec::new(),
-            declared: Vec::new(),
-        })
+        of_one(experiment, cells)
     }
 }
 
@@ -119,16 +83,4 @@ impl Simulated<'_> {
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
-}
-
-/// A record without values.
-fn template() -> Option<RunRecord> {
-    let record = serde_json::json!({
-        "format": 1, "cell": "", "cell_name": "", "repeat": 1, "attempt": 1,
-        "identity": {}, "started": "", "finished": "",
-        "evidence": { "runner": { "version": "" }, "agent": { "runtime": "rust" },
-            "machine": { "hostname": "bench" }, "endpoints": {} },
-        "process": {}, "calls": [], "metrics": {}, "files": {},
-    });
-    serde_json::from_value(record).ok()
 }
