@@ -35,14 +35,13 @@ impl Store {
 
     fn adopted(mut self, plan: &Plan) -> Self {
         let planned = ids(plan);
-        let unknown: HashSet<CellId> = self.unknown(plan).into_iter().collect();
-        let known: HashSet<String> = planned.iter().map(CellId::hex).collect();
+        let unknown: HashSet<CellId> = self.unknown_to(&planned).collect();
         // Of a folder that cannot be trusted its name alone is known, and not of which version it is.
         let damaged: Vec<String> = self
             .damaged
             .iter()
             .filter_map(|own| own.cell_digits())
-            .filter(|digits| !known.iter().any(|id| id.starts_with(digits)))
+            .filter(|digits| !planned.iter().any(|id| id.hex().starts_with(digits)))
             .map(str::to_owned)
             .collect();
         let is_stored = |id: &CellId| {
@@ -85,9 +84,12 @@ impl Store {
 
     /// Ids that no cell of the plan has.
     pub(super) fn unknown(&self, plan: &Plan) -> Vec<CellId> {
-        let planned = ids(plan);
+        self.unknown_to(&ids(plan)).collect()
+    }
+
+    fn unknown_to(&self, planned: &HashSet<CellId>) -> impl Iterator<Item = CellId> {
         let stored = self.cells.keys().filter_map(|id| CellId::of_hex(id));
-        stored.filter(|id| !planned.contains(id)).collect()
+        stored.filter(|id| !planned.contains(id))
     }
 
     /// Each run goes where its own record says. Runs of a repeat that is there under today's id as well stay
