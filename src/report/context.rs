@@ -17,7 +17,7 @@ use super::placement::{self, Placement};
 use super::probes::{self, Probes};
 use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
-use super::witness::{self, Witness};
+use super::witness::{self, PROFILER, Witness};
 use crate::store::failed::CANCELLED;
 use crate::store::record::{
     Calibration, ErrorSummary, MachineEvidence, Metrics, ModelEvidence, RELEASE, RUN_FILE,
@@ -331,13 +331,17 @@ fn experiment_row<'a>(data: &'a Data, experiment: &'a Experiment) -> ExperimentR
 pub(super) fn calibrations(data: &Data) -> Vec<CalibrationRow> {
     let mut rows: Vec<CalibrationRow> = Vec::new();
     for run in data.cells.iter().flat_map(|cell| cell.runs.values()) {
-        let Some(calibration) = &run.evidence.calibration else { continue };
-        match rows.iter_mut().find(|row| is_of(&row.calibration, calibration)) {
+        let Some(mut calibration) = run.evidence.calibration.clone() else { continue };
+        // A run that measures itself under the profiler says nothing of the others.
+        if let Some(probe) = run.identity["probes"].get(PROFILER).filter(|_| calibration.own) {
+            calibration.settings.insert(PROFILER.to_owned(), probe.clone());
+        }
+        match rows.iter_mut().find(|row| is_of(&row.calibration, &calibration)) {
             Some(row) => {
                 row.runs += 1;
-                row.calibration = worst(&row.calibration, calibration);
+                row.calibration = worst(&row.calibration, &calibration);
             }
-            None => rows.push(CalibrationRow { calibration: calibration.clone(), runs: 1 }),
+            None => rows.push(CalibrationRow { calibration, runs: 1 }),
         }
     }
     rows

@@ -3,7 +3,7 @@
 //! A manifest says what order was asked for. A level that was added later, a run that was made again or an
 //! exec that was interrupted change what became of it, and with it what a difference may hold besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -43,6 +43,7 @@ pub fn happened<'a>(
         planned: most as usize,
         out_of_turn: out_of_turn(&began),
         pairs: pairs(&cells),
+        pause: pause(&cells),
     };
     Happened { text: text(asked, &found), mixed: found.mixed(), drift: drift(asked, &found) }
 }
@@ -55,18 +56,21 @@ struct Timed<'a> {
     moments: BTreeMap<u32, Timestamp>,
     /// The same in ascending order.
     sorted: Vec<Timestamp>,
+    ended: BTreeMap<u32, Timestamp>,
 }
 
 impl<'a> Timed<'a> {
     fn of(cell: &'a Cell) -> Option<Self> {
-        let planned = fresh(cell).filter(|run| run.repeat <= cell.repeats);
+        let planned = || fresh(cell).filter(|run| run.repeat <= cell.repeats);
         let began: BTreeMap<u32, &str> =
-            planned.map(|run| (run.repeat, run.started.as_str())).collect();
+            planned().map(|run| (run.repeat, run.started.as_str())).collect();
+        let ended = planned().filter_map(|run| Some((run.repeat, run.finished.parse().ok()?)));
+        let ended = ended.collect();
         let moments: BTreeMap<u32, Timestamp> =
             began.iter().filter_map(|(repeat, time)| Some((*repeat, time.parse().ok()?))).collect();
         let mut sorted: Vec<Timestamp> = moments.values().copied().collect();
         sorted.sort_unstable();
-        (!began.is_empty()).then_some(Self { name: &cell.name, began, moments, sorted })
+        (!began.is_empty()).then_some(Self { name: &cell.name, began, moments, sorted, ended })
     }
 
     /// The share of pairs of runs in which the own one began before the other's, and whether the two are mixed
@@ -140,6 +144,40 @@ struct Found<'a> {
     planned: usize,
     out_of_turn: Vec<OutOfTurn>,
     pairs: Pairs<'a>,
+    pause: Option<Pause>,
+}
+
+/// A time within a repeat in which nothing of it was made: what changed meanwhile is between its runs.
+struct Pause {
+    repeat: u32,
+    seconds: f64,
+}
+
+/// Shorter ones are no pauses, nor is what is less than so many times as long as between any two runs.
+const SHORTEST_PAUSE_S: f64 = 300.0;
+const LONGER_THAN_USUAL: f64 = 10.0;
+
+/// The longest within a repeat.
+fn pause(cells: &[Timed<'_>]) -> Option<Pause> {
+    let repeats: BTreeSet<u32> =
+        cells.iter().flat_map(|cell| cell.moments.keys().copied()).collect();
+    let mut gaps: Vec<Pause> = Vec::new();
+    for repeat in repeats {
+        let of = |cell: &Timed<'_>| {
+            cell.moments.get(&repeat).zip(cell.ended.get(&repeat)).map(|(a, b)| (*a, *b))
+        };
+        let mut runs: Vec<(Timestamp, Timestamp)> = cells.iter().filter_map(of).collect();
+        runs.sort_unstable();
+        gaps.extend(runs.windows(2).map(|pair| Pause {
+            repeat,
+            seconds: pair[1].0.duration_since(pair[0].1).as_secs_f64(),
+        }));
+    }
+    gaps.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    let usual = gaps.get(gaps.len() / 2)?.seconds.max(0.0);
+    gaps.pop().filter(|longest| {
+        longest.seconds >= SHORTEST_PAUSE_S && longest.seconds > LONGER_THAN_USUAL * usual
+    })
 }
 
 impl Found<'_> {
@@ -173,7 +211,10 @@ impl Found<'_> {
 fn text(asked: Order, found: &Found<'_>) -> String {
     let (done, planned) = (found.done, found.planned);
     let as_planned = if done < planned { "as planned so far" } else { "as planned" };
-    let in_turn = format!("{done} of {planned} repeats in turn");
+    let pause = found.pause.as_ref().map(|Pause { repeat, seconds }| {
+        format!(", with a pause of {:.0} min in repeat {repeat}", seconds / 60.0)
+    });
+    let in_turn = format!("{done} of {planned} repeats in turn{}", pause.unwrap_or_default());
     match asked {
         Order::Interleaved if done == 0 => {
             "interleaved blocks are planned: every cell once per block, shuffled".to_owned()
@@ -255,4 +296,33 @@ fn sentence(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().collect::<String>() + letters.as_str()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs of a minute each, at these minutes of the day by repeat.
+    fn cell(minutes: &[(u32, i64)]) -> Timed<'static> {
+        let at = |minute: i64| Timestamp::from_second(60 * minute).unwrap();
+        let moments: BTreeMap<u32, Timestamp> =
+            minutes.iter().map(|(repeat, minute)| (*repeat, at(*minute))).collect();
+        let ended = minutes.iter().map(|(repeat, minute)| (*repeat, at(*minute + 1))).collect();
+        Timed { name: "c", began: BTreeMap::new(), sorted: Vec::new(), moments, ended }
+    }
+
+    #[test]
+    fn a_pause_counts_within_a_repeat_and_not_between_two() {
+        let found = |cells: &[Timed<'_>]| pause(cells).map(|own| (own.repeat, own.seconds / 60.0));
+        // the second repeat began an hour after the first: nothing lies between the runs of either
+        let apart = [cell(&[(1, 0), (2, 70)]), cell(&[(1, 2), (2, 72)]), cell(&[(1, 4), (2, 74)])];
+        assert_eq!(found(&apart), None);
+        let broken = [cell(&[(1, 0), (2, 10)]), cell(&[(1, 2), (2, 50)]), cell(&[(1, 4), (2, 52)])];
+        assert_eq!(found(&broken), Some((2, 39.0)));
+        // where other experiments are made in between it is always so long
+        let shared =
+            [cell(&[(1, 0), (2, 30)]), cell(&[(1, 10), (2, 40)]), cell(&[(1, 20), (2, 50)])];
+        assert_eq!(found(&shared), None);
+        assert_eq!(found(&[]), None);
+    }
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::comparison::contrast::Contrast;
+use super::comparison::measured::{Comparer, Measured};
 use super::completeness::fresh;
 use super::data::{Cell, Data, Experiment};
-use super::select::value;
-use crate::stats::{self, Sample};
+use crate::metrics::MetricInfo;
 use crate::store::record::RunRecord;
 
 /// What is compared: by the text's size, so that vocabularies of unlike size can be.
 const RATES: [&str; 2] = ["tokenizer_tokens_per_s", "tokenizer_mb_per_s"];
-const LEVEL: f64 = 0.95;
 
 /// Everything that a report says of tokenizers.
 #[derive(Debug, PartialEq, Serialize)]
@@ -45,16 +45,15 @@ pub struct Agreement<'a> {
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Ratio {
     pub experiment: String,
-    pub metric: &'static str,
+    pub metric: String,
     /// The levels that differ: `gemma3 : qwen2.5`.
     pub of: String,
     /// The level that both have.
     pub at: String,
     pub n: [usize; 2],
-    pub value: f64,
-    /// 95 %; `None` where it cannot be told, which `unknown` says.
-    pub interval: Option<[f64; 2]>,
-    pub unknown: Option<String>,
+    /// As every other comparison; of no family.
+    #[serde(flatten)]
+    pub contrast: Contrast,
 }
 
 /// `None`: the study has no tokenizer run.
@@ -148,8 +147,8 @@ fn ratios(data: &Data, experiment: &Experiment) -> Vec<Ratio> {
     else {
         return Vec::new();
     };
-    let mut ratios = Vec::new();
-    for metric in RATES {
+    let (comparer, mut ratios) = (Comparer::new(data), Vec::new());
+    for metric in data.metrics().filter(|metric| RATES.contains(&metric.name)) {
         for (of_tokenizer, of_runtime, of) in &cells {
             for (to_tokenizer, to_runtime, to) in &cells {
                 let names = if of_runtime == to_runtime && of_tokenizer != to_tokenizer {
@@ -161,7 +160,7 @@ fn ratios(data: &Data, experiment: &Experiment) -> Vec<Ratio> {
                 };
                 let Some((of_name, to_name, at)) = names else { continue };
                 let name = (format!("{of_name} : {to_name}"), at.clone());
-                ratios.extend(ratio(&experiment.name, metric, name, of, to));
+                ratios.extend(ratio(&comparer, &experiment.name, &metric, name, of, to));
             }
         }
     }
@@ -169,23 +168,21 @@ fn ratios(data: &Data, experiment: &Experiment) -> Vec<Ratio> {
 }
 
 fn ratio(
+    comparer: &Comparer<'_>,
     experiment: &str,
-    metric: &'static str,
+    metric: &MetricInfo<'_>,
     (names, at): (String, String),
     of: &Cell,
     to: &Cell,
 ) -> Option<Ratio> {
-    let sample = |cell| Sample::new(fresh(cell).filter_map(|run| value(run, metric)).collect());
-    let (of, to) = (sample(of).ok()?, sample(to).ok()?);
-    let found = stats::ratio(&of, &to, false).and_then(|ratio| ratio.interval(LEVEL));
-    Some(Ratio {
+    let (of, to) = (Measured::new(of, &of.factors, metric), Measured::new(to, &to.factors, metric));
+    let n = [of.n(), to.n()];
+    n.iter().all(|runs| *runs > 0).then(|| Ratio {
         experiment: experiment.to_owned(),
-        metric,
+        metric: metric.name.to_owned(),
         of: names,
         at,
-        n: [of.n(), to.n()],
-        value: of.mean() / to.mean(),
-        interval: found.as_ref().ok().map(|interval| [interval.low, interval.high]),
-        unknown: found.err().map(|error| error.to_string()),
+        n,
+        contrast: comparer.contrast(&of, &to),
     })
 }

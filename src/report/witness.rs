@@ -27,11 +27,14 @@ pub struct Witness<'a> {
     pub unsent: usize,
 }
 
+/// The probe that disturbs what it watches.
+pub(super) const PROFILER: &str = "flamegraph";
+
 /// Runs of one runtime with the same settings, number of streams and throttle.
 #[derive(Debug, Serialize)]
 pub struct Client<'a> {
     pub runtime: &'a str,
-    /// Its settings, read buffer and connections; those at their defaults are left out.
+    /// Its settings, read buffer, connections and dose of lag, and the profiler; what is at its default is left out.
     pub settings: BTreeMap<&'a str, &'a Value>,
     pub streams: usize,
     /// Chunks per second; absent without one. Its waits are in the delays of chunks.
@@ -137,9 +140,10 @@ pub(super) fn witness(data: &Data) -> Witness<'_> {
 /// What makes a client another one than with other settings.
 fn settings(run: &RunRecord) -> BTreeMap<&str, &Value> {
     let variant = run.identity["variant"].as_object().into_iter().flatten();
-    let common = ["connection", "read_buffer"].into_iter();
+    let common = ["connection", "read_buffer", "lag_dose"].into_iter();
     let common = common.filter_map(|name| Some((name, run.identity.get(name)?)));
-    variant.map(|(name, value)| (name.as_str(), value)).chain(common).collect()
+    let profiled = run.identity["probes"].get(PROFILER).map(|probe| (PROFILER, probe));
+    variant.map(|(name, value)| (name.as_str(), value)).chain(common).chain(profiled).collect()
 }
 
 fn streams(run: &RunRecord) -> usize {

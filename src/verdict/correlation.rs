@@ -137,13 +137,13 @@ fn within_cells(question: &Question, xs: &[Datum], ys: &[Datum]) -> Result<Point
     let design = Design::new(cells, blocks.then_some(repeats), line.as_deref());
     let mut what = match design.cells {
         1 => Vec::new(),
-        n => vec![format!("within {n} cells, each around its own mean")],
+        n => vec![format!("the means of {n} cells")],
     };
     if let Some(blocks) = design.blocks {
-        what.push(format!("what is common to each of {blocks} blocks taken out"));
+        what.push(format!("the means of {blocks} blocks"));
     }
     if design.line.is_some() {
-        what.push("around a line over the order in which the runs began".to_owned());
+        what.push("a line over the order in which the runs began".to_owned());
     }
     let of = |values: &[Datum]| {
         design.residuals(&values.iter().map(|own| own.value).collect::<Vec<f64>>())
@@ -153,7 +153,7 @@ fn within_cells(question: &Question, xs: &[Datum], ys: &[Datum]) -> Result<Point
         y: of(&ys)?,
         taken: design.parameters,
         unit: "runs",
-        note: Some(what.join(", ")).filter(|note| !note.is_empty()),
+        note: (!what.is_empty()).then(|| format!("of what is left without {}", what.join(", "))),
     })
 }
 

@@ -7,6 +7,7 @@ use super::Question;
 use super::cells::{Cell, short};
 use super::judge::unit_of;
 use super::sides::sides;
+use super::words;
 use crate::manifest::criterion::Criterion;
 use crate::stats;
 
@@ -29,13 +30,15 @@ pub(super) fn work(question: &Question) -> Option<String> {
     let found = stats::compare(&sides.one, &sides.other, sides.paired).ok()?;
     let interval = found.interval(1.0 - question.alpha).ok()?;
     let change = match (interval.low > 0.0, interval.high < 0.0) {
-        (true, _) => "rises",
-        (_, true) => "falls",
-        _ => "does not clearly change",
+        (true, _) => "is higher",
+        (_, true) => "is lower",
+        _ => "is not clearly another",
     };
     Some(format!(
-        "{metric} is load balance; over the same runs the work done, {WORK}, {change}: difference of \
+        "{metric} is load balance; over the same runs the work done, {WORK}, {change}{} than{}: difference of \
          means {} {}, {} % interval {} to {}",
+        words::place("at", one),
+        words::place("at", other),
         short(found.value, 4),
         unit_of(WORK, question.declared),
         short(100.0 * (1.0 - question.alpha), 4),

@@ -341,10 +341,7 @@ fn load_balance_never_stands_without_the_work_done() {
     let found = judged("efficiency_percent");
     assert_eq!(found.verdict, Verdict::Supported);
     let work = found.work.unwrap();
-    assert!(
-        work.contains("aggregate_tokens_per_s, falls: difference of means -20 tok/s"),
-        "{work}"
-    );
+    assert!(work.contains("aggregate_tokens_per_s, is lower"), "{work}");
     assert_eq!(judged("wall_ms").work, None);
 }
 

@@ -75,7 +75,7 @@ pub(super) fn levels(cells: &Cells) -> String {
     cells.0.iter().map(level).collect::<Vec<_>>().join(", ")
 }
 
-fn place(preposition: &str, cells: &Cells) -> String {
+pub(super) fn place(preposition: &str, cells: &Cells) -> String {
     if cells.0.is_empty() { String::new() } else { format!(" {preposition} {}", levels(cells)) }
 }
 

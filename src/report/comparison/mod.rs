@@ -10,7 +10,7 @@ pub mod contrast;
 pub mod family;
 mod frontier;
 pub mod functions;
-mod measured;
+pub(super) mod measured;
 pub(super) mod normalised;
 pub(super) mod ranking;
 pub(super) mod replicas;

@@ -181,12 +181,12 @@ fn said(rows: &[RankRow]) -> String {
     let first = ranked.iter().filter(|(rank, _)| *rank == 1).count();
     let near = spans(&ranked[first..]);
     match (first, near.is_empty()) {
-        (1, true) => "rank 1 is distinguishable from all others".to_owned(),
-        (1, false) => format!("rank 1 is not distinguishable from {near}"),
+        (1, true) => "rank 1 is clearly better than all others, and by what matters".to_owned(),
+        (1, false) => format!("rank 1 is not clearly better, by what matters, than {near}"),
         (_, true) => format!("rank 1 is shared by {first} cells"),
-        (_, false) => {
-            format!("rank 1 is shared by {first} cells and not distinguishable from {near}")
-        }
+        (_, false) => format!(
+            "rank 1 is shared by {first} cells, and not clearly better, by what matters, than {near}"
+        ),
     }
 }
 

@@ -178,22 +178,16 @@ pub fn comparisons(data: &Data) -> Table {
     }
     if let Some(tokenizers) = tokenizers::tokenizers(data) {
         for own in &tokenizers.ratios {
-            let metric = metrics::info(own.metric);
-            let contrast = Contrast {
-                ratio: Some(own.value),
-                ratio_ci: own.interval,
-                why: own.unknown.clone(),
-                ..Contrast::undefined("")
-            };
+            let metric = metrics::info(&own.metric);
             let row = Row {
                 comparison: "tokenizers",
                 experiment: &own.experiment,
-                metric: own.metric,
+                metric: &own.metric,
                 unit: metric.map_or("", |metric| metric.unit),
                 name: &format!("{} ({})", own.of, own.at),
                 n: Some(own.n[0]),
                 against_n: Some(own.n[1]),
-                contrast: Some(&contrast),
+                contrast: Some(&own.contrast),
                 ..Row::default()
             };
             rows.push(row.values());

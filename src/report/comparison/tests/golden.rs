@@ -96,7 +96,7 @@ fn a_ranking_says_from_what_rank_1_cannot_be_told_apart() {
                 close(row.behind.p_adjusted.unwrap(), &expected[1], &row.name);
             }
         }
-        assert_eq!(found.said, "rank 1 is not distinguishable from rank 2");
+        assert_eq!(found.said, "rank 1 is not clearly better, by what matters, than rank 2");
         assert!(!found.clear);
     }
 }
