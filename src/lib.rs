@@ -7,7 +7,7 @@
 //! Layers, the lowest first; none knows one above it, which a test holds:
 //!
 //! ```text
-//! os, stats, encoding, corpus, workflow, python
+//! os, stats, encoding, shown, corpus, workflow, python
 //! server, probe, manifest
 //! cells
 //! plan, store, provenance
@@ -23,6 +23,7 @@
 //! - [`os`]: what depends on the operating system, with a branch for each.
 //! - [`stats`]: pure statistics.
 //! - [`encoding`]: text files as editors and shells save them.
+//! - [`shown`]: text from outside on its way to a terminal or a page.
 //! - [`corpus`]: the texts of tokenizer experiments, generated from a seed.
 //! - [`workflow`]: what a workflow is asked for, and what a runtime must leave of it.
 //! - [`python`]: a Python of the user's, private environments of pinned packages on it, the bundled runtime.
@@ -44,6 +45,9 @@
 //! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
 //! - [`cli`]: ties them together.
 
+// A character may have several bytes: `get`, `split_once`, or `split_at` of a place that was found.
+#![cfg_attr(not(test), deny(clippy::string_slice))]
+
 pub mod cells;
 pub mod cli;
 pub mod conformance;
@@ -62,6 +66,7 @@ pub mod python;
 pub mod recompute;
 pub mod report;
 pub mod server;
+pub mod shown;
 pub mod stats;
 pub mod store;
 pub mod verdict;

@@ -203,3 +203,117 @@ mod any_bytes {
         }
     }
 }
+
+fn runner(arguments: &[&str]) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_runner")).args(arguments).output().unwrap()
+}
+
+/// Control characters, C1 among them, and marks that turn the direction of text.
+fn steers(c: char) -> bool {
+    (c.is_control() && c != '\n')
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+const HOSTILE: &str = r"\u001b]0;owned\u0007\u001b[2J\u202e\u2066\u009b31m\r\n# H";
+
+#[test]
+fn names_from_a_manifest_steer_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    let text = format!(
+        r#"
+        schema = 1
+        name = "inj"
+        title = "{HOSTILE}"
+        "{HOSTILE}" = 1
+        [endpoint]
+        a = {{ simulated = {{ ttft = "1ms", rate = "1000 tok/s" }} }}
+        [prompt]
+        p = {{ text = "{HOSTILE}" }}
+        [options]
+        o = {{ temperature = 0.5 }}
+        [scenario]
+        one = [{{ agent = "x", endpoint = "a", prompt = "p", options = "o", model = "{HOSTILE}" }}]
+        [experiment.t]
+        title = "{HOSTILE}"
+        matrix = {{ scenario = ["one"], stop = ["{HOSTILE}"] }}
+        [experiment.t.hypothesis.h]
+        claim = "{HOSTILE}"
+        threshold = {{ metric = "{HOSTILE}", stat = "mean", above = 1 }}
+        "#
+    );
+    let file = path.to_str().unwrap();
+    let results = folder.path().join("results");
+    let results = results.to_str().unwrap();
+    let check = |arguments: &[&str], code: i32| {
+        let output = runner(arguments);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains(steers), "{arguments:?}: {said:?}");
+        said
+    };
+    std::fs::write(&path, &text).unwrap();
+    check(&["check", file], 4);
+    check(&["check", file, "--json"], 4);
+    // Not even TOML: what is shown is the text as it stands.
+    std::fs::write(&path, "name = \u{1b}]0;x\u{7} \u{202e}\n").unwrap();
+    check(&["check", file], 4);
+    let sound = text.replace(&format!("\"{HOSTILE}\" = 1"), "");
+    std::fs::write(&path, sound).unwrap();
+    check(&["check", file], 0);
+    for json in [&[][..], &["--json"]] {
+        for command in ["plan", "status", "exec", "verify", "doctor"] {
+            let own = if command == "doctor" { &["doctor"][..] } else { &[command, file] };
+            check(&[own, &["--results", results], json].concat(), 0);
+        }
+    }
+    check(&["report", file, "--results", results, "--stdout"], 0);
+}
+
+#[test]
+fn thousands_of_problems_are_told_shortly() {
+    const SOUND: &str = "[experiment.c]\ncommand = [\"true\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.toml");
+    let file = path.to_str().unwrap();
+    let names: Vec<String> = (0..2000).map(|number| format!("k{number} = 1")).collect();
+    let one_line =
+        format!("schema = 1\nname = \"x\"\ndefaults = {{ {} }}\n{SOUND}", names.join(", "));
+    let many_lines = format!("schema = 1\nname = \"x\"\n[defaults]\n{}\n{SOUND}", names.join("\n"));
+    for text in [&one_line, &many_lines] {
+        std::fs::write(&path, text).unwrap();
+        let output = runner(&["check", file]);
+        assert_eq!(output.status.code(), Some(4));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.len() < 60_000, "{} bytes", said.len());
+        assert_eq!(said.matches("unknown key `k").count(), 50, "{said}");
+        assert!(said.contains("the first 50 are shown"), "{said}");
+        let output = runner(&["check", file, "--json"]);
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let problems = document[0]["problems"].as_array().unwrap();
+        assert!(problems.len() >= 2000, "{}", problems.len());
+        assert_eq!(problems[1999]["line"], if text == &one_line { 3 } else { 2003 });
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_is_closed_or_full_ends_no_command_with_a_panic() {
+    let run = |script: &str| {
+        let script = script.replace("RUNNER", env!("CARGO_BIN_EXE_runner"));
+        let output = std::process::Command::new("bash").arg("-c").arg(script).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("panicked"), "{said}");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).trim().to_owned(), said)
+    };
+    // A reader that has enough is no error.
+    assert_eq!(run("RUNNER schema manifest | true; echo ${PIPESTATUS[0]}").1, "0");
+    assert_eq!(run("RUNNER schema manifest >&-; echo $? >&2").2.trim(), "0");
+    let (code, _, said) = run("RUNNER schema manifest > /dev/full");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot write to standard output: No space left"), "{said}");
+    // Who does not hear an error sees the code.
+    assert_eq!(run("RUNNER check /nowhere.toml 2> /dev/full; echo $?").1, "2");
+    assert_eq!(run("RUNNER check /nowhere.toml 2>&-; echo $?").1, "2");
+}

@@ -172,8 +172,9 @@ fn condition(part: &str, known: &Vocabulary<'_>) -> Result<Condition, Reason> {
         let help = "write experiment=NAME, cell=ID, cell~text, factor=value, factor~text or an id";
         return Err((format!("`{part}` compares nothing"), Some(help.to_owned())));
     };
-    let (name, value) = (part[..split].trim(), part[split + 1..].trim());
-    let contains = part.as_bytes()[split] == b'~';
+    let (name, compared) = part.split_at(split);
+    let (name, contains) = (name.trim(), compared.starts_with('~'));
+    let value = compared.strip_prefix(['=', '~']).unwrap_or_default().trim();
     if value.is_empty() {
         return Err((format!("`{part}` compares `{name}` with nothing"), None));
     }

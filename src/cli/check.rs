@@ -1,6 +1,6 @@
 //! `runner check`: is the manifest right?
 
-use super::{CommandResult, Failure, StudyArgs, count, exit, report, study};
+use super::{CommandResult, Failure, StudyArgs, count, exit, output, report, study};
 use crate::cells::Filters;
 use crate::manifest::{self, LoadError, ManifestErrors};
 use crate::plan::Plan;
@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> CommandResult {
             }
             Ok(lines) => {
                 for line in lines {
-                    report::print(format!("{line}\n").as_bytes())?;
+                    output::print(&format!("{line}\n"))?;
                 }
             }
             Err(Checked::Problems(errors)) if args.json => documents.push(document(&errors)),
@@ -49,13 +49,12 @@ pub fn run(args: &Args) -> CommandResult {
     }
     if args.json {
         let bad = documents.iter().any(|d| d["problems"].as_array().is_some_and(|p| !p.is_empty()));
-        let text = serde_json::to_string_pretty(&documents).unwrap_or_default();
-        report::print(format!("{text}\n").as_bytes())?;
+        output::print(&output::json(&documents)?)?;
         return Ok(if bad { exit::INVALID_MANIFEST } else { exit::DONE });
     }
     let last = failures.pop();
     for failure in failures {
-        eprintln!("{failure}");
+        output::say_styled(failure);
     }
     last.map_or(Ok(exit::DONE), Err)
 }

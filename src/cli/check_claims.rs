@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::report::{load, print};
-use super::{CommandResult, Failure, StudyArgs, exit};
+use super::report::load;
+use super::{CommandResult, Failure, StudyArgs, exit, output};
 use crate::verdict::{Checked, Reproduction};
 
 #[derive(Debug, clap::Args)]
@@ -23,14 +23,8 @@ pub fn run(args: &Args) -> CommandResult {
         return Err(Failure::new(exit::USAGE, message, Some(help)));
     }
     let (data, _) = load(&args.study, &plan)?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&data.claims)
-            .map_err(|error| Failure::error(exit::INTERNAL, error))?
-            + "\n"
-    } else {
-        list(&data.claims)
-    };
-    print(text.as_bytes())?;
+    let text = if args.json { output::json(&data.claims)? } else { list(&data.claims) };
+    output::print(&text)?;
     let contradicted = data.claims.iter().any(|one| one.result == Reproduction::Contradicted);
     Ok(if contradicted { exit::VERIFICATION_FAILED } else { exit::DONE })
 }

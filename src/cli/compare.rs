@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::{CommandResult, Failure, exit, report, seals};
+use super::{CommandResult, Failure, exit, output, seals};
 use crate::report::sets::{self, By, Options, ResultSet, SetsError};
 
 #[derive(Debug, clap::Args)]
@@ -47,14 +47,9 @@ pub fn run(args: &Args) -> CommandResult {
         filters: args.filters.clone(),
     };
     let comparison = sets::compare(&a, &b, &options).map_err(failure)?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&comparison)
-            .map_err(|error| Failure::error(exit::INTERNAL, error))?
-            + "\n"
-    } else {
-        text::text(&comparison, width())
-    };
-    report::print(text.as_bytes())?;
+    let text =
+        if args.json { output::json(&comparison)? } else { text::text(&comparison, width()) };
+    output::print(&text)?;
     Ok(exit::DONE)
 }
 

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::{CommandResult, exit};
+use super::{CommandResult, exit, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -13,6 +13,6 @@ pub fn run(args: &Args) -> CommandResult {
     let mut command = super::Cli::command();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "runner", &mut script);
-    super::report::print(&script)?;
+    output::print_data(&script)?;
     Ok(exit::DONE)
 }

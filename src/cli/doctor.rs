@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use console::style;
 
 use super::study::python;
-use super::{CommandResult, Failure, exit, report};
+use super::{CommandResult, exit, output};
 use crate::preflight::doctor::{self, Line, State};
+use crate::shown;
 
 /// Show what this machine can do, and what would disturb a measurement on it now
 ///
@@ -24,13 +25,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> CommandResult {
     let lines = doctor::examine(&args.results, &python());
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&lines);
-        json.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n"
-    } else {
-        table(&lines)
-    };
-    report::print(text.as_bytes())?;
+    let text = if args.json { output::json(&lines)? } else { table(&lines) };
+    output::print_styled(&text)?;
     Ok(exit::DONE)
 }
 
@@ -43,13 +39,9 @@ fn table(lines: &[Line]) -> String {
             State::Warning => style("warning    ").yellow(),
             State::Unavailable => style("unavailable").dim(),
         };
-        // Words of servers may be in it: what could steer a terminal is taken out.
-        let harmless = |text: &str| -> String {
-            text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-        };
-        let _ = writeln!(text, "{:width$}  {state}  {}", line.name, harmless(&line.found));
+        let _ = writeln!(text, "{:width$}  {state}  {}", line.name, shown::line(&line.found));
         if let Some(advice) = &line.advice {
-            let _ = writeln!(text, "{:width$}               → {}", "", harmless(advice));
+            let _ = writeln!(text, "{:width$}               → {}", "", shown::line(advice));
         }
     }
     text

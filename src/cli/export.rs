@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::{CommandResult, Failure, StudyArgs, exit, report};
+use super::{CommandResult, Failure, StudyArgs, exit, output, report};
 use crate::report::tidy::{self, Rows, Table};
 use crate::store::seal;
 
@@ -19,6 +19,9 @@ pub struct Args {
     pub table: What,
     #[arg(long, value_enum, default_value = "csv")]
     pub format: Format,
+    /// With CSV: put an apostrophe before text that a spreadsheet would run as a formula
+    #[arg(long)]
+    pub spreadsheet: bool,
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -76,14 +79,14 @@ pub fn run(args: &Args) -> CommandResult {
                 Format::Json => "json",
             };
             let path = folder.join(rows.name()).with_extension(extension);
-            write(&path, &text(&tidy::table(&data, rows), args.format)?)?;
+            write(&path, &text(&tidy::table(&data, rows), args)?)?;
         }
         return Ok(exit::DONE);
     }
-    let text = text(&tidy::table(&data, args.table.rows()), args.format)?;
+    let text = text(&tidy::table(&data, args.table.rows()), args)?;
     match &args.output {
         Some(path) => write(path, &text)?,
-        None => report::print(&text)?,
+        None => output::print_data(&text)?,
     }
     Ok(exit::DONE)
 }
@@ -93,11 +96,13 @@ fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
     seal::write_whole(&path, text).map_err(|error| Failure::error(exit::INTERNAL, error))
 }
 
-fn text(table: &Table, format: Format) -> Result<Vec<u8>, Failure> {
+fn text(table: &Table, args: &Args) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    match format {
+    match args.format {
         Format::Csv => {
-            table.write_csv(&mut text).map_err(|error| Failure::error(exit::INTERNAL, error))?;
+            table
+                .write_csv(&mut text, args.spreadsheet)
+                .map_err(|error| Failure::error(exit::INTERNAL, error))?;
         }
         Format::Json => {
             table.write_json(&mut text).map_err(|error| Failure::error(exit::INTERNAL, error))?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, count, exit, report};
+use super::{CommandResult, Failure, StudyArgs, count, exit, output};
 use crate::store::gc::{LeftBehind, LeftRun};
 use crate::store::journal::Journal;
 use crate::store::{Layout, Lock, Store};
@@ -51,13 +51,13 @@ pub fn run(args: &Args) -> CommandResult {
         if let Err(error) = store.collect(&left.runs, &mut journal, &mut on_removed) {
             // Nothing brings them back: whoever asked for it has to know which are gone.
             if !removed.runs.is_empty() {
-                report::print(printed(&study, &removed, args)?.as_bytes())?;
+                output::print(&printed(&study, &removed, args)?)?;
             }
             return Err(failure(error));
         }
     }
     drop(lock);
-    report::print(printed(&study, &left, args)?.as_bytes())?;
+    output::print(&printed(&study, &left, args)?)?;
     Ok(exit::DONE)
 }
 
@@ -66,8 +66,7 @@ fn printed(study: &str, left: &LeftBehind, args: &Args) -> Result<String, Failur
         return Ok(list(study, left, args.delete));
     }
     let printed = Printed { study, deleted: args.delete, left };
-    let text = serde_json::to_string_pretty(&printed);
-    Ok(text.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n")
+    output::json(&printed)
 }
 
 fn list(study: &str, left: &LeftBehind, deleted: bool) -> String {

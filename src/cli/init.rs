@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{CommandResult, Failure, exit, report};
+use super::{CommandResult, Failure, exit, output};
 
 /// The starter; `NAME` is replaced.
 const STARTER: &str = include_str!("../../templates/starter.toml");
@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> CommandResult {
     written.map_err(|error| {
         Failure::new(exit::INTERNAL, format!("cannot write {}: {error}", path.display()), None)
     })?;
-    report::print(format!("{}\n", path.display()).as_bytes())?;
-    eprintln!("next: runner plan {0} · runner exec {0} --report", path.display());
+    output::print(&format!("{}\n", path.display()))?;
+    output::say(format!("next: runner plan {0} · runner exec {0} --report", path.display()));
     Ok(exit::DONE)
 }

@@ -14,6 +14,7 @@ mod failure;
 mod finding;
 mod gc;
 mod init;
+mod output;
 mod plan;
 mod recompute;
 mod report;
@@ -128,7 +129,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("{failure}");
+            output::say_styled(&failure);
             ExitCode::from(failure.code)
         }
     }

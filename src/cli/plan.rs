@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::study::python;
-use super::{CommandResult, Failure, StudyArgs, exit, report, seals};
+use super::{CommandResult, Failure, StudyArgs, exit, output, seals};
 use crate::execute::{forecast, until};
 use crate::manifest::factor;
 use crate::manifest::study::{Control, Order};
@@ -158,23 +158,18 @@ pub fn run(args: &Args) -> CommandResult {
     if let Some(cell) = &args.question.why {
         seals::warn(&store);
         let text = why::explain(&plan, &store, cell, args.json)?;
-        report::print(text.as_bytes())?;
+        output::print(&text)?;
         return Ok(exit::DONE);
     }
     if args.question.power {
         let text = power::explain(&plan, &store, args.json)?;
-        report::print(text.as_bytes())?;
+        output::print(&text)?;
         return Ok(exit::DONE);
     }
     let listed = if args.all || args.json { usize::MAX } else { LISTED };
     let overview = overview(&plan, &store, listed, args.question.preflight);
-    let text = if args.json {
-        let json = serde_json::to_string_pretty(&overview);
-        json.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n"
-    } else {
-        text::overview(&overview)
-    };
-    report::print(text.as_bytes())?;
+    let text = if args.json { output::json(&overview)? } else { text::overview(&overview) };
+    output::print(&text)?;
     let blocks = |finding: &Finding| finding.severity == Severity::Blocking;
     let doomed = overview.preflight.is_some_and(|findings| findings.iter().any(blocks));
     Ok(if doomed { exit::PREFLIGHT_FAILED } else { exit::DONE })

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CommandResult, Failure, StudyArgs, count, exit, report};
+use super::{CommandResult, Failure, StudyArgs, count, exit, output};
 use crate::manifest::command::Pick;
 use crate::plan::Plan;
 use crate::provenance;
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> CommandResult {
         changes: Vec::new(),
         touched: Vec::new(),
     }));
-    report::print(print(&study, &results, args.json)?.as_bytes())?;
+    output::print(&printed(&study, &results, args.json)?)?;
     let is_well = |end: &End| matches!(end, End::AsStored | End::New | End::Recomputed);
     let well = results.iter().all(|result| is_well(&result.end));
     Ok(if well { exit::DONE } else { exit::VERIFICATION_FAILED })
@@ -98,7 +98,7 @@ fn targets(plan: &Plan, store: &Store, only_planned: bool) -> Vec<Target> {
     targets
 }
 
-fn print(study: &str, results: &[RunResult], json: bool) -> Result<String, Failure> {
+fn printed(study: &str, results: &[RunResult], json: bool) -> Result<String, Failure> {
     if json {
         let worth = |result: &&RunResult| result.end != End::AsStored || !result.touched.is_empty();
         let printed = Printed {
@@ -107,8 +107,7 @@ fn print(study: &str, results: &[RunResult], json: bool) -> Result<String, Failu
             runs: results.len(),
             results: results.iter().filter(worth).collect(),
         };
-        let text = serde_json::to_string_pretty(&printed);
-        return Ok(text.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n");
+        return output::json(&printed);
     }
     let mut text = String::new();
     for result in results {

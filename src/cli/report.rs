@@ -5,15 +5,15 @@ mod watch;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CommandResult, Failure, StudyArgs, exit, seals};
+use super::{CommandResult, Failure, StudyArgs, exit, output, seals};
 use crate::encoding;
 use crate::manifest::Study;
 use crate::plan::Plan;
 use crate::report::{self, Data, Missing, RenderError, Stale, Template};
+use crate::shown;
 use crate::store::Store;
 
 /// Cells that a message lists before it only counts.
@@ -56,17 +56,18 @@ pub fn run(args: &Args) -> CommandResult {
         let (plan, data, _) = data(args)?;
         if args.output.json {
             let json = report::json(&data, args.partial);
-            print(&json.map_err(|error| failure(error, &args.study))?)?;
+            let json = json.map_err(|error| failure(error, &args.study))?;
+            output::print(&shown::json(&String::from_utf8_lossy(&json)))?;
         } else {
             let template = template(args.template.as_deref(), plan.study())?;
             let report = report::study(&data, &template, args.partial);
             let report = report.map_err(|error| failure(error, &args.study))?;
-            print(report.markdown().as_bytes())?;
+            output::print_data(report.markdown().as_bytes())?;
         }
         return Ok(exit::DONE);
     }
     for path in render_and_write(args)? {
-        print(format!("{}\n", path.display()).as_bytes())?;
+        output::print(&format!("{}\n", path.display()))?;
     }
     Ok(exit::DONE)
 }
@@ -99,17 +100,6 @@ pub fn load(args: &StudyArgs, plan: &Plan) -> Result<(Data, Store), Failure> {
     let data = report::collect(plan, &store, &formats::digest::of_bytes(&manifest), &args.filters)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     Ok((data, store))
-}
-
-/// Writes to standard output; a reader that has enough is no error.
-pub fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::error(exit::INTERNAL, error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// `--template`, or what the manifest names: a file beside it, or one in the binary.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CommandResult, Failure, exit, report};
+use super::{CommandResult, Failure, exit, output};
 use crate::{manifest, metrics};
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> CommandResult {
             std::fs::create_dir_all(folder)
                 .and_then(|()| std::fs::write(&path, text))
                 .map_err(|error| failure(&path, &error))?;
-            report::print(format!("{}\n", path.display()).as_bytes())?;
+            output::print(&format!("{}\n", path.display()))?;
         }
         return Ok(exit::DONE);
     }
@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> CommandResult {
         return Err(Failure::new(exit::USAGE, message, Some("or --write DIR for all of them")));
     };
     if let Some((_, text)) = files.iter().find(|(name, _)| stem(name) == wanted) {
-        report::print(text.as_bytes())?;
+        output::print(text)?;
         return Ok(exit::DONE);
     }
     let help = manifest::nearest::suggest(wanted, files.iter().map(|(name, _)| stem(name)));

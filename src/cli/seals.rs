@@ -1,5 +1,6 @@
 //! What is said of runs whose records are not, or may not be, what was sealed.
 
+use super::output;
 use crate::store::{Damaged, Store, Unsealed};
 
 /// Runs that are named before they are only counted.
@@ -52,7 +53,7 @@ pub fn unsealed(store: &Store) -> Vec<String> {
 /// Says both on standard error.
 pub fn warn(store: &Store) {
     for sentence in damaged(store).into_iter().chain(unsealed(store)) {
-        eprintln!("warning: {sentence}");
+        output::say(format!("warning: {sentence}"));
     }
 }
 

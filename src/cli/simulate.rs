@@ -1,6 +1,5 @@
 //! `runner simulate`: serves the paced endpoint by hand, until it is interrupted.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -11,7 +10,7 @@ use formats::endpoint::Api;
 use formats::sends;
 use simulator::{Server, SimulatorError};
 
-use super::{CommandResult, Failure, exit};
+use super::{CommandResult, Failure, exit, output};
 use crate::encoding;
 use crate::manifest::study::{Fault, FaultKind, JitterShape, Pacing};
 use crate::manifest::units;
@@ -100,11 +99,8 @@ pub fn run(args: &Args) -> CommandResult {
     let _ = open_files::prepare(open_files::limits().hard.unwrap_or(CONNECTIONS).min(CONNECTIONS));
     let server =
         Server::start(pacing(args)?, SocketAddr::new(args.host, args.port)).map_err(failure)?;
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", server.base_url())
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
-    eprintln!("simulated endpoint on {}; ctrl-C ends it", server.address());
+    output::print(&format!("{}\n", server.base_url()))?;
+    output::say(format!("simulated endpoint on {}; ctrl-C ends it", server.address()));
 
     while interrupted.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
         if args.sends.is_none() {
@@ -116,7 +112,7 @@ pub fn run(args: &Args) -> CommandResult {
     server.stop();
     if let Some(path) = &args.sends {
         sends::write(path, &log).map_err(|error| Failure::error(exit::INTERNAL, error))?;
-        eprintln!("{} sends written to {}", log.len(), path.display());
+        output::say(format!("{} sends written to {}", log.len(), path.display()));
     }
     Ok(exit::DONE)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, count as count_of, exit, report, seals};
+use super::{CommandResult, Failure, StudyArgs, count as count_of, exit, output, seals};
 use crate::manifest::study::Control;
 use crate::metrics::outliers::{self, Outlier};
 use crate::plan::Plan;
@@ -96,14 +96,8 @@ pub fn run(args: &Args) -> CommandResult {
     let store = Store::of(&plan, &args.study.results)
         .map_err(|error| Failure::error(exit::INTERNAL, error))?;
     let status = status(&plan, &store);
-    let text = if args.json {
-        serde_json::to_string_pretty(&status)
-            .map_err(|error| Failure::error(exit::INTERNAL, error))?
-            + "\n"
-    } else {
-        table(&status)
-    };
-    report::print(text.as_bytes())?;
+    let text = if args.json { output::json(&status)? } else { table(&status) };
+    output::print(&text)?;
     Ok(exit::DONE)
 }
 

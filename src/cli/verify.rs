@@ -1,11 +1,10 @@
 //! `runner verify`: re-hash everything that was sealed, and name what the plan misses.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use serde::Serialize;
 
-use super::{CommandResult, Failure, StudyArgs, exit};
+use super::{CommandResult, Failure, StudyArgs, exit, output};
 use crate::plan::Plan;
 use crate::report;
 use crate::store::verify::{self, Finding, Verification, Wrong};
@@ -45,16 +44,8 @@ pub fn run(args: &Args) -> CommandResult {
     // A run that was changed is named as such, not as absent.
     let store = Store::of_as_found(&plan, &args.study.results).map_err(failure)?;
     let result = Result { study, verification, absent: absent(&plan, &store) };
-    let text = if args.json {
-        serde_json::to_string_pretty(&result)
-            .map_err(|error| Failure::error(exit::INTERNAL, error))?
-            + "\n"
-    } else {
-        list(&result)
-    };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::error(exit::INTERNAL, error))?;
+    let text = if args.json { output::json(&result)? } else { list(&result) };
+    output::print(&text)?;
     let sound = result.verification.findings.is_empty();
     let complete = result.absent.is_empty();
     Ok(if sound && complete { exit::DONE } else { exit::VERIFICATION_FAILED })

@@ -29,9 +29,8 @@ pub fn pieces(text: &str) -> Vec<Range<usize>> {
     let mut draw = Draw::new(0);
     let mut all = Vec::new();
     let mut start = 0;
-    while start < text.len() {
+    while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
         let length = draw.between(1, LONGEST);
-        let rest = &text[start..];
         let bytes = rest.char_indices().nth(length).map_or(rest.len(), |(at, _)| at);
         all.push(start..start + bytes);
         start += bytes;

@@ -5,9 +5,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource};
+use miette::{
+    Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
 
 use super::source::{At, Source};
+use crate::shown;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,22 +99,111 @@ pub struct Located {
     /// From 1.
     pub line: usize,
     pub problem: Problem,
-    source: Arc<NamedSource<Arc<str>>>,
+    source: Arc<Shown>,
 }
+
+/// The text of a manifest as it is shown.
+#[derive(Debug)]
+struct Shown {
+    name: String,
+    text: String,
+}
+
+/// Bytes of one line that are shown.
+const LONGEST: usize = 240;
+const LONGEST_MESSAGE: usize = 2000;
+/// Bytes of a place of several lines, and of a place with the lines beside it.
+const LONGEST_PLACE: usize = 4000;
 
 impl ManifestErrors {
     /// All problems of a manifest, in the order of its text.
     #[must_use]
     pub fn new(source: &Source, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.start);
-        let named =
-            Arc::new(NamedSource::new(source.path.display().to_string(), Arc::clone(&source.text)));
-        let located = problems.into_iter().map(|problem| Located {
-            line: source.line(problem.span.start),
-            problem,
-            source: Arc::clone(&named),
+        let name = shown::line(&source.path.display().to_string()).into_owned();
+        let shown = Arc::new(Shown { name, text: shown::source(&source.text).into_owned() });
+        let (mut line, mut counted) = (1, 0);
+        let located = problems.into_iter().map(|problem| {
+            // Each part of the text is looked at once, however many problems it has.
+            let start = problem.span.start.clamp(counted, source.text.len());
+            let passed = source.text.as_bytes().get(counted..start).unwrap_or_default();
+            line += memchr::memchr_iter(b'\n', passed).count();
+            counted = start;
+            let fit = |text: &str| shown::cut(&shown::lines(text), LONGEST_MESSAGE).into_owned();
+            let problem = Problem {
+                message: fit(&problem.message),
+                label: fit(&problem.label),
+                help: problem.help.as_deref().map(fit),
+                span: problem.span,
+            };
+            Located { line, problem, source: Arc::clone(&shown) }
         });
         Self { path: source.path.clone(), problems: located.collect() }
+    }
+}
+
+impl Shown {
+    /// The part of a line around a place, if the line is too long to be shown: a place in it that is no longer than
+    /// what is shown of it.
+    fn part(&self, place: &Range<usize>) -> Option<Range<usize>> {
+        let text = &self.text;
+        let before = text.get(..place.start)?;
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let end = text.get(place.start..)?.find('\n').map_or(text.len(), |end| place.start + end);
+        if end - start <= LONGEST {
+            return None;
+        }
+        let from = shown::boundary(text, place.start.saturating_sub(LONGEST / 4)).max(start);
+        Some(from..shown::boundary(text, (from + LONGEST).min(end)))
+    }
+
+    /// A place within what is shown: of a long line its beginning.
+    fn cut(&self, place: &Range<usize>) -> Range<usize> {
+        match self.part(place) {
+            Some(part) => place.start..place.end.min(part.end).max(place.start),
+            None if place.len() > LONGEST_PLACE => {
+                let end = shown::boundary(&self.text, place.start + LONGEST_PLACE);
+                place.start..end.max(place.start)
+            }
+            None => place.clone(),
+        }
+    }
+}
+
+impl SourceCode for Shown {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let place = span.offset()..span.offset() + span.len();
+        let Some(part) = self.part(&place) else {
+            let read = |before, after| self.text.as_str().read_span(span, before, after);
+            let whole = match read(lines_before, lines_after)? {
+                // A line beside it is too long.
+                whole if whole.data().len() > LONGEST_PLACE => read(0, 0)?,
+                whole => whole,
+            };
+            return Ok(Box::new(MietteSpanContents::new_named(
+                self.name.clone(),
+                whole.data(),
+                *whole.span(),
+                whole.line(),
+                whole.column(),
+                whole.line_count(),
+            )));
+        };
+        let before = self.text.get(..part.start).unwrap_or_default();
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            self.text.as_bytes().get(part.clone()).ok_or(MietteError::OutOfBounds)?,
+            (part.start, part.len()).into(),
+            before.matches('\n').count(),
+            column,
+            1,
+        )))
     }
 }
 
@@ -145,7 +237,7 @@ impl Diagnostic for Located {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.problem.span.clone();
+        let span = self.source.cut(&self.problem.span);
         Some(Box::new(std::iter::once(LabeledSpan::new_with_span(
             Some(self.problem.label.clone()),
             span,

@@ -57,10 +57,8 @@ impl Template {
         let mut parts = Vec::new();
         let mut text = String::new();
         let mut rest = word;
-        while let Some(at) = rest.find(['{', '}']) {
-            text.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            let after = &rest[at + 1..];
+        while let Some((before, brace, after)) = cut_out(rest) {
+            text.push_str(before);
             if let Some(after) = after.strip_prefix(brace) {
                 text.push_str(brace);
                 rest = after;
@@ -69,14 +67,14 @@ impl Template {
             if brace == "}" {
                 return Err(format!("`{word}` closes a brace that it does not open; write }}}}"));
             }
-            let close = after.find('}').ok_or_else(|| {
+            let (inner, after) = after.split_once('}').ok_or_else(|| {
                 format!("`{word}` opens a brace that it does not close; write {{{{ for a brace")
             })?;
             if !text.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut text)));
             }
-            parts.push(place(&after[..close])?);
-            rest = &after[close + 1..];
+            parts.push(place(inner)?);
+            rest = after;
         }
         text.push_str(rest);
         if !text.is_empty() || parts.is_empty() {
@@ -151,6 +149,13 @@ impl std::fmt::Display for Template {
         }
         Ok(())
     }
+}
+
+/// The text before the first brace, the brace, and the text behind it.
+fn cut_out(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_at(text.find(['{', '}'])?);
+    let (brace, after) = rest.split_at(1);
+    Some((before, brace, after))
 }
 
 fn place(inner: &str) -> Result<Part, String> {

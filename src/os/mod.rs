@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod cpu;
 pub mod disk;
+pub mod files;
 pub mod host;
 pub mod open_files;
 pub mod orphans;

@@ -71,7 +71,7 @@ impl CellId {
     /// 8 hex digits, as shown to people and used in folder names.
     #[must_use]
     pub fn short(&self) -> String {
-        self.hex()[..8].to_owned()
+        self.hex().chars().take(8).collect()
     }
 }
 

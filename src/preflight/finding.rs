@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::Needs;
 use super::needs::FallbackStep;
 use crate::plan::CellId;
+use crate::shown;
 
 /// Something to know or to repair before the first call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -89,15 +90,24 @@ impl Serialize for Subject {
 }
 
 impl Finding {
-    pub(super) fn blocking(subject: Subject, message: String, advice: impl Into<String>) -> Self {
+    pub(super) fn blocking(
+        subject: Subject,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         let (severity, advice) = (Severity::Blocking, advice.into());
-        let message = harmless(message);
+        // Parts of it are the words of servers.
+        let message = shown::line(&message.into()).into_owned();
         let (cells, fallbacks, steps) = (Vec::new(), Vec::new(), Vec::new());
         let can_be_tried = false;
         Self { severity, subject, message, advice, can_be_tried, cells, fallbacks, steps }
     }
 
-    pub(super) fn warning(subject: Subject, message: String, advice: impl Into<String>) -> Self {
+    pub(super) fn warning(
+        subject: Subject,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         let severity = Severity::Warning;
         Self { severity, can_be_tried: true, ..Self::blocking(subject, message, advice) }
     }
@@ -165,16 +175,6 @@ impl Finding {
             format!("{subject}: {message}; {advice}")
         }
     }
-}
-
-/// On one line, and without what would steer a terminal: parts of it are the words of servers.
-fn harmless(text: String) -> String {
-    let steers =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if !text.contains(steers) {
-        return text;
-    }
-    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 fn short_ids<S: Serializer>(cells: &[CellId], serializer: S) -> Result<S::Ok, S::Error> {

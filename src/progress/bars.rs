@@ -7,6 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::sentence::{instrument, sentence, short};
 use super::tally::Tally;
 use crate::execute::ExecEvent;
+use crate::shown;
 
 /// Between two redraws of a bar that hears nothing.
 const TICK: Duration = Duration::from_millis(250);
@@ -43,7 +44,7 @@ impl Bars {
             }
             ExecEvent::Calibrating { runtime, settings, .. } => {
                 self.current.set_prefix("calibration");
-                self.current.set_message(instrument(runtime, settings));
+                self.current.set_message(shown::line(&instrument(runtime, settings)).into_owned());
             }
             ExecEvent::Finished { .. } => {
                 self.current.finish_and_clear();
@@ -57,8 +58,8 @@ impl Bars {
             self.overall.set_message(format!(", about {} left", short(left)));
         }
         if let Some(run) = &self.tally.run {
-            self.current.set_prefix(run.label.clone());
-            self.current.set_message(self.tally.run_line(now));
+            self.current.set_prefix(shown::line(&run.label).into_owned());
+            self.current.set_message(shown::line(&self.tally.run_line(now)).into_owned());
         }
     }
 }

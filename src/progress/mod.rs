@@ -10,6 +10,7 @@ mod tally;
 use std::io::Write;
 
 use crate::execute::ExecEvent;
+use crate::shown;
 use bars::Bars;
 use lines::Lines;
 
@@ -55,8 +56,8 @@ impl<W: Write> Progress<W> {
             Kind::Bars(bars) => bars.hear(event),
             Kind::Lines(lines) => lines.hear(event),
             Kind::Json(writer) => {
-                let _ = serde_json::to_writer(&mut *writer, event);
-                let _ = writer.write_all(b"\n").and_then(|()| writer.flush());
+                let line = serde_json::to_string(event).unwrap_or_default();
+                let _ = writeln!(writer, "{}", shown::json(&line)).and_then(|()| writer.flush());
             }
         }
     }

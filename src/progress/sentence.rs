@@ -10,6 +10,7 @@ use super::tally::Tally;
 use crate::execute::ExecEvent;
 use crate::metrics::machine::BUSY_PERCENT;
 use crate::preflight::Severity;
+use crate::shown;
 use crate::store::record::ErrorSummary;
 
 /// `75s`, `4m10s`, `3h05m`.
@@ -27,8 +28,7 @@ pub fn short(duration: Duration) -> String {
 /// in it: what could steer a terminal is taken out.
 #[must_use]
 pub fn sentence(event: &ExecEvent, tally: &Tally) -> Option<String> {
-    let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    words(event, tally).map(|line| line.chars().map(harmless).collect())
+    words(event, tally).map(|line| shown::line(&line).into_owned())
 }
 
 fn cells(count: usize) -> String {

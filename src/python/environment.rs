@@ -116,8 +116,8 @@ fn place(
     let mut digest = Sha256::new();
     digest.update(packages.requirements);
     digest.update(interpreter.identity());
-    let home =
-        cache.join(format!("python-{}", &formats::digest::hex(&digest.finalize())[..DIGITS]));
+    let digest = formats::digest::hex(&digest.finalize());
+    let home = cache.join(format!("python-{}", digest.get(..DIGITS).unwrap_or(&digest)));
     Ok((interpreter, Environment::at(home)))
 }
 

@@ -195,7 +195,7 @@ impl PythonRuntime {
     }
 
     fn of(program: Program, environment: &Environment) -> Self {
-        let folder = format!("program-{}", &program.digest()[..DIGITS]);
+        let folder = format!("program-{}", program.digest().get(..DIGITS).unwrap_or_default());
         Self { python: environment.python.clone(), program: environment.folder.join(folder) }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::mark;
+use crate::shown;
 
 /// As running text or a table's cell: shown as it is, on one line, without any markup.
 #[must_use]
@@ -41,7 +42,8 @@ fn within(raw: &str, first: bool) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => escaped.push(' '),
+            c if c.is_control() => escaped.push(' '),
+            c if shown::steers(c) => escaped.push(shown::REPLACED),
             c if mark::is_reserved(c) => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -61,6 +63,7 @@ pub fn code(raw: &str) -> String {
     for c in raw.chars() {
         match c {
             c if c.is_control() => element.push(' '),
+            c if shown::steers(c) => element.push(shown::REPLACED),
             c if mark::is_reserved(c) => element.push('\u{fffd}'),
             c if plain(c) && !"_*~#".contains(c) => element.push(c),
             c => {
@@ -91,7 +94,7 @@ pub fn link(path: &str) -> String {
 /// As one word of a shell command inside a fenced block, on one line.
 #[must_use]
 pub fn shell(raw: &str) -> String {
-    let harmless = |c: char| if c.is_control() || mark::is_reserved(c) { ' ' } else { c };
+    let harmless = |c: char| if shown::steers(c) || mark::is_reserved(c) { ' ' } else { c };
     let line: String = raw.chars().map(harmless).collect();
     let plain = |c: char| c.is_alphanumeric() || "._:/@=+,%-".contains(c);
     if !line.is_empty() && line.chars().all(plain) {

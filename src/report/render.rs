@@ -1,7 +1,9 @@
 //! Templates → Markdown. A pure function: no clock, no locale, no order of hashes.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use minijinja::value::Serde;
@@ -14,6 +16,7 @@ use super::data::{Cell, Data};
 use super::figure::Figure;
 use super::illustrate::{self, Figures};
 use super::{cell_table, escape, functions, html, mark};
+use crate::shown;
 
 /// Templates in the binary; those with `_` hold macros for the others.
 const BUILTIN: [(&str, &str); 7] = [
@@ -117,7 +120,7 @@ pub fn study(data: &Arc<Data>, template: &Template, partial: bool) -> Result<Rep
     must_be_complete(data, partial)?;
     let figures = Figures::default();
     let mut env = environment(data, partial, template)?;
-    illustrate::add(&mut env, data, &figures);
+    illustrate::add(&mut env.templates, data, &figures);
     let context = Value::from(Serde(Context::new(data)));
     let marked = render(&env, &template.name, context, &template.source)?;
     Ok(Report { marked, figures: figures.take(), name: data.study.name.clone() })
@@ -225,15 +228,21 @@ fn environment(
     data: &Arc<Data>,
     partial: bool,
     template: &Template,
-) -> Result<Environment<'static>, RenderError> {
+) -> Result<Templates, RenderError> {
+    let is_full = Arc::new(AtomicBool::new(false));
     let mut env = Environment::new();
     env.set_debug(true);
+    env.set_fuel(Some(MOST_STEPS));
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     let mut syntax = env.syntax().to_builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
     env.set_syntax(syntax.build().map_err(|error| place(&error, ""))?);
     env.set_auto_escape_callback(|_| MARKDOWN);
-    env.set_formatter(|out, state, value| {
+    let stop = Arc::clone(&is_full);
+    env.set_formatter(move |out, state, value| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(too_long());
+        }
         if value.is_undefined() {
             return Err(Error::from(ErrorKind::UndefinedError));
         }
@@ -252,18 +261,69 @@ fn environment(
     }
     env.add_template_owned(template.name.clone(), template.source.clone())
         .map_err(|error| place(&error, &template.source))?;
-    Ok(env)
+    Ok(Templates { templates: env, is_full })
 }
 
 fn render(
-    env: &Environment,
+    env: &Templates,
     name: &str,
     context: Value,
     source: &str,
 ) -> Result<String, RenderError> {
-    env.get_template(name)
-        .and_then(|template| template.render(context))
-        .map_err(|error| place(&error, source))
+    let mut page = Page { text: Vec::new(), is_full: Arc::clone(&env.is_full) };
+    let rendered = env
+        .templates
+        .get_template(name)
+        .and_then(|template| template.render_captured_to(context, &mut page).map(drop));
+    // Text without values in it is written on without a word.
+    let rendered = rendered.and_then(|()| if env.is_full() { Err(too_long()) } else { Ok(()) });
+    rendered.map_err(|error| place(&error, source))?;
+    Ok(String::from_utf8_lossy(&page.text).into_owned())
+}
+
+/// Steps of the template engine that one page may take, some seconds of them; a long report takes a million.
+const MOST_STEPS: u64 = 100_000_000;
+/// Bytes that a page may have.
+const LONGEST_PAGE: usize = 256 << 20;
+
+/// Templates with all that they may use.
+struct Templates {
+    templates: Environment<'static>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Templates {
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+}
+
+/// What a template writes, up to a bound. An error of a writer has no place in the template, so the next value that
+/// is written tells of it.
+struct Page {
+    text: Vec<u8>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.text.len() + bytes.len() > LONGEST_PAGE {
+            self.is_full.store(true, Ordering::Relaxed);
+        } else {
+            self.text.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn too_long() -> Error {
+    let most = LONGEST_PAGE >> 20;
+    let message = format!("the page gets longer than {most} MiB; does a loop here write too much?");
+    Error::new(ErrorKind::InvalidOperation, message)
 }
 
 /// Says where in which template an error is.
@@ -278,6 +338,9 @@ fn place(error: &Error, source: &str) -> RenderError {
     let source = innermost.template_source().unwrap_or(source).to_owned();
     let name = innermost.name().unwrap_or("template").to_owned();
     let message = match innermost.detail() {
+        _ if innermost.kind() == ErrorKind::OutOfFuel => format!(
+            "the page takes more than {MOST_STEPS} steps; does a loop or a macro here go on without end?"
+        ),
         Some(detail) if innermost.kind() == ErrorKind::InvalidOperation => detail.to_owned(),
         Some(detail) => format!("{}: {detail}", innermost.kind()),
         None => innermost.kind().to_string(),
@@ -288,9 +351,10 @@ fn place(error: &Error, source: &str) -> RenderError {
         .map(|range| SourceSpan::from((range.start, range.len())));
     RenderError::Template(Box::new(TemplateError {
         line: innermost.line().unwrap_or(1),
-        source_code: NamedSource::new(&name, source),
-        name,
-        message,
+        // Places are bytes of it.
+        source_code: NamedSource::new(shown::line(&name), shown::source(&source).into_owned()),
+        name: shown::line(&name).into_owned(),
+        message: shown::lines(&message).into_owned(),
         span,
     }))
 }

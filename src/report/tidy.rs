@@ -348,14 +348,18 @@ fn number(value: Option<f64>) -> Value {
 
 impl Table {
     /// As CSV with a header; unknown is empty, numbers have the fewest digits that read back the
-    /// same.
-    pub fn write_csv(&self, to: impl Write) -> Result<(), csv::Error> {
+    /// same. `for_spreadsheet`: text that such a program would run as a formula has an apostrophe before it.
+    pub fn write_csv(&self, to: impl Write, for_spreadsheet: bool) -> Result<(), csv::Error> {
+        let text = |text: &str| {
+            let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+            if for_spreadsheet && is_formula { format!("'{text}") } else { text.to_owned() }
+        };
         let mut writer = csv::Writer::from_writer(to);
-        writer.write_record(&self.columns)?;
+        writer.write_record(self.columns.iter().map(|name| text(name)))?;
         for row in &self.rows {
             writer.write_record(row.iter().map(|value| match value {
                 Value::Null => String::new(),
-                Value::String(text) => text.clone(),
+                Value::String(own) => text(own),
                 // Rust writes the shortest form that reads back the same, whole numbers without `.0`
                 number => number.as_f64().map_or_else(String::new, |number| number.to_string()),
             }))?;
@@ -374,5 +378,24 @@ impl Table {
             serde_json::to_writer(&mut to, &object)?;
         }
         to.write_all(b"\n]\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text_there_and_data_elsewhere() {
+        let rows =
+            vec![vec!["=cmd|' /C calc'!A0".into(), "@SUM(1)".into(), (-1.5).into(), "a=b".into()]];
+        let table = Table { columns: words(&["+a", "b", "c", "d"]), rows };
+        let csv = |for_spreadsheet| {
+            let mut text = Vec::new();
+            table.write_csv(&mut text, for_spreadsheet).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(csv(false), "+a,b,c,d\n=cmd|' /C calc'!A0,@SUM(1),-1.5,a=b\n");
+        assert_eq!(csv(true), "'+a,b,c,d\n'=cmd|' /C calc'!A0,'@SUM(1),-1.5,a=b\n");
     }
 }

@@ -90,3 +90,17 @@ fn a_template_of_ones_own_replaces_parts_of_a_built_in_one() {
     let error = render(&stored, broken, false).unwrap_err();
     assert_eq!((error.name.as_str(), error.line), ("own.md.j2", 3), "{error}");
 }
+
+/// A loop that writes without end is stopped at the line that writes, not when the memory is gone.
+#[test]
+fn a_page_has_a_bound() {
+    let long = "x".repeat(20_000);
+    let endless = format!(
+        "{{% set long = \"{long}\" %}}\n{{% for n in range(100000) %}}\n{{{{ long }}}}\n{{% endfor %}}\n"
+    );
+    fails(&endless, 3, &["gets longer than 256 MiB", "a loop"]);
+    // Text without a value tells of no place; the page is refused all the same.
+    let silent = format!("{{% for n in range(100000) %}}{long}{{% endfor %}}");
+    let error = render(&Stored::complete(), &silent, false).unwrap_err();
+    assert!(error.to_string().contains("gets longer than 256 MiB"), "{error}");
+}

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::super::count;
 use crate::report::format::significant;
 use crate::report::sets::{By, CellName, Comparison, MetricTable, Row, Side};
+use crate::shown;
 
 /// Names that a line lists before it only counts.
 const LISTED: usize = 10;
@@ -295,5 +296,5 @@ fn cut(text: &str, width: usize) -> String {
 
 /// What could steer a terminal is taken out: names come from servers and folders.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    shown::line(text).into_owned()
 }

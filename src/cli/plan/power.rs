@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Failure, exit};
+use super::super::{Failure, exit, output};
 use super::estimate;
 use super::text::rough;
 use crate::plan::{Plan, RunKey};
@@ -42,8 +42,7 @@ pub(super) fn explain(plan: &Plan, store: &Store, as_json: bool) -> Result<Strin
                 "time_s": own.time.map(|time| time.as_secs_f64()),
             })).collect::<Vec<Value>>(),
         });
-        let text = serde_json::to_string_pretty(&document);
-        return Ok(text.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n");
+        return output::json(&document);
     }
     Ok(text(&hypotheses, &wholes))
 }

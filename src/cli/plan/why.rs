@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::super::{Failure, exit};
+use super::super::{Failure, exit, output};
 use crate::plan::Plan;
 use crate::plan::why::{Difference, differences, locate};
+use crate::shown;
 use crate::store::Store;
 
 pub(super) fn explain(
@@ -42,8 +43,7 @@ pub(super) fn explain(
                 "cell": run.cell, "name": run.cell_name, "differences": differences,
             })),
         });
-        let text = serde_json::to_string_pretty(&document);
-        return Ok(text.map_err(|error| Failure::error(exit::INTERNAL, error))? + "\n");
+        return output::json(&document);
     }
     let mut text = format!("{}  {}\n", plan.id(cell).short(), plan.name(cell));
     let repeats = plan.repeats(cell);
@@ -52,7 +52,7 @@ pub(super) fn explain(
         text.push_str("no other cell is stored\n");
         return Ok(text);
     };
-    let _ = writeln!(text, "nearest stored cell: {}  {}", &run.cell[..8], run.cell_name);
+    let _ = writeln!(text, "nearest stored cell: {}  {}", short(&run.cell), run.cell_name);
     let manifest = plan.study().path.display().to_string();
     for Difference { field, stored, planned, line } in &differences {
         let _ = write!(
@@ -69,10 +69,15 @@ pub(super) fn explain(
     Ok(text)
 }
 
+/// The first digits of an id.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
 fn show(value: Option<&Value>) -> String {
     match value {
         None => "the default".to_owned(),
-        Some(Value::String(text)) if text.len() == 64 => format!("{}…", &text[..12]),
+        Some(Value::String(text)) if text.len() == 64 => shown::excerpt(text, 12),
         Some(value) => value.to_string(),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::failure;
 use crate::cli::{Failure, StudyArgs, exit};
+use crate::os::files;
 use crate::report::{Data, Figure, Report, cells};
 use crate::store::Store;
 
@@ -86,8 +87,10 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|error| {
-        let message = format!("cannot write {}: {error}", path.display());
-        Failure::new(exit::INTERNAL, message, None)
-    })
+    files::write(&partial, text.as_bytes()).and_then(|()| fs::rename(&partial, path)).map_err(
+        |error| {
+            let message = format!("cannot write {}: {error}", path.display());
+            Failure::new(exit::INTERNAL, message, None)
+        },
+    )
 }

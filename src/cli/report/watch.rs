@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::{Args, render_and_write, template_file};
-use crate::cli::{CommandResult, Failure, exit};
+use crate::cli::{CommandResult, Failure, exit, output};
 use crate::store::Layout;
 
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -32,10 +32,10 @@ pub fn run(args: &Args) -> CommandResult {
             match render_and_write(args) {
                 Ok(paths) => {
                     for path in paths {
-                        eprintln!("rendered {}", path.display());
+                        output::say(format!("rendered {}", path.display()));
                     }
                 }
-                Err(failure) => eprintln!("{failure}"),
+                Err(failure) => output::say_styled(failure),
             }
             // a broken manifest names no files; then those of before are watched on
             if let Ok(found) = watched(args) {
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> CommandResult {
             } else {
                 files.iter().map(stamp).collect()
             });
-            eprintln!("watching {}; ctrl-C ends", names(&files));
+            output::say(format!("watching {}; ctrl-C ends", names(&files)));
         }
         std::thread::sleep(INTERVAL);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::shown;
+
 /// Attributes of an element, in the order in which they are written.
 pub type Attributes<'a> = &'a [(&'a str, String)];
 
@@ -104,7 +106,7 @@ pub fn escape(raw: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\n' | '\t' => escaped.push(' '),
             '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c if c.is_control() => escaped.push('\u{fffd}'),
+            c if shown::steers(c) => escaped.push(shown::REPLACED),
             c => escaped.push(c),
         }
     }

@@ -20,6 +20,7 @@ use self::rows::{Rows, known};
 use super::{Device, Selection};
 use crate::os::process::{self, Ran};
 use crate::probe::sampling::Unavailable;
+use crate::shown;
 
 /// Names the program to use, in place of NVML.
 const OWN: &str = "RUNNER_NVIDIA_SMI";
@@ -122,7 +123,7 @@ impl Smi {
 fn words(ran: &Ran) -> String {
     let text = format!("{}\n{}", ran.stdout, ran.stderr);
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.next().unwrap_or("").chars().filter(|c| !c.is_control()).take(200).collect()
+    shown::excerpt(lines.next().unwrap_or_default(), 200)
 }
 
 fn device(line: &str) -> Option<Device> {

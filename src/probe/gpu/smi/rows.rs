@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::query::Query;
 use crate::probe::gpu::recording::Unknown;
 use crate::probe::gpu::sample::{GpuSample, throttle_reasons};
+use crate::shown;
 
 const MIB: f64 = 1.048_576;
 
@@ -40,8 +41,7 @@ impl Rows {
         }
         let Some(sample) = self.row(query, line, time_ns) else {
             self.garbage += 1;
-            let excerpt = || line.trim().chars().filter(|c| !c.is_control()).take(80).collect();
-            self.first_garbage.get_or_insert_with(excerpt);
+            self.first_garbage.get_or_insert_with(|| shown::excerpt(line.trim(), 80));
             return false;
         };
         if sample.is_empty() {
