@@ -273,7 +273,7 @@ fn files_that_are_missing_are_named() {
     let study = scripted("echo '{\"n\": 1}' > $1/s.json", "metric.m = { from = \"s.json#/m\" }");
     fails(&study, "artifacts", &["metric `m`: s.json: there is nothing at `/m`"]);
     let study = scripted("mkfifo $1/pipe", "");
-    fails(&study, "artifacts", &["`pipe`", "neither a file nor a folder"]);
+    fails(&study, "artifacts", &["\"out/pipe\", no regular file"]);
 }
 
 #[test]

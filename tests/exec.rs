@@ -181,6 +181,34 @@ esac"#;
 }
 
 #[test]
+fn the_orphan_of_a_calibration_is_ended_as_well() {
+    let script = r#"spec=$(cat)
+test -e second && { printf '%s' "$spec" | "$RUNNER" agent; exit; }
+echo '{"event":"ready","t_ns":1,"protocol":2,"runtime":{"name":"x","version":"1"}}'
+sleep 120"#;
+    // Held back by a throttle, a run cannot tell the error of its own timestamps.
+    let axes = r#", throttle = ["900 tok/s"]"#;
+    let study = Study::scripted(script, &Manifest { axes, ..Manifest::default() });
+    let exec = study.start(&[]);
+    let started = || {
+        study.journal().into_iter().find_map(|what| match what {
+            What::Calibrating { pid, .. } => Some(pid),
+            _ => None,
+        })
+    };
+    wait_until("the calibration is in the journal", || started().is_some());
+    let agent = started().unwrap();
+    exec.signal("-KILL");
+    exec.end();
+    assert!(process::start_mark(agent).is_some(), "the orphan lives on");
+    fs::write(study.folder.path().join("second"), "").unwrap();
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains(&format!("ended process {agent}")), "{said}");
+    wait_until("the orphan is gone", || process::start_mark(agent).is_none());
+    assert_eq!(study.sealed().len(), 1);
+}
+
+#[test]
 fn a_killed_agent_is_a_failed_attempt_and_is_tried_again() {
     let defaults = "max_tokens = 100\nretry = { max = 1, on = [\"agent\"] }";
     let study = Study::new(&Manifest { defaults, pacing: SLOW, ..Manifest::default() });

@@ -281,6 +281,201 @@ fn a_failed_call_is_tried_again_as_the_policy_says() {
     study.expect(0, &["verify"]);
 }
 
+#[test]
+fn events_that_do_not_belong_where_they_stand() {
+    let started =
+        r#"echo '{"event":"call_started","t_ns":1,"agent":"left","call":0,"warmup":false}'"#;
+    let foreign = started.replace("left", "other");
+    let finished = r#"echo '{"event":"call_finished","t_ns":1,"agent":"left","call":0,"outcome":"ok","tokens":1}'"#;
+    for (script, message) in [
+        (format!("{DONE}; sleep 60"), "`done` before `ready`"),
+        (format!("{started}; sleep 60"), "`call_started` before `ready`"),
+        // Each would begin the time anew that it may take.
+        (format!("while :; do {READY}; sleep 0.05; done"), "`ready` a second time"),
+        (format!("{READY}; while :; do {DONE}; sleep 0.05; done"), "`done` after it said"),
+        (format!("{READY}; {foreign}; sleep 60"), "of agent `other` which was not asked for"),
+        (format!("{READY}; {finished}; sleep 60"), "before it had started"),
+        (format!("{READY}; {started}; {started}; sleep 60"), "`call_started` of call 0"),
+        (format!("{READY}; {started}; {finished}; {finished}; sleep 60"), "a second time"),
+    ] {
+        fails(&script, "agent", message);
+    }
+}
+
+/// What a runtime leaves beside good artifacts fails the attempt, harms nothing, and the next exec makes the run.
+#[test]
+fn odd_files_fail_the_attempt_and_no_exec_after_it() {
+    for (leaves, message) in [
+        (r#"ln -s "$PWD/victim" "$folder/agent.log2""#, r#""agent.log2", a link"#),
+        (r#"ln -s /etc "$folder/etc""#, r#""etc", a link"#),
+        (
+            r#"rm "$folder/agent.json"; ln -s /dev/zero "$folder/agent.json""#,
+            r#""agent.json", a link"#,
+        ),
+        (r#"rm "$folder/agent.json"; mkfifo "$folder/agent.json""#, "no regular file"),
+        (r#"ln -s "$PWD/victim" "$folder/run.json""#, r#""run.json", a name that is kept"#),
+        (r#"ln -s "$PWD/victim" "$folder/failure.json"; exit 3"#, "ended with exit status: 3"),
+        (r#"mkdir "$folder/run.json""#, r#""run.json", a name that is kept"#),
+        (r#"printf x > "$folder/$(printf 'caf\351')""#, r#""caf\xE9", a name that is not UTF-8"#),
+        (r#"rm -rf "$folder""#, "removed its folder"),
+        (r#"mv "$folder" "$folder.moved""#, "removed its folder"),
+        (r#"rm -rf "$folder"; ln -s /etc "$folder""#, "removed its folder"),
+    ] {
+        let script = format!("{WORK}; {FOLDER}; if [ ! -e odd ]; then touch odd; {leaves}; fi");
+        let study = Study::scripted(&script, &Manifest::default());
+        let victim = study.folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let (summary, events) = study.execute(limits());
+        let summary = summary.unwrap_or_else(|error| panic!("{leaves}: {error}"));
+        assert_eq!((summary.made, summary.failed), (0, 1), "{leaves}: {events:?}");
+        let failures = study.failures();
+        assert_eq!(failures.len(), 1, "{leaves}");
+        assert!(failures[0].1.message.contains(message), "{leaves}: {}", failures[0].1.message);
+        assert_eq!(fs::read(&victim).unwrap(), b"precious", "{leaves}");
+        let (summary, events) = study.execute(limits());
+        assert_eq!(summary.unwrap().made, 1, "{leaves}: {events:?}");
+        study.expect(0, &["verify"]);
+        study.expect(0, &["report"]);
+    }
+}
+
+/// What a runtime said before it ended is heard, however much of it is still on its way.
+#[test]
+fn a_flood_of_events_is_heard_to_its_end() {
+    let progress = r#"{"event":"progress","t_ns":1,"agent":"left","call":0,"chunks":1}"#;
+    let script = format!(
+        "spec=$(cat); said=$(printf '%s' \"$spec\" | \"$RUNNER\" agent)
+         printf '%s\\n' \"$said\" | sed -n 1,2p
+         yes '{progress}' | head -n 200000
+         printf '%s\\n' \"$said\" | sed 1,2d"
+    );
+    let study = Study::scripted(&script, &Manifest::default());
+    let patient = Limits { slack: Duration::from_secs(60), ..limits() };
+    let (summary, events) = study.execute(patient);
+    let failures: Vec<_> =
+        events.iter().filter(|e| matches!(e, ExecEvent::AttemptFailed { .. })).collect();
+    assert_eq!(summary.unwrap().made, 1, "{failures:?}");
+}
+
+#[test]
+fn a_flood_of_files_is_ended_and_removed() {
+    let script = format!(
+        "spec=$(cat); {FOLDER}; {READY}; head -c 5000000 /dev/zero > \"$folder/flood\"; sleep 60"
+    );
+    let manifest = Manifest { defaults: "max_output = \"1 MB\"", ..Manifest::default() };
+    let study = Study::scripted(&script, &manifest);
+    let patient = Limits { slack: Duration::from_secs(20), ..limits() };
+    let (summary, events) = study.execute(patient);
+    assert_eq!(summary.unwrap().failed, 1, "{events:?}");
+    let failures = study.failures();
+    let (kept, failure) = &failures[0];
+    assert!(failure.message.contains("more than the 1000000 allowed"), "{}", failure.message);
+    assert!(!kept.join("flood").exists() && kept.join("spec.json").exists());
+}
+
+#[test]
+fn results_that_are_removed_meanwhile_are_missed() {
+    let script = format!("{WORK}; if [ -e odd ]; then rm -rf results; fi; touch odd");
+    let manifest = Manifest { defaults: "repeats = 3", ..Manifest::default() };
+    let study = Study::scripted(&script, &manifest);
+    let said = study.expect(1, &["exec"]);
+    assert!(said.contains("is gone, or another lies in its place"), "{said}");
+
+    // One that was made is removed, and all others are there.
+    let script =
+        format!("{WORK}; if [ -e again ]; then rm -rf results/demo/runs/*/1; fi; touch again");
+    study.script(&script);
+    let said = study.expect(1, &["exec"]);
+    assert!(said.contains("1 is gone, or another lies"), "{said}");
+    study.expect(0, &["exec"]);
+}
+
+/// A server that repeats the key that it was asked with, wherever it can; its address.
+fn indiscreet_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let lines: Vec<String> = request
+                .by_ref()
+                .lines()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            let field = |name: &str| {
+                let mut fields = lines.iter().filter_map(|line| line.split_once(": "));
+                fields.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            };
+            let length = field("content-length").map_or(0, |length| length.parse().unwrap());
+            let mut body = String::new();
+            let _ = request.take(length).read_to_string(&mut body);
+            let key = field("authorization").unwrap_or_default().to_owned();
+            let (status, body) = if !lines[0].contains("completions") {
+                (200, format!(r#"{{"data":[{{"id":"m"}},{{"id":"bad"}},{{"id":"{key}"}}]}}"#))
+            } else if body.contains("\"bad\"") {
+                (401, format!(r#"{{"error":{{"message":"Incorrect API key: {key}"}}}}"#))
+            } else {
+                let choice =
+                    format!(r#"{{"delta":{{"content":"You are {key}"}},"finish_reason":"stop"}}"#);
+                let usage = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":3}}"#;
+                (
+                    200,
+                    format!(
+                        "data: {{\"choices\":[{choice}]}}\n\ndata: {usage}\n\ndata: [DONE]\n\n"
+                    ),
+                )
+            };
+            let kind =
+                if body.starts_with("data") { "text/event-stream" } else { "application/json" };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    url
+}
+
+#[test]
+fn a_key_that_a_server_repeats_is_neither_shown_nor_kept() {
+    const KEY: &str = "sk-a-secret/of-mine";
+    let url = indiscreet_server();
+    for runtime in ["rust", "python"] {
+        let study = Study::new(&Manifest::default());
+        let text = fs::read_to_string(study.manifest()).unwrap();
+        let paced = text.lines().find(|line| line.starts_with("a = {")).unwrap();
+        let endpoint = format!("a = {{ openai = \"{url}\", api_key_env = \"A_KEY\" }}");
+        let text = text
+            .replace(paced, &endpoint)
+            .replace("[\"m\"]", "[\"m\", \"bad\"]")
+            .replace("[experiment.t]", &format!("[experiment.t]\nruntime = \"{runtime}\""));
+        fs::write(study.manifest(), text).unwrap();
+        let run = |arguments: &[&str]| {
+            let output = study.command(arguments).env("A_KEY", KEY).output().unwrap();
+            let said = study::text(&output);
+            assert!(!said.contains(KEY), "{runtime} {arguments:?}: {said}");
+            said
+        };
+        run(&["plan", "--preflight"]);
+        let said = run(&["exec"]);
+        assert!(said.contains("Incorrect API key: Bearer *******************"), "{said}");
+        run(&["report", "--partial"]);
+        run(&["export", "--table", "calls"]);
+        let mut covered = 0;
+        for entry in walkdir::WalkDir::new(&study.results).into_iter().map(Result::unwrap) {
+            if entry.file_type().is_file() {
+                let kept = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
+                assert!(!kept.contains("of-mine"), "{runtime}: {}", entry.path().display());
+                covered += usize::from(kept.contains(&"*".repeat(KEY.len())));
+            }
+        }
+        assert!(covered >= 3, "{runtime}: the answer, the record and the reason of the failure");
+        study.expect(6, &["verify"]);
+    }
+}
+
 /// A server that has the model, and too much to do, with these further headers of its answer; its address, and
 /// when it was called.
 fn busy_server(headers: &'static str) -> (String, Arc<Mutex<Vec<Instant>>>) {

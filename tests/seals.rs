@@ -372,3 +372,148 @@ fn a_run_from_another_studys_results_is_found() {
     assert!(study.expect(0, &["exec"]).contains("made elsewhere"));
     study.expect(6, &["verify"]);
 }
+
+/// Reading commands, each with the code that it ends with while a run is missing.
+const READING: [(&[&str], i32); 6] = [
+    (&["status"], 0),
+    (&["plan"], 0),
+    (&["verify"], 6),
+    (&["report", "--partial"], 0),
+    (&["export"], 0),
+    (&["check-claims"], 0),
+];
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_links_in_place_of_stored_files_hold_nobody_up() {
+    use std::os::unix::fs::symlink;
+
+    type Damage = fn(&Path) -> std::io::Result<()>;
+    let cases: [Damage; 5] = [
+        |run| {
+            fs::remove_file(run.join("run.json"))?;
+            assert!(
+                std::process::Command::new("mkfifo").arg(run.join("run.json")).status()?.success()
+            );
+            Ok(())
+        },
+        |run| {
+            fs::remove_file(run.join("run.json"))?;
+            symlink("/dev/zero", run.join("run.json"))
+        },
+        |run| {
+            fs::remove_file(run.join("run.json"))?;
+            fs::create_dir(run.join("run.json"))
+        },
+        |run| {
+            fs::remove_dir_all(run)?;
+            symlink("nowhere", run)
+        },
+        |run| {
+            fs::remove_dir_all(run)?;
+            symlink("..", run)
+        },
+    ];
+    let study = measured();
+    let sound = study.folder.path().join("sound");
+    copy(&study.results, &sound);
+    for (number, damage) in cases.into_iter().enumerate() {
+        fs::remove_dir_all(&study.results).unwrap();
+        copy(&sound, &study.results);
+        let run = runs(&study).remove(0);
+        damage(&run).unwrap();
+        for (arguments, code) in READING {
+            let output = study.run(arguments);
+            let said = study::text(&output);
+            // The published number is contradicted in any case.
+            let code = if arguments[0] == "check-claims" { 6 } else { code };
+            assert_eq!(output.status.code(), Some(code), "{number} {arguments:?}: {said}");
+        }
+        study.expect(0, &["exec"]);
+        study.expect(0, &["verify"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_nowhere_below_runs_are_passed_over() {
+    let study = measured();
+    let runs = study.layout().runs();
+    // As an editor locks a file, and a link that leads in a circle.
+    std::os::unix::fs::symlink("me@host.1234:5678", runs.join(".#summary.md")).unwrap();
+    std::os::unix::fs::symlink("nowhere", runs.join("dangling")).unwrap();
+    std::os::unix::fs::symlink("..", runs.join("circle")).unwrap();
+    for command in ["status", "verify", "exec", "report", "export"] {
+        study.expect(0, &[command]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_link() {
+    use std::os::unix::fs::symlink;
+
+    for name in [".lock", "journal.jsonl", "failed", "calibration", "superseded"] {
+        let study = Study::new(&Manifest::default());
+        fs::create_dir_all(study.layout().root()).unwrap();
+        let outside = study.folder.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        let target = if name.contains('.') { outside.join("file") } else { outside.clone() };
+        if name.contains('.') {
+            fs::write(&target, "precious").unwrap();
+        }
+        let link = study.layout().root().join(name);
+        symlink(&target, &link).unwrap();
+        let said =
+            study.expect(if name == ".lock" || !name.contains('.') { 5 } else { 1 }, &["exec"]);
+        assert!(said.contains(name), "{name}: {said}");
+        if name.contains('.') {
+            assert_eq!(fs::read(&target).unwrap(), b"precious", "{name}");
+        } else {
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{name}");
+        }
+        fs::remove_file(&link).unwrap();
+        study.expect(0, &["exec"]);
+    }
+    // What a crash may leave half written is replaced.
+    let study = Study::new(&Manifest::default());
+    fs::create_dir_all(study.layout().root()).unwrap();
+    let victim = study.folder.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    symlink(&victim, study.layout().root().join("plan.json.partial")).unwrap();
+    study.expect(0, &["exec"]);
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_no_dead_end() {
+    type Damage = fn(&Path) -> std::io::Result<()>;
+    let cases: [Damage; 3] = [
+        |plan| fs::write(plan, ""),
+        |plan| fs::write(plan, "{\"format\":"),
+        |plan| {
+            fs::remove_file(plan)?;
+            fs::create_dir(plan)
+        },
+    ];
+    let study = measured();
+    let sound = study.folder.path().join("sound");
+    copy(&study.results, &sound);
+    for damage in cases {
+        fs::remove_dir_all(&study.results).unwrap();
+        copy(&sound, &study.results);
+        damage(&study.layout().plan()).unwrap();
+        for command in ["status", "plan", "verify", "export"] {
+            study.expect(0, &[command]);
+        }
+        study.expect(0, &["report"]);
+        let page = study.layout().root().join("report/demo.md");
+        let said = fs::read_to_string(page).unwrap();
+        assert!(said.contains("count as declared after the data"), "{said}");
+        let said = study.expect(0, &["exec"]);
+        assert!(said.contains("plan.json cannot be read"), "{said}");
+        study.expect(0, &["report"]);
+        let page = study.layout().root().join("report/demo.md");
+        assert!(!fs::read_to_string(page).unwrap().contains("cannot be read"));
+    }
+}

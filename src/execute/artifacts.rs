@@ -13,6 +13,7 @@ use formats::protocol::{
 use super::fault::{ArtifactFault, AttemptFault};
 use crate::metrics::lag::{self, LoopSamples};
 use crate::metrics::{self, LagSample};
+use crate::os::files;
 use crate::store::failed::CallOutcome;
 
 /// Reads the record and checks everything that was asked for; `began_ns`: before the process was started. A call that does not count is a fault
@@ -164,6 +165,10 @@ fn possible(call: &CallRecord, began_ns: u64) -> Result<(), ArtifactFault> {
             ));
         }
     }
+    let counts = [Some(call.chunks), Some(call.bytes), call.reads, call.largest_read];
+    if let Some(largest) = counts.into_iter().flatten().find(|own| *own > MOST) {
+        return fault(format!("it counts {largest} chunks, bytes or reads, more than 2^53"));
+    }
     Ok(())
 }
 
@@ -207,7 +212,9 @@ fn chunks(folder: &Path, record: &AgentRecord) -> Result<(), ArtifactFault> {
         path: CHUNK_FILE.into(),
         reason: error.to_string(),
     };
-    let mut reader = csv::Reader::from_path(folder.join(CHUNK_FILE)).map_err(unreadable)?;
+    let mut reader = csv::Reader::from_reader(
+        files::open(&folder.join(CHUNK_FILE)).map_err(|error| unreadable(error.into()))?,
+    );
     header(CHUNK_FILE, reader.headers().map_err(unreadable)?, &CHUNK_COLUMNS)?;
     let mut found = 0;
     let mut row = csv::ByteRecord::new();
@@ -264,8 +271,9 @@ fn loop_lag(
     let file = LOOP_LAG_FILE;
     let path = folder.join(file);
     let unreadable = |reason: String| ArtifactFault::Unreadable { path: file.into(), reason };
-    let mut reader =
-        csv::Reader::from_path(&path).map_err(|error| unreadable(error.to_string()))?;
+    let mut reader = csv::Reader::from_reader(
+        files::open(&path).map_err(|error| unreadable(error.to_string()))?,
+    );
     let columns = reader.headers().map_err(|error| unreadable(error.to_string()))?;
     if !are_loop_lag_columns(columns) {
         header(file, columns, &LOOP_LAG_COLUMNS)?;

@@ -24,6 +24,7 @@ use crate::plan::{CellSpec, CellWork, identity};
 use crate::probe::gpu::Driver;
 use crate::probe::sampling::{Sampling, Unavailable};
 use crate::probe::wire;
+use crate::server::Secrets;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
@@ -63,6 +64,8 @@ pub struct Means<'a> {
     /// Where a user's runtime is started and its relative paths begin.
     pub study_folder: &'a Path,
     pub paced: &'a PacedServers,
+    /// The keys of the study's endpoints.
+    pub secrets: &'a Secrets,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
     /// For cells with the flamegraph probe; why there is none is the probe's outcome.
@@ -133,7 +136,7 @@ pub fn attempt(
     let clock = Instant::now();
     let started = clock::utc_now();
     let partial = prepare(&task)?;
-    let run = format!("{}.{}.{}", &task.id[..task.id.len().min(8)], task.repeat, task.attempt);
+    let run = format!("{}.{}.{}", task.id.get(..8).unwrap_or(task.id), task.repeat, task.attempt);
     let measured = match &task.cell.work {
         CellWork::Scenario(work) => {
             scenario::measure(&task, work, &run, &partial, &evidence, means)?
@@ -201,6 +204,9 @@ impl From<AttemptFault> for Failed {
 /// The empty folder that the artifacts go into, absolute.
 fn prepare(task: &Task<'_>) -> Result<PathBuf, StoreError> {
     let partial = partial_folder(task.folder, task.repeat);
+    if partial.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+        fs::remove_file(&partial).map_err(StoreError::io("remove", &partial))?;
+    }
     os::disk::create_folders(task.folder)
         .and_then(|()| fs::create_dir(&partial))
         .and_then(|()| std::path::absolute(&partial))
@@ -247,6 +253,8 @@ fn finish(
         files: BTreeMap::new(),
     };
     let place = task.folder.join(task.repeat.to_string());
+    // That it was begun: the line of its end may be lost with the machine.
+    means.journal.sync()?;
     let sha256 = seal::seal(partial, &place, &mut record)?;
     means.journal.write(What::Finished {
         cell: task.id.to_owned(),

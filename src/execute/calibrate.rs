@@ -22,10 +22,13 @@ use super::process::{Supervision, supervise};
 use super::request::Request;
 use super::runtimes::Runtimes;
 use super::watched::write_spec;
-use super::{Cancel, ExecError, ExecEvent, Limits, artifacts};
+use super::{Cancel, ExecError, ExecEvent, Limits, artifacts, folder};
 use crate::manifest::study::{Endpoint, Options, Pacing, Probes, Retry, Work};
 use crate::metrics::{self, ENOUGH_FOR_P99};
+use crate::os::{self, files};
 use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
+use crate::server::Secrets;
+use crate::store::journal::{Journal, What};
 use crate::store::record::Calibration;
 use crate::store::{Layout, StoreError};
 
@@ -167,6 +170,7 @@ impl<E: Into<ExecError>> From<E> for Failure {
 /// Calibrates the runtime. What was recorded lies in `calibration/<runtime>-<time>/`.
 pub fn calibrate(
     instrument: &Instrument<'_>,
+    journal: &mut Journal,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<Calibration, Failure> {
     let (calls, tokens) = instrument.load.calls();
@@ -193,12 +197,19 @@ pub fn calibrate(
     let mut spec = request.spec();
     repeat_calls(&mut spec, calls);
     let text = write_spec(&folder.join(SPEC_FILE), &spec)?;
+    let (mut journaled, no_keys) = (Ok(()), Secrets::default());
     let supervision = Supervision {
         limits: instrument.limits,
+        spec: &spec,
+        folder: (&folder, cell.max_output),
+        secrets: &no_keys,
         overall: all.saturating_add(instrument.limits.slack),
         cancel: instrument.cancel,
         recorder: None,
-        on_start: &mut |_| {},
+        on_start: &mut |pid| {
+            let (runtime, mark) = (cell.runtime.clone(), os::process::start_mark(pid));
+            journaled = journal.note(What::Calibrating { runtime, pid, mark });
+        },
         on_milestone: &|| {},
         // Its calls are no calls of the plan; a ctrl-C is heard all the same.
         emit: &mut |event| {
@@ -210,6 +221,8 @@ pub fn calibrate(
     let command = instrument.runtimes.command(&cell, instrument.study_folder);
     let began_ns = clock::monotonic_ns();
     let (_, result) = supervise(command, text, &folder.join(LOG_FILE), supervision);
+    journaled?;
+    let result = folder::settle(&folder, cell.max_output, &no_keys, result)?;
     paced.write_sends("calibration", &folder).map_err(|error| ExecError::sends(&folder, error))?;
 
     let unknown = |error: &dyn std::fmt::Display| Failure::Unknown(error.to_string());
@@ -221,7 +234,7 @@ pub fn calibrate(
     let calibration = described(calibration, &cell);
     let result = serde_json::to_vec_pretty(&calibration).unwrap_or_default();
     let path = folder.join(RESULT_FILE);
-    fs::write(&path, result).map_err(|source| StoreError::Io { action: "write", path, source })?;
+    files::write(&path, &result).map_err(StoreError::io("write", &path))?;
     Ok(calibration)
 }
 

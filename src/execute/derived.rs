@@ -8,6 +8,7 @@ use formats::protocol::{AgentRecord, LOOP_LAG_FILE};
 use super::ExecError;
 use super::fault::AttemptFault;
 use crate::metrics::lag;
+use crate::os::files;
 
 /// Loop lag in windows of 100 ms beside the chunks taken in them; its header is that of
 /// [`lag::LagWindow`].
@@ -23,7 +24,8 @@ pub fn write(folder: &Path, record: &AgentRecord) -> Result<Result<(), AttemptFa
     };
     let path = folder.join(LAG_WINDOWS_FILE);
     let failed = |error: csv::Error| ExecError::csv(&path, error);
-    let mut table = csv::Writer::from_path(&path).map_err(failed)?;
+    let mut table =
+        csv::Writer::from_writer(files::create(&path).map_err(|error| failed(error.into()))?);
     for window in lag::windows(record, &samples) {
         table.serialize(window).map_err(failed)?;
     }

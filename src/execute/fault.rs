@@ -189,17 +189,10 @@ pub enum CommandFault {
          `timeout` if it may take longer"
     )]
     TimedOut(Duration),
-    #[error(
-        "the command left {bytes} bytes of files below {{out}}, more than the {limit} allowed; they \
-         were removed. It must write less, or `max_output` must be raised"
-    )]
-    TooMuch { bytes: u64, limit: u64 },
     #[error("the command did not leave {missing} below {{out}}, which the manifest declares; {}",
         if .found.is_empty() { "it left nothing there".to_owned() }
         else { format!("it left {found} there") })]
     Missing { missing: String, found: String },
-    #[error("the command left `{file}` below {{out}}, which cannot be kept: {reason}")]
-    Unusable { file: String, reason: String },
     #[error(
         "the input {} is not what the manifest was read with; start exec again to measure with it \
          as it is now", .0.display()
@@ -214,9 +207,7 @@ impl CommandFault {
         match self {
             Self::TimedOut(_) => "timeout",
             Self::Start { .. } | Self::Watch(_) | Self::Status { .. } => "command",
-            Self::TooMuch { .. } | Self::Missing { .. } | Self::Unusable { .. } | Self::Pick(_) => {
-                "artifacts"
-            }
+            Self::Missing { .. } | Self::Pick(_) => "artifacts",
             Self::Input(_) => "inputs",
         }
     }
@@ -247,6 +238,11 @@ pub enum AgentFault {
          ({reason}); only events belong there, free text goes to standard error"
     )]
     Garbage { line: String, reason: String },
+    #[error(
+        "the runtime sent the event `{event}`{of} {why}; `ready` comes first and once, then the events of the \
+         calls that were asked for, and `done` last"
+    )]
+    Order { event: &'static str, of: String, why: &'static str },
     #[error("the runtime gave up: {0}")]
     GaveUp(String),
     #[error("the runtime ended with {status} before it was done; agent.log may tell why{}",
@@ -274,6 +270,17 @@ pub enum AgentFault {
 /// The agent exited well but did not leave what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactFault {
+    #[error(
+        "what was measured left {name:?}, {reason}; only regular files with names in UTF-8 can be kept"
+    )]
+    Odd { name: PathBuf, reason: &'static str },
+    #[error("what was measured removed its folder, or put something else in its place")]
+    NoFolder,
+    #[error(
+        "what was measured left {bytes} bytes of files, more than the {limit} allowed; they were removed. It \
+         must write less, or `max_output` must be raised"
+    )]
+    TooMuch { bytes: u64, limit: u64 },
     #[error("the runtime left no usable {}: {reason}", path.display())]
     Unreadable { path: PathBuf, reason: String },
     #[error("{file} holds no record of call {call} of agent `{agent}`, which was asked for")]

@@ -19,6 +19,7 @@ pub mod event;
 mod fallback;
 pub mod fault;
 mod flamegraph;
+mod folder;
 pub mod forecast;
 mod group;
 mod limits;

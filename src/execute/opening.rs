@@ -19,6 +19,7 @@ use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery, until};
 use crate::plan::{CellSpec, Plan};
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::python::{self, Program};
+use crate::server::{self, Secrets};
 use crate::store::journal::{Journal, What};
 use crate::store::record::RELEASE;
 use crate::store::{Layout, Lock, Store, StoreError};
@@ -157,11 +158,10 @@ pub fn execute(
     for finding in findings {
         emit(ExecEvent::Found { finding });
     }
-    let _lock = lock?;
+    let lock = lock?;
     preflight::make_room(&needs);
-    recovery::end_orphan(&layout, emit)?;
-    let mut journal = Journal::open(&layout)?;
-    recovery::set_partials_aside(&layout, &mut journal, emit)?;
+    let secrets = Secrets::of(study.endpoints.values(), &server::environment);
+    let mut journal = after_a_kill(&layout, &secrets, emit)?;
     declare::declare(plan, &store)?;
     let todo = agenda.todo.len();
     let runner = env!("CARGO_PKG_VERSION").to_owned();
@@ -171,8 +171,11 @@ pub fn execute(
         plan: Cow::Borrowed(plan),
         settings,
         runtimes,
+        secrets,
         cancel,
         store,
+        lock,
+        made: Vec::new(),
         began: clock::utc_now(),
         journal,
         surroundings,
@@ -188,6 +191,18 @@ pub fn execute(
         summary,
     };
     carry_on(session, agenda, stale, emit)
+}
+
+/// What an exec that was killed left is ended and set aside, before anything new is written into the journal.
+fn after_a_kill(
+    layout: &Layout,
+    secrets: &Secrets,
+    emit: &mut dyn FnMut(ExecEvent),
+) -> Result<Journal, ExecError> {
+    recovery::end_orphan(layout, emit)?;
+    let mut journal = Journal::open(layout)?;
+    recovery::set_partials_aside(layout, secrets, &mut journal, emit)?;
+    Ok(journal)
 }
 
 /// Makes the runs, and then those that the data ask for, block by block.

@@ -9,6 +9,7 @@ use formats::sends::SENDS_FILE;
 use simulator::{Server, SimulatorError};
 
 use crate::manifest::study::{Endpoint, Pacing};
+use crate::os::files;
 use crate::plan::CellSpec;
 
 /// Running paced endpoints by endpoint name; they end when dropped.
@@ -53,7 +54,7 @@ impl PacedServers {
         let mut sends: Vec<_> =
             self.servers.values().flat_map(|server| server.take_sends(&prefix)).collect();
         sends.sort_by_key(|send| send.time_ns);
-        let mut writer = csv::Writer::from_path(folder.join(SENDS_FILE))?;
+        let mut writer = csv::Writer::from_writer(files::create(&folder.join(SENDS_FILE))?);
         for send in sends {
             writer.serialize(send)?;
         }

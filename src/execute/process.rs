@@ -11,27 +11,43 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use formats::clock;
+use formats::protocol::Spec;
 
 use super::conversation::Conversation;
-use super::fault::{AgentFault, AttemptFault};
+use super::fault::{AgentFault, ArtifactFault, AttemptFault};
+use super::folder;
 use super::group::Group;
 use super::{Cancel, ExecEvent, Limits};
-use crate::os::{orphans, process};
+use crate::os::{files, orphans, process};
 use crate::probe::flamegraph::Recorder;
+use crate::server::Secrets;
+use crate::shown;
 use crate::store::record::ProcessUsage;
 
 /// Longest line that an event may have, bytes.
-const LINE_LIMIT: u64 = 1 << 20;
+const LINE_LIMIT: u64 = 64 * 1024;
+/// Lines that were read and not heard yet: together with the above what a runtime can have held of its words.
+const LINES: usize = 256;
+/// How often the size of its files is looked at.
+const SIZE_TICK: Duration = Duration::from_secs(1);
 /// How often a silent process is looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// How often a process is looked at that has closed its output, or was asked to end.
 const FINE_TICK: Duration = Duration::from_millis(1);
-/// How long to read on after the process ended while something it started holds its output open.
+/// How long nothing may come after the process ended while something it started holds its output open, and how
+/// long it is read at most: what the process said may still be on its way.
 const DRAIN: Duration = Duration::from_millis(500);
+const MOST_DRAIN: Duration = Duration::from_secs(10);
 
 /// What surrounds one process.
 pub struct Supervision<'a> {
     pub limits: &'a Limits,
+    /// The calls that it was asked for.
+    pub spec: &'a Spec,
+    /// The folder for its files, with the most bytes that it may hold.
+    pub folder: (&'a Path, u64),
+    /// What its words may not be shown with.
+    pub secrets: &'a Secrets,
     /// From `ready` to `done`: all calls one after the other, and some more.
     pub overall: Duration,
     pub cancel: &'a Cancel,
@@ -53,7 +69,7 @@ pub fn supervise<'a>(
     log: &'a Path,
     supervision: Supervision<'a>,
 ) -> (ProcessUsage, Result<(), AttemptFault>) {
-    let (mut child, started_ns) = match start(&mut command, log) {
+    let (mut child, started_ns, written) = match start(&mut command, log) {
         Ok(started) => started,
         Err(source) => {
             let program = command.get_program().to_string_lossy().into_owned();
@@ -61,26 +77,36 @@ pub fn supervise<'a>(
             return (ProcessUsage::default(), Err(fault.into()));
         }
     };
-    feed(child.stdin.take(), spec);
     let lines = listen(child.stdout.take());
+    // It begins when it has its spec: by then a later exec could find and end it.
     (supervision.on_start)(child.id());
+    feed(child.stdin.take(), spec);
 
     let mut watch = Watch {
         group: Group::new(child),
-        conversation: Conversation::new(Instant::now(), supervision.limits, supervision.overall),
+        conversation: Conversation::new(
+            Instant::now(),
+            supervision.limits,
+            supervision.overall,
+            supervision.spec,
+        ),
+        sized: Instant::now(),
         log,
+        written,
         supervision,
     };
     let result = watch.follow(&lines);
     watch.end(started_ns, result)
 }
 
-/// The process and the monotonic nanoseconds right before it was started.
-fn start(command: &mut Command, log: &Path) -> std::io::Result<(Child, u64)> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
+/// The process, the monotonic nanoseconds right before it was started, and the file of its log, whatever it puts in
+/// the place of that.
+fn start(command: &mut Command, log: &Path) -> std::io::Result<(Child, u64, File)> {
+    let written = files::create(log)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(written.try_clone()?);
     process::lead_group(command);
     let started_ns = clock::monotonic_ns();
-    Ok((orphans::start(command)?, started_ns))
+    Ok((orphans::start(command)?, started_ns, written))
 }
 
 /// Writes the spec without waiting: a runtime that reads nothing must not hang us. If it ends early
@@ -95,7 +121,7 @@ fn feed(stdin: Option<ChildStdin>, spec: Vec<u8>) {
 
 /// Lines of standard output, the channel ends with it. A line beyond the limit arrives cut.
 fn listen(stdout: Option<ChildStdout>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = sync_channel(1024);
+    let (sender, receiver) = sync_channel(LINES);
     if let Some(stdout) = stdout {
         thread::spawn(move || read_lines(stdout, &sender));
     }
@@ -117,7 +143,9 @@ fn read_lines(stdout: ChildStdout, sender: &SyncSender<Vec<u8>>) {
 struct Watch<'a> {
     group: Group,
     conversation: Conversation<'a>,
+    sized: Instant,
     log: &'a Path,
+    written: File,
     supervision: Supervision<'a>,
 }
 
@@ -126,6 +154,7 @@ impl Watch<'_> {
     fn follow(&mut self, lines: &Receiver<Vec<u8>>) -> Result<(), AttemptFault> {
         let mut open = true;
         let mut ended_at: Option<Instant> = None;
+        let mut heard_at = Instant::now();
         loop {
             if self.supervision.cancel.is_news() {
                 (self.supervision.emit)(ExecEvent::Stopping);
@@ -135,7 +164,8 @@ impl Watch<'_> {
             }
             if ended_at.is_none() {
                 self.conversation.check_time(Instant::now())?;
-                check_log(self.log, self.supervision.limits.log_bytes)?;
+                check_log(&self.written, self.supervision.limits.log_bytes)?;
+                self.check_size()?;
                 if let Some(recorder) = &mut self.supervision.recorder {
                     recorder.check(self.supervision.limits.grace);
                 }
@@ -143,20 +173,37 @@ impl Watch<'_> {
                     ended_at = Some(Instant::now());
                 }
             }
-            let drained = ended_at.is_some_and(|at| at.elapsed() > DRAIN);
+            let drained = ended_at.is_some_and(|at| {
+                let silent = at.max(heard_at).elapsed() > DRAIN;
+                silent || at.elapsed() > MOST_DRAIN
+            });
             match (open, ended_at) {
                 (false, Some(_)) => return Ok(()),
                 (false, None) => thread::sleep(FINE_TICK),
                 (true, _) if drained => return Ok(()),
                 (true, _) => {
                     match lines.recv_timeout(if ended_at.is_some() { FINE_TICK } else { TICK }) {
-                        Ok(line) => self.hear(&line)?,
+                        Ok(mut line) => {
+                            self.supervision.secrets.cover(&mut line);
+                            self.hear(&line)?;
+                            heard_at = Instant::now();
+                        }
                         Err(RecvTimeoutError::Timeout) => {}
                         Err(RecvTimeoutError::Disconnected) => open = false,
                     }
                 }
             }
         }
+    }
+
+    fn check_size(&mut self) -> Result<(), AttemptFault> {
+        if self.sized.elapsed() < SIZE_TICK {
+            return Ok(());
+        }
+        let (folder, limit) = self.supervision.folder;
+        let bytes = folder::size(folder);
+        self.sized = Instant::now();
+        if bytes > limit { Err(ArtifactFault::TooMuch { bytes, limit }.into()) } else { Ok(()) }
     }
 
     fn hear(&mut self, line: &[u8]) -> Result<(), AttemptFault> {
@@ -189,12 +236,12 @@ impl Watch<'_> {
         }
         let ended = self.group.end(self.supervision.recorder.take(), grace);
         // Also of a process that wrote and ended between two looks at its log.
-        let result = cut_log(self.log, self.supervision.limits.log_bytes, result);
+        let result = cut_log(&self.written, self.supervision.limits.log_bytes, result);
         match ended {
             Ok((status, usage)) => {
                 let usage = ProcessUsage { startup_ms, ..usage };
-                let judged = result
-                    .and_then(|()| Ok(self.conversation.judge(status, || last_line(self.log))?));
+                let last = || last_line(self.log, self.supervision.secrets);
+                let judged = result.and_then(|()| Ok(self.conversation.judge(status, last)?));
                 (usage, judged)
             }
             Err(error) => {
@@ -205,29 +252,28 @@ impl Watch<'_> {
     }
 }
 
-fn check_log(log: &Path, limit: u64) -> Result<(), AgentFault> {
+fn check_log(log: &File, limit: u64) -> Result<(), AgentFault> {
     let length = log.metadata().map_or(0, |log| log.len());
     if length > limit { Err(AgentFault::LogFlood(limit)) } else { Ok(()) }
 }
 
 /// Keeps the start of a log that is longer than it may be; nobody writes to it any more.
-fn cut_log(path: &Path, limit: u64, result: Result<(), AttemptFault>) -> Result<(), AttemptFault> {
-    let Err(flood) = check_log(path, limit) else { return result };
-    if let Ok(log) = File::options().write(true).open(path) {
-        let _ = log.set_len(limit);
-    }
+fn cut_log(log: &File, limit: u64, result: Result<(), AttemptFault>) -> Result<(), AttemptFault> {
+    let Err(flood) = check_log(log, limit) else { return result };
+    let _ = log.set_len(limit);
     result.and(Err(flood.into()))
 }
 
 /// The end of the log, for the message.
-fn last_line(log: &Path) -> Option<String> {
+fn last_line(log: &Path, secrets: &Secrets) -> Option<String> {
     use std::io::{Seek as _, SeekFrom};
-    let mut file = File::open(log).ok()?;
+    let mut file = files::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(2048))).ok()?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail).ok()?;
+    secrets.cover(&mut tail);
     let tail = String::from_utf8_lossy(&tail);
     let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().filter(|c| !c.is_control()).take(200).collect())
+    Some(shown::excerpt(line, 200))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::artifacts;
 use super::{ExecError, ExecEvent};
 use crate::os::process;
+use crate::server::Secrets;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{self, Damage, Journal, RunName, What};
 use crate::store::sealed::Sealed;
@@ -41,7 +42,7 @@ pub fn repair(layout: &Layout, emit: &mut dyn FnMut(ExecEvent)) -> Result<bool, 
 pub fn end_orphan(layout: &Layout, emit: &mut dyn FnMut(ExecEvent)) -> Result<(), ExecError> {
     let entries = journal::read(&layout.journal())?;
     let last = entries.into_iter().rev().find_map(|entry| match entry.what {
-        What::Started { pid, mark, .. } => Some((pid, mark)),
+        What::Started { pid, mark, .. } | What::Calibrating { pid, mark, .. } => Some((pid, mark)),
         _ => None,
     });
     if let Some((pid, Some(mark))) = last
@@ -57,10 +58,15 @@ pub fn end_orphan(layout: &Layout, emit: &mut dyn FnMut(ExecEvent)) -> Result<()
 /// Moves unfinished runs to `failed/`.
 pub fn set_partials_aside(
     layout: &Layout,
+    secrets: &Secrets,
     journal: &mut Journal,
     emit: &mut dyn FnMut(ExecEvent),
 ) -> Result<(), ExecError> {
     for (folder, repeat) in layout.partials() {
+        // What was found when an attempt ends well or badly was not looked for when it was killed.
+        super::folder::clear_abandoned(&folder)?;
+        // What cannot be searched is removed.
+        let _ = secrets.cover_below(&folder);
         let message = "an earlier exec ended before this run did".to_owned();
         let failure = failure(layout, &folder, repeat, "abandoned", message);
         let kept = layout.relative(&failed::keep(layout, &folder, &failure)?);

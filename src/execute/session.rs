@@ -10,6 +10,7 @@ use super::attempt::{Ended, Means, Task, attempt};
 use super::calibrate::Load;
 use super::doomed::Doomed;
 use super::machine::ServerProcesses;
+use super::memory::ChangedModel;
 use super::opening::{Settings, Summary};
 use super::paced::PacedServers;
 use super::pause::Pause;
@@ -24,18 +25,25 @@ use crate::preflight;
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
+use crate::server::Secrets;
 use crate::store::fallback::Decision;
 use crate::store::journal::{Journal, What};
-use crate::store::record::FallbackOf;
-use crate::store::{Store, set_aside};
+use crate::store::record::{FallbackOf, RUN_FILE};
+use crate::store::{Lock, Store, StoreError, set_aside};
 
 /// An exec with something to do, under its lock.
 pub(super) struct Session<'a> {
     pub(super) plan: Cow<'a, Plan>,
     pub(super) settings: &'a Settings,
     pub(super) runtimes: Runtimes,
+    /// The keys of the study's endpoints.
+    pub(super) secrets: Secrets,
     pub(super) cancel: &'a Cancel,
     pub(super) store: Store,
+    /// Held as long as it lasts.
+    pub(super) lock: Lock,
+    /// The folders of the runs that it made.
+    pub(super) made: Vec<PathBuf>,
     /// When it began: what tells its prompts from those of other sessions.
     pub(super) began: String,
     pub(super) journal: Journal,
@@ -107,7 +115,12 @@ impl Session<'_> {
         let Summary { made, failed, interrupted, .. } = self.summary;
         let journaled = self.journal.write(What::Ended { made, failed, interrupted });
         result?;
-        Ok(journaled?)
+        journaled?;
+        self.lock.check()?;
+        match self.made.iter().find(|run| !run.join(RUN_FILE).is_file()) {
+            Some(run) => Err(StoreError::Gone { path: run.clone() }.into()),
+            None => Ok(()),
+        }
     }
 
     fn run(
@@ -246,7 +259,7 @@ impl Session<'_> {
             limits: &self.settings.limits,
             cancel: self.cancel,
         };
-        let calibration = match calibrate::calibrate(&instrument, emit) {
+        let calibration = match calibrate::calibrate(&instrument, &mut self.journal, emit) {
             Ok(calibration) => {
                 emit(ExecEvent::Calibrated { calibration: calibration.clone() });
                 Some(calibration)
@@ -271,7 +284,7 @@ impl Session<'_> {
         reason: &str,
         emit: &mut dyn FnMut(ExecEvent),
     ) -> Result<(), ExecError> {
-        self.check_disk()?;
+        self.check_results()?;
         let (id, name) = (target.id.hex(), target.name.clone());
         let folder = self.store.cell_folder(&id, &name)?;
         let (repeat, attempt) = (target.repeat, 1);
@@ -310,7 +323,7 @@ impl Session<'_> {
         self.find_instruments(cell, emit);
         let paced = PacedServers::start(cell)?;
         for number in 1.. {
-            self.check_disk()?;
+            self.check_results()?;
             emit(ExecEvent::RunStarted {
                 index,
                 cell: id.clone(),
@@ -334,6 +347,7 @@ impl Session<'_> {
                 runtimes: &self.runtimes,
                 study_folder: &self.plan.study().dir,
                 paced: &paced,
+                secrets: &self.secrets,
                 limits: &self.settings.limits,
                 cancel: self.cancel,
                 py_spy: self.py_spy.as_ref(),
@@ -343,15 +357,11 @@ impl Session<'_> {
                 journal: &mut self.journal,
                 emit,
             };
-            match attempt(task, self.surroundings.evidence(cell), &mut means)? {
+            let ended = attempt(task, self.surroundings.evidence(cell), &mut means);
+            self.lock.check()?;
+            match ended? {
                 Ended::Sealed { wall, metrics, changed } => {
-                    self.summary.made += 1;
-                    for model in &changed {
-                        self.surroundings.meet_model(model);
-                        emit(ExecEvent::Note { message: model.sentence() });
-                    }
-                    self.sealed.insert((target.id, repeat));
-                    self.reach.note_answers(cell);
+                    self.note_sealed(target, folder.join(repeat.to_string()), &changed, emit);
                     emit(ExecEvent::RunFinished { name, repeat, wall, metrics });
                     return Ok(Made::Sealed);
                 }
@@ -401,6 +411,24 @@ impl Session<'_> {
         Ok(Made::Cancelled)
     }
 
+    /// What a run that was sealed at its place changes for those to come.
+    fn note_sealed(
+        &mut self,
+        target: &Target<'_>,
+        place: PathBuf,
+        changed: &[ChangedModel],
+        emit: &mut dyn FnMut(ExecEvent),
+    ) {
+        self.summary.made += 1;
+        self.made.push(place);
+        for model in changed {
+            self.surroundings.meet_model(model);
+            emit(ExecEvent::Note { message: model.sentence() });
+        }
+        self.sealed.insert((target.id, target.repeat));
+        self.reach.note_answers(target.cell);
+    }
+
     /// Looks for what the cell's probes need, once.
     fn find_instruments(&mut self, cell: &CellSpec, emit: &mut dyn FnMut(ExecEvent)) {
         if sampling::needs_driver(cell) {
@@ -414,7 +442,9 @@ impl Session<'_> {
         }
     }
 
-    fn check_disk(&self) -> Result<(), ExecError> {
+    /// The results are still there, and there is room for more.
+    fn check_results(&self) -> Result<(), ExecError> {
+        self.lock.check()?;
         let root = self.store.layout().root();
         match preflight::free_below(root) {
             Some(free) => Err(ExecError::DiskFull { folder: root.to_owned(), free }),

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use formats::endpoint::{Api, Dialect, HeaderText};
-use formats::protocol::{Connection, LagDose, Outcome};
+use formats::protocol::{Connection, LagDose, Outcome, Spec};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ fn cell() -> CellSpec {
         max_tokens: Some(5),
     };
     CellSpec {
+        max_output: 1 << 30,
         levels: Vec::new(),
         identity: Value::Null,
         runtime: "rust".to_owned(),
@@ -85,14 +86,16 @@ fn a_dose_of_lag_is_asked_of_the_agent() {
     assert!(calibrate::by_itself(&cell));
 }
 
-fn prompts(cell: &CellSpec, id: &str, repeat: u32, attempt: u32) -> Vec<String> {
+fn spec(cell: &CellSpec, id: &str, repeat: u32, attempt: u32) -> Spec {
     let paced = BTreeMap::new();
     let artifacts = Path::new("/run");
     let session = "now";
     let (scenario, paced) = (cell.scenario().unwrap(), &paced);
-    let request =
-        Request { cell, scenario, id, session, repeat, attempt, run: "r", artifacts, paced };
-    let agents = request.spec().agents;
+    Request { cell, scenario, id, session, repeat, attempt, run: "r", artifacts, paced }.spec()
+}
+
+fn prompts(cell: &CellSpec, id: &str, repeat: u32, attempt: u32) -> Vec<String> {
+    let agents = spec(cell, id, repeat, attempt).agents;
     agents.into_iter().flat_map(|agent| agent.calls).map(|call| call.prompt).collect()
 }
 
@@ -258,7 +261,8 @@ fn a_conversation_has_its_limits_per_phase() {
         ..Limits::default()
     };
     let start = Instant::now();
-    let mut talk = Conversation::new(start, &limits, Duration::from_secs(10));
+    let spec = spec(&cell(), "0", 1, 1);
+    let mut talk = Conversation::new(start, &limits, Duration::from_secs(10), &spec);
     let later = |seconds| Instant::now() + Duration::from_secs(seconds);
     assert!(talk.check_time(start).is_ok());
     assert!(matches!(talk.check_time(later(5)), Err(AgentFault::NotReady(_))));
@@ -267,7 +271,8 @@ fn a_conversation_has_its_limits_per_phase() {
         r#"{"event":"ready","t_ns":9000000,"protocol":2,"runtime":{"name":"x","version":"1"}}"#;
     hear(ready);
     hear("\r\n");
-    hear(r#"{"event":"progress","t_ns":1,"agent":"a","call":0,"chunks":3,"new":1}"#);
+    hear(r#"{"event":"call_started","t_ns":1,"agent":"left","call":0,"warmup":true}"#);
+    hear(r#"{"event":"progress","t_ns":1,"agent":"left","call":0,"chunks":3,"new":1}"#);
     assert!(talk.check_time(later(5)).is_ok());
     assert!(matches!(talk.check_time(later(15)), Err(AgentFault::Overran(_))));
     talk.hear(br#"{"event":"done","t_ns":1}"#, &mut |_| {}).unwrap();

@@ -1,6 +1,5 @@
 //! A runtime's process with the sampling probes around it: from the spec on its standard input to its end.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,9 +8,11 @@ use formats::protocol::Spec;
 use super::ExecError;
 use super::attempt::{LOG_FILE, Means, SPEC_FILE, Task};
 use super::fault::AttemptFault;
+use super::folder;
 use super::machine::Look;
 use super::process::{Supervision, supervise};
 use super::sampling::{self, Samplers};
+use crate::os::files;
 use crate::probe::flamegraph::Recorder;
 use crate::store::StoreError;
 use crate::store::record::{MachineTime, ProcessUsage};
@@ -76,10 +77,13 @@ fn drive(
     let journal = &mut *means.journal;
     let mut on_start = |pid| {
         samplers.watch_agent(pid);
-        journaled = journal.write(task.started(pid));
+        journaled = journal.note(task.started(pid));
     };
     let supervision = Supervision {
         limits: means.limits,
+        spec,
+        folder: (partial, task.cell.max_output),
+        secrets: means.secrets,
         overall,
         cancel: means.cancel,
         recorder,
@@ -91,6 +95,7 @@ fn drive(
     let look = Look::begin(task.cell, means.server_processes);
     let (usage, result) = supervise(command, text, &partial.join(LOG_FILE), supervision);
     let machine = look.and_then(|look| look.end(&usage));
+    let result = folder::settle(partial, task.cell.max_output, means.secrets, result)?;
     journaled?;
     Ok((usage, machine, result))
 }
@@ -112,6 +117,6 @@ pub(super) fn write_spec(path: &Path, spec: &Spec) -> Result<Vec<u8>, StoreError
         }
     }
     let kept = serde_json::to_vec_pretty(&kept).map_err(malformed)?;
-    fs::write(path, kept).map_err(StoreError::io("write", path))?;
+    files::write(path, &kept).map_err(StoreError::io("write", path))?;
     Ok(text)
 }

@@ -22,15 +22,10 @@ pub struct Command {
     pub inputs: Vec<Input>,
     /// Files below `{out}` that it must leave.
     pub outputs: Vec<String>,
-    /// Most bytes that may lie below `{out}`.
-    pub max_output: u64,
     pub metrics: Vec<Pick>,
     /// Line of `command` in the manifest, from 1.
     pub line: usize,
 }
-
-/// Most bytes below `{out}` unless the manifest says otherwise.
-pub const MAX_OUTPUT: u64 = 1 << 30;
 
 /// The environment variables that a command sees unless the manifest names others: what is needed to
 /// find programs, homes and temporary folders, and to know the language and the time zone.

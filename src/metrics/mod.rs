@@ -32,7 +32,6 @@ mod work;
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +39,7 @@ use formats::protocol::{AgentRecord, CallRecord, LOOP_LAG_FILE, Stage, StageReco
 use formats::sends::{SENDS_FILE, Send};
 use serde::de::DeserializeOwned;
 
+use crate::os::files;
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
 use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
@@ -228,9 +228,15 @@ fn stage(record: &AgentRecord, call: &CallRecord) -> Option<Stage> {
     record.stages.iter().find(own).map(|stage| stage.stage)
 }
 
+/// Bytes of an agent's record: a call has some ten thousand, and reading it takes several times as much memory.
+const LARGEST_RECORD: u64 = 128 << 20;
+
 /// Reads an agent's record.
 pub fn read_record(path: &Path) -> Result<AgentRecord, MetricsError> {
-    let file = File::open(path).map_err(|error| MetricsError::new(path, &error))?;
+    let file = files::open(path).map_err(|error| MetricsError::new(path, &error))?;
+    if file.metadata().is_ok_and(|record| record.len() > LARGEST_RECORD) {
+        return Err(MetricsError::new(path, &format!("it has more than {LARGEST_RECORD} bytes")));
+    }
     serde_json::from_reader(BufReader::new(file)).map_err(|error| MetricsError::new(path, &error))
 }
 
@@ -241,7 +247,7 @@ pub fn read_sends(path: &Path) -> Result<Option<Vec<Send>>, MetricsError> {
 
 /// The rows of a CSV file; `None` when there is no such file.
 fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Option<Vec<T>>, MetricsError> {
-    let file = match File::open(path) {
+    let file = match files::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(MetricsError::new(path, &error)),

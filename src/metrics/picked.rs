@@ -4,7 +4,6 @@
 //! after a run was made is known of it all the same.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,8 @@ use serde_json::Value;
 
 use crate::encoding::{self, NotUtf8};
 use crate::manifest::command::{Pick, PickFrom, STDOUT, Stat};
+use crate::os::files;
+use crate::shown;
 use crate::stats::Sample;
 use crate::store::record::Metrics;
 
@@ -57,7 +58,7 @@ impl Picked {
 /// come from it, and one is held at a time: they may be large.
 #[must_use]
 pub fn all(run: &Path, picks: &[Pick]) -> Vec<Result<Picked, PickError>> {
-    all_by(picks, |file| fs::read(path(run, file)))
+    all_by(picks, |file| files::read(&path(run, file)))
 }
 
 fn all_by(
@@ -142,9 +143,10 @@ fn at(document: &Value, pointer: &str) -> Result<Picked, String> {
         Some(Value::Null) => Ok(Picked::Unknown(None)),
         Some(value) => match value.as_f64().filter(|number| number.is_finite()) {
             Some(number) => Ok(Picked::Value(number)),
-            None => {
-                Err(format!("`{}` at `{pointer}` is not a number", excerpt(&value.to_string())))
-            }
+            None => Err(format!(
+                "`{}` at `{pointer}` is not a number",
+                shown::excerpt(&value.to_string(), 80)
+            )),
         },
     }
 }
@@ -197,7 +199,7 @@ fn cells(bytes: &[u8], column: &str) -> Result<Vec<Cell>, String> {
             Ok(value) if value.is_finite() => Ok(value),
             Ok(_) => Err(format!("line {line} has `{text}` in the column `{column}`")),
             Err(_) => {
-                let text = excerpt(text);
+                let text = shown::excerpt(text, 80);
                 return Err(format!(
                     "line {line}: `{text}` in the column `{column}` is not a number"
                 ));
@@ -215,8 +217,8 @@ fn no_column(column: &str, headers: &StringRecord) -> String {
         .into_iter()
         .find(|(separator, _)| headers.len() == 1 && names.contains(*separator))
         .map(|(_, name)| format!(": it is separated by {name}, write commas (and decimal points)"));
-    let shown = excerpt(&names);
-    format!("it has no column `{column}`; its header is `{shown}`{}", separator.unwrap_or_default())
+    let names = shown::excerpt(&names, 80);
+    format!("it has no column `{column}`; its header is `{names}`{}", separator.unwrap_or_default())
 }
 
 /// Of cells. What an unknown value enters is unknown, too: the mean of
@@ -248,12 +250,6 @@ fn aggregate(cells: &[Cell], stat: Stat) -> Picked {
     };
     // Too few values.
     value.map_or(Picked::Unknown(None), Picked::Value)
-}
-
-/// The start of a text, fit for a message.
-fn excerpt(text: &str) -> String {
-    let short: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
-    if short.len() < text.len() { short + "…" } else { short }
 }
 
 #[cfg(test)]

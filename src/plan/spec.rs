@@ -34,6 +34,8 @@ pub struct CellSpec {
     pub probes: Probes,
     /// Of one call, or of the whole work where there are no calls.
     pub timeout: Duration,
+    /// Most bytes of files that an attempt may leave.
+    pub max_output: u64,
     pub retry: Retry,
 }
 
@@ -147,6 +149,7 @@ pub(super) fn spec(
         work: work(study, experiment, resolved),
         probes: experiment.probes.clone(),
         timeout: settings.timeout,
+        max_output: settings.max_output,
         retry: settings.retry.clone(),
     }
 }

@@ -4,14 +4,14 @@
 //! it too, even when the executor is gone. It must never hold the agent: it is asked to end when the
 //! agent is done, and killed when it does not.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::stacks::Stacks;
-use crate::os::{orphans, process};
+use crate::os::{files, orphans, process};
 
 /// The picture, in the run's folder.
 pub const SVG_FILE: &str = "flamegraph.svg";
@@ -84,7 +84,9 @@ impl Recorder {
         if self.settings.subprocesses {
             command.arg("--subprocesses");
         }
-        let log = File::create(self.folder.join(LOG_FILE))?;
+        // py-spy would write through a link.
+        let _ = fs::remove_file(self.folder.join(STACKS_FILE));
+        let log = files::create(&self.folder.join(LOG_FILE))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         process::join_group(&mut command, pid);
         orphans::start(&mut command)
@@ -108,7 +110,7 @@ impl Recorder {
             Ok(None) if asked.is_none_or(|asked| asked.elapsed() <= grace) => return,
             Ok(Some(status)) if status.success() => Ok(()),
             Ok(Some(_)) => {
-                let log = fs::read(self.folder.join(LOG_FILE)).unwrap_or_default();
+                let log = files::read(&self.folder.join(LOG_FILE)).unwrap_or_default();
                 Err(reason(&String::from_utf8_lossy(&log), asked.is_some()))
             }
             Ok(None) | Err(_) => {
@@ -140,7 +142,7 @@ impl Recorder {
         }
         let path = self.folder.join(STACKS_FILE);
         let unusable = |error: &dyn std::fmt::Display| format!("{STACKS_FILE}: {error}");
-        let folded = fs::read(&path).map_err(|error| unusable(&error))?;
+        let folded = files::read(&path).map_err(|error| unusable(&error))?;
         let stacks = Stacks::parse(&String::from_utf8_lossy(&folded))
             .map_err(|line| unusable(&format!("`{line}` is no stack")))?;
         if stacks.samples() == 0 {
@@ -148,13 +150,13 @@ impl Recorder {
         }
         let title = format!("The agent's process, {} samples per second", self.settings.rate);
         let svg = stacks.svg(&title).map_err(|error| format!("{SVG_FILE}: {error}"))?;
-        fs::write(self.folder.join(SVG_FILE), svg)
+        files::write(&self.folder.join(SVG_FILE), &svg)
             .map_err(|error| format!("{SVG_FILE}: {error}"))?;
         self.write_top(&stacks).map_err(|error| format!("{TOP_FILE}: {error}"))
     }
 
     fn write_top(&self, stacks: &Stacks) -> Result<(), csv::Error> {
-        let mut writer = csv::Writer::from_path(self.folder.join(TOP_FILE))?;
+        let mut writer = csv::Writer::from_writer(files::create(&self.folder.join(TOP_FILE))?);
         for function in stacks.top() {
             writer.serialize(function)?;
         }

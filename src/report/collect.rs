@@ -25,15 +25,15 @@ pub fn power(plan: &Plan, store: &Store) -> Vec<verdicts::PlannedHypothesis> {
 /// Brings together what was planned and what is stored of it. `manifest_digest` is the SHA-256 of
 /// the manifest's bytes, hex; `filters` are those of the plan, as given.
 ///
-/// Fails if the plan that was executed cannot be read: without it nobody can tell which hypotheses were
-/// declared before their data.
+/// Where the plan that was executed cannot be read, nobody can tell which hypotheses were declared before their
+/// data: they count as declared after them, and a warning says so.
 pub fn collect(
     plan: &Plan,
     store: &Store,
     manifest_digest: &str,
     filters: &[String],
 ) -> Result<Data, StoreError> {
-    let executed = executed::read(store.layout())?;
+    let (executed, unreadable) = executed::read_if_sound(store.layout())?;
     let study = plan.study();
     let (fallbacks, settled) = fallbacks::collect(plan, store);
     let cells = measured(plan, store, &settled);
@@ -70,7 +70,12 @@ pub fn collect(
             manifest: study.path.to_string_lossy().into_owned(),
             manifest_digest: manifest_digest.to_owned(),
             filters: filters.to_vec(),
-            warnings: study.warnings.clone(),
+            warnings: study
+                .warnings
+                .iter()
+                .cloned()
+                .chain(unreadable.as_deref().map(no_plan))
+                .collect(),
             endpoints: study
                 .endpoints
                 .iter()
@@ -331,4 +336,12 @@ fn attempts(store: &Store, cells: &[Cell]) -> Vec<FailedAttempt> {
                 .map_or_else(|_| with_slashes(&folder), with_slashes),
         })
         .collect()
+}
+
+fn no_plan(reason: &str) -> String {
+    format!(
+        "plan.json of the results cannot be read ({reason}): when the hypotheses were declared is not known, so they \
+         count as declared after the data, and criteria that were withdrawn are not seen. Put it back as it was; \
+         otherwise the next `runner exec` with runs to make keeps it aside and writes it anew"
+    )
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::completeness::fresh;
 use super::data::Cell;
+use crate::os::files;
 use crate::probe::flamegraph::{SVG_FILE, TOP_FILE};
 use crate::probe::stacks::TopFunction;
 use crate::store::Store;
@@ -36,7 +37,7 @@ pub(super) fn flamegraphs(cells: &[Cell], store: &Store) -> Vec<Flamegraph> {
             .filter(|_| has(SVG_FILE))
             .map(|folder| format!("../{}/{SVG_FILE}", store.layout().relative(folder)));
         let top = folder.filter(|_| has(TOP_FILE)).and_then(|folder| {
-            let mut reader = csv::Reader::from_path(folder.join(TOP_FILE)).ok()?;
+            let mut reader = csv::Reader::from_reader(files::open(&folder.join(TOP_FILE)).ok()?);
             reader.deserialize().take(LISTED).collect::<Result<Vec<_>, _>>().ok()
         });
         Some(Flamegraph {

@@ -14,7 +14,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Proxy, Url, redirect};
 use serde_json::Value;
 
-use super::ServerError;
+use super::{Secrets, ServerError};
 
 /// Limit of one question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +42,8 @@ pub(super) struct Questions {
     pub call_path: Option<&'static str>,
     proxy: Option<String>,
     client: Client,
+    /// What answers must not be shown with.
+    secrets: Secrets,
     /// It once did not answer in time: what is not essential is not asked any more.
     hangs: Cell<bool>,
 }
@@ -115,6 +117,7 @@ impl Questions {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("name a key by api_key_env, not in the address".to_owned()));
         }
+        let secrets = Secrets::in_headers(&further);
         let mut headers = HeaderMap::from_iter(further);
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // The same trust as that of the calls that are measured.
@@ -138,7 +141,8 @@ impl Questions {
         let client = client.build().map_err(|error| wrong(chain(&error)))?;
         let proxy = server.route.proxy.clone();
         let call_path = Some(server.api.path());
-        Ok(Self { url: server.url.clone(), call_path, proxy, client, hangs: Cell::new(false) })
+        let (url, hangs) = (server.url.clone(), Cell::new(false));
+        Ok(Self { url, call_path, proxy, client, secrets, hangs })
     }
 
     /// Runs questions to their end, blocking.
@@ -230,8 +234,9 @@ impl Questions {
         let mut response = request.send().await?;
         let status = response.status().as_u16();
         let header = |name: header::HeaderName| {
-            let value = response.headers().get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+            let mut value = response.headers().get(name)?.as_bytes().to_vec();
+            self.secrets.cover(&mut value);
+            Some(String::from_utf8_lossy(&value).into_owned())
         };
         let location = header(header::LOCATION).map(|to| endpoint::shown(&to));
         let encoding = header(header::CONTENT_ENCODING).filter(|coding| coding != "identity");
@@ -244,6 +249,7 @@ impl Questions {
                 None => break,
             }
         }
+        self.secrets.cover(&mut bytes);
         let message = (status != 200).then(|| wire::error_body(&bytes)).flatten();
         let excerpt = excerpt(&bytes);
         let body = serde_json::from_slice(&bytes).ok();

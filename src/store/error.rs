@@ -21,6 +21,16 @@ pub enum StoreError {
     Malformed { path: PathBuf, reason: String },
     #[error("`{name}` cannot be used as a folder name: {reason}")]
     UnsafeName { name: String, reason: &'static str },
+    #[error(
+        "{} is a link, and what is written there would land elsewhere: put the folder itself in its place; to \
+         keep results on another disk, link the study's folder as a whole", path.display()
+    )]
+    Linked { path: PathBuf },
+    #[error(
+        "{} is gone, or another lies in its place: results were removed or replaced while they were in use; put \
+         them back, or run exec again", path.display()
+    )]
+    Gone { path: PathBuf },
     #[error("{} exists already; a sealed run is never overwritten", path.display())]
     Occupied { path: PathBuf },
 }

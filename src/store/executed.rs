@@ -2,12 +2,12 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError, seal};
 use crate::manifest::study::{Defaults, Hypothesis, Order, Until};
+use crate::os::files;
 use crate::plan::Plan;
 
 /// The version of `plan.json` that this program writes.
@@ -221,9 +221,13 @@ pub fn read(layout: &Layout) -> Result<Option<ExecutedPlan>, StoreError> {
         format: u64,
     }
     let path = layout.plan();
-    let text = match fs::read(&path) {
+    let text = match files::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Something else lies in its place.
+        Err(error) if error.kind() == std::io::ErrorKind::Other => {
+            return Err(StoreError::Malformed { path, reason: error.to_string() });
+        }
         Err(error) => return Err(StoreError::io("read", &path)(error)),
     };
     let malformed = |error: serde_json::Error| StoreError::Malformed {
@@ -235,6 +239,17 @@ pub fn read(layout: &Layout) -> Result<Option<ExecutedPlan>, StoreError> {
         return Err(StoreError::NewerFormat { path, found: format, known: PLAN_FORMAT });
     }
     serde_json::from_slice(&text).map(Some).map_err(malformed)
+}
+
+/// As [`read`], for who only reads: one that is damaged is no plan, and why it is none is told.
+pub fn read_if_sound(
+    layout: &Layout,
+) -> Result<(Option<ExecutedPlan>, Option<String>), StoreError> {
+    match read(layout) {
+        Ok(plan) => Ok((plan, None)),
+        Err(StoreError::Malformed { reason, .. }) => Ok((None, Some(reason))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Replaces the stored plan. What was declared before is kept where `has_data` says that data existed under it,

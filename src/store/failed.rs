@@ -1,15 +1,16 @@
 //! Attempts that did not succeed, kept with their reason under `failed/`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use formats::clock;
 use formats::protocol::Outcome;
 use serde::{Deserialize, Serialize};
 
+use super::layout::free_place;
 use super::record::ServerMemory;
 use super::{Layout, StoreError, set_aside};
+use crate::os::files;
 
 /// The version of `failure.json` that this program writes.
 pub const FAILURE_FORMAT: u32 = 1;
@@ -130,8 +131,15 @@ pub fn keep(layout: &Layout, folder: &Path, failure: &Failure) -> Result<PathBuf
     };
     let place = layout.failed().join(layout.cell_part(folder)).join(name);
     let text = serde_json::to_vec_pretty(failure).unwrap_or_default();
-    let _ = fs::write(folder.join(FAILURE_FILE), text);
-    set_aside(folder, &place)
+    if folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        let _ = files::write(&folder.join(FAILURE_FILE), &text);
+        return set_aside(folder, &place);
+    }
+    // A link or a file in its place: the reason lies beside it, and not where it leads.
+    let place = free_place(&place);
+    set_aside(folder, &place.join("in-its-place"))?;
+    let _ = files::write(&place.join(FAILURE_FILE), &text);
+    Ok(place)
 }
 
 /// Every failed attempt that left a readable reason, with its folder, in the order of their ends.
@@ -142,7 +150,7 @@ pub fn all(layout: &Layout) -> Vec<(PathBuf, Failure)> {
         .flatten()
         .filter(|entry| entry.file_name() == FAILURE_FILE)
         .filter_map(|entry| {
-            let failure = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
+            let failure = serde_json::from_slice(&files::read(entry.path()).ok()?).ok()?;
             Some((entry.path().parent()?.to_owned(), failure))
         })
         .collect();

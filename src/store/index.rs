@@ -1,7 +1,6 @@
 //! The sealed runs of a study, found by id alone and held in memory.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -11,6 +10,7 @@ use super::StoreError;
 use super::layout::{self, Layout};
 use super::record::{RUN_FILE, RUN_FORMAT, RunRecord};
 use super::sealed::{Sealed, Standing};
+use crate::os::files;
 
 /// What a study's folder held when it was opened.
 #[derive(Debug)]
@@ -288,7 +288,8 @@ pub(super) fn run_folders(runs: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let visible = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
     };
-    let mut walk = walkdir::WalkDir::new(runs).follow_links(true).into_iter();
+    // Links in it are not followed: they may lead in a circle. In a run's place they are damage.
+    let mut walk = walkdir::WalkDir::new(runs).into_iter();
     loop {
         let entry = match walk.next() {
             None => break,
@@ -305,17 +306,22 @@ pub(super) fn run_folders(runs: &Path) -> Result<Vec<PathBuf>, StoreError> {
                 return Err(StoreError::Io { action: "read", path, source });
             }
         };
+        let (is_folder, is_link) = (entry.file_type().is_dir(), entry.file_type().is_symlink());
         // A numbered folder is a run even if its record is gone: that is damage, not absence.
-        let is_run = entry.file_type().is_dir()
-            && folder_repeat(entry.path()).is_some()
-            && entry.path().parent().is_some_and(layout::is_cell_folder);
-        if is_run {
-            walk.skip_current_dir();
+        if (is_folder || is_link) && is_run_place(entry.path()) {
+            if is_folder {
+                walk.skip_current_dir();
+            }
             found.push(entry.into_path());
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a run belongs there, by the names of the folder and of the one around it.
+fn is_run_place(path: &Path) -> bool {
+    folder_repeat(path).is_some() && path.parent().is_some_and(layout::is_cell_folder)
 }
 
 /// The repeat that a run's folder is named after.
@@ -366,7 +372,7 @@ fn load_with_digest(folder: &Path) -> Result<(RunRecord, String), StoreError> {
         format: u64,
     }
     let path = folder.join(RUN_FILE);
-    let text = fs::read(&path).map_err(StoreError::io("read", &path))?;
+    let text = files::read(&path).map_err(StoreError::io("read", &path))?;
     let malformed = |error: serde_json::Error| StoreError::Malformed {
         path: path.clone(),
         reason: error.to_string(),

@@ -3,7 +3,7 @@
 //! It is a history for people and for recovery after a crash, and holds the digest that each record was
 //! sealed with. What exists is decided by the folders alone; whether it is what was sealed, by the digest.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use formats::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError, index, seal};
+use crate::os::{disk, files};
 
 /// One line of `journal.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub enum What {
     Exec { runner: String, pid: u32, todo: usize },
     /// An agent process was started. `mark` tells it from a later process with the same id.
     Started { cell: String, repeat: u32, attempt: u32, pid: u32, mark: Option<u64> },
+    /// A process of this runtime was started to calibrate it.
+    Calibrating { runtime: String, pid: u32, mark: Option<u64> },
     /// The run is sealed; `sha256` is that of its `run.json`.
     Finished { cell: String, repeat: u32, attempt: u32, sha256: String },
     /// The attempt failed; what it left lies in `kept`, relative to the study's folder.
@@ -83,15 +86,17 @@ impl Journal {
     /// made where there are runs begins with the word that it does not know them.
     pub fn open(layout: &Layout) -> Result<Self, StoreError> {
         let path = layout.journal();
-        let mut file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(StoreError::io("write", &path))?;
+        let mut options = File::options();
+        options.read(true).append(true).create(true);
+        let mut file =
+            files::open_own(&path, &mut options).map_err(StoreError::io("write", &path))?;
         let end = end(&mut file).map_err(StoreError::io("read", &path))?;
         if end == End::MidLine {
             file.write_all(b"\n").map_err(StoreError::io("write", &path))?;
+        }
+        if end == End::Empty {
+            // It may have been made just now.
+            disk::sync_folder(layout.root()).map_err(StoreError::io("sync", layout.root()))?;
         }
         let mut journal = Self { file, path };
         if end == End::Empty && !index::run_folders(&layout.runs())?.is_empty() {
@@ -102,11 +107,20 @@ impl Journal {
 
     /// Appends one line and waits until it is on the disk.
     pub fn write(&mut self, what: What) -> Result<(), StoreError> {
+        self.note(what)?;
+        self.sync()
+    }
+
+    /// Appends one line, which outlasts this program at once, and the machine from [`Journal::sync`] on: for what
+    /// must not be waited for.
+    pub fn note(&mut self, what: What) -> Result<(), StoreError> {
         let line = line(&self.path, what)?;
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data())
-            .map_err(StoreError::io("write", &self.path))
+        self.file.write_all(&line).map_err(StoreError::io("write", &self.path))
+    }
+
+    /// Waits until all lines are on the disk.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(StoreError::io("write", &self.path))
     }
 }
 
@@ -143,12 +157,18 @@ fn end(file: &mut File) -> std::io::Result<End> {
 /// All entries that can be read, in order; none if there is no journal. Lines that a crash cut short
 /// and events of later versions are passed over.
 pub fn read(path: &Path) -> Result<Vec<Entry>, StoreError> {
-    let text = match fs::read(path) {
+    let text = match files::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("read", path)(error)),
     };
-    Ok(lines(&text).filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(entries(&text))
+}
+
+/// The entries of a journal's text that can be read.
+#[must_use]
+pub fn entries(text: &[u8]) -> Vec<Entry> {
+    lines(text).filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// Its lines, without the zeros that a loss of power leaves before or behind what was being written.
@@ -176,7 +196,7 @@ pub struct Damage {
 /// as it was is kept beside it.
 pub fn repair(layout: &Layout) -> Result<Option<Damage>, StoreError> {
     let path = layout.journal();
-    let text = match fs::read(&path) {
+    let text = match files::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("read", &path)(error)),

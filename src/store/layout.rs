@@ -52,6 +52,13 @@ impl Layout {
         self.root.join(".collected")
     }
 
+    /// Those beside `runs` that are written to.
+    #[must_use]
+    pub fn own_folders(&self) -> [PathBuf; 5] {
+        let below = |name| self.root.join(name);
+        [self.failed(), self.superseded(), self.collected(), below("calibration"), below("corpora")]
+    }
+
     /// Where the record of a sealed run is kept when another replaces it: a file beside those of stale
     /// runs, named by its digest, so that keeping it twice makes no second.
     #[must_use]

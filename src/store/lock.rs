@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use formats::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, StoreError};
+use crate::os::{disk, files};
 
 const TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
@@ -18,7 +20,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// however it ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 /// Who holds the lock.
@@ -47,16 +50,13 @@ impl Lock {
     /// Takes the lock, making the study's folder if there is none.
     pub fn acquire(layout: &Layout) -> Result<Self, StoreError> {
         let root = layout.root();
-        fs::create_dir_all(root).map_err(StoreError::io("create", root))?;
+        disk::create_folders(root).map_err(StoreError::io("create", root))?;
+        check_own_folders(layout)?;
         let path = layout.lock();
         let mut options = File::options();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(StoreError::io("write", &path))?;
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file =
+            files::open_own(&path, &mut options).map_err(StoreError::io("write", &path))?;
         let mut tries = 0;
         loop {
             match file.try_lock() {
@@ -84,14 +84,32 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(StoreError::io("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file, path })
     }
+
+    /// Whether the study's folder is still the one that was locked. Whoever removes it, or puts another in its
+    /// place, takes the runs with it.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let is_own = |found: fs::Metadata| {
+            self.file.metadata().is_ok_and(|held| disk::are_one(&held, &found))
+        };
+        if self.path.symlink_metadata().is_ok_and(is_own) {
+            return Ok(());
+        }
+        Err(StoreError::Gone { path: self.path.clone() })
+    }
+}
+
+/// What is written into these folders must not land where a link points to.
+fn check_own_folders(layout: &Layout) -> Result<(), StoreError> {
+    let linked = layout.own_folders().into_iter().find(|folder| folder.is_symlink());
+    linked.map_or(Ok(()), |path| Err(StoreError::Linked { path }))
 }
 
 /// Who holds the study's lock right now, if anyone does. Writes nothing.
 #[must_use]
 pub fn holder(layout: &Layout) -> Option<Holder> {
-    let file = File::open(layout.lock()).ok()?;
+    let file = files::open(&layout.lock()).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(read(layout)),
         Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -99,6 +117,6 @@ pub fn holder(layout: &Layout) -> Option<Holder> {
 }
 
 fn read(layout: &Layout) -> Holder {
-    let text = fs::read_to_string(layout.lock()).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or(Holder { pid: 0, host: None, since: String::new() })
+    let text = files::read(&layout.lock()).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or(Holder { pid: 0, host: None, since: String::new() })
 }

@@ -1,13 +1,12 @@
 //! Replacing the record of a sealed run by one with other metrics. Nothing of what was measured changes,
 //! and the record that is replaced is kept.
 
-use std::fs;
 use std::path::Path;
 
 use super::journal::{Journal, What};
 use super::record::{RUN_FILE, Recomputation, RunRecord};
 use super::{Layout, StoreError, layout, seal};
-use crate::os::disk;
+use crate::os::{disk, files};
 
 /// Seals `record`, whose metrics were computed again, in place of the one in a run's folder, and adds
 /// `by` to it. `by` names what is there by its digest; where it is kept is filled in.
@@ -21,7 +20,7 @@ pub fn reseal(
     mut by: Recomputation,
 ) -> Result<RunRecord, StoreError> {
     let path = folder.join(RUN_FILE);
-    let old = fs::read(&path).map_err(StoreError::io("read", &path))?;
+    let old = files::read(&path).map_err(StoreError::io("read", &path))?;
     if formats::digest::of_bytes(&old) != by.before {
         let reason = "it was replaced by somebody else just now".to_owned();
         return Err(StoreError::Malformed { path, reason });

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::StoreError;
 use super::digest;
 use super::record::{FileDigest, RUN_FILE, RunRecord};
-use crate::os::disk;
+use crate::os::{disk, files};
 
 /// Digests of all files below `folder` but `run.json`, by their paths with `/`.
 pub fn digests(folder: &Path) -> Result<BTreeMap<String, FileDigest>, StoreError> {
@@ -23,14 +23,21 @@ pub fn digests(folder: &Path) -> Result<BTreeMap<String, FileDigest>, StoreError
         if entry.file_type().is_dir() {
             continue;
         }
+        if entry.file_name().to_str().is_none() {
+            let reason = format!(
+                "the name `{}` is not UTF-8",
+                entry.file_name().to_string_lossy().escape_debug()
+            );
+            return Err(StoreError::Malformed { path: folder.to_owned(), reason });
+        }
         let name = relative(folder, entry.path());
         if !entry.file_type().is_file() {
-            let reason = format!("`{name}` is neither a file nor a folder");
+            let reason = format!("{name:?} is neither a file nor a folder");
             return Err(StoreError::Malformed { path: folder.to_owned(), reason });
         }
         if name != RUN_FILE {
             let digest =
-                digest::of_file(entry.path()).map_err(StoreError::io("read", entry.path()))?;
+                digest::of_stored(entry.path()).map_err(StoreError::io("read", entry.path()))?;
             files.insert(name, digest);
         }
     }
@@ -52,7 +59,7 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     record.files = digests(partial)?;
     let path = partial.join(RUN_FILE);
     let text = text(record, &path)?;
-    fs::write(&path, &text).map_err(StoreError::io("write", &path))?;
+    files::write(&path, &text).map_err(StoreError::io("write", &path))?;
 
     let mut files: Vec<PathBuf> = record.files.keys().map(|name| partial.join(name)).collect();
     files.push(path);
@@ -99,7 +106,7 @@ pub fn write_whole(path: &Path, text: &[u8]) -> Result<(), StoreError> {
 
 /// As [`write_whole`], by way of this file on the same disk.
 pub(super) fn write_through(partial: &Path, path: &Path, text: &[u8]) -> Result<(), StoreError> {
-    fs::write(partial, text).map_err(StoreError::io("write", partial))?;
+    files::write(partial, text).map_err(StoreError::io("write", partial))?;
     disk::sync_file(partial).map_err(StoreError::io("sync", partial))?;
     fs::rename(partial, path).map_err(StoreError::io("write", path))?;
     if let Some(parent) = path.parent() {

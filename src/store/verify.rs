@@ -176,7 +176,7 @@ pub struct Compared {
 /// Hashes every file of a run again.
 pub fn compare(folder: &Path, record: &RunRecord, sealed: &Sealed) -> Result<Compared, StoreError> {
     let path = folder.join(RUN_FILE);
-    let own = digest::of_file(&path).map_err(StoreError::io("read", &path))?;
+    let own = digest::of_stored(&path).map_err(StoreError::io("read", &path))?;
     let files = seal::digests(folder)?;
     let mut wrong = Vec::new();
     match sealed.standing(&record.cell, record.repeat, &own.sha256) {

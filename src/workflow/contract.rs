@@ -1,12 +1,13 @@
 //! What a runtime must leave of a workflow: every stage once, and the very prompts that templates,
 //! files and answers make. Without it two runtimes might be compared on different work.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use agent::workflow::template;
 use formats::protocol::{AgentRecord, AgentSpec, PROMPTS_DIR, RESPONSES_DIR, Stage};
+
+use crate::os::files;
 
 /// How a runtime breaks it.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,6 @@ pub fn prompts(folder: &Path, agent: &AgentSpec, summary: &str) -> Result<(), Co
 }
 
 fn read(folder: &Path, path: &Path) -> Result<Vec<u8>, ContractError> {
-    fs::read(folder.join(path))
+    files::read(&folder.join(path))
         .map_err(|source| ContractError::Read { path: path.to_owned(), source })
 }

@@ -1,7 +1,6 @@
 //! Command runs: any program, started without a shell, measured from outside; metrics come from the
 //! files that it leaves.
 
-mod output;
 mod process;
 mod streams;
 
@@ -13,8 +12,9 @@ use std::process::Command;
 use super::ExecError;
 use super::ExecEvent;
 use super::attempt::{Means, Measured, Task};
-use super::fault::{AttemptFault, CommandFault};
+use super::fault::{ArtifactFault, AttemptFault, CommandFault};
 use super::flamegraph::Flamegraph;
+use super::folder;
 use super::machine::Look;
 use super::sampling::{self, Samplers};
 use crate::manifest::command::{self as declared};
@@ -24,6 +24,7 @@ use crate::metrics::{self, Seen, Work};
 use crate::plan::CommandWork;
 use crate::store::StoreError;
 use crate::store::record::{CommandRecord, MachineTime, Metrics, StreamRecord};
+pub(super) use process::STDERR_FILE;
 use process::{End, Ended, Supervision, Trouble};
 
 /// Runs the command and picks its metrics. The inner error is the attempt's, the outer one means that
@@ -53,11 +54,11 @@ pub(super) fn measure(
     let journal = &mut *means.journal;
     let mut on_start = |pid| {
         samplers.watch_agent(pid);
-        journaled = journal.write(task.started(pid));
+        journaled = journal.note(task.started(pid));
     };
     let supervision = Supervision {
         folder: partial,
-        out: (out.clone(), work.max_output),
+        max_output: task.cell.max_output,
         timeout: task.cell.timeout,
         limits: means.limits,
         cancel: means.cancel,
@@ -69,6 +70,7 @@ pub(super) fn measure(
     let ended = process::run(filled.command(work), supervision);
     let usage = ended.as_ref().map(|ended| ended.usage.clone()).unwrap_or_default();
     let machine = look.and_then(|look| look.end(&usage));
+    let cleared = folder::clear(partial)?;
     // Whatever became of it, no probe goes on.
     let sampled = samplers.finish(partial)?;
     journaled?;
@@ -99,7 +101,7 @@ pub(super) fn measure(
     let window = ended.window;
     let mut unknown = Vec::new();
     let share = metrics::command_cpu_percent(partial, window, &ended.usage);
-    let judged = judge(ended, machine, work, (task, partial), &mut unknown);
+    let judged = judge(ended, cleared, machine, work, (task, partial), &mut unknown);
     // What could not be read fails the attempt below.
     let no_share = share.ok().flatten().and_then(Result::err);
     let no_share = no_share.map(|reason| format!("`agent_cpu_percent` is unknown: {reason}"));
@@ -123,6 +125,7 @@ pub(super) fn measure(
 /// What the end of the command and its files mean. Adds why metrics are unknown that files could tell.
 fn judge(
     ended: Ended,
+    cleared: Result<(), ArtifactFault>,
     machine: Option<MachineTime>,
     work: &CommandWork,
     (task, partial): (&Task<'_>, &Path),
@@ -132,15 +135,17 @@ fn judge(
         End::Cancelled => return Err(AttemptFault::Cancelled),
         End::TimedOut => return Err(CommandFault::TimedOut(task.cell.timeout).into()),
         End::TooMuch(bytes) => {
-            output::discard(&partial.join(OUT_DIR));
-            return Err(CommandFault::TooMuch { bytes, limit: work.max_output }.into());
+            folder::discard(partial);
+            return Err(ArtifactFault::TooMuch { bytes, limit: task.cell.max_output }.into());
         }
         End::Exited(status) if !status.success() => {
             return Err(CommandFault::Status { status, last: ended.stderr.last_lines() }.into());
         }
         End::Exited(_) => {}
     }
-    output::check(&partial.join(OUT_DIR), work.max_output, &work.outputs)?;
+    cleared?;
+    folder::check_size(partial, task.cell.max_output)?;
+    check_outputs(&partial.join(OUT_DIR), &work.outputs)?;
     let picked = picked::all(partial, &work.metrics);
     let mut known = Metrics::new();
     for (pick, picked) in work.metrics.iter().zip(picked) {
@@ -162,6 +167,29 @@ fn judge(
     let mut metrics = done.metrics(partial, seen)?.run;
     metrics.extend(known);
     Ok(Measured { usage: ended.usage, machine, metrics, ..Measured::default() })
+}
+
+/// Files that a message names.
+const LISTED: usize = 8;
+
+/// All files that were declared are there.
+fn check_outputs(out: &Path, declared: &[String]) -> Result<(), CommandFault> {
+    let missing: Vec<&str> =
+        declared.iter().map(String::as_str).filter(|file| !out.join(file).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let files = walkdir::WalkDir::new(out).sort_by_file_name().into_iter().flatten();
+    let mut found: Vec<String> = files
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| entry.path().strip_prefix(out).unwrap_or(entry.path()).display().to_string())
+        .take(LISTED + 1)
+        .collect();
+    if found.len() > LISTED {
+        found.truncate(LISTED);
+        found.push("…".to_owned());
+    }
+    Err(CommandFault::Missing { missing: missing.join(", "), found: found.join(", ") })
 }
 
 /// Where more was printed than is kept.

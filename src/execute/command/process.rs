@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use formats::clock;
 use formats::protocol::Window;
 
-use super::output;
 use super::streams::{Finished, Kept};
+use crate::execute::folder;
 use crate::execute::group::Group;
 use crate::execute::{Cancel, ExecEvent, Limits};
 use crate::metrics::picked::STDOUT_FILE;
 use crate::os::orphans::{self, Orphans};
-use crate::os::process;
+use crate::os::{files, process};
 use crate::probe::flamegraph::Recorder;
 use crate::store::record::ProcessUsage;
 
@@ -35,8 +35,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// What surrounds one command.
 pub struct Supervision<'a> {
     pub folder: &'a Path,
-    /// The folder for its files, with the most bytes that it may hold.
-    pub out: (PathBuf, u64),
+    /// Most bytes that the folder may hold.
+    pub max_output: u64,
     pub timeout: Duration,
     pub limits: &'a Limits,
     pub cancel: &'a Cancel,
@@ -83,24 +83,21 @@ pub fn run(mut command: Command, supervision: Supervision<'_>) -> Result<Ended, 
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     process::lead_group(&mut command);
     process::start_as_copy(&mut command);
+    let (stdout_path, stderr_path) =
+        (supervision.folder.join(STDOUT_FILE), supervision.folder.join(STDERR_FILE));
+    // Before it is started: nothing that it leaves lies in their place.
+    let create =
+        |path: &PathBuf| files::create(path).map_err(|error| Trouble::Keep(path.clone(), error));
+    let (stdout_file, stderr_file) = (create(&stdout_path)?, create(&stderr_path)?);
     let copied = process::copied_bytes();
     let orphans = Orphans::adopt();
     let started_ns = clock::monotonic_ns();
     let mut child = orphans::start(&mut command).map_err(Trouble::Start)?;
     let ended = process::when_ended(&child);
     (supervision.on_start)(child.id());
-    let (stdout_path, stderr_path) =
-        (supervision.folder.join(STDOUT_FILE), supervision.folder.join(STDERR_FILE));
     let limit = supervision.limits.log_bytes;
-    let stdout = Kept::start(child.stdout.take(), &stdout_path, limit);
-    let stderr = Kept::start(child.stderr.take(), &stderr_path, limit);
-    let (stdout, stderr) = match (stdout, stderr) {
-        (Ok(stdout), Ok(stderr)) => (stdout, stderr),
-        (Err(error), _) | (_, Err(error)) => {
-            let _ = Group::new(child).end(None, Duration::ZERO);
-            return Err(Trouble::Keep(stdout_path, error));
-        }
-    };
+    let stdout = Kept::start(child.stdout.take(), stdout_file, limit);
+    let stderr = Kept::start(child.stderr.take(), stderr_file, limit);
     let mut watch = Watch {
         group: Group::of_copy(child, copied),
         orphans,
@@ -171,10 +168,9 @@ impl Watch<'_> {
     }
 
     fn check_size(&mut self) -> Result<(), End> {
-        let (folder, limit) = &self.supervision.out;
-        let bytes = output::size(folder);
+        let bytes = folder::size(self.supervision.folder);
         self.sized = Instant::now();
-        if bytes > *limit { Err(End::TooMuch(bytes)) } else { Ok(()) }
+        if bytes > self.supervision.max_output { Err(End::TooMuch(bytes)) } else { Ok(()) }
     }
 
     /// Ends the group and reaps the command.

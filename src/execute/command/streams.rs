@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::shown;
 use crate::store::record::StreamRecord;
 
 /// Bytes of the end that are held for messages.
@@ -31,14 +31,10 @@ struct State {
 }
 
 impl Kept {
-    /// Reads the stream to its end, keeping the first `limit` bytes in a new file.
-    pub fn start(
-        stream: Option<impl Read + Send + 'static>,
-        path: &Path,
-        limit: u64,
-    ) -> io::Result<Self> {
+    /// Reads the stream to its end, keeping the first `limit` bytes in the file.
+    pub fn start(stream: Option<impl Read + Send + 'static>, file: File, limit: u64) -> Self {
         let state = Arc::new(Mutex::new(State {
-            file: Some(File::create(path)?),
+            file: Some(file),
             limit,
             record: StreamRecord::default(),
             tail: Vec::new(),
@@ -46,7 +42,7 @@ impl Kept {
         }));
         let shared = Arc::clone(&state);
         let reader = stream.map(|stream| thread::spawn(move || read(stream, &shared)));
-        Ok(Self { state, reader })
+        Self { state, reader }
     }
 
     /// Waits for the end of the stream, `patience` at most: something that the command started and
@@ -87,7 +83,7 @@ impl Finished {
             self.tail.lines().map(str::trim_end).filter(|line| !line.trim().is_empty()).collect();
         let last: Vec<String> = lines[lines.len().saturating_sub(LINES)..]
             .iter()
-            .map(|line| line.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
+            .map(|line| shown::excerpt(line, LONGEST))
             .collect();
         (!last.is_empty()).then(|| last.join(" | "))
     }

@@ -12,6 +12,7 @@ use super::texts::Text;
 use crate::execute::artifacts::{header, read};
 use crate::execute::fault::{ArtifactFault, AttemptFault};
 use crate::metrics::tokenize::PartRow;
+use crate::os::files;
 
 /// Reads the record and holds it, and the table of parts, against what was asked for.
 pub(super) fn check(
@@ -30,7 +31,8 @@ pub(super) fn check(
         path: TOKENIZE_FILE.into(),
         reason: error.to_string(),
     };
-    let mut reader = csv::Reader::from_path(&path).map_err(unreadable)?;
+    let file = files::open(&path).map_err(|error| unreadable(error.into()))?;
+    let mut reader = csv::Reader::from_reader(file);
     header(TOKENIZE_FILE, reader.headers().map_err(unreadable)?, &TOKENIZE_COLUMNS)?;
     let rows = reader.deserialize().collect::<Result<Vec<PartRow>, _>>().map_err(unreadable)?;
     parts(&done, &rows).map_err(|reason| fault(TOKENIZE_FILE, reason))?;

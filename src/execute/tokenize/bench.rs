@@ -1,8 +1,8 @@
 //! `tokenizer_bench.txt`: the run's figures in the table that the researchers' own script writes.
 
-use std::fs;
 use std::path::Path;
 
+use crate::os::files;
 use crate::store::StoreError;
 use crate::store::record::Metrics;
 
@@ -12,7 +12,8 @@ pub const BENCH_FILE: &str = "tokenizer_bench.txt";
 /// Writes the rate over the whole text, and the time that one pass over it takes.
 pub(super) fn write(folder: &Path, tokenizer: &str, metrics: &Metrics) -> Result<(), StoreError> {
     let path = folder.join(BENCH_FILE);
-    fs::write(&path, table(tokenizer, metrics)).map_err(StoreError::io("write", &path))
+    files::write(&path, table(tokenizer, metrics).as_bytes())
+        .map_err(StoreError::io("write", &path))
 }
 
 fn table(tokenizer: &str, metrics: &Metrics) -> String {

@@ -27,6 +27,7 @@ use crate::plan::{CellSpec, TokenizeWork};
 use crate::preflight::FileFault;
 use crate::store::record::TokenizerEvidence;
 
+pub(super) use bench::BENCH_FILE;
 pub use texts::{Text, Texts};
 
 /// Passes that fill caches and do not count.

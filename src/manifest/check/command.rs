@@ -8,15 +8,12 @@ use indexmap::IndexMap;
 
 use super::names::name_of_key;
 use super::probes::only_aa;
-use crate::manifest::command::{
-    self, Command, ENV, Input, MAX_OUTPUT, Matters, Pick, PickFrom, STDOUT, Stat,
-};
+use crate::manifest::command::{self, Command, ENV, Input, Matters, Pick, PickFrom, STDOUT, Stat};
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Experiment, Level};
 use crate::manifest::template::{Place, Template};
-use crate::manifest::units;
 use crate::manifest::written::{self, Scalar};
 
 /// Checks the command of an experiment and what surrounds it.
@@ -73,7 +70,6 @@ pub(super) fn command(
         env: environment(at, written.env.as_deref(), problems),
         inputs: inputs(at, &written.inputs, dir, problems),
         outputs,
-        max_output: max_output(at, written.max_output.as_ref(), problems),
         metrics: picks,
         line: problems.source().line_of(&at_command).unwrap_or(1),
     })
@@ -86,7 +82,6 @@ pub(super) fn foreign(at: &At<'_>, written: &written::Experiment, problems: &mut
         ("env", written.env.is_some()),
         ("inputs", !written.inputs.is_empty()),
         ("outputs", !written.outputs.is_empty()),
-        ("max_output", written.max_output.is_some()),
         ("metric", !written.metric.is_empty()),
     ] {
         if given {
@@ -323,17 +318,4 @@ fn inputs(at: &At<'_>, written: &[String], dir: &Path, problems: &mut Problems<'
         }
     }
     inputs
-}
-
-fn max_output(at: &At<'_>, written: Option<&Scalar>, problems: &mut Problems<'_>) -> u64 {
-    let Some(written) = written else { return MAX_OUTPUT };
-    let bytes = match written {
-        Scalar::Text(text) => units::bytes(text),
-        Scalar::Integer(number) => u64::try_from(*number).map_err(|error| error.to_string()),
-        other => Err(format!("`{other}` is not a size: write for example \"1 GiB\"")),
-    };
-    bytes.unwrap_or_else(|message| {
-        problems.value(&at.key("max_output"), message, None);
-        MAX_OUTPUT
-    })
 }

@@ -15,6 +15,7 @@ impl Default for Defaults {
             repeats: 3,
             warmup: 1,
             timeout: Duration::from_secs(120),
+            max_output: 1 << 30,
             retry: Retry { max: 0, on: Vec::new() },
             order: Order::Interleaved,
             order_seed: 0,
@@ -83,6 +84,11 @@ pub(super) fn defaults(
         repeats,
         warmup: written.warmup.unwrap_or(base.warmup),
         timeout: timeout.unwrap_or(base.timeout),
+        max_output: written
+            .max_output
+            .as_ref()
+            .and_then(|size| max_output(&at.key("max_output"), size, problems))
+            .unwrap_or(base.max_output),
         retry: written
             .retry
             .as_ref()
@@ -98,6 +104,15 @@ pub(super) fn defaults(
         until,
         cell_name: written.cell_name.clone().or_else(|| base.cell_name.clone()),
     }
+}
+
+fn max_output(at: &At<'_>, written: &Scalar, problems: &mut Problems<'_>) -> Option<u64> {
+    let bytes = match written {
+        Scalar::Text(text) => units::bytes(text),
+        Scalar::Integer(number) => u64::try_from(*number).map_err(|error| error.to_string()),
+        other => Err(format!("`{other}` is not a size: write for example \"1 GiB\"")),
+    };
+    bytes.map_err(|message| problems.value(at, message, None)).ok()
 }
 
 /// More of them leave nothing to each.
@@ -179,14 +194,13 @@ pub type PatternPart = Result<String, (String, bool)>;
 pub fn pattern(pattern: &str) -> Result<Vec<PatternPart>, String> {
     let mut parts = Vec::new();
     let mut rest = pattern;
-    while let Some(open) = rest.find('{') {
-        if open > 0 {
-            parts.push(Ok(rest[..open].to_owned()));
+    while let Some((before, opened)) = rest.split_once('{') {
+        if !before.is_empty() {
+            parts.push(Ok(before.to_owned()));
         }
-        let close = rest[open..]
-            .find('}')
+        let (inner, after) = opened
+            .split_once('}')
             .ok_or_else(|| format!("`{pattern}` opens a brace that it does not close"))?;
-        let inner = &rest[open + 1..open + close];
         let (name, slug) = match inner.split_once('|') {
             None => (inner.trim(), false),
             Some((name, filter)) if filter.trim() == "slug" => (name.trim(), true),
@@ -199,7 +213,7 @@ pub fn pattern(pattern: &str) -> Result<Vec<PatternPart>, String> {
             return Err(format!("`{name}` in `{pattern}` is not a factor; {help}"));
         }
         parts.push(Err((name.to_owned(), slug)));
-        rest = &rest[open + close + 1..];
+        rest = after;
     }
     if !rest.is_empty() {
         parts.push(Ok(rest.to_owned()));

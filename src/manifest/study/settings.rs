@@ -16,6 +16,8 @@ pub struct Defaults {
     pub warmup: u32,
     /// Per call, from its start to its last byte.
     pub timeout: Duration,
+    /// Most bytes of files that what is measured may leave in one attempt.
+    pub max_output: u64,
     pub retry: Retry,
     pub order: Order,
     /// Seed of the run order; never part of a run's identity.

@@ -64,14 +64,13 @@ pub struct Experiment {
     /// With command: files below {out} that it must leave.
     #[serde(default)]
     pub outputs: Vec<String>,
-    /// With command: most bytes that it may leave below {out} (default "1 GiB").
-    pub max_output: Option<Scalar>,
     /// With command: metrics that are picked from its files.
     #[serde(default)]
     pub metric: IndexMap<String, Picked>,
     pub repeats: Option<u32>,
     pub warmup: Option<u32>,
     pub timeout: Option<Scalar>,
+    pub max_output: Option<Scalar>,
     pub retry: Option<Retry>,
     /// What is measured instead when a run fails: changes to its cell, tried one after the other, e.g. `[{ num_gpu = 60 }, { model = "qwen2.5:7b" }]`.
     pub fallback: Option<Vec<IndexMap<String, Scalar>>>,
@@ -97,6 +96,7 @@ impl Experiment {
             repeats: self.repeats,
             warmup: self.warmup,
             timeout: self.timeout.clone(),
+            max_output: self.max_output.clone(),
             retry: self.retry.clone(),
             order: self.order,
             seed: self.seed,

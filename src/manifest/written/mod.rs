@@ -82,6 +82,8 @@ pub struct Settings {
     pub warmup: Option<u32>,
     /// Limit of one call, e.g. "2m" (default).
     pub timeout: Option<Scalar>,
+    /// Most bytes of files that a runtime or a command may leave in one attempt (default "1 GiB").
+    pub max_output: Option<Scalar>,
     /// When a failed attempt is repeated (default: never).
     pub retry: Option<Retry>,
     /// Order of the runs (default interleaved).

@@ -11,6 +11,7 @@ use super::Device;
 use super::sample::{
     GpuProcess, GpuSample, MEASURED, METRICS_FILE, PROCESSES, PROCESSES_FILE, set_intervals,
 };
+use crate::os::files;
 use crate::probe::sampling::{Sampling, Seen, longest_gap};
 use crate::probe::schedule::Pace;
 
@@ -167,13 +168,13 @@ impl Recorded {
 impl Recording {
     /// Writes [`METRICS_FILE`], and [`PROCESSES_FILE`] if there are any.
     pub fn write(&self, folder: &Path) -> Result<(), csv::Error> {
-        let mut table = csv::Writer::from_path(folder.join(METRICS_FILE))?;
+        let mut table = csv::Writer::from_writer(files::create(&folder.join(METRICS_FILE))?);
         for sample in &self.samples {
             table.serialize(sample)?;
         }
         table.flush()?;
         if !self.processes.is_empty() {
-            let mut table = csv::Writer::from_path(folder.join(PROCESSES_FILE))?;
+            let mut table = csv::Writer::from_writer(files::create(&folder.join(PROCESSES_FILE))?);
             for process in &self.processes {
                 table.serialize(process)?;
             }

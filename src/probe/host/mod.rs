@@ -15,6 +15,7 @@ use formats::clock;
 pub use self::sample::{HostSample, METRICS_FILE};
 use super::sampling::{CpuTime, Sampling, Unavailable};
 use super::schedule::{self, Schedule};
+use crate::os::files;
 use crate::os::host::{MachineUse, ProcessTree, TreeUse, frequency_mhz, listeners, machine_use};
 
 /// Least interval between two looks for new descendants.
@@ -304,7 +305,7 @@ impl Looks {
 impl Recording {
     /// Writes [`METRICS_FILE`].
     pub fn write(&self, folder: &Path) -> Result<(), csv::Error> {
-        let mut table = csv::Writer::from_path(folder.join(METRICS_FILE))?;
+        let mut table = csv::Writer::from_writer(files::create(&folder.join(METRICS_FILE))?);
         for sample in &self.samples {
             table.serialize(sample)?;
         }

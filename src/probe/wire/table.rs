@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::os::files;
+
 /// File of the probe in the run's folder.
 pub const WIRE_FILE: &str = "wire.csv";
 /// Columns of [`WIRE_FILE`], rows of all calls (warm-up included) whose figures can be relied on.
@@ -72,7 +74,7 @@ pub enum TableError {
 
 /// Writes the table; with its header also when there are no calls.
 pub fn write(path: &Path, calls: &[CallOnTheWire]) -> Result<(), csv::Error> {
-    let mut table = csv::WriterBuilder::new().has_headers(false).from_path(path)?;
+    let mut table = csv::WriterBuilder::new().has_headers(false).from_writer(files::create(path)?);
     table.write_record(WIRE_COLUMNS)?;
     for call in calls {
         let mut row = |event, index, passed: &Passed| {
@@ -92,7 +94,7 @@ pub fn write(path: &Path, calls: &[CallOnTheWire]) -> Result<(), csv::Error> {
 
 /// Reads the table, in the order of agents and calls.
 pub fn read(path: &Path) -> Result<Vec<CallOnTheWire>, TableError> {
-    let mut table = csv::Reader::from_path(path)?;
+    let mut table = csv::Reader::from_reader(files::open(path).map_err(csv::Error::from)?);
     let header = table.headers()?;
     if *header != WIRE_COLUMNS[..] {
         let found = header.iter().collect::<Vec<_>>().join(",");

@@ -1,6 +1,5 @@
 //! Which runs' files a figure reads: one run per cell, and no file that is not shown.
 
-use std::fs::File;
 use std::path::Path;
 
 use formats::protocol::{AgentRecord, RECORD_FILE};
@@ -9,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::groups::labels;
 use super::{FigureError, Request};
 use crate::metrics;
+use crate::os::files;
 use crate::report::completeness::fresh;
 
 /// Cells that one picture of raw files shows.
@@ -84,7 +84,7 @@ pub fn choose<'a>(request: &Request<'a>, file: &str) -> Result<Choice<'a>, Figur
 /// The rows of a CSV file; the error says which file and why, without the machine's paths.
 pub fn rows<T: DeserializeOwned>(shown: &Shown, file: &str) -> Result<Vec<T>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{file} of run {}: {error}", shown.run);
-    let opened = File::open(shown.folder.join(file)).map_err(|error| failed(&error))?;
+    let opened = files::open(&shown.folder.join(file)).map_err(|error| failed(&error))?;
     let mut reader = csv::Reader::from_reader(std::io::BufReader::new(opened));
     reader.deserialize().collect::<Result<Vec<T>, _>>().map_err(|error| failed(&error))
 }

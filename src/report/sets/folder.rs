@@ -104,7 +104,7 @@ impl ResultSet {
     /// Of the runs in a folder, as they are stored.
     pub fn of(folder: &Path, store: &Store) -> Result<Self, SetsError> {
         let path = folder.display().to_string();
-        let plan = executed::read(store.layout())?;
+        let (plan, _) = executed::read_if_sound(store.layout())?;
         let cells = cells(store, plan.as_ref());
         if cells.is_empty() {
             return Err(SetsError::NoRuns { path });
