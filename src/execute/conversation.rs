@@ -107,12 +107,15 @@ impl<'a> Conversation<'a> {
                 emit(ExecEvent::Progress { agent, call, chunks });
             }
             Event::CallFinished { agent, call, outcome, tokens, .. } => {
-                let t_ns = self.started_ns("call_finished", &agent, call)?;
-                match self.call("call_finished", &agent, call)? {
+                let own = self.call("call_finished", &agent, call)?;
+                match *own {
+                    Call::Started { t_ns } => *own = Call::Finished { t_ns },
+                    Call::Asked => {
+                        return Err(order("call_finished", &agent, call, "before it had started"));
+                    }
                     Call::Finished { .. } => {
                         return Err(order("call_finished", &agent, call, "a second time"));
                     }
-                    own => *own = Call::Finished { t_ns },
                 }
                 self.milestones += 1;
                 emit(ExecEvent::CallFinished { agent, call, outcome, tokens });
