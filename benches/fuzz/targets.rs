@@ -3,6 +3,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use agent::wire;
@@ -18,6 +19,7 @@ use runner::store::failed::Failure;
 use runner::store::journal;
 use runner::store::record::RunRecord;
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Longest time that one text may take.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -233,12 +235,28 @@ fn events() -> Vec<Vec<u8>> {
     .into()
 }
 
+/// A folder in which bent manifests lie, with the prompts of the shipped ones. What a manifest names as its input is read
+/// whole, and that may be the folder above.
+fn place() -> &'static Path {
+    static PLACE: OnceLock<TempDir> = OnceLock::new();
+    let make = || {
+        let place = tempfile::tempdir().unwrap();
+        let prompts = place.path().join("experiments/prompts");
+        fs::create_dir_all(&prompts).unwrap();
+        for entry in fs::read_dir(root().join("experiments/prompts")).unwrap().flatten() {
+            fs::copy(entry.path(), prompts.join(entry.file_name())).unwrap();
+        }
+        place
+    };
+    PLACE.get_or_init(make).path()
+}
+
 /// The largest plan that is looked at: what a matrix of many levels takes is another benchmark's.
 const MOST_CELLS: usize = 2_000;
 
 fn manifest(text: &[u8], _: &mut ChaCha8Rng) {
     let Ok(text) = runner::encoding::decode(text.to_vec()) else { return };
-    let Ok(mut study) = manifest::parse(&root().join("experiments/bent.toml"), &text, None) else {
+    let Ok(mut study) = manifest::parse(&place().join("experiments/bent.toml"), &text, None) else {
         return;
     };
     study
