@@ -155,6 +155,19 @@ fn a_killed_exec_is_continued() {
     study.expect(0, &["exec"]);
 }
 
+/// The exec is killed, its agent lives on, and the next exec ends it before it makes the run.
+#[track_caller]
+fn is_ended_by_the_next_exec(study: &Study, exec: study::Exec, agent: u32) {
+    exec.signal("-KILL");
+    exec.end();
+    assert!(process::start_mark(agent).is_some(), "the orphan lives on");
+    fs::write(study.folder.path().join("second"), "").unwrap();
+    let said = study.expect(0, &["exec"]);
+    assert!(said.contains(&format!("ended process {agent}")), "{said}");
+    wait_until("the orphan is gone", || process::start_mark(agent).is_none());
+    assert_eq!(study.sealed().len(), 1);
+}
+
 #[test]
 fn the_orphan_of_a_killed_exec_is_ended_before_anything_is_measured() {
     // A runtime that does not end with its parent, unlike the Rust one.
@@ -170,20 +183,14 @@ esac"#;
     let mut exec = study.start(&[]);
     exec.wait_for("call_started");
     let agent = study.last_agent();
-    exec.signal("-KILL");
-    exec.end();
-    assert!(process::start_mark(agent).is_some(), "the orphan lives on");
-    fs::write(study.folder.path().join("second"), "").unwrap();
-    let said = study.expect(0, &["exec"]);
-    assert!(said.contains(&format!("ended process {agent}")), "{said}");
-    wait_until("the orphan is gone", || process::start_mark(agent).is_none());
-    assert_eq!(study.sealed().len(), 1);
+    is_ended_by_the_next_exec(&study, exec, agent);
 }
 
 #[test]
 fn the_orphan_of_a_calibration_is_ended_as_well() {
     let script = r#"spec=$(cat)
 test -e second && { printf '%s' "$spec" | "$RUNNER" agent; exit; }
+test -n "$spec" && touch begun
 echo '{"event":"ready","t_ns":1,"protocol":2,"runtime":{"name":"x","version":"1"}}'
 sleep 120"#;
     // Held back by a throttle, a run cannot tell the error of its own timestamps.
@@ -196,16 +203,10 @@ sleep 120"#;
             _ => None,
         })
     };
-    wait_until("the calibration is in the journal", || started().is_some());
-    let agent = started().unwrap();
-    exec.signal("-KILL");
-    exec.end();
-    assert!(process::start_mark(agent).is_some(), "the orphan lives on");
-    fs::write(study.folder.path().join("second"), "").unwrap();
-    let said = study.expect(0, &["exec"]);
-    assert!(said.contains(&format!("ended process {agent}")), "{said}");
-    wait_until("the orphan is gone", || process::start_mark(agent).is_none());
-    assert_eq!(study.sealed().len(), 1);
+    // One that is killed before it has its spec ends by itself.
+    wait_until("it has its spec", || study.folder.path().join("begun").exists());
+    let agent = started().expect("the line comes before the spec");
+    is_ended_by_the_next_exec(&study, exec, agent);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod study;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -390,26 +390,36 @@ fn results_that_are_removed_meanwhile_are_missed() {
     study.expect(0, &["exec"]);
 }
 
+/// The lines of a request's head, and its body. What is left unread at the close would reset the connection.
+fn asked(stream: &TcpStream) -> (Vec<String>, String) {
+    let mut request = BufReader::new(stream);
+    let lines: Vec<String> = request
+        .by_ref()
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let length = lines.iter().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then_some(value)
+    });
+    let length = length.map_or(0, |length| length.parse().unwrap());
+    let mut body = String::new();
+    let _ = request.take(length).read_to_string(&mut body);
+    (lines, body)
+}
+
 /// A server that repeats the key that it was asked with, wherever it can; its address.
 fn indiscreet_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut request = BufReader::new(stream.try_clone().unwrap());
-            let lines: Vec<String> = request
-                .by_ref()
-                .lines()
-                .map_while(Result::ok)
-                .take_while(|line| !line.is_empty())
-                .collect();
+            let (lines, body) = asked(&stream);
             let field = |name: &str| {
                 let mut fields = lines.iter().filter_map(|line| line.split_once(": "));
                 fields.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
             };
-            let length = field("content-length").map_or(0, |length| length.parse().unwrap());
-            let mut body = String::new();
-            let _ = request.take(length).read_to_string(&mut body);
             let key = field("authorization").unwrap_or_default().to_owned();
             let (status, body) = if !lines[0].contains("completions") {
                 (200, format!(r#"{{"data":[{{"id":"m"}},{{"id":"bad"}},{{"id":"{key}"}}]}}"#))
@@ -485,18 +495,7 @@ fn busy_server(headers: &'static str) -> (String, Arc<Mutex<Vec<Instant>>>) {
     let noted = Arc::clone(&calls);
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut request = BufReader::new(stream.try_clone().unwrap());
-            let lines: Vec<String> = request
-                .by_ref()
-                .lines()
-                .map_while(Result::ok)
-                .take_while(|line| !line.is_empty())
-                .map(|line| line.to_lowercase())
-                .collect();
-            let length = lines.iter().find_map(|line| line.strip_prefix("content-length: "));
-            let length = length.map_or(0, |length| length.parse().unwrap());
-            // What is left unread at the close would reset the connection.
-            let _ = request.take(length).read_to_end(&mut Vec::new());
+            let (lines, _) = asked(&stream);
             let (status, headers, body) = if lines.iter().any(|line| line.contains("completions")) {
                 noted.lock().unwrap().push(Instant::now());
                 (429, headers, r#"{"error":{"message":"slow down"}}"#)

@@ -26,10 +26,13 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Bytes of a text: what is longer tells nothing new, more slowly.
 const MOST_BYTES: usize = 64 * 1024;
 
+/// Reads a text; what it draws are the pieces in which that comes.
+type Reader = dyn Fn(&[u8], &mut ChaCha8Rng);
+
 pub struct Target {
     pub name: &'static str,
     corpus: Vec<Vec<u8>>,
-    read: fn(&[u8], &mut ChaCha8Rng),
+    read: Box<Reader>,
 }
 
 /// What became of a target's texts.
@@ -133,45 +136,26 @@ impl Target {
 
 /// Everything that reads what somebody else wrote.
 pub fn all() -> Vec<Target> {
-    let wire = |name, api: fn(Api) -> bool, read| Target { name, corpus: answers(api), read };
-    vec![
-        Target { name: "manifest", corpus: manifests(), read: manifest },
-        wire("ollama", |api| api == Api::Ollama, |text, draw| decode(Api::Ollama, text, draw)),
-        wire(
-            "ollama_chat",
-            |api| api == Api::OllamaChat,
-            |text, draw| {
-                decode(Api::OllamaChat, text, draw);
-            },
-        ),
-        wire(
-            "openai_chat",
-            |api| api == Api::OpenaiChat,
-            |text, draw| {
-                decode(Api::OpenaiChat, text, draw);
-            },
-        ),
-        wire(
-            "openai_completions",
-            |api| api == Api::OpenaiCompletions,
-            |text, draw| {
-                decode(Api::OpenaiCompletions, text, draw);
-            },
-        ),
-        wire(
-            "anthropic",
-            |api| api == Api::Anthropic,
-            |text, draw| {
-                decode(Api::Anthropic, text, draw);
-            },
-        ),
-        Target { name: "run.json", corpus: sample("run.json"), read: json::<RunRecord> },
-        Target { name: "agent.json", corpus: sample("agent.json"), read: json::<AgentRecord> },
-        Target { name: "plan.json", corpus: sample("plan.json"), read: json::<ExecutedPlan> },
-        Target { name: "failure.json", corpus: failures(), read: json::<Failure> },
-        Target { name: "journal.jsonl", corpus: sample("journal.jsonl"), read: journal },
-        Target { name: "events", corpus: events(), read: json::<Event> },
-    ]
+    let wire = |api: Api| {
+        let read = move |text: &[u8], draw: &mut ChaCha8Rng| decode(api, text, draw);
+        Target { name: api.name(), corpus: answers(api), read: Box::new(read) }
+    };
+    let file = |name, corpus, read: fn(&[u8], &mut ChaCha8Rng)| Target {
+        name,
+        corpus,
+        read: Box::new(read),
+    };
+    let mut all = vec![file("manifest", manifests(), manifest)];
+    all.extend(Api::ALL.map(wire));
+    all.extend([
+        file("run.json", sample("run.json"), json::<RunRecord>),
+        file("agent.json", sample("agent.json"), json::<AgentRecord>),
+        file("plan.json", sample("plan.json"), json::<ExecutedPlan>),
+        file("failure.json", failures(), json::<Failure>),
+        file("journal.jsonl", sample("journal.jsonl"), journal),
+        file("events", events(), json::<Event>),
+    ]);
+    all
 }
 
 fn root() -> PathBuf {
@@ -199,7 +183,7 @@ fn sample(name: &str) -> Vec<Vec<u8>> {
 }
 
 /// The bodies of the answers that both runtimes are tried with.
-fn answers(api: fn(Api) -> bool) -> Vec<Vec<u8>> {
+fn answers(api: Api) -> Vec<Vec<u8>> {
     let texts = files(&root().join("tests/answers"), |path| path.ends_with("answer.json"));
     let body = |text: Vec<u8>| {
         // Bytes that are no text stand as halves of a pair, which are none either.
@@ -208,7 +192,7 @@ fn answers(api: fn(Api) -> bool) -> Vec<Vec<u8>> {
         let reads = case["reads"].as_array()?.iter();
         let whole: String = reads.filter_map(|read| read[1].as_str()).collect();
         let (_, body) = whole.split_once("\r\n\r\n")?;
-        (api(own) && !body.is_empty()).then(|| body.as_bytes().to_vec())
+        (own == api && !body.is_empty()).then(|| body.as_bytes().to_vec())
     };
     let found: Vec<Vec<u8>> = texts.into_iter().filter_map(body).collect();
     assert!(!found.is_empty());

@@ -12,7 +12,7 @@ use super::derived::LAG_WINDOWS_FILE;
 use super::fault::{ArtifactFault, AttemptFault};
 use super::tokenize::BENCH_FILE;
 use crate::metrics::picked::STDOUT_FILE;
-use crate::os::disk;
+use crate::os::files;
 use crate::probe::wire::WIRE_FILE;
 use crate::probe::{flamegraph, gpu, host};
 use crate::server::Secrets;
@@ -66,7 +66,7 @@ fn tidy(folder: &Path, own: &[&str]) -> Result<Result<(), ArtifactFault>, StoreE
     };
     let mut folders = vec![folder.to_owned()];
     while let Some(open) = folders.pop() {
-        let listed = disk::open_to_owner(&open, true).and_then(|()| fs::read_dir(&open));
+        let listed = files::open_to_owner(&open, true).and_then(|()| fs::read_dir(&open));
         let Ok(listed) = listed else {
             note(&open, "a folder that cannot be opened");
             continue;
@@ -95,14 +95,14 @@ fn tidy(folder: &Path, own: &[&str]) -> Result<Result<(), ArtifactFault>, StoreE
                 }
                 () if !found.is_file() => Some("no regular file"),
                 // What is changed in it is changed under its other names, too.
-                () if disk::names(&found) > 1 => Some("a file with further names (hard links)"),
+                () if files::names(&found) > 1 => Some("a file with further names (hard links)"),
                 () => None,
             };
             if let Some(reason) = odd {
                 note(&path, reason);
                 let is_folder = found.is_dir();
                 let _ = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            } else if found.is_file() && disk::open_to_owner(&path, false).is_err() {
+            } else if found.is_file() && files::open_to_owner(&path, false).is_err() {
                 note(&path, "a file that cannot be opened");
             }
         }

@@ -1,6 +1,6 @@
 //! Free space, and making what was written outlast a crash of the machine.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -35,55 +35,6 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Windows has no such call for folders; its file systems journal their entries. Untested.
 #[cfg(not(unix))]
 pub fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether both are of the same file.
-#[cfg(unix)]
-#[must_use]
-pub fn are_one(a: &Metadata, b: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-/// A file that is open cannot be removed on Windows. Untested.
-#[cfg(not(unix))]
-#[must_use]
-pub fn are_one(_a: &Metadata, _b: &Metadata) -> bool {
-    true
-}
-
-/// How many names the file has.
-#[cfg(unix)]
-#[must_use]
-pub fn names(file: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::nlink(file)
-}
-
-/// Not told on Windows. Untested.
-#[cfg(not(unix))]
-#[must_use]
-pub fn names(_file: &Metadata) -> u64 {
-    1
-}
-
-/// Lets the owner read and write a file, or list and change a folder. No link may be passed: it would be followed.
-#[cfg(unix)]
-pub fn open_to_owner(path: &Path, is_folder: bool) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let mut permissions = path.symlink_metadata()?.permissions();
-    let (mode, needed) = (permissions.mode(), if is_folder { 0o700 } else { 0o600 });
-    if mode & needed == needed {
-        return Ok(());
-    }
-    permissions.set_mode(mode | needed);
-    std::fs::set_permissions(path, permissions)
-}
-
-/// Whoever made a file on Windows can read it. Untested.
-#[cfg(not(unix))]
-pub fn open_to_owner(_path: &Path, _is_folder: bool) -> io::Result<()> {
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! without waiting, and only if they are regular ones; and what we write goes into a new file, never through a
 //! link into another.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -23,20 +23,26 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Without waiting for the other end of a pipe, and not by way of a link.
 #[cfg(unix)]
-fn open_at_once(path: &Path) -> io::Result<File> {
+fn at_once(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
 
     use rustix::fs::OFlags;
+
+    options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
+}
+
+#[cfg(unix)]
+fn open_at_once(path: &Path) -> io::Result<File> {
     use rustix::io::Errno;
 
-    // A pipe that nobody writes to would be waited for without the first.
-    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    opened.map_err(|error| match Errno::from_io_error(&error) {
-        Some(Errno::LOOP) => io::Error::other("it is a link, which is not followed"),
-        Some(Errno::NXIO) => io::Error::other("it is no regular file"),
-        _ => error,
+    at_once(File::options().read(true)).open(path).map_err(|error| {
+        match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) => io::Error::other("it is a link, which is not followed"),
+            Some(Errno::NXIO) => io::Error::other("it is no regular file"),
+            _ => error,
+        }
     })
 }
 
@@ -65,17 +71,62 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Opens a file of our own that stays where it is: made if it is not there, never by way of a link.
-pub fn open_own(path: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::other("it is no regular file; move it away"));
     }
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-        options.custom_flags(flags.bits().cast_signed());
-    }
+    at_once(options);
     options.open(path)
+}
+
+/// Whether both are of the same file.
+#[cfg(unix)]
+#[must_use]
+pub fn are_one(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// A file that is open cannot be removed on Windows. Untested.
+#[cfg(not(unix))]
+#[must_use]
+pub fn are_one(_a: &Metadata, _b: &Metadata) -> bool {
+    true
+}
+
+/// How many names the file has.
+#[cfg(unix)]
+#[must_use]
+pub fn names(file: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(file)
+}
+
+/// Not told on Windows. Untested.
+#[cfg(not(unix))]
+#[must_use]
+pub fn names(_file: &Metadata) -> u64 {
+    1
+}
+
+/// Lets the owner read and write a file, or list and change a folder. No link may be passed: it would be followed.
+#[cfg(unix)]
+pub fn open_to_owner(path: &Path, is_folder: bool) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut permissions = path.symlink_metadata()?.permissions();
+    let (mode, needed) = (permissions.mode(), if is_folder { 0o700 } else { 0o600 });
+    if mode & needed == needed {
+        return Ok(());
+    }
+    permissions.set_mode(mode | needed);
+    fs::set_permissions(path, permissions)
+}
+
+/// Whoever made a file on Windows can read it. Untested.
+#[cfg(not(unix))]
+pub fn open_to_owner(_path: &Path, _is_folder: bool) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(all(test, unix))]

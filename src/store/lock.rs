@@ -91,7 +91,7 @@ impl Lock {
     /// place, takes the runs with it.
     pub fn check(&self) -> Result<(), StoreError> {
         let is_own = |found: fs::Metadata| {
-            self.file.metadata().is_ok_and(|held| disk::are_one(&held, &found))
+            self.file.metadata().is_ok_and(|held| files::are_one(&held, &found))
         };
         if self.path.symlink_metadata().is_ok_and(is_own) {
             return Ok(());
