@@ -549,12 +549,15 @@ except ProcessLookupError: open(f"{out}/left", "w").write("0.2")"#;
 
 #[test]
 fn what_an_orphan_took_is_in_no_later_run() {
-    // The first run leaves a process that works on; the second waits until it has ended.
+    // The first run leaves a process that works on, once that is in a session of its own: before, it would end with
+    // the command's group. The second waits until it has ended.
     let script = r#"
 done="$(dirname "$0")/done"
 case "$1" in
 */.1.partial/*)
-    setsid sh -c 'i=0; while [ $i -lt 800000 ]; do i=$((i+1)); done; : > "$0"' "$done" > /dev/null 2>&1 & ;;
+    setsid sh -c ': > "$0.begun"; i=0; while [ $i -lt 800000 ]; do i=$((i+1)); done; : > "$0"' \
+        "$done" > /dev/null 2>&1 &
+    until [ -e "$done.begun" ]; do sleep 0.01; done ;;
 *) until [ -e "$done" ]; do sleep 0.1; done; sleep 0.5 ;;
 esac"#;
     let study = scripted(script, "repeats = 2");
