@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use agent::wire::secrets::Secrets;
 use formats::clock;
 use formats::protocol::RuntimeInfo;
 
@@ -24,7 +25,6 @@ use crate::plan::{CellSpec, CellWork, identity};
 use crate::probe::gpu::Driver;
 use crate::probe::sampling::{Sampling, Unavailable};
 use crate::probe::wire;
-use crate::server::Secrets;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use agent::wire::secrets::Secrets;
 use formats::clock;
 use formats::endpoint::Api;
 use formats::protocol::{Connection, Spec};
@@ -27,7 +28,6 @@ use crate::manifest::study::{Endpoint, Options, Pacing, Probes, Retry, Work};
 use crate::metrics::{self, ENOUGH_FOR_P99};
 use crate::os::{self, files};
 use crate::plan::{CellSpec, CellWork, ScenarioWork, SpecAgent};
-use crate::server::Secrets;
 use crate::store::journal::{Journal, What};
 use crate::store::record::Calibration;
 use crate::store::{Layout, StoreError};

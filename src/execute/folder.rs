@@ -4,18 +4,19 @@
 use std::fs;
 use std::path::Path;
 
+use agent::wire::secrets::Secrets;
 use formats::sends::SENDS_FILE;
 
 use super::attempt::{LOG_FILE, SPEC_FILE};
 use super::command::STDERR_FILE;
 use super::derived::LAG_WINDOWS_FILE;
 use super::fault::{ArtifactFault, AttemptFault};
+use super::keys;
 use super::tokenize::BENCH_FILE;
 use crate::metrics::picked::STDOUT_FILE;
 use crate::os::files;
 use crate::probe::wire::WIRE_FILE;
 use crate::probe::{flamegraph, gpu, host};
-use crate::server::Secrets;
 use crate::store::StoreError;
 use crate::store::failed::FAILURE_FILE;
 use crate::store::record::RUN_FILE;
@@ -161,7 +162,7 @@ pub(super) fn settle(
 ) -> Result<Result<(), AttemptFault>, StoreError> {
     let clear = clear(folder)?;
     let size = check_size(folder, max_output);
-    let searched = match secrets.cover_below(folder) {
+    let searched = match keys::cover_below(secrets, folder) {
         removed if removed.is_empty() => Ok(()),
         mut removed => {
             let name = removed.swap_remove(0);

@@ -22,6 +22,7 @@ mod flamegraph;
 mod folder;
 pub mod forecast;
 mod group;
+mod keys;
 mod limits;
 mod machine;
 mod memory;

@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use agent::wire::secrets::Secrets;
 use formats::clock;
 
 use super::agenda::{self, Agenda, StaleRuns};
@@ -15,11 +16,11 @@ use super::runtimes::Runtimes;
 use super::session::Session;
 use super::surroundings::Surroundings;
 use super::tokenize::Texts;
-use super::{Cancel, ExecError, ExecEvent, Limits, declare, recovery, until};
+use super::{Cancel, ExecError, ExecEvent, Limits, declare, keys, recovery, until};
 use crate::plan::{CellSpec, Plan};
 use crate::preflight::{self, Facts, Finding, Needs, Place, Severity};
 use crate::python::{self, Program};
-use crate::server::{self, Secrets};
+use crate::server;
 use crate::store::journal::{Journal, What};
 use crate::store::record::RELEASE;
 use crate::store::{Layout, Lock, Store, StoreError};
@@ -160,7 +161,7 @@ pub fn execute(
     }
     let lock = lock?;
     preflight::make_room(&needs);
-    let secrets = Secrets::of(study.endpoints.values(), &server::environment);
+    let secrets = keys::of(study.endpoints.values(), &server::environment);
     let mut journal = after_a_kill(&layout, &secrets, emit)?;
     declare::declare(plan, &store)?;
     let todo = agenda.todo.len();

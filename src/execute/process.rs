@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use agent::wire::secrets::Secrets;
 use formats::clock;
 use formats::protocol::Spec;
 
@@ -20,7 +21,6 @@ use super::group::Group;
 use super::{Cancel, ExecEvent, Limits};
 use crate::os::{files, orphans, process};
 use crate::probe::flamegraph::Recorder;
-use crate::server::Secrets;
 use crate::shown;
 use crate::store::record::ProcessUsage;
 

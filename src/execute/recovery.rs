@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::artifacts;
+use agent::wire::secrets::Secrets;
+
 use super::{ExecError, ExecEvent};
+use super::{artifacts, keys};
 use crate::os::process;
-use crate::server::Secrets;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{self, Damage, Journal, RunName, What};
 use crate::store::sealed::Sealed;
@@ -66,7 +67,7 @@ pub fn set_partials_aside(
         // What was found when an attempt ends well or badly was not looked for when it was killed.
         super::folder::clear_abandoned(&folder)?;
         // What cannot be searched is removed.
-        let _ = secrets.cover_below(&folder);
+        let _ = keys::cover_below(secrets, &folder);
         let message = "an earlier exec ended before this run did".to_owned();
         let failure = failure(layout, &folder, repeat, "abandoned", message);
         let kept = layout.relative(&failed::keep(layout, &folder, &failure)?);

@@ -5,6 +5,8 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
+use agent::wire::secrets::Secrets;
+
 use super::agenda::{Agenda, StaleRuns};
 use super::attempt::{Ended, Means, Task, attempt};
 use super::calibrate::Load;
@@ -25,7 +27,6 @@ use crate::preflight;
 use crate::probe::gpu::Driver;
 use crate::probe::py_spy;
 use crate::probe::sampling::Unavailable;
-use crate::server::Secrets;
 use crate::store::fallback::Decision;
 use crate::store::journal::{Journal, What};
 use crate::store::record::{FallbackOf, RUN_FILE};

@@ -17,7 +17,7 @@ use super::{Environment, Interpreter, Packages, Python, PythonError};
 const DIGITS: usize = 12;
 
 /// Files of the program that makes calls, by their paths.
-const PROGRAM: [(&str, &str); 37] = [
+const PROGRAM: [(&str, &str); 38] = [
     ("__main__.py", include_str!("../../runtimes/python/__main__.py")),
     ("runner_agent/__init__.py", include_str!("../../runtimes/python/runner_agent/__init__.py")),
     ("runner_agent/artifacts.py", include_str!("../../runtimes/python/runner_agent/artifacts.py")),
@@ -39,6 +39,7 @@ const PROGRAM: [(&str, &str); 37] = [
     ("runner_agent/probes.py", include_str!("../../runtimes/python/runner_agent/probes.py")),
     ("runner_agent/processes.py", include_str!("../../runtimes/python/runner_agent/processes.py")),
     ("runner_agent/scan.py", include_str!("../../runtimes/python/runner_agent/scan.py")),
+    ("runner_agent/secrets.py", include_str!("../../runtimes/python/runner_agent/secrets.py")),
     (
         "runner_agent/socket_stream.py",
         include_str!("../../runtimes/python/runner_agent/socket_stream.py"),

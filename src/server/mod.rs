@@ -8,7 +8,6 @@ mod facts;
 mod life;
 mod opening;
 mod questions;
-mod secrets;
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -21,7 +20,6 @@ pub use facts::{Listener, ModelFacts, ServerFacts, facts, identify};
 pub use life::{LoadedModel, Unloaded, loaded, unload};
 pub use opening::Doubt;
 use questions::Questions;
-pub use secrets::Secrets;
 
 /// Why a server cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

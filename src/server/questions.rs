@@ -1,5 +1,6 @@
 //! Short questions to one server, with limits on time and size. What an answer means is left to who asks.
 
+use agent::wire::secrets::Secrets;
 use std::cell::Cell;
 use std::error::Error as _;
 use std::net::TcpStream;
@@ -14,7 +15,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Proxy, Url, redirect};
 use serde_json::Value;
 
-use super::{Secrets, ServerError};
+use super::ServerError;
 
 /// Limit of one question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -117,7 +118,7 @@ impl Questions {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("name a key by api_key_env, not in the address".to_owned()));
         }
-        let secrets = Secrets::in_headers(&further);
+        let secrets = Secrets::of(&further);
         let mut headers = HeaderMap::from_iter(further);
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         // The same trust as that of the calls that are measured.

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use formats::protocol::{AgentRecord, Event, Outcome};
+use formats::endpoint::HeaderText;
+use formats::protocol::{AgentRecord, AgentSpec, Event, Outcome};
 use serde_json::json;
 
 use crate::answers::{NDJSON, answer, last, line};
@@ -50,31 +51,54 @@ fn a_reader_that_sleeps_does_not_hold_up_the_calls() {
 }
 
 #[test]
-fn the_key_is_sent_and_stays_nowhere() {
-    const KEY: &str = "sk-secret-4711";
-    let server = Scripted::start(|_, reply| answer(reply, &["a"]));
+fn a_key_is_sent_and_stays_nowhere_though_the_server_repeats_it() {
+    const KEY: &str = "sk-secret/4711";
+    // `me:my-password`
+    const BASIC: &str = "bWU6bXktcGFzc3dvcmQ=";
+    let server = Scripted::start(|request, reply| match request.headers["x-request-id"].as_str() {
+        "run-1/a/0" => answer(reply, &["key ", KEY, " or my-password", &KEY.replace('/', "\\/")]),
+        "run-1/b/0" => reply.whole(401, &format!(r#"{{"error": "not {KEY} nor {BASIC}"}}"#)),
+        _ => {
+            let named = |line: String| line.replace("\"m\"", &format!("\"{KEY}\""));
+            reply.head(200, NDJSON);
+            reply.chunk(named(line("a")) + &named(last(1)));
+            reply.end();
+        }
+    });
     let mut agent = agent(&server.url);
     agent.api_key_env = Some("THE_KEY".to_owned());
+    agent.headers.insert("x-basic".to_owned(), HeaderText::Env("BASIC".to_owned()));
     let mut with_key = command();
-    with_key.env("THE_KEY", KEY);
-    let done = run_with(with_key, spec(vec![agent.clone()]));
-    assert_eq!(done.call().outcome, Outcome::Ok);
-    let request = server.requests.lock().unwrap()[0].clone();
-    assert_eq!(request.headers["authorization"], format!("Bearer {KEY}"));
-    assert_eq!(request.headers["x-request-id"], "run-1/a/0");
-    assert!(!format!("{:?}{}", done.events, done.stderr).contains(KEY));
+    with_key.env("THE_KEY", KEY).env("BASIC", format!("Basic {BASIC}"));
+    let agents = ["a", "b", "c"].map(|name| AgentSpec { name: name.to_owned(), ..agent.clone() });
+    let done = run_with(with_key, spec(agents.to_vec()));
+    for request in server.requests.lock().unwrap().iter() {
+        assert_eq!(request.headers["authorization"], format!("Bearer {KEY}"));
+        assert_eq!(request.headers["x-basic"], format!("Basic {BASIC}"));
+    }
+    assert_eq!(done.response("a", 0), "key ************** or **************************");
+    let error = |agent: &str| {
+        let calls = &done.record.as_ref().unwrap().calls;
+        calls.iter().find(|call| call.agent == agent).unwrap().error.clone().unwrap()
+    };
+    assert_eq!(error("b"), "not ************** nor ********************");
+    assert!(error("c").contains("**************"), "{}", error("c"));
+    let repeats =
+        |text: &str| [KEY, "sk-secret", BASIC, "my-password"].iter().any(|key| text.contains(key));
+    assert!(!repeats(&format!("{:?}{}", done.events, done.stderr)));
     for file in walkdir::WalkDir::new(done.dir.path()).into_iter().map(Result::unwrap) {
         if file.file_type().is_file() {
             let content = std::fs::read_to_string(file.path()).unwrap();
-            assert!(!content.contains(KEY), "{}", file.path().display());
+            assert!(!repeats(&content), "{}: {content}", file.path().display());
         }
     }
 
+    agent.headers.clear();
     let without = run(spec(vec![agent]));
     assert_eq!(without.code, Some(2));
     let message = "agent \"a\": the environment variable THE_KEY with its API key is not set";
     assert_eq!(without.events, [Event::Error { message: message.to_owned() }]);
-    assert_eq!(server.requests.lock().unwrap().len(), 1, "nothing was asked without the key");
+    assert_eq!(server.requests.lock().unwrap().len(), 3, "nothing was asked without the key");
 }
 
 #[test]

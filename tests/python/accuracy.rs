@@ -79,8 +79,9 @@ fn both_runtimes_report_the_rate_of_two_streams_within_one_percent() {
             let rate = rate(call);
             assert!((99.0..=101.0).contains(&rate), "{rate} in {}", record.runtime.name);
         }
+        // Half a millisecond on a machine at rest; a wrong zero point would be off by the whole TTFT.
         let p50 = calibration.ttft_error_ms.p50;
-        assert!(p50 < 2.0, "TTFT is off by {p50} ms in {}", record.runtime.name);
+        assert!(p50 < 10.0, "TTFT is off by {p50} ms in {}", record.runtime.name);
     }
 }
 

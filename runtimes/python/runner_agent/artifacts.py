@@ -4,6 +4,7 @@ import json
 import os
 
 from runner_agent.loop import Result
+from runner_agent.secrets import Secrets
 from runner_agent.spec import PROTOCOL, Spec
 
 CHUNK_COLUMNS = "time_ns,read_ns,agent,call,index,bytes,gap_ms,parse_ms,text\n"
@@ -12,17 +13,33 @@ LOOP_LAG_COLUMNS = "time_ns,lag_ms\n"
 LOOPS_LAG_COLUMNS = "time_ns,lag_ms,loop\n"
 
 
+class Folder:
+    """The run's folder. What is written there repeats no key."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.path = spec.artifacts
+        self.secrets = Secrets(text for agent in spec.agents for text in agent.secrets)
+
+    def write(self, name: str, text: str) -> None:
+        """Writes a file of it, by its path below it; its folder is made where there is none."""
+        path = os.path.join(self.path, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(self.secrets.covered(text.encode()))
+
+
 def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
-    responses = os.path.join(spec.artifacts, "responses")
-    os.makedirs(responses, exist_ok=True)
+    folder = Folder(spec)
     for call in result.calls:
         name = f"{call.record['agent']}-{call.record['call']}.txt"
-        write_file(os.path.join(responses, name), "".join(call.texts))
-    prompts(spec, result)
+        folder.write(os.path.join("responses", name), "".join(call.texts))
+        # What a workflow made.
+        if call.prompt is not None:
+            folder.write(os.path.join("prompts", name), call.prompt)
     if spec.chunks:
-        write_file(os.path.join(spec.artifacts, "chunk_metrics.csv"), chunk_table(result))
+        folder.write("chunk_metrics.csv", chunk_table(result))
     if spec.loop_lag_ns:
-        write_file(os.path.join(spec.artifacts, "loop_lag.csv"), loop_lag_table(spec, result))
+        folder.write("loop_lag.csv", loop_lag_table(spec, result))
     record = {
         "protocol": PROTOCOL,
         "runtime": runtime,
@@ -34,22 +51,7 @@ def write(spec: Spec, runtime: dict, clock: dict, result: Result) -> None:
         record["stages"] = sorted(result.stages, key=lambda stage: stage["start_ns"])
     if result.idle is not None:
         record["idle"] = {"start_ns": result.idle[0], "end_ns": result.idle[1]}
-    write_file(os.path.join(spec.artifacts, "agent.json"), json.dumps(record))
-
-
-def prompts(spec: Spec, result: Result) -> None:
-    """The prompts that workflows made."""
-    folder = os.path.join(spec.artifacts, "prompts")
-    for call in result.calls:
-        if call.prompt is not None:
-            os.makedirs(folder, exist_ok=True)
-            name = f"{call.record['agent']}-{call.record['call']}.txt"
-            write_file(os.path.join(folder, name), call.prompt)
-
-
-def write_file(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
+    folder.write("agent.json", json.dumps(record))
 
 
 def loop_lag_table(spec: Spec, result: Result) -> str:

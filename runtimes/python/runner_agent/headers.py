@@ -27,9 +27,11 @@ def key(api: str, variable: str, environment: Mapping[str, str], wrong: Wrong) -
     return text
 
 
-def further(given: dict, environment: Mapping[str, str], wrong: Wrong) -> dict[str, str]:
-    """The headers that a spec adds to those of the protocol."""
-    headers = {}
+def further(
+    given: dict, environment: Mapping[str, str], wrong: Wrong
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The headers that a spec adds to those of the protocol, and the values among them that are secrets."""
+    headers, secrets = {}, []
     for name, value in given.items():
 
         def unsendable(reason: str, name: str = name) -> Refused:
@@ -43,13 +45,14 @@ def further(given: dict, environment: Mapping[str, str], wrong: Wrong) -> dict[s
         if "env" in value:
             variable = text_of(value, "env")
             headers[name] = secret(f"the header `{name}`", variable, environment, wrong)
+            secrets.append(headers[name])
         else:
             text = text_of(value, "text").strip(BLANKS)
             reason = why_unsendable(text)
             if reason is not None:
                 raise unsendable(reason)
             headers[name] = text
-    return headers
+    return headers, tuple(secrets)
 
 
 def is_letter(letter: str) -> bool:

@@ -19,10 +19,13 @@ from runner_agent import VERSION, artifacts, descriptors, loop, parent, spec
 from runner_agent.events import Events, to_output
 from runner_agent.fields import Refused
 from runner_agent.spec import PROTOCOL, Spec
+from runner_agent.wire.decoding import shortened
 
 if TYPE_CHECKING:
     from runner_agent.processes import Workers
 
+# What is said of why nothing was done: more than a line of events may have is not heard.
+MESSAGE_LIMIT = 4096
 FAILED = 1
 REFUSED = 2
 TERMINATED = 143
@@ -52,6 +55,7 @@ def main() -> None:
 
 def give_up(events: Events, error: Exception, code: int) -> int:
     message = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
+    message = shortened(message, MESSAGE_LIMIT)
     print(f"error: {message}", file=sys.stderr)
     events.send("error", message=message)
     events.close()

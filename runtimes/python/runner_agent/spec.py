@@ -76,6 +76,8 @@ class Agent:
     key: str | None = field(repr=False)
     # Further ones, the secrets among them filled in.
     headers: dict[str, str] = field(repr=False)
+    # What may stand in no file: the key, and what the environment gave to further headers.
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
     variable, key = given.get("api_key_env"), None
     if variable is not None:
         key = headers.key(given["api"], variable, environment, wrong)
+    further, secret = headers.further(dict(given.get("headers") or {}), environment, wrong)
     dialect = given.get("dialect") or {}
     known(dialect, DIALECT_KEYS)
     max_tokens_as = dialect.get("max_tokens_as", MAX_TOKENS_KEYS[0])
@@ -215,7 +218,8 @@ def agent(given: dict, environment: dict[str, str]) -> Agent:
         calls=calls,
         workflow=asked,
         key=key,
-        headers=headers.further(dict(given.get("headers") or {}), environment, wrong),
+        headers=further,
+        secrets=secret if key is None else (key, *secret),
     )
 
 

@@ -11,21 +11,35 @@ use formats::protocol::{AgentRecord, RECORD_FILE, RuntimeInfo};
 
 pub use self::events::Events;
 use crate::finish::RuntimeError;
+use crate::wire::secrets::Secrets;
 
-/// Leaves the record, which is written last of all.
-pub fn write_record(folder: &Path, record: &AgentRecord) -> Result<(), RuntimeError> {
-    let path = folder.join(RECORD_FILE);
-    let json = serde_json::to_vec(record).map_err(|error| RuntimeError::Artifact {
-        path: path.clone(),
-        source: io::Error::other(error),
-    })?;
-    write_file(&path, &json)
+/// The run's folder. What is written there repeats no key.
+#[derive(Debug)]
+pub(crate) struct Folder<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) secrets: &'a Secrets,
 }
 
-/// Writes a file of the run's folder.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
-    fs::write(path, bytes)
-        .map_err(|source| RuntimeError::Artifact { path: path.to_owned(), source })
+impl Folder<'_> {
+    /// Writes a file of it, by its path below it; its folder is made where there is none.
+    pub(crate) fn write(&self, name: impl AsRef<Path>, text: String) -> Result<(), RuntimeError> {
+        let path = self.path.join(name);
+        let mut bytes = text.into_bytes();
+        self.secrets.cover(&mut bytes);
+        path.parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&path, bytes))
+            .map_err(|source| RuntimeError::Artifact { path, source })
+    }
+
+    /// Leaves the record, which is written last of all.
+    pub(crate) fn write_record(&self, record: &AgentRecord) -> Result<(), RuntimeError> {
+        let unwritable = |error| RuntimeError::Artifact {
+            path: self.path.join(RECORD_FILE),
+            source: io::Error::other(error),
+        };
+        self.write(RECORD_FILE, serde_json::to_string(record).map_err(unwritable)?)
+    }
 }
 
 /// What this runtime is and what it is built on.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
+use std::mem;
+use std::path::Path;
 
 use formats::protocol::{
     AgentRecord, CHUNK_COLUMNS, CHUNK_FILE, ClockPair, LOOP_LAG_FILE, PROMPTS_DIR, PROTOCOL,
@@ -13,10 +14,11 @@ use super::call::{CallLog, ChunkRow};
 use super::{Recorded, cost};
 use crate::finish::RuntimeError;
 use crate::http::Delays;
-use crate::output::{write_file, write_record};
+use crate::output::Folder;
 
 /// Writes answers, what probes found and, last of all, the record.
 pub(super) fn write(
+    folder: &Folder<'_>,
     spec: &Spec,
     runtime: RuntimeInfo,
     clock: ClockPair,
@@ -31,22 +33,22 @@ pub(super) fn write(
     }
     calls.sort_by_key(|call| call.record.start_ns);
     stages.sort_by_key(|stage| stage.start_ns);
-    let responses = spec.artifacts.join(RESPONSES_DIR);
-    fs::create_dir_all(&responses)
-        .map_err(|source| RuntimeError::Artifact { path: responses.clone(), source })?;
-    for call in &calls {
+    for call in &mut calls {
         let name = format!("{}-{}.txt", call.record.agent, call.record.call);
-        write_file(&responses.join(name), call.text.as_bytes())?;
+        folder.write(Path::new(RESPONSES_DIR).join(&name), mem::take(&mut call.text))?;
+        // What a workflow made.
+        if let Some(prompt) = call.prompt.take() {
+            folder.write(Path::new(PROMPTS_DIR).join(&name), prompt)?;
+        }
     }
-    prompts(spec, &calls)?;
     let mut probe_cost_ns = BTreeMap::new();
     if spec.probes.chunks {
         let rows = calls.iter().map(|call| call.chunks.len()).sum();
         probe_cost_ns.extend(cost::chunk_rows_ns(rows).map(|cost| ("chunks".to_owned(), cost)));
-        write_file(&spec.artifacts.join(CHUNK_FILE), chunk_table(&calls).as_bytes())?;
+        folder.write(CHUNK_FILE, chunk_table(&calls))?;
     }
     if let Some(lag) = lag {
-        write_file(&spec.artifacts.join(LOOP_LAG_FILE), lag.table().as_bytes())?;
+        folder.write(LOOP_LAG_FILE, lag.table())?;
         probe_cost_ns.extend(lag.cost_ns.map(|cost| ("loop_lag".to_owned(), cost)));
     }
     let reads = calls.iter().map(CallLog::stamped_reads).sum();
@@ -62,20 +64,7 @@ pub(super) fn write(
         stages,
         tokenize: None,
     };
-    write_record(&spec.artifacts, &record)
-}
-
-/// The prompts that workflows made.
-fn prompts(spec: &Spec, calls: &[CallLog]) -> Result<(), RuntimeError> {
-    let folder = spec.artifacts.join(PROMPTS_DIR);
-    for call in calls {
-        let Some(prompt) = &call.prompt else { continue };
-        fs::create_dir_all(&folder)
-            .map_err(|source| RuntimeError::Artifact { path: folder.clone(), source })?;
-        let name = format!("{}-{}.txt", call.record.agent, call.record.call);
-        write_file(&folder.join(name), prompt.as_bytes())?;
-    }
-    Ok(())
+    folder.write_record(&record)
 }
 
 /// The rows of the chunk probe; no field needs quoting.

@@ -33,7 +33,8 @@ pub use self::variant::Variant;
 use crate::finish::{Environment, Finish, RuntimeError};
 use crate::http::Arrivals;
 use crate::os::receive;
-use crate::output::{self, Events};
+use crate::output::{self, Events, Folder};
+use crate::wire::secrets::Secrets;
 
 /// Makes the calls and leaves what was recorded of them.
 pub(crate) fn work(
@@ -44,11 +45,13 @@ pub(crate) fn work(
     cancelled: &watch::Receiver<bool>,
 ) -> Result<Finish, RuntimeError> {
     let settings = Arc::new(Settings::of(spec, variant));
-    let callers = spec.agents.iter().map(|agent| {
-        let access = Access::of(agent, environment)?;
-        Ok(Caller::new(Arc::clone(&settings), agent.clone(), access, events.clone()))
+    let accesses = spec.agents.iter().map(|agent| Access::of(agent, environment));
+    let accesses = accesses.collect::<Result<Vec<_>, RuntimeError>>()?;
+    let secrets = Secrets::of(accesses.iter().flat_map(|access| &access.headers));
+    let callers = spec.agents.iter().zip(accesses).map(|(agent, access)| {
+        Caller::new(Arc::clone(&settings), agent.clone(), access, events.clone())
     });
-    let callers = callers.collect::<Result<Vec<_>, RuntimeError>>()?;
+    let callers: Vec<_> = callers.collect();
     let event_loop = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -60,7 +63,8 @@ pub(crate) fn work(
     let (t_ns, runtime) = (clock.monotonic_ns, output::info());
     events.send(Event::Ready { t_ns, protocol: PROTOCOL, runtime: runtime.clone() });
     let recorded = event_loop.block_on(record(spec, callers, cancelled))?;
-    artifacts::write(spec, runtime, clock, recorded, arrivals.end())?;
+    let folder = Folder { path: &spec.artifacts, secrets: &secrets };
+    artifacts::write(&folder, spec, runtime, clock, recorded, arrivals.end())?;
     events.send(Event::Done { t_ns: clock::monotonic_ns() });
     Ok(if *cancelled.borrow() { Finish::Cancelled } else { Finish::Done })
 }

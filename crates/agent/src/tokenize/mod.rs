@@ -22,7 +22,8 @@ use tokio::sync::watch;
 
 use crate::finish::Finish;
 use crate::finish::RuntimeError;
-use crate::output::{Events, info, write_file, write_record};
+use crate::output::{Events, Folder, info};
+use crate::wire::secrets::Secrets;
 
 /// Least time between two events that tell of passes.
 const PROGRESS_NS: u64 = 100_000_000;
@@ -102,8 +103,10 @@ pub(crate) fn work(
         stages: Vec::new(),
         tokenize: Some(TokenizeRecord { load, vocabulary, passes }),
     };
-    write_file(&spec.artifacts.join(TOKENIZE_FILE), table(&rows).as_bytes())?;
-    write_record(&spec.artifacts, &record)?;
+    // No server is asked, so there is no key.
+    let folder = Folder { path: &spec.artifacts, secrets: &Secrets::default() };
+    folder.write(TOKENIZE_FILE, table(&rows))?;
+    folder.write_record(&record)?;
     events.send(Event::Done { t_ns: clock::monotonic_ns() });
     Ok(Finish::Done)
 }

@@ -17,6 +17,7 @@ mod openai;
 mod opening;
 mod refusal;
 mod repair;
+pub mod secrets;
 mod sse;
 #[cfg(test)]
 mod tests;
