@@ -49,6 +49,25 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, NotUtf8> {
     Ok(text)
 }
 
+/// As [`decode`], of files whose author cannot be asked to save them again: UTF-16 with its mark is read, too.
+pub fn decode_any(bytes: Vec<u8>) -> Result<String, NotUtf8> {
+    let little = match bytes.get(..2) {
+        Some([0xff, 0xfe]) if bytes.get(2..4) != Some(&[0, 0]) => true,
+        Some([0xfe, 0xff]) => false,
+        _ => return decode(bytes),
+    };
+    let units = bytes.get(2..).unwrap_or_default().chunks(2).map(|pair| match *pair {
+        [low, high] if little => u16::from_le_bytes([low, high]),
+        [high, low] => u16::from_be_bytes([high, low]),
+        // Half a unit is no character.
+        _ => 0xd800,
+    });
+    let text: Result<String, _> = char::decode_utf16(units).collect();
+    text.map_err(|_| {
+        NotUtf8::Wide(if little { "UTF-16 (little endian)" } else { "UTF-16 (big endian)" })
+    })
+}
+
 /// As [`decode`], with what is no UTF-8 replaced: for files of which only some cells are read.
 pub fn decode_lossy(bytes: &[u8]) -> Result<Cow<'_, str>, NotUtf8> {
     if let Some(name) = wide(bytes) {

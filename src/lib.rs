@@ -40,6 +40,7 @@
 //! - [`preflight`]: what cells need against what there is: findings before the first call; `doctor`.
 //! - [`execute`]: one run, the loop over runs, retries, cancelling.
 //! - [`recompute`]: the metrics of stored runs again, by today's formulas.
+//! - [`import`]: files of earlier results → sealed runs.
 //! - [`report`]: context, tables, rendering, export.
 //! - [`conformance`]: whether a program is a runtime, tried against the paced endpoint.
 //! - [`progress`]: bars, plain lines and JSON lines. Only listens to events.
@@ -54,6 +55,7 @@ pub mod conformance;
 pub mod corpus;
 pub mod encoding;
 pub mod execute;
+pub mod import;
 pub mod manifest;
 pub mod metrics;
 pub mod os;

@@ -12,7 +12,7 @@ use crate::store::seal;
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
-    /// One row per run, per call (warm-up included), per cell and metric (statistics over runs), per
+    /// One row per run, per call (warm-up included), per agent, per cell and metric (statistics over runs), per
     /// comparison of cells, per metric (success against the baseline), per hypothesis, per published
     /// number, per outlier, or per figure of an instrument
     #[arg(long, value_enum, default_value = "runs")]
@@ -34,6 +34,7 @@ pub struct Args {
 pub enum What {
     Runs,
     Calls,
+    Agents,
     Cells,
     Comparisons,
     Success,
@@ -48,6 +49,7 @@ impl What {
         match self {
             What::Runs => Rows::Runs,
             What::Calls => Rows::Calls,
+            What::Agents => Rows::Agents,
             What::Cells => Rows::Cells,
             What::Comparisons => Rows::Comparisons,
             What::Success => Rows::Success,

@@ -72,6 +72,7 @@ fn printed(study: &str, left: &LeftBehind, args: &Args) -> Result<String, Failur
 fn list(study: &str, left: &LeftBehind, deleted: bool) -> String {
     let mut text = String::new();
     for LeftRun { run, finished, bytes, .. } in &left.runs {
+        let finished = finished.as_deref().unwrap_or("unknown when");
         let _ = writeln!(text, "{run}  {finished}  {:.1} MB", *bytes as f64 / 1e6);
     }
     let bytes: u64 = left.runs.iter().map(|run| run.bytes).sum();

@@ -13,6 +13,7 @@ mod export;
 mod failure;
 mod finding;
 mod gc;
+mod import;
 mod init;
 mod output;
 mod plan;
@@ -74,6 +75,8 @@ enum Command {
     Plan(plan::Args),
     /// Make every planned run that does not exist yet
     Exec(exec::Args),
+    /// Read earlier results, as the manifest declares them, into the store
+    Import(import::Args),
     /// Show how far a study is; needs no lock and asks no server
     Status(status::Args),
     /// Render the report of a study from what is stored
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Exec(args) => exec::run(args),
+        Command::Import(args) => import::run(args),
         Command::Status(args) => status::run(args),
         Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),

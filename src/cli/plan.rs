@@ -14,7 +14,7 @@ use super::study::python;
 use super::{CommandResult, Failure, StudyArgs, exit, output, seals};
 use crate::execute::{forecast, until};
 use crate::manifest::factor;
-use crate::manifest::study::{Control, Order};
+use crate::manifest::study::{Control, Experiment, Order};
 use crate::plan::{Plan, RunKey};
 use crate::preflight::{Finding, Severity};
 use crate::store::record::EndpointEvidence;
@@ -180,6 +180,21 @@ fn open(args: &StudyArgs, plan: &Plan) -> Result<Store, Failure> {
         .map_err(|error: StoreError| Failure::error(exit::INTERNAL, error))
 }
 
+/// In which order its runs are made, in a word.
+fn order_name(experiment: &Experiment) -> String {
+    if experiment.kind.is_import() {
+        return "imported".to_owned();
+    }
+    format!("{:?}", experiment.settings.order).to_lowercase()
+}
+
+/// Whether several cells are measured one after the other.
+fn is_cell_by_cell(plan: &Plan, index: usize) -> bool {
+    let experiment = &plan.study().experiments[index];
+    let cells = plan.experiment_cells(index).len() + plan.experiment_replicas(index).len();
+    experiment.settings.order == Order::Sequential && !experiment.kind.is_import() && cells > 1
+}
+
 /// At most `listed` cells of each experiment are looked at one by one.
 fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overview {
     let study = plan.study();
@@ -212,10 +227,8 @@ fn overview(plan: &Plan, store: &Store, listed: usize, preflight: bool) -> Overv
         ExperimentView {
             name: experiment.name.clone(),
             title: experiment.title.clone(),
-            order: format!("{:?}", experiment.settings.order).to_lowercase(),
-            order_note: (experiment.settings.order == Order::Sequential
-                && plan.experiment_cells(index).len() + replicas.len() > 1)
-                .then_some(CELL_BY_CELL),
+            order: order_name(experiment),
+            order_note: is_cell_by_cell(plan, index).then_some(CELL_BY_CELL),
             common_blocks: common[index]
                 .iter()
                 .map(|other| study.experiments[*other].name.clone())
@@ -303,7 +316,7 @@ fn seconds(store: &Store, cell: &str) -> Vec<f64> {
         .runs(cell)
         .values()
         .filter_map(|run| {
-            let taken = parse(&run.finished)?.duration_since(parse(&run.started)?);
+            let taken = parse(run.finished.as_deref()?)?.duration_since(parse(run.began())?);
             Some(taken.as_secs_f64())
         })
         .filter(|seconds| *seconds >= 0.0)

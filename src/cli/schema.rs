@@ -7,7 +7,7 @@ use crate::{manifest, metrics};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to print: manifest, agent-spec, agent-event, agent-record or metrics
+    /// What to print: manifest, import-map, agent-spec, agent-event, agent-record or metrics
     name: Option<String>,
     /// Write all of them into a folder
     #[arg(long, value_name = "DIR", conflicts_with = "name")]
@@ -50,6 +50,8 @@ pub fn run(args: &Args) -> CommandResult {
 /// File names and contents of everything that is generated from the code.
 fn files() -> Vec<(String, String)> {
     let mut files = vec![("manifest.schema.json".to_owned(), pretty(&manifest::written::schema()))];
+    let map = manifest::import::written::schema();
+    files.push(("import-map.schema.json".to_owned(), pretty(&map)));
     for (name, schema) in formats::schemas() {
         files.push((name.to_owned(), pretty(&schema)));
     }

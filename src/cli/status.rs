@@ -36,6 +36,8 @@ struct Status {
     replicas: Option<Row>,
     /// Over distinct runs.
     total: Row,
+    /// Of the done ones, those that were read from earlier results and not measured by this program.
+    imported: usize,
     /// Of the done ones, those that are stored under version 1 of identity.
     identity_1: usize,
     /// Runs far from the others of their cell, as the manifest's rule flags them.
@@ -134,6 +136,14 @@ fn status(plan: &Plan, store: &Store) -> Status {
         controls,
         replicas,
         total: row("total", &mut (0..).take(plan.cells())),
+        imported: (0..)
+            .take(plan.cells())
+            .map(|cell| {
+                let id = plan.id(cell).hex();
+                let runs = store.runs(&id).range(..=plan.repeats(cell));
+                runs.filter(|(_, run)| run.imported.is_some()).count()
+            })
+            .sum(),
         identity_1: (0..)
             .take(plan.cells())
             .map(|cell| {
@@ -189,6 +199,13 @@ fn table(status: &Status) -> String {
             let _ = write!(text, "  ({fell_back} fell back)");
         }
         text.push('\n');
+    }
+    if status.imported > 0 {
+        let _ = writeln!(
+            text,
+            "IMPORTED: {} of {} runs were read from earlier results, not measured by this program",
+            status.imported, status.total.done
+        );
     }
     if !status.outliers.is_empty() {
         let _ = writeln!(

@@ -33,7 +33,8 @@ pub struct StudyArgs {
 impl StudyArgs {
     /// Loads and checks the manifest and applies the profile.
     pub fn study(&self) -> Result<Study, Failure> {
-        manifest::load(&self.manifest, self.profile.as_deref()).map_err(Failure::load)
+        let (profile, results) = (self.profile.as_deref(), Some(self.results.as_path()));
+        manifest::load_with(&self.manifest, profile, results).map_err(Failure::load)
     }
 
     /// Loads the study, plans it and applies the filters; experiments that repeat until a width is reached have

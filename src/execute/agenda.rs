@@ -36,7 +36,7 @@ pub type StaleRuns = BTreeMap<RunKey, Vec<String>>;
 impl Agenda {
     #[must_use]
     pub fn new(plan: &Plan, store: &Store) -> Self {
-        let ids: Vec<String> = cells(plan).map(|cell| plan.id(cell).hex()).collect();
+        let ids: Vec<String> = (0..).take(plan.cells()).map(|cell| plan.id(cell).hex()).collect();
         let order = plan.order();
         let planned = order.len();
         let mut decided = standing(plan, store);
@@ -275,5 +275,6 @@ fn needs(
 }
 
 fn cells(plan: &Plan) -> impl Iterator<Item = u32> {
-    (0..).take(plan.cells())
+    // What is read from earlier results is no affair of execution.
+    (0..).take(plan.cells()).filter(|cell| !plan.is_imported(*cell))
 }

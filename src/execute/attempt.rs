@@ -28,8 +28,8 @@ use crate::probe::wire;
 use crate::store::failed::{self, Failure};
 use crate::store::journal::{Journal, What};
 use crate::store::record::{
-    Calibration, CallSummary, CommandRecord, Evidence, FallbackOf, MachineTime, Metrics,
-    ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory, Serving, TokenSummary,
+    AgentFigures, Calibration, CallSummary, CommandRecord, Evidence, FallbackOf, MachineTime,
+    Metrics, ProcessUsage, RUN_FORMAT, RunRecord, ServerMemory, Serving, TokenSummary,
 };
 use crate::store::{Layout, StoreError, partial_folder, seal};
 
@@ -148,6 +148,8 @@ pub fn attempt(
         CellWork::Command(work) => {
             command::measure(&task, work, &partial, means)?.map_err(Failed::from)
         }
+        // The plan's order has none of them.
+        CellWork::Import(_) => return Err(ExecError::Imported),
     };
     match measured {
         Ok(measured) => {
@@ -169,6 +171,7 @@ pub(super) struct Measured {
     /// What the machine did meanwhile.
     pub machine: Option<MachineTime>,
     pub calls: Vec<CallSummary>,
+    pub agents: Vec<AgentFigures>,
     pub metrics: Metrics,
     /// What a command was and said.
     pub command: Option<CommandRecord>,
@@ -233,12 +236,14 @@ fn finish(
         repeat: task.repeat,
         attempt: task.attempt,
         identity: task.cell.identity.clone(),
-        started,
-        finished: clock::utc_now(),
+        started: Some(started),
+        finished: Some(clock::utc_now()),
+        imported: None,
         evidence,
         process: measured.usage,
         machine: measured.machine,
         calls: measured.calls,
+        agents: measured.agents,
         metrics: measured.metrics,
         probes: measured.probes,
         servers: measured.servers,

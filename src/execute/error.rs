@@ -10,6 +10,8 @@ use crate::store::StoreError;
 /// Why execution stopped. What was sealed before stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
+    #[error("runs of an import are read by `runner import`, not executed")]
+    Imported,
     /// Nothing was executed; what blocks is to be repaired first, the rest are warnings.
     #[error("nothing was executed, {} must be repaired first", blocking(.0))]
     Preflight(Vec<Finding>),

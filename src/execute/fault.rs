@@ -98,7 +98,7 @@ impl AttemptFault {
                 Outcome::ContextFull => "context_full",
                 Outcome::NotStreamed => "not_streamed",
                 Outcome::OtherModel => "other_model",
-                Outcome::Ok | Outcome::Length | Outcome::Cancelled => "agent",
+                Outcome::Ok | Outcome::Length | Outcome::TooShort | Outcome::Cancelled => "agent",
             },
         }
     }

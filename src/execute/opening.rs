@@ -258,6 +258,7 @@ fn opened(
     if locked {
         recovery::seal_the_unsealed(&store, emit)?;
     }
+    tell_imports(plan, &store, emit);
     Ok(store)
 }
 
@@ -265,6 +266,28 @@ fn finish(summary: Summary, emit: &mut dyn FnMut(ExecEvent)) -> Summary {
     let Summary { made, failed, not_tried, interrupted, .. } = summary;
     emit(ExecEvent::Finished { made, failed, not_tried, interrupted });
     summary
+}
+
+/// Says which experiments are no affair of execution.
+fn tell_imports(plan: &Plan, store: &Store, emit: &mut dyn FnMut(ExecEvent)) {
+    for (index, experiment) in plan.study().experiments.iter().enumerate() {
+        let cells = plan.experiment_cells(index);
+        if !experiment.kind.is_import() || cells.is_empty() {
+            continue;
+        }
+        let there =
+            |cell: &u32| store.runs(&plan.id(*cell).hex()).range(..=plan.repeats(*cell)).count();
+        let (done, planned) = (
+            cells.iter().map(there).sum::<usize>(),
+            cells.iter().map(|cell| plan.repeats(*cell)).sum::<u32>(),
+        );
+        let message = format!(
+            "`{}` is read from earlier results by `runner import`, which has {done} of {planned} runs: nothing of it \
+             is executed",
+            experiment.name
+        );
+        emit(ExecEvent::Note { message });
+    }
 }
 
 /// Says what to know of this program before it measures by its own runtime.

@@ -26,7 +26,7 @@ impl Runtimes {
     pub fn command(&self, cell: &CellSpec, study_folder: &Path) -> Command {
         let python = match &cell.work {
             CellWork::Tokenize(_) => &self.python_tokenize,
-            CellWork::Scenario(_) | CellWork::Command(_) => &self.python,
+            CellWork::Scenario(_) | CellWork::Command(_) | CellWork::Import(_) => &self.python,
         };
         match (&cell.command, python) {
             (Some(command), _) => users(&command.command, study_folder),

@@ -110,6 +110,7 @@ pub(super) fn measure(
         usage,
         machine,
         calls: computed.calls,
+        agents: computed.agents,
         metrics: computed.run,
         probes,
         sampling: sampled.sampling,

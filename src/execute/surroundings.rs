@@ -63,7 +63,7 @@ impl Surroundings {
                 let command = RuntimeCommand { command: files.map(|(_, word)| word).collect() };
                 provenance::agent(&cell.runtime, code, Some(&command), &study.dir, python)
             }
-            CellWork::Scenario(_) | CellWork::Tokenize(_) => {
+            CellWork::Scenario(_) | CellWork::Tokenize(_) | CellWork::Import(_) => {
                 let command = cell.command.as_ref();
                 provenance::agent(&cell.runtime, code, command, &study.dir, python)
             }
@@ -133,7 +133,7 @@ impl Surroundings {
         }
         let tokenizer = match &cell.work {
             CellWork::Tokenize(work) => self.tokenizers.get(&work.file.path).cloned(),
-            CellWork::Scenario(_) | CellWork::Command(_) => None,
+            CellWork::Scenario(_) | CellWork::Command(_) | CellWork::Import(_) => None,
         };
         // It tells the error of calls; a run against paced endpoints alone brings its own.
         let foreign = cell.scenario().is_none() || calibrate::by_itself(cell);
@@ -149,6 +149,7 @@ impl Surroundings {
                 .unwrap_or_else(unknown),
             machine: self.machine.clone(),
             endpoints,
+            campaign: None,
             study_git: self.git.clone(),
             calibration,
             tokenizer,
@@ -160,7 +161,7 @@ impl Surroundings {
 fn code(cell: &CellSpec) -> Program {
     match cell.work {
         CellWork::Tokenize(_) => Program::Tokenize,
-        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
+        CellWork::Scenario(_) | CellWork::Command(_) | CellWork::Import(_) => Program::Calls,
     }
 }
 
@@ -171,7 +172,9 @@ fn program(cell: &CellSpec) -> Cow<'_, str> {
             let words: Vec<String> = work.words.iter().map(Template::to_string).collect();
             Cow::Owned(format!("{}\0{}", cell.runtime, words.join("\0")))
         }
-        CellWork::Scenario(_) | CellWork::Tokenize(_) => Cow::Borrowed(&cell.runtime),
+        CellWork::Scenario(_) | CellWork::Tokenize(_) | CellWork::Import(_) => {
+            Cow::Borrowed(&cell.runtime)
+        }
     }
 }
 

@@ -284,6 +284,26 @@ pub fn free_level(written: &Scalar) -> Result<Level, String> {
     }
 }
 
+/// A level as a table writes it. What looks like a number is one, but where the factor reads texts itself and where
+/// zeros stand before it, as in the number of a test.
+pub fn scalar(axis: &str, text: &str) -> Scalar {
+    let typed = lookup(axis).is_some_and(|factor| factor.kind != Kind::Any);
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let padded =
+        digits.starts_with('0') && digits.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
+    let numeric = digits.starts_with(|c: char| c.is_ascii_digit()) && !padded && !typed;
+    match text {
+        "true" if !typed => Scalar::Bool(true),
+        "false" if !typed => Scalar::Bool(false),
+        _ if !numeric => Scalar::Text(text.to_owned()),
+        _ => {
+            let number = text.parse().map(Scalar::Integer);
+            let number = number.or_else(|_| text.parse().map(Scalar::Float));
+            number.unwrap_or_else(|_| Scalar::Text(text.to_owned()))
+        }
+    }
+}
+
 /// Writes a level of an axis that is no built-in factor.
 #[must_use]
 pub fn show_free(level: &Level) -> String {

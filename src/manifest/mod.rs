@@ -8,6 +8,7 @@ mod check;
 pub mod command;
 pub mod criterion;
 pub mod factor;
+pub mod import;
 pub mod inference;
 pub mod nearest;
 pub mod problem;
@@ -21,6 +22,7 @@ pub mod written;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
+use serde::de::DeserializeOwned;
 
 use crate::encoding::{self, NotUtf8};
 
@@ -31,11 +33,21 @@ pub use study::Study;
 
 /// Loads a manifest, checks all of it, and applies a profile.
 pub fn load(path: &Path, profile: Option<&str>) -> Result<Study, LoadError> {
+    load_with(path, profile, None)
+}
+
+/// As [`load`]; maps that are gone from beside the manifest are looked for among those that an import kept in the
+/// study's folder below `results`.
+pub fn load_with(
+    path: &Path,
+    profile: Option<&str>,
+    results: Option<&Path>,
+) -> Result<Study, LoadError> {
     let bytes =
         std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     let text = encoding::decode(bytes)
         .map_err(|reason| LoadError::Encoding { path: path.to_owned(), reason })?;
-    parse(path, &text, profile)
+    checked(path, &text, profile, results)
 }
 
 /// As [`load`], from a text; `path` names it in errors and is where relative paths start.
@@ -43,19 +55,36 @@ pub fn load(path: &Path, profile: Option<&str>) -> Result<Study, LoadError> {
 /// How the file ends its lines does not get into texts of several lines, as TOML allows: a checkout on
 /// another system must not change what is measured.
 pub fn parse(path: &Path, text: &str, profile: Option<&str>) -> Result<Study, LoadError> {
+    checked(path, text, profile, None)
+}
+
+fn checked(
+    path: &Path,
+    text: &str,
+    profile: Option<&str>,
+    results: Option<&Path>,
+) -> Result<Study, LoadError> {
     let text = &*encoding::unix_lines(text);
+    let (source, structure, written) = read(path, text, &written::schema())?;
+    check::check(source, &written, profile, results, structure)
+}
+
+/// The first two passes over a file: what it says as far as its structure is right, and what is wrong with that.
+fn read<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    schema: &serde_json::Value,
+) -> Result<(Source, Vec<problem::Problem>, T), ManifestErrors> {
     let (source, syntax) = Source::parse(path, text);
     if !syntax.is_empty() {
-        return Err(LoadError::Invalid(ManifestErrors::new(&source, syntax)));
+        return Err(ManifestErrors::new(&source, syntax));
     }
-    let structure = structure::check(&source, &written::schema());
-    match read(text, &structure) {
-        Ok(written) => check::check(source, &written, profile, structure),
+    let structure = structure::check(&source, schema);
+    match without(text, &structure) {
+        Ok(written) => Ok((source, structure, written)),
         // What was left out was needed: the problems that are known say so.
-        Err(_) if !structure.is_empty() => {
-            Err(LoadError::Invalid(ManifestErrors::new(&source, structure)))
-        }
-        Err(error) => Err(LoadError::Invalid(ManifestErrors::new(
+        Err(_) if !structure.is_empty() => Err(ManifestErrors::new(&source, structure)),
+        Err(error) => Err(ManifestErrors::new(
             &source,
             vec![problem::Problem {
                 message: error.message().to_owned(),
@@ -63,17 +92,20 @@ pub fn parse(path: &Path, text: &str, profile: Option<&str>) -> Result<Study, Lo
                 label: "here".into(),
                 help: None,
             }],
-        ))),
+        )),
     }
 }
 
-/// The manifest without what the structure pass found wrong, so that the checks can go on and all
-/// problems are reported at once.
-fn read(text: &str, wrong: &[problem::Problem]) -> Result<written::Manifest, toml::de::Error> {
+/// The file without what the structure pass found wrong, so that the checks can go on and all problems are reported
+/// at once.
+fn without<T: DeserializeOwned>(
+    text: &str,
+    wrong: &[problem::Problem],
+) -> Result<T, toml::de::Error> {
     let mut table = toml::de::DeTable::parse(text)?;
     let spans: Vec<_> = wrong.iter().map(|problem| problem.span.clone()).collect();
     source::prune(table.get_mut(), &spans);
-    serde::Deserialize::deserialize(toml::de::Deserializer::from(table))
+    T::deserialize(toml::de::Deserializer::from(table))
 }
 
 /// A manifest that cannot be used.

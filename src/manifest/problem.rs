@@ -30,18 +30,30 @@ pub struct Problem {
 pub struct Problems<'s> {
     source: &'s Source,
     found: Vec<Problem>,
+    /// Of other files that this one names.
+    others: Vec<Located>,
 }
 
 impl<'s> Problems<'s> {
     #[must_use]
     pub fn new(source: &'s Source) -> Self {
-        Self { source, found: Vec::new() }
+        Self { source, found: Vec::new(), others: Vec::new() }
     }
 
     /// Goes on from problems that were found earlier.
     #[must_use]
     pub fn after(source: &'s Source, found: Vec<Problem>) -> Self {
-        Self { source, found }
+        Self { source, found, others: Vec::new() }
+    }
+
+    /// Problems of another file that this one names.
+    pub fn of_other(&mut self, errors: ManifestErrors) {
+        for problem in errors.problems {
+            // Several parts of a manifest may name one file.
+            if !self.others.contains(&problem) {
+                self.others.push(problem);
+            }
+        }
     }
 
     /// A problem with a value.
@@ -68,21 +80,22 @@ impl<'s> Problems<'s> {
     /// How many were found so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.found.len()
+        self.found.len() + self.others.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.len() == 0
     }
 
     /// Nothing wrong: `Ok`; else the error with all of it.
     pub fn finish(self) -> Result<(), ManifestErrors> {
-        if self.found.is_empty() {
-            Ok(())
-        } else {
-            Err(ManifestErrors::new(self.source, self.found))
+        if self.is_empty() {
+            return Ok(());
         }
+        let mut errors = ManifestErrors::new(self.source, self.found);
+        errors.problems.extend(self.others);
+        Err(errors)
     }
 }
 
@@ -94,7 +107,7 @@ pub struct ManifestErrors {
 }
 
 /// A problem with the text it points into.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// From 1.
     pub line: usize,
@@ -103,7 +116,7 @@ pub struct Located {
 }
 
 /// The text of a manifest as it is shown.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Shown {
     name: String,
     text: String,

@@ -101,6 +101,12 @@ impl Source {
         Some(self.line(self.key_span(at).start))
     }
 
+    /// Whether a list stands at a place.
+    #[must_use]
+    pub fn is_list(&self, at: &At<'_>) -> bool {
+        self.node(at).is_some_and(|node| matches!(node.kind, Kind::Array(_)))
+    }
+
     /// The text at a place, if a text is there.
     #[must_use]
     pub fn text_at(&self, at: &At<'_>) -> Option<&str> {

@@ -63,8 +63,7 @@ impl<'s> Walk<'s> {
                 self.node(&entry.value, schema, &inner);
             } else if further == Some(&Value::Bool(false)) {
                 let known = properties.into_iter().flat_map(|properties| properties.keys());
-                let place =
-                    if path.is_empty() { "the manifest".into() } else { format!("`{path}`") };
+                let place = if path.is_empty() { "the file".into() } else { format!("`{path}`") };
                 self.problems.push(Problem {
                     message: format!("unknown key `{}` in {place}", entry.key),
                     span: entry.key_span.clone(),
@@ -76,8 +75,7 @@ impl<'s> Walk<'s> {
         for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
             let Some(key) = required.as_str() else { continue };
             if !entries.iter().any(|entry| entry.key == key) {
-                let place =
-                    if path.is_empty() { "the manifest".into() } else { format!("`{path}`") };
+                let place = if path.is_empty() { "the file".into() } else { format!("`{path}`") };
                 self.problems.push(Problem {
                     message: format!("missing key `{key}` in {place}"),
                     span: if path.is_empty() { 0..0 } else { node.span.clone() },

@@ -51,6 +51,9 @@ pub fn metrics(
         ("decode_tokens_per_s", rate(tokens.decoded, server.decode_ns)),
         ("eval_rate_tokens_per_s", rate(server.tokens, server.decode_ns)),
         ("prefill_tokens_per_s", rate(checked.prefilled, server.prefill_ns)),
+        ("decode_ms", server.decode_ns.map(ms)),
+        ("prefill_ms", server.prefill_ns.map(ms)),
+        ("server_total_ms", server.total_ns.map(ms)),
         ("load_ms", server.load_ns.map(ms)),
         ("queue_ms", queue_ms(server)),
         (

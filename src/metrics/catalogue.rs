@@ -33,6 +33,8 @@ pub enum Scope {
     AgainstSolo,
     /// A command's run has it.
     Command,
+    /// A run that was read from earlier results has it, as its files do.
+    Imported,
     /// As [`Scope::AgainstSolo`]; each measured call has it too.
     CallAndRunAgainstSolo,
     /// A run has it where the manifest declares a price; computed when a table is made, not stored.
@@ -64,6 +66,8 @@ pub enum Clock {
     ClientAndWire,
     /// The program that was measured says so itself.
     Program,
+    /// A file of earlier results, whatever its program's clock was.
+    File,
 }
 
 impl Clock {
@@ -77,6 +81,7 @@ impl Clock {
             Clock::Wire => "wire",
             Clock::ClientAndWire => "client + wire",
             Clock::Program => "the command",
+            Clock::File => "the file",
         }
     }
 }
@@ -226,7 +231,7 @@ const fn metric(
 }
 
 #[rustfmt::skip]
-static CATALOGUE: [MetricInfo<'static>; 146] = [
+static CATALOGUE: [MetricInfo<'static>; 153] = [
     metric("ttft_ms", CallAndRun, Client, "ms", Some(Lower),
         "first − sent", "time to the first chunk with text from the moment at which the request was handed to the system; in records of protocol 1, which do not tell it, first − start"),
     metric("connect_ms", CallAndRun, Client, "ms", Some(Lower),
@@ -267,6 +272,12 @@ static CATALOGUE: [MetricInfo<'static>; 146] = [
         "tokens ÷ decode duration", "the rate as ollama run --verbose prints it, for comparison with earlier reports; too high for short answers, since the duration does not cover all that is counted"),
     metric("prefill_tokens_per_s", CallAndRun, Server, "tok/s", Some(Higher),
         "(prompt tokens − cached tokens) ÷ prefill duration", "rate of reading the prompt by the server's own clock; unknown where cached tokens are counted and not told, except in the first call of a cold run"),
+    metric("decode_ms", CallAndRun, Server, "ms", Some(Lower),
+        "the server's decode duration", "generating the answer"),
+    metric("prefill_ms", CallAndRun, Server, "ms", Some(Lower),
+        "the server's prefill duration", "reading the prompt"),
+    metric("server_total_ms", CallAndRun, Server, "ms", Some(Lower),
+        "the server's total duration", "all of the call by the server's own clock"),
     metric("load_ms", CallAndRun, Server, "ms", Some(Lower),
         "the server's load duration", "loading the model"),
     metric("queue_ms", CallAndRun, Server, "ms", Some(Lower),
@@ -307,16 +318,24 @@ static CATALOGUE: [MetricInfo<'static>; 146] = [
         "99th percentile of |client's gap − paced endpoint's gap|", "measurement error that one gap in a hundred exceeds"),
     metric("gap_error_max_ms", CallAndRun, Both, "ms", Some(Lower),
         "largest |client's gap − paced endpoint's gap|", "largest measurement error of a gap"),
+    metric("cold_calls", Run, Server, "calls", None,
+        "number of measured calls with load_ms ≥ 1000", "calls for which the server had to load the model; unknown where it does not tell"),
     metric("cold_ttft_ms", Run, Client, "ms", Some(Lower),
-        "mean ttft_ms of each agent's first call in a run with `cold = true`", "time to the first chunk with text when the server held no model; unknown in other runs"),
+        "mean ttft_ms of the cold calls that count: each agent's first in a run with `cold = true`, and those with load_ms ≥ 1000", "time to the first chunk with text when the server had to load the model"),
     metric("cold_load_ms", Run, Server, "ms", Some(Lower),
-        "mean load_ms of each agent's first call in a run with `cold = true`", "loading the model into the empty server; unknown in other runs"),
+        "mean load_ms of the same calls", "loading the model"),
     metric("warm_ttft_ms", Run, Client, "ms", Some(Lower),
-        "mean ttft_ms of the calls that count and follow another call of the same agent in the run, warm-up included", "time to the first chunk with text when the model was loaded; unknown without a warm-up or a second call"),
+        "mean ttft_ms of the calls that count and have load_ms < 1000 or, where the server does not tell it, follow another call of the same agent in the run, warm-up included", "time to the first chunk with text when the model was loaded"),
     metric("wall_ms", Run, Client, "ms", Some(Lower),
         "first start → last end of the calls that count", "duration of the measured work; in a workflow it begins with the first scan"),
     metric("agents", Run, Client, "", None,
         "number of agents with measured calls", "concurrent streams"),
+    metric("agent_ms", Run, Client, "ms", Some(Lower),
+        "mean of the agents' durations; an agent's is its first start (in a workflow that of its scan) → last end", "how long an agent worked"),
+    metric("sequential_ms", Run, Client, "ms", Some(Lower),
+        "Σ agent durations", "what the work of all agents adds up to"),
+    metric("balance", Run, Client, "", Some(Higher),
+        "shortest ÷ longest agent duration", "how alike the agents' durations are; of two that start together efficiency_percent is 50 × (1 + balance), and tells no more"),
     metric("speedup", Run, Client, "×", Some(Higher),
         "Σ agent durations ÷ wall; an agent's duration is its first start (in a workflow that of its scan) → last end", "overlap of the agents, not a gain over working one after the other: that needs the solo control"),
     metric("efficiency_percent", Run, Client, "%", Some(Higher),

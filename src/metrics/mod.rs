@@ -4,6 +4,7 @@
 //! over runs are left to the report.
 
 mod active;
+mod agents;
 mod call;
 mod catalogue;
 mod checked;
@@ -14,6 +15,7 @@ mod effect;
 mod errors;
 pub mod gpu;
 pub mod host;
+pub mod imported;
 pub mod lag;
 pub mod machine;
 pub mod outliers;
@@ -43,10 +45,13 @@ use crate::os::files;
 use crate::probe::gpu::GpuSample;
 use crate::probe::host::HostSample;
 use crate::probe::wire::{CallOnTheWire, WIRE_FILE};
-use crate::store::record::{Calibration, CallSummary, MachineTime, Metrics, ProcessUsage, Serving};
+use crate::store::record::{
+    AgentFigures, Calibration, CallSummary, MachineTime, Metrics, ProcessUsage, Serving,
+};
 
 use checked::Checked;
 
+pub use agents::OF_AGENTS;
 pub use call::gaps_ms;
 pub use catalogue::{Better, Clock, MetricInfo, Scope, catalogue, catalogue_markdown, info};
 pub use declared::{DeclaredMetric, all, check as check_declared, declared, find};
@@ -61,6 +66,8 @@ pub struct RunMetrics {
     /// One per call, warm-up included, in the order of the record.
     pub calls: Vec<CallSummary>,
     pub run: Metrics,
+    /// In the order of their names; empty where there are no agents.
+    pub agents: Vec<AgentFigures>,
     /// What the log of the paced endpoint says of the client's timestamps; `None` without one, of a
     /// throttled run, and where nothing can be paired with it.
     pub calibration: Option<Calibration>,
@@ -219,7 +226,8 @@ pub fn compute(
     run.extend(host::metrics(&work, recorded.host, tokens));
     run.extend(machine::metrics(recorded.machine));
     let calibration = if throttled { None } else { errors::summed_up(record, &log, &errors) };
-    RunMetrics { calls, run, calibration }
+    let agents = run::figures(record, &calls);
+    RunMetrics { calls, run, agents, calibration }
 }
 
 /// The stage whose call it was.

@@ -1,7 +1,7 @@
 //! Metrics of one run. The run is the unit of replication, so its calls are aggregated here, before
 //! any statistics over runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use formats::protocol::{AgentRecord, Stage};
 
@@ -11,7 +11,7 @@ use super::errors::CallErrors;
 use super::wire::{self, CallWire};
 use super::{ms, ratio, seconds};
 use crate::stats::Sample;
-use crate::store::record::{CallSummary, Metrics, ProcessUsage};
+use crate::store::record::{AgentFigures, CallSummary, Metrics, ProcessUsage};
 
 /// Speed-up of two agents below which the researchers call the endpoint contended.
 const CONTENTION_BELOW: f64 = 1.5;
@@ -61,16 +61,74 @@ fn means(calls: &[CallSummary], counted: &[usize]) -> Metrics {
     let shared = catalogue().iter().filter(|info| info.scope == Scope::CallAndRun);
     shared
         .map(|info| {
-            let values =
-                counted.iter().map(|i| calls[*i].metrics.get(info.name).copied().flatten());
-            let value = if COUNTS.contains(&info.name) {
-                values.collect::<Option<Vec<f64>>>().filter(|all| !all.is_empty()).map(sum)
-            } else {
-                sample(values.flatten().collect()).map(|known| known.mean())
-            };
-            (info.name.to_owned(), value)
+            let calls = counted.iter().map(|i| &calls[*i]);
+            (info.name.to_owned(), mean_of(info.name, calls))
         })
         .collect()
+}
+
+/// What a metric of calls is over several that count: the mean where it is known; counts are added up, and unknown
+/// as soon as one call's is.
+pub(super) fn mean_of<'c>(
+    name: &str,
+    counted: impl Iterator<Item = &'c CallSummary>,
+) -> Option<f64> {
+    let values = counted.map(|call| call.metrics.get(name).copied().flatten());
+    if COUNTS.contains(&name) {
+        values.collect::<Option<Vec<f64>>>().filter(|all| !all.is_empty()).map(sum)
+    } else {
+        sample(values.flatten().collect()).map(|known| known.mean())
+    }
+}
+
+/// Agents that worked at the same time.
+#[derive(Debug, Clone)]
+pub(super) struct Overlap {
+    /// How many.
+    pub agents: usize,
+    /// Of the work of each; `None`: not all of them are known.
+    pub durations_ms: Option<Vec<f64>>,
+    /// From the first start to the last end, milliseconds and seconds.
+    pub wall: Option<(f64, f64)>,
+    /// That all of them made.
+    pub tokens: Option<f64>,
+}
+
+impl Overlap {
+    /// What follows from how long each worked and how long all of them did.
+    pub fn metrics(&self) -> Metrics {
+        let durations = self.durations_ms.as_deref().filter(|own| !own.is_empty());
+        let wall_ms = self.wall.map(|(ms, _)| ms);
+        let sequential = durations.map(|own| own.iter().sum::<f64>());
+        let speedup = sequential.zip(wall_ms).and_then(|(all, wall)| ratio(all, wall));
+        let efficiency = speedup.and_then(|s| ratio(100.0 * s, self.agents as f64));
+        let several = durations.filter(|own| own.len() > 1);
+        let balance = several.and_then(|own| {
+            let (least, most) = own.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), own| {
+                (least.min(*own), most.max(*own))
+            });
+            ratio(least, most)
+        });
+        let contended = speedup.filter(|_| self.agents == 2);
+        named([
+            ("wall_ms", wall_ms),
+            ("agents", Some(self.agents as f64)),
+            ("agent_ms", sequential.and_then(|all| ratio(all, self.agents as f64))),
+            ("sequential_ms", sequential),
+            ("balance", balance),
+            ("speedup", speedup),
+            ("efficiency_percent", efficiency),
+            ("efficiency_drop_pp", efficiency.map(|percent| 100.0 - percent)),
+            (
+                "aggregate_tokens_per_s",
+                self.tokens.zip(self.wall).and_then(|(tokens, (_, wall_s))| ratio(tokens, wall_s)),
+            ),
+            (
+                "contention",
+                contended.map(|speedup| f64::from(u8::from(speedup < CONTENTION_BELOW))),
+            ),
+        ])
+    }
 }
 
 /// Percentiles over all gaps of the run: those of single calls cannot be averaged.
@@ -105,32 +163,38 @@ fn concurrency(record: &AgentRecord, calls: &[CallSummary], counted: &[usize]) -
         .map(|(end, start)| end.saturating_sub(start));
     // an agent without a call that counts took part in the load, so its share is unknown, not 0
     let whole: Option<Vec<&Agent>> = agents.iter().map(Option::as_ref).collect();
-    let speedup = whole.as_ref().zip(wall_ns).and_then(|(agents, wall)| {
-        ratio(agents.iter().map(|agent| ms(agent.duration_ns())).sum(), ms(wall))
-    });
-    let efficiency = speedup.and_then(|s| ratio(100.0 * s, agents.len() as f64));
     let pair = whole.as_ref().and_then(|agents| <&[&Agent; 2]>::try_from(agents.as_slice()).ok());
-    let tokens = tokens(counted.iter().map(|i| &calls[*i]));
-    named([
-        ("wall_ms", wall_ns.map(ms)),
-        ("agents", Some(agents.len() as f64)),
-        ("speedup", speedup),
-        ("efficiency_percent", efficiency),
-        ("efficiency_drop_pp", efficiency.map(|percent| 100.0 - percent)),
-        (
-            "aggregate_tokens_per_s",
-            tokens.zip(wall_ns).and_then(|(tokens, wall)| ratio(tokens, seconds(wall))),
-        ),
-        (
-            "contention",
-            pair.and(speedup).map(|speedup| f64::from(u8::from(speedup < CONTENTION_BELOW))),
-        ),
+    let overlap = Overlap {
+        agents: agents.len(),
+        durations_ms: whole
+            .as_ref()
+            .map(|agents| agents.iter().map(|agent| ms(agent.duration_ns())).collect()),
+        wall: wall_ns.map(|wall| (ms(wall), seconds(wall))),
+        tokens: tokens(counted.iter().map(|i| &calls[*i])),
+    };
+    let mut metrics = overlap.metrics();
+    metrics.extend(named([
         (
             "throughput_delta",
             pair.and_then(|[a, b]| Some(b.client_tokens_per_s? - a.client_tokens_per_s?)),
         ),
         ("ttft_delta_ms", pair.and_then(|[a, b]| Some(a.ttft_ms? - b.ttft_ms?))),
-    ])
+    ]));
+    metrics
+}
+
+/// Figures of each agent.
+pub(super) fn figures(record: &AgentRecord, calls: &[CallSummary]) -> Vec<AgentFigures> {
+    let counted: Vec<usize> =
+        (0..calls.len()).filter(|i| !calls[*i].warmup && calls[*i].outcome.counts()).collect();
+    let names: BTreeSet<&str> =
+        calls.iter().filter(|call| !call.warmup).map(|call| call.agent.as_str()).collect();
+    let agents = agents(record, calls, &counted);
+    let durations = names
+        .into_iter()
+        .zip(agents)
+        .filter_map(|(name, own)| Some((name, ms(own?.duration_ns()))));
+    super::agents::of_calls(calls, &durations.collect())
 }
 
 /// The agents with measured calls, in the order of their names (the order of starts is chance);

@@ -10,8 +10,10 @@ use std::path::Path;
 use formats::protocol::{RECORD_FILE, Window};
 
 use super::{Conditions, MetricsError, RunMetrics, of_calls, of_command, picked, read_record};
-use super::{machine, run, tokenize};
+use super::{imported, machine, run, tokenize};
 use crate::manifest::command::Pick;
+use crate::plan::identity::IMPORT;
+use crate::store::facts::{FACTS_FILE, Facts};
 use crate::store::record::{MachineTime, Metrics, ProcessUsage, RunRecord};
 
 /// What kind of work a run did, with what its files must be read by.
@@ -21,6 +23,8 @@ pub enum Work<'a> {
     Scenario(Conditions<'a>),
     /// A tokenizer encoded a text.
     Tokenize,
+    /// Nothing ran: it was read from earlier results.
+    Import,
     /// A command ran. Records of earlier versions do not say when; then what needs it is not computed.
     Command { window: Option<Window>, picks: &'a [Pick] },
 }
@@ -60,6 +64,7 @@ impl<'a> Work<'a> {
                 serving: &record.serving,
             })),
             Some("tokenize") => Ok(Self::Tokenize),
+            Some(IMPORT) => Ok(Self::Import),
             Some("command") => {
                 let window = record.command.as_ref().and_then(|command| command.window);
                 Ok(Self::Command { window, picks })
@@ -73,7 +78,7 @@ impl<'a> Work<'a> {
     pub fn metrics(&self, folder: &Path, seen: Seen<'_>) -> Result<RunMetrics, MetricsError> {
         let of_run = |mut run: Metrics| {
             run.extend(machine::metrics(seen.machine));
-            RunMetrics { calls: Vec::new(), run, calibration: None }
+            RunMetrics { calls: Vec::new(), agents: Vec::new(), run, calibration: None }
         };
         match self {
             Self::Scenario(conditions) => {
@@ -86,6 +91,11 @@ impl<'a> Work<'a> {
                     MetricsError::new(&path, &"it holds no record of a tokenizer's work")
                 })?;
                 tokenize::from_folder(folder, &record, seen.process).map(of_run)
+            }
+            Self::Import => {
+                let facts = Facts::read(folder)
+                    .map_err(|error| MetricsError::new(&folder.join(FACTS_FILE), &error))?;
+                Ok(imported::of_facts(&facts))
             }
             Self::Command { window, picks } => {
                 command(folder, seen.process, *window, picks).map(of_run)

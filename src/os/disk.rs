@@ -38,6 +38,30 @@ pub fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes everything in these folders, which lie on one disk, outlast a crash, together with their own entries: of
+/// many small files that is faster than one after the other.
+#[cfg(target_os = "linux")]
+pub fn sync_all(folders: &[&Path]) -> io::Result<()> {
+    let Some(first) = folders.first() else { return Ok(()) };
+    rustix::fs::syncfs(File::open(first)?).map_err(io::Error::from)
+}
+
+/// One file after the other. Untested.
+#[cfg(not(target_os = "linux"))]
+pub fn sync_all(folders: &[&Path]) -> io::Result<()> {
+    for folder in folders {
+        for entry in walkdir::WalkDir::new(folder).contents_first(true) {
+            let entry = entry?;
+            if entry.file_type().is_dir() {
+                sync_folder(entry.path())?;
+            } else {
+                sync_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Makes a folder and those above it that are missing, and makes each outlast a crash.
 pub fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {

@@ -28,6 +28,9 @@ pub const VERSION: u32 = 2;
 /// What `replica` is of a cell that is measured a second time; the first is the default.
 pub const REPLICA: u32 = 2;
 
+/// What `kind` is of earlier results.
+pub const IMPORT: &str = "import";
+
 /// The id of a document of today's version in canonical JSON (RFC 8785).
 #[must_use]
 pub fn id(document: &[u8]) -> CellId {
@@ -96,6 +99,10 @@ pub(super) fn document(
 ) -> Vec<u8> {
     let settings = &experiment.settings;
     let mut out = Canonical::default();
+    if let ExperimentKind::Import(import) = &experiment.kind {
+        imported(&mut out, &import.campaign, resolved);
+        return out.into_bytes();
+    }
     out.object(|out| {
         let mut own = Settings(resolved.settings.iter().peekable());
         let kind = match &experiment.kind {
@@ -111,6 +118,7 @@ pub(super) fn document(
                 self::command(out, command, resolved);
                 Some("command")
             }
+            ExperimentKind::Import(_) => Some(IMPORT),
         };
         if let Some(kind) = kind {
             own.key(out, "kind").text(kind);
@@ -180,6 +188,20 @@ impl Settings<'_, '_> {
             out.key(name).level(level);
         }
     }
+}
+
+/// Which of earlier results is asked for: neither where they lie nor how they are read, which may change without
+/// making others of them.
+fn imported(out: &mut Canonical, campaign: &str, resolved: &Resolved<'_>) {
+    out.object(|out| {
+        out.key("campaign").text(campaign);
+        out.key("kind").text(IMPORT);
+        out.key("levels").object(|out| {
+            for (name, level) in &resolved.other {
+                out.key(name).level(level);
+            }
+        });
+    });
 }
 
 /// What is run, on which content. Levels are in the words; what differs from run to run or from

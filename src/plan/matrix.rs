@@ -14,6 +14,8 @@ pub struct Matrix {
     indices: Vec<u32>,
     /// Number of cells; an experiment without axes has one.
     rows: usize,
+    /// Of each cell, in place of the experiment's; empty where no cell has its own.
+    repeats: Vec<Option<u32>>,
 }
 
 /// Why a matrix cannot be made; the indices count from 0 in the manifest's lists.
@@ -49,7 +51,7 @@ impl Matrix {
                 .iter()
                 .filter_map(|(axis, level)| intern(&mut axes, axis, level))
                 .collect();
-            changes.push((when, set, false));
+            changes.push(Change { when, set, repeats: change.repeats, matched: false });
         }
         let mut included: Vec<u32> = Vec::new();
         for cell in &experiment.include {
@@ -64,15 +66,8 @@ impl Matrix {
 
         let width = axes.len();
         let mut indices: Vec<u32> = Vec::new();
-        let mut rows = 0;
-        let mut row = vec![0_u32; width];
-        let mut counters = vec![0_u32; groups.len()];
-        'cells: loop {
-            for (group, counter) in groups.iter().zip(&counters) {
-                for axis in &group.axes {
-                    row[*axis] = *counter;
-                }
-            }
+        let mut repeats: Vec<Option<u32>> = Vec::new();
+        let mut take = |row: &[u32], own: Option<u32>| {
             let mut out = false;
             for (conditions, matched) in &mut excludes {
                 if conditions.iter().all(|(axis, level)| row[*axis] == *level) {
@@ -84,17 +79,37 @@ impl Matrix {
                 // Conditions see the cell as multiplied, so the order of overrides does not matter
                 // to what they match.
                 let start = indices.len();
-                indices.extend_from_slice(&row);
-                for (when, set, matched) in &mut changes {
-                    if when.iter().all(|(axis, level)| row[*axis] == *level) {
-                        *matched = true;
-                        for (axis, level) in set {
+                indices.extend_from_slice(row);
+                let mut asked = own;
+                for change in &mut changes {
+                    if change.when.iter().all(|(axis, level)| row[*axis] == *level) {
+                        change.matched = true;
+                        asked = change.repeats.or(asked);
+                        for (axis, level) in &change.set {
                             indices[start + *axis] = *level;
                         }
                     }
                 }
-                rows += 1;
+                repeats.push(asked);
             }
+        };
+        let mut row = vec![0_u32; width];
+        let mut counters = vec![0_u32; groups.len()];
+        for cell in experiment.listed.iter().flatten() {
+            for (place, level) in cell.levels.iter().enumerate() {
+                let (_, levels) = &axes[place];
+                let known = levels.iter().position(|known| known == level).unwrap_or_default();
+                row[place] = u32::try_from(known).unwrap_or(u32::MAX);
+            }
+            take(&row, cell.repeats);
+        }
+        'cells: while experiment.listed.is_none() {
+            for (group, counter) in groups.iter().zip(&counters) {
+                for axis in &group.axes {
+                    row[*axis] = *counter;
+                }
+            }
+            take(&row, None);
             for (counter, group) in counters.iter_mut().zip(&groups).rev() {
                 *counter += 1;
                 if *counter < group.length {
@@ -107,15 +122,25 @@ impl Matrix {
         if let Some(index) = excludes.iter().position(|(_, matched)| !matched) {
             return Err(MatrixError::ExcludeMatchesNothing(index));
         }
-        if let Some(index) = changes.iter().position(|(_, _, matched)| !matched) {
+        if let Some(index) = changes.iter().position(|change| !change.matched) {
             return Err(MatrixError::OverrideMatchesNothing(index));
         }
-        rows += experiment.include.len();
+        repeats.extend(experiment.include.iter().map(|_| None));
         indices.extend(included);
+        let rows = repeats.len();
         if rows == 0 {
             return Err(MatrixError::Empty);
         }
-        Ok(Self { axes, indices, rows })
+        if repeats.iter().all(Option::is_none) {
+            repeats.clear();
+        }
+        Ok(Self { axes, indices, rows, repeats })
+    }
+
+    /// The repeats of one cell, where it has its own.
+    #[must_use]
+    pub fn repeats(&self, row: usize) -> Option<u32> {
+        self.repeats.get(row).copied().flatten()
     }
 
     #[must_use]
@@ -145,10 +170,22 @@ impl Matrix {
         for row in &kept {
             indices.extend_from_slice(self.row(*row));
         }
+        if !self.repeats.is_empty() {
+            self.repeats = kept.iter().map(|row| self.repeats(*row)).collect();
+        }
         self.rows = kept.len();
         self.indices = indices;
         kept
     }
+}
+
+/// What an override changes.
+struct Change {
+    when: Conditions,
+    set: Vec<(usize, u32)>,
+    repeats: Option<u32>,
+    /// A cell was like that.
+    matched: bool,
 }
 
 /// Axes that step together, and how far.
@@ -184,11 +221,10 @@ fn check_size(
     axes: &[(String, Vec<Level>)],
     groups: &[Group],
 ) -> Result<(), MatrixError> {
-    let cells: u128 = groups
-        .iter()
-        .map(|group| u128::from(group.length))
-        .fold(1, u128::saturating_mul)
-        .saturating_add(experiment.include.len() as u128);
+    let multiplied =
+        groups.iter().map(|group| u128::from(group.length)).fold(1, u128::saturating_mul);
+    let cells = experiment.listed.as_ref().map_or(multiplied, |listed| listed.len() as u128);
+    let cells = cells.saturating_add(experiment.include.len() as u128);
     let until = experiment.settings.until.as_ref();
     let repeats = until.map_or(experiment.settings.repeats, |until| until.max);
     let runs = cells.saturating_mul(u128::from(repeats));

@@ -42,7 +42,9 @@ pub use loading::Loads;
 use matrix::{Matrix, MatrixError};
 use resolve::Role;
 use row::Row;
-pub use spec::{CellSpec, CellWork, CommandWork, ScenarioWork, SpecAgent, TokenizeWork};
+pub use spec::{
+    CellSpec, CellWork, CommandWork, ImportWork, ScenarioWork, SpecAgent, TokenizeWork,
+};
 
 /// Identity of a cell: the first 16 bytes of a SHA-256, shown as hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -163,7 +165,7 @@ impl Plan {
             for (row, (id, load)) in ids.into_iter().enumerate() {
                 let next = cells.len();
                 let cell = *known.entry(id).or_insert_with(|| small(next));
-                let repeats = experiment.settings.repeats;
+                let repeats = matrix.repeats(row).unwrap_or(experiment.settings.repeats);
                 if cell == small(next) {
                     let (experiment, row) = (small(index), small(row));
                     cells.push(Cell { id, experiment, row, repeats, load, control: None });
@@ -218,7 +220,7 @@ impl Plan {
                 let whole = self.cells[self.rows[index][before] as usize];
                 let next = small(cells.len());
                 let cell = *known.entry(whole.id).or_insert(next);
-                let repeats = experiment.settings.repeats;
+                let repeats = matrix.repeats(row).unwrap_or(experiment.settings.repeats);
                 if cell == next {
                     let (experiment, row) = (small(index), small(row));
                     cells.push(Cell { experiment, row, repeats, control: None, ..whole });
@@ -344,6 +346,12 @@ impl Plan {
         named.collect::<indexmap::IndexMap<_, _>>().into_values().cloned().collect()
     }
 
+    /// Whether the runs of a cell are read from earlier results.
+    #[must_use]
+    pub fn is_imported(&self, cell: u32) -> bool {
+        self.study.experiments[self.home_experiment(cell)].kind.is_import()
+    }
+
     /// Cells of an experiment (index into the study's experiments), in the order of its matrix.
     #[must_use]
     pub fn experiment_cells(&self, experiment: usize) -> Vec<u32> {
@@ -422,6 +430,9 @@ impl Plan {
         // where the order is that of the matrix.
         let mut cells: Vec<(usize, &Cell)> = self.cells.iter().enumerate().collect();
         cells.sort_by_key(|(_, cell)| (cell.experiment, cell.row, cell.control));
+        // Nothing is executed for those that are read from earlier results.
+        cells
+            .retain(|(_, cell)| !self.study.experiments[cell.experiment as usize].kind.is_import());
         for (index, cell) in cells {
             let repeats = cell.repeats;
             let (cell, load, home) = (small(index), cell.load, cell.experiment as usize);

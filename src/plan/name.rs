@@ -80,6 +80,7 @@ impl Plan {
                 let runtime = slug(&value("runtime"));
                 format!("{runtime}_{}", slug(&corpus(&own.corpus)))
             }
+            ExperimentKind::Import(import) => slug(&import.campaign),
             ExperimentKind::Tokenize(_) | ExperimentKind::Scenario => slug(&value("runtime")),
         };
         let pattern = experiment.settings.cell_name.as_deref();

@@ -41,10 +41,10 @@ pub(super) enum Role<'s> {
 }
 
 impl<'s> Role<'s> {
-    /// What an axis of this name acts on in such an experiment, as the table of factors says. The axes of
-    /// a command are free: they act on nothing but its words.
+    /// What an axis of this name acts on in such an experiment, as the table of factors says. Free axes act on
+    /// nothing, or on the words of a command.
     pub fn of(name: &'s str, kind: &ExperimentKind) -> Self {
-        let factor = factor::lookup(name).filter(|_| !kind.is_command());
+        let factor = factor::lookup(name).filter(|_| !kind.has_free_axes());
         match factor.map(|factor| factor.place) {
             Some(Place::Runtime) => Role::Runtime,
             Some(Place::Scenario) => Role::Scenario,

@@ -42,6 +42,9 @@ pub struct CellSpec {
 /// What stands for a runtime where a cell runs a command.
 pub const COMMAND_RUNTIME: &str = "command";
 
+/// What stands for a runtime where earlier results do not name one.
+pub const IMPORT_RUNTIME: &str = "imported";
+
 /// What a cell's runs do; each kind is executed in its own way.
 #[derive(Debug, Clone)]
 pub enum CellWork {
@@ -51,6 +54,14 @@ pub enum CellWork {
     Tokenize(TokenizeWork),
     /// A program of the user's runs.
     Command(CommandWork),
+    /// Nothing runs.
+    Import(ImportWork),
+}
+
+/// Runs that are read from earlier results.
+#[derive(Debug, Clone)]
+pub struct ImportWork {
+    pub campaign: String,
 }
 
 /// The agents of a scenario with what their runtime is told.
@@ -99,7 +110,7 @@ impl CellSpec {
     pub fn scenario(&self) -> Option<&ScenarioWork> {
         match &self.work {
             CellWork::Scenario(scenario) => Some(scenario),
-            CellWork::Tokenize(_) | CellWork::Command(_) => None,
+            CellWork::Tokenize(_) | CellWork::Command(_) | CellWork::Import(_) => None,
         }
     }
 
@@ -133,14 +144,22 @@ pub(super) fn spec(
     identity: serde_json::Value,
 ) -> CellSpec {
     let settings = &experiment.settings;
-    let is_command = experiment.kind.is_command();
-    let runtime = if is_command { COMMAND_RUNTIME } else { resolved.runtime };
+    let is_own = !experiment.kind.has_free_axes();
+    let runtime = match &experiment.kind {
+        ExperimentKind::Command(_) => COMMAND_RUNTIME,
+        // Whichever it was, if anybody says so.
+        ExperimentKind::Import(_) => match resolved.other.get("runtime") {
+            Some(Level::Text(runtime)) => runtime,
+            _ => IMPORT_RUNTIME,
+        },
+        ExperimentKind::Scenario | ExperimentKind::Tokenize(_) => resolved.runtime,
+    };
     CellSpec {
         identity,
         // The plan knows the matrix and fills them in.
         levels: Vec::new(),
         runtime: runtime.to_owned(),
-        command: study.runtimes.get(runtime).filter(|_| !is_command).cloned(),
+        command: study.runtimes.get(runtime).filter(|_| is_own).cloned(),
         variant: resolved
             .variant
             .iter()
@@ -190,6 +209,9 @@ fn work(study: &Study, experiment: &Experiment, resolved: &Resolved<'_>) -> Cell
             cwd: command.cwd.as_ref().map(|cwd| with_levels(cwd, resolved)),
             ..(**command).clone()
         }),
+        ExperimentKind::Import(import) => {
+            CellWork::Import(ImportWork { campaign: import.campaign.clone() })
+        }
     }
 }
 

@@ -122,7 +122,9 @@ impl Needs {
                 None if cell.runtime == "python" => {
                     let program = match cell.work {
                         CellWork::Tokenize(_) => Program::Tokenize,
-                        CellWork::Scenario(_) | CellWork::Command(_) => Program::Calls,
+                        CellWork::Scenario(_) | CellWork::Command(_) | CellWork::Import(_) => {
+                            Program::Calls
+                        }
                     };
                     needs.python.entry(program).or_default().push(id);
                 }

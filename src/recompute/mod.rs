@@ -222,9 +222,14 @@ pub enum Unreadable {
 pub fn again(folder: &Path, stored: &RunRecord, picks: &[Pick]) -> Result<RunRecord, Unreadable> {
     let work = Work::of(stored, picks)?;
     let computed = work.metrics(folder, Seen::of(stored))?;
-    let mut record = RunRecord { calls: computed.calls, metrics: computed.run, ..stored.clone() };
+    let mut record = RunRecord {
+        calls: computed.calls,
+        agents: computed.agents,
+        metrics: computed.run,
+        ..stored.clone()
+    };
     match work {
-        Work::Scenario(_) => {}
+        Work::Scenario(_) | Work::Import => {}
         Work::Tokenize => {
             let done = metrics::read_record(&folder.join(RECORD_FILE))?.tokenize;
             record.tokens = stored.tokens.as_ref().zip(done).map(|(then, done)| {

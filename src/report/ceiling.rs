@@ -115,6 +115,7 @@ mod tests {
             factors: vec![level("rate", 100.0), level("concurrency", streams)],
             scenario: None,
             simulated: true,
+            imported: false,
             throttled: false,
             runs: runs.collect(),
             folders: BTreeMap::new(),

@@ -30,6 +30,17 @@ pub struct CellRow {
     pub sd: Option<f64>,
     pub median: Option<f64>,
     pub ci: Option<[f64; 2]>,
+    /// Median absolute deviation, as it is.
+    pub mad: Option<f64>,
+    /// 100 × sd ÷ |mean|.
+    pub cv_percent: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    /// Percentiles, interpolated linearly (type 7).
+    pub p5: Option<f64>,
+    pub p25: Option<f64>,
+    pub p75: Option<f64>,
+    pub p95: Option<f64>,
     /// The mean differs from the reference cell's by less than the measurement error. The reference
     /// is the baseline, or else the experiment's first cell.
     pub below_error: bool,
@@ -49,7 +60,7 @@ pub struct Table {
 }
 
 /// The metrics worth a table, in their order; those that nothing is known of are left out.
-const MAIN: [&str; 38] = [
+const MAIN: [&str; 39] = [
     "efficiency_percent",
     "speedup",
     "scaling_efficiency_percent",
@@ -59,6 +70,7 @@ const MAIN: [&str; 38] = [
     "process_wall_ms",
     "aggregate_tokens_per_s",
     "client_tokens_per_s",
+    "eval_rate_tokens_per_s",
     "decode_tokens_per_s",
     "prefill_tokens_per_s",
     "ttft_ms",
@@ -106,6 +118,8 @@ const FIRST: [&str; 11] = [
 const AGGREGATE: &str = "aggregate_tokens_per_s";
 /// The same of one agent.
 const ONE_AGENT: [&str; 2] = ["client_tokens_per_s", "itl_ms"];
+/// The rate of runs that know none of the client's.
+const PUBLISHED_RATE: &str = "eval_rate_tokens_per_s";
 /// For one agent these are 1 and 100 % by definition.
 const OF_SEVERAL_AGENTS: [&str; 2] = ["efficiency_percent", "speedup"];
 /// Of agents the cost per token tells more.
@@ -126,6 +140,7 @@ pub fn rows<'a>(
         .map(|cell| {
             let sample = sample(cell, metric);
             let mean = sample.as_ref().map(Sample::mean);
+            let percentile = |percent| sample.as_ref().map(|own| own.percentile(percent));
             let other = reference.filter(|reference| reference.id != cell.id);
             let error = other
                 .and_then(|other| measurement_error_of(fresh(cell).chain(fresh(other)), metric));
@@ -142,6 +157,14 @@ pub fn rows<'a>(
                 sd: sample.as_ref().and_then(Sample::sd),
                 median: sample.as_ref().map(Sample::median),
                 ci: sample.as_ref().and_then(|s| s.mean_ci(0.95)).map(|ci| [ci.low, ci.high]),
+                mad: sample.as_ref().map(Sample::median_absolute_deviation),
+                cv_percent: sample.as_ref().and_then(Sample::cv).map(|cv| 100.0 * cv),
+                min: sample.as_ref().map(Sample::min),
+                max: sample.as_ref().map(Sample::max),
+                p5: percentile(5.0),
+                p25: percentile(25.0),
+                p75: percentile(75.0),
+                p95: percentile(95.0),
                 below_error: drowns(difference, error),
                 error,
             }
@@ -188,9 +211,11 @@ pub fn main_metrics<'a>(
             || name == "connect_ms" && connections
     };
     let several_agents = several_agents(&runs);
+    let client_rate = runs.iter().any(|run| value(run, ONE_AGENT[0]).is_some());
     let heads = |name: &str| {
         FIRST.contains(&name) && (several_agents || name != AGGREGATE)
             || ONE_AGENT.contains(&name) && !several_agents
+            || name == PUBLISHED_RATE && !client_rate
             || data.declared.iter().any(|own| own.name == name)
             || asked(name)
     };

@@ -7,11 +7,11 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, RunFolder,
     StudyFacts,
 };
-use super::{controls, fallbacks, flamegraphs, order, outliers, setup, verdicts};
+use super::{controls, fallbacks, flamegraphs, imports, order, outliers, setup, verdicts};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint};
 use crate::metrics::{self, price};
-use crate::plan::{CellSpec, Plan};
+use crate::plan::{CellSpec, CellWork, Plan};
 use crate::store::failed::GpuMemory;
 use crate::store::record::{RunRecord, ServerMemory};
 use crate::store::{Damaged, Store, StoreError, against_newest, counting, executed};
@@ -61,7 +61,8 @@ pub fn collect(
         let failed = attempts(store, &whole);
         verdicts::judge(plan, &whole, &failed, executed.as_ref())
     };
-    Ok(Data {
+    let mut data = Data {
+        imports: None,
         study: StudyFacts {
             name: study.name.clone(),
             title: study.title.clone(),
@@ -92,7 +93,9 @@ pub fn collect(
         declared: metrics::declared(study),
         hypotheses,
         claims,
-    })
+    };
+    data.imports = imports::imports(plan, &data);
+    Ok(data)
 }
 
 /// The cells of a plan without filters, as verdicts need them.
@@ -161,6 +164,7 @@ pub(super) fn assemble(
         factors,
         scenario: setup::scenario(spec),
         simulated: spec.agents().iter().any(|own| matches!(own.endpoint, Endpoint::Paced(_))),
+        imported: matches!(spec.work, CellWork::Import(_)),
         throttled: spec.scenario().is_some_and(|scenario| scenario.throttle.is_some()),
         stale: against_newest(&runs),
         folders: runs
@@ -233,7 +237,9 @@ fn experiment(
         axes,
         scenarios: distinct(own.iter().filter_map(|own| cells[own.cell].scenario.as_ref())),
         settings: setup::settings(experiment, &happened),
-        drift: happened.drift,
+        drift: happened.drift.filter(|_| !experiment.kind.is_import()),
+        labels: experiment.labels.clone(),
+        imported: experiment.kind.is_import(),
         baseline: experiment
             .baseline
             .iter()

@@ -11,6 +11,7 @@ use super::data::{Cell, Data, Experiment, FailedAttempt, NamedLevel, StudyFacts}
 use super::deliverables::{self, Deliverable};
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::imports::Imports;
 use super::machine_load::{self, MachineLoad};
 use super::outliers::OutlierTable;
 use super::placement::{self, Placement};
@@ -57,6 +58,8 @@ pub struct Context<'a> {
     pub hypotheses: &'a [Judged],
     /// Published numbers against stored runs.
     pub claims: &'a [Checked],
+    /// What was read from earlier results; `None`: nothing.
+    pub imports: Option<&'a Imports>,
 }
 
 /// How far the study is.
@@ -71,6 +74,8 @@ pub struct Status {
     /// Runs that failed and in whose place a fallback stands.
     pub fell_back: usize,
     pub simulated: bool,
+    /// Stored runs that were read from earlier results.
+    pub imported: usize,
     pub throttled: bool,
     pub first_started: Option<String>,
     pub last_finished: Option<String>,
@@ -140,8 +145,9 @@ pub struct RunRow<'a> {
     pub attempt: u32,
     /// Version of the document that it was identified by.
     pub identity_version: u32,
-    pub started: &'a str,
-    pub finished: &'a str,
+    /// RFC 3339, UTC; `None`: unknown.
+    pub started: Option<&'a str>,
+    pub finished: Option<&'a str>,
     pub metrics: &'a Metrics,
     /// Its folder, from that of the report.
     pub folder: Option<&'a str>,
@@ -157,8 +163,8 @@ impl<'a> RunRow<'a> {
             repeat: run.repeat,
             attempt: run.attempt,
             identity_version: run.identity_version,
-            started: &run.started,
-            finished: &run.finished,
+            started: run.started.as_deref(),
+            finished: run.finished.as_deref(),
             metrics: &run.metrics,
             folder: cell.folders.get(&run.repeat).map(|folder| folder.link.as_str()),
             files: run.files.keys().map(String::as_str).collect(),
@@ -268,6 +274,7 @@ impl<'a> Context<'a> {
             outliers: &data.outliers,
             hypotheses: &data.hypotheses,
             claims: &data.claims,
+            imports: data.imports.as_ref(),
         }
     }
 }
@@ -283,9 +290,10 @@ fn status(data: &Data) -> Status {
         done: runs().count(),
         fell_back: data.cells.iter().map(|cell| cell.fell_back.len()).sum(),
         simulated: data.cells.iter().any(|cell| cell.simulated),
+        imported: runs().filter(|run| run.imported.is_some()).count(),
         throttled: data.cells.iter().any(|cell| cell.throttled),
-        first_started: runs().map(|run| run.started.clone()).min(),
-        last_finished: runs().map(|run| run.finished.clone()).max(),
+        first_started: runs().filter_map(|run| run.started.clone()).min(),
+        last_finished: runs().filter_map(|run| run.finished.clone()).max(),
         unsealed: data.cells.iter().map(|cell| cell.unsealed.len()).sum(),
         missing,
         stale,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
+use super::imports::Imports;
 use super::outliers::OutlierTable;
 use super::verdicts::Judged;
 pub use crate::cells::NamedLevel;
@@ -40,6 +41,8 @@ pub struct Data {
     pub claims: Vec<Checked>,
     /// Metrics that the study declares.
     pub declared: Vec<DeclaredMetric>,
+    /// What was read from earlier results; `None`: nothing.
+    pub imports: Option<Imports>,
 }
 
 impl Data {
@@ -93,6 +96,10 @@ pub struct Experiment {
     pub scenarios: Vec<NamedText>,
     /// Settings in words (`timeout` → `120 s`).
     pub settings: Vec<NamedText>,
+    /// Axes that tell cells apart, and that comparisons do not look at.
+    pub labels: Vec<String>,
+    /// Its runs are read from earlier results.
+    pub imported: bool,
     /// Level of the baseline by axis.
     pub baseline: Vec<NamedText>,
     /// Its runs are ordered in blocks: every cell once before any cell's next repeat.
@@ -139,6 +146,7 @@ pub struct ExperimentCell {
 
 /// A cell and its runs.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing of a cell")]
 pub struct Cell {
     /// 32 hex digits.
     pub id: String,
@@ -154,6 +162,8 @@ pub struct Cell {
     pub scenario: Option<NamedText>,
     /// An endpoint of it is the paced one.
     pub simulated: bool,
+    /// Its runs are read from earlier results.
+    pub imported: bool,
     pub throttled: bool,
     /// Stored runs by repeat, the planned ones only; with the metrics against their solo runs.
     pub runs: BTreeMap<u32, RunRecord>,

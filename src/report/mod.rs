@@ -23,6 +23,7 @@ pub mod format;
 mod functions;
 mod html;
 mod illustrate;
+mod imports;
 mod machine_load;
 mod mark;
 mod order;

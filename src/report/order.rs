@@ -62,9 +62,9 @@ struct Timed<'a> {
 impl<'a> Timed<'a> {
     fn of(cell: &'a Cell) -> Option<Self> {
         let planned = || fresh(cell).filter(|run| run.repeat <= cell.repeats);
-        let began: BTreeMap<u32, &str> =
-            planned().map(|run| (run.repeat, run.started.as_str())).collect();
-        let ended = planned().filter_map(|run| Some((run.repeat, run.finished.parse().ok()?)));
+        let began: BTreeMap<u32, &str> = planned().map(|run| (run.repeat, run.began())).collect();
+        let ended =
+            planned().filter_map(|run| Some((run.repeat, run.finished.as_ref()?.parse().ok()?)));
         let ended = ended.collect();
         let moments: BTreeMap<u32, Timestamp> =
             began.iter().filter_map(|(repeat, time)| Some((*repeat, time.parse().ok()?))).collect();

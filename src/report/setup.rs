@@ -5,6 +5,7 @@ use super::format;
 use super::order::Happened;
 use crate::corpus;
 use crate::manifest::command::Command;
+use crate::manifest::import::Import;
 use crate::manifest::study::{self, Endpoint, ExperimentKind, Probes};
 use crate::manifest::units;
 use crate::plan::CellSpec;
@@ -59,6 +60,9 @@ pub(super) fn settings(experiment: &study::Experiment, happened: &Happened) -> V
         all.extend([timeout, NamedText::new("retry", retry)]);
         return all;
     }
+    if let ExperimentKind::Import(import) = &experiment.kind {
+        return of_import(import, repeats);
+    }
     let mut all = vec![repeats, order];
     all.extend(mixed);
     all.extend([
@@ -84,6 +88,25 @@ fn text(corpus: &corpus::Source) -> String {
         }
         corpus::Source::File { sha256, .. } => format!("a file with the SHA-256 {sha256}"),
     }
+}
+
+/// Where earlier results lie, and how they are read.
+fn of_import(import: &Import, repeats: NamedText) -> Vec<NamedText> {
+    let mut all = vec![NamedText::new("campaign", &import.campaign), repeats];
+    for source in &import.sources {
+        let patterns: Vec<&str> = source.files.iter().map(|own| own.written.as_str()).collect();
+        all.push(NamedText::new(
+            "files",
+            format!("{}: {}", source.root_written, patterns.join(", ")),
+        ));
+        all.push(NamedText::new("map", &source.map_path));
+        for rule in source.uncounted() {
+            let text = format!("{}: {} ({})", rule.when, rule.outcome.name(), rule.because);
+            all.push(NamedText::new("calls that do not count", text));
+        }
+    }
+    all.push(NamedText::new("order", "not known"));
+    all
 }
 
 /// What was run, with the axes in their places.

@@ -8,7 +8,7 @@ mod comparisons;
 mod instruments;
 mod verdicts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use formats::protocol::{Outcome, Stage};
@@ -16,6 +16,9 @@ use serde_json::Value;
 
 use super::cell_table;
 use super::data::{Cell, Data, FailedAttempt, NamedLevel};
+use crate::manifest::factor;
+use crate::manifest::written::Scalar;
+use crate::metrics::OF_AGENTS;
 use crate::store::failed::CallOutcome;
 use crate::store::record::{Metrics, RunRecord};
 
@@ -26,6 +29,8 @@ pub enum Rows {
     Runs,
     /// One per call, warm-up included: of sealed runs and of failed attempts.
     Calls,
+    /// One per agent of a sealed run.
+    Agents,
     /// One per cell and metric that a run of it knows: the statistics that reports show.
     Cells,
     /// One per cell and metric against its baseline, in a ranking, in per cent of a level, and of a replica
@@ -44,9 +49,10 @@ pub enum Rows {
 }
 
 impl Rows {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Runs,
         Self::Calls,
+        Self::Agents,
         Self::Cells,
         Self::Comparisons,
         Self::Success,
@@ -62,6 +68,7 @@ impl Rows {
         match self {
             Self::Runs => "runs",
             Self::Calls => "calls",
+            Self::Agents => "agents",
             Self::Cells => "cells",
             Self::Comparisons => "comparisons",
             Self::Success => "success",
@@ -84,7 +91,9 @@ pub struct Table {
 /// experiment needs only to interpret its own, else empty.
 /// `fallback_of` names the run in whose place one was made whose cell is in no
 /// experiment's matrix, else empty.
-const LEADING: [&str; 12] = [
+/// `imported` is 1 for runs that were read from earlier results, with the `campaign` that they are of and the file
+/// that is their `origin`.
+const LEADING: [&str; 15] = [
     "experiment",
     "cell",
     "repeat",
@@ -97,6 +106,9 @@ const LEADING: [&str; 12] = [
     "stale",
     "control",
     "fallback_of",
+    "imported",
+    "campaign",
+    "origin",
 ];
 
 /// After [`LEADING`] in [`Rows::Calls`]. `sealed` is 1 for the calls of sealed runs and 0 for those of attempts
@@ -108,8 +120,9 @@ const OF_CALLS: [&str; 6] = ["attempt", "sealed", "http_status", "finish_reason"
 #[must_use]
 pub fn table(data: &Data, which: Rows) -> Table {
     match which {
-        Rows::Runs => runs(data, false),
-        Rows::Calls => runs(data, true),
+        Rows::Runs => runs(data, Of::Run),
+        Rows::Calls => runs(data, Of::Call),
+        Rows::Agents => without(runs(data, Of::Agent), &["call", "stage", "warmup"]),
         Rows::Cells => statistics(data),
         Rows::Comparisons => comparisons::comparisons(data),
         Rows::Success => comparisons::successes(data),
@@ -120,18 +133,52 @@ pub fn table(data: &Data, which: Rows) -> Table {
     }
 }
 
-/// One row per run, or per call of each.
-fn runs(data: &Data, by_call: bool) -> Table {
+/// What a row is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Run,
+    Call,
+    Agent,
+}
+
+/// A table without these columns.
+fn without(table: Table, columns: &[&str]) -> Table {
+    fn keep<T>(row: Vec<T>, kept: &[bool]) -> Vec<T> {
+        row.into_iter().zip(kept).filter(|(_, kept)| **kept).map(|(own, _)| own).collect()
+    }
+    let kept: Vec<bool> =
+        table.columns.iter().map(|name| !columns.contains(&name.as_str())).collect();
+    Table {
+        columns: keep(table.columns, &kept),
+        rows: table.rows.into_iter().map(|row| keep(row, &kept)).collect(),
+    }
+}
+
+/// One row per run, or per call or agent of each.
+fn runs(data: &Data, of: Of) -> Table {
+    let by_call = of == Of::Call;
     let mut factors: Vec<&str> = Vec::new();
-    let cells = data.cells.iter().chain(data.stand_ins.iter().map(|own| &own.cell));
-    for factor in cells.flat_map(|cell| &cell.factors) {
-        if !factors.contains(&factor.name.as_str()) {
-            factors.push(&factor.name);
+    let cells = || data.cells.iter().chain(data.stand_ins.iter().map(|own| &own.cell));
+    let recorded = |cell| levels_beside(cell).map(|(name, _)| name);
+    let names = cells().flat_map(|cell| cell.factors.iter().map(|own| own.name.as_str()));
+    for name in names.chain(cells().flat_map(recorded)) {
+        if !factors.contains(&name) {
+            factors.push(name);
         }
     }
+    let of_agents: BTreeSet<&str> = cells()
+        .flat_map(|cell| cell.runs.values())
+        .flat_map(|run| &run.agents)
+        .flat_map(|own| own.metrics.keys().map(String::as_str))
+        .chain(OF_AGENTS)
+        .collect();
     let metrics: Vec<&str> = data
         .metrics()
-        .filter(|info| !by_call || info.scope.of_calls())
+        .filter(|info| match of {
+            Of::Run => true,
+            Of::Call => info.scope.of_calls(),
+            Of::Agent => of_agents.contains(info.name),
+        })
         .map(|info| info.name)
         .collect();
     let leading: Vec<&str> =
@@ -157,7 +204,7 @@ fn runs(data: &Data, by_call: bool) -> Table {
             let (cell, asked) = (&data.cells[cell], None);
             let experiment = experiment.name.as_str();
             let shared = Shared { experiment, cell, control, asked, factors: &factors };
-            shared.rows(by_call, &metrics, &mut rows);
+            shared.rows(of, &metrics, &mut rows);
             if by_call {
                 let tried = data.failed.iter();
                 let own = tried.filter(|tried| tried.cell.as_ref() == Some(&cell.id));
@@ -170,14 +217,14 @@ fn runs(data: &Data, by_call: bool) -> Table {
             let experiment = experiment.name.as_str();
             let control = own.control;
             let shared = Shared { experiment, cell, control, asked, factors: &factors };
-            shared.rows(by_call, &metrics, &mut rows);
+            shared.rows(of, &metrics, &mut rows);
         }
     }
     Table { columns, rows }
 }
 
 /// Columns of [`Rows::Cells`]. `below_error` is 0 or 1.
-const STATISTICS: [&str; 13] = [
+const STATISTICS: [&str; 21] = [
     "experiment",
     "cell",
     "name",
@@ -191,6 +238,14 @@ const STATISTICS: [&str; 13] = [
     "ci_low",
     "ci_high",
     "below_error",
+    "mad",
+    "cv_percent",
+    "min",
+    "max",
+    "p5",
+    "p25",
+    "p75",
+    "p95",
 ];
 
 fn statistics(data: &Data) -> Table {
@@ -211,6 +266,14 @@ fn statistics(data: &Data) -> Table {
                 number(row.ci.map(|ci| ci[0])),
                 number(row.ci.map(|ci| ci[1])),
                 u8::from(row.below_error).into(),
+                number(row.mad),
+                number(row.cv_percent),
+                number(row.min),
+                number(row.max),
+                number(row.p5),
+                number(row.p25),
+                number(row.p75),
+                number(row.p95),
             ]);
         }
     }
@@ -228,13 +291,24 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    fn rows(&self, by_call: bool, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
+    fn rows(&self, of: Of, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
         for run in self.cell.runs.values() {
-            if by_call {
-                self.calls(run, metrics, rows);
-            } else {
-                rows.push(self.run(run, metrics));
+            match of {
+                Of::Run => rows.push(self.run(run, metrics)),
+                Of::Call => self.calls(run, metrics, rows),
+                Of::Agent => self.agents(run, metrics, rows),
             }
+        }
+    }
+
+    fn agents(&self, run: &RunRecord, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
+        for agent in &run.agents {
+            let own_calls =
+                run.calls.iter().filter(|call| !call.warmup && call.agent == agent.agent);
+            let outcome = own_calls.map(|call| call.outcome).max().map(Outcome::name);
+            let name = agent.agent.as_str();
+            let own = vec![name.into(), Value::Null, Value::Null, outcome.into(), Value::Null];
+            rows.push(self.row(run.repeat, Some(run), own, Vec::new(), &agent.metrics, metrics));
         }
     }
 
@@ -243,7 +317,7 @@ impl Shared<'_> {
         // What kept a run from being sealed is no outcome of it: the worst left is `length`.
         let outcome = measured.map(|call| call.outcome).max().map(Outcome::name);
         let own = vec![Value::Null, Value::Null, Value::Null, outcome.into(), Value::Null];
-        self.row(run.repeat, own, Vec::new(), &run.metrics, metrics)
+        self.row(run.repeat, Some(run), own, Vec::new(), &run.metrics, metrics)
     }
 
     fn calls(&self, run: &RunRecord, metrics: &[&str], rows: &mut Vec<Vec<Value>>) {
@@ -264,7 +338,7 @@ impl Shared<'_> {
                 call.error.clone().into(),
                 notes.into(),
             ];
-            rows.push(self.row(run.repeat, own, of_call, &call.metrics, metrics));
+            rows.push(self.row(run.repeat, Some(run), own, of_call, &call.metrics, metrics));
         }
     }
 
@@ -286,7 +360,7 @@ impl Shared<'_> {
                 call.error.clone().into(),
                 Value::Null,
             ];
-            self.row(tried.repeat, own, of_call, &Metrics::new(), metrics)
+            self.row(tried.repeat, None, own, of_call, &Metrics::new(), metrics)
         };
         tried.calls.iter().map(of).collect()
     }
@@ -294,6 +368,7 @@ impl Shared<'_> {
     fn row(
         &self,
         repeat: u32,
+        run: Option<&RunRecord>,
         own: Vec<Value>,
         of_call: Vec<Value>,
         known: &Metrics,
@@ -301,17 +376,50 @@ impl Shared<'_> {
     ) -> Vec<Value> {
         let stale = u8::from(self.cell.stale.contains_key(&repeat));
         let asked = self.asked.and_then(|asked| asked.get(&repeat)).map(String::as_str);
-        let levels: BTreeMap<&str, Value> =
+        let mut levels: BTreeMap<&str, Value> =
             self.cell.factors.iter().map(|factor| (factor.name.as_str(), level(factor))).collect();
+        for (name, text) in run.iter().flat_map(|run| beside(run)) {
+            levels.entry(name).or_insert_with(|| read_level(name, text));
+        }
         let id = self.cell.id.as_str();
-        [self.experiment.into(), id.into(), repeat.into(), run(id, repeat).into()]
+        let imported = run.and_then(|run| run.imported.as_ref());
+        let origin = imported.and_then(|own| own.origin.first()).map(|own| match &own.place {
+            Some(place) => format!("{}#{place}", own.path),
+            None => own.path.clone(),
+        });
+        let of_import: [Value; 3] = [
+            u8::from(imported.is_some()).into(),
+            imported.map(|own| own.campaign.clone()).into(),
+            origin.into(),
+        ];
+        [self.experiment.into(), id.into(), repeat.into(), self::run(id, repeat).into()]
             .into_iter()
             .chain(own)
             .chain([stale.into(), self.control.into(), asked.into()])
+            .chain(of_import)
             .chain(of_call)
             .chain(self.factors.iter().map(|name| levels.get(name).cloned().into()))
             .chain(metrics.iter().map(|name| number(known.get(*name).copied().flatten())))
             .collect()
+    }
+}
+
+/// Levels of imported runs that are no axes.
+fn levels_beside(cell: &Cell) -> impl Iterator<Item = (&str, &str)> {
+    cell.runs.values().flat_map(beside)
+}
+
+fn beside(run: &RunRecord) -> impl Iterator<Item = (&str, &str)> {
+    let recorded = run.imported.iter().flat_map(|own| &own.recorded);
+    recorded.map(|(name, text)| (name.as_str(), text.as_str()))
+}
+
+/// As [`level`], of one that is kept as text.
+fn read_level(name: &str, text: &str) -> Value {
+    match factor::scalar(name, text) {
+        Scalar::Integer(number) => number.into(),
+        Scalar::Float(own) => number(Some(own)),
+        _ => text.into(),
     }
 }
 

@@ -287,7 +287,7 @@ impl<'a> Judging<'a> {
     fn standing(&self, own: &Own<'a>, hypothesis: &Hypothesis) -> Standing {
         let concerned = self.concerned(own, &hypothesis.criterion);
         let runs = || concerned.iter().flat_map(|cell| cell.runs.values());
-        let first_started = runs().map(|run| run.started.as_str()).min();
+        let first_started = runs().filter_map(|run| run.started.as_deref()).min();
         let known = Known { runs: runs().count(), first_started };
         let gone = |name: &str| !self.today.iter().any(|own| own.name == name);
         let name = executed::name(&own.experiment.name, &hypothesis.name);

@@ -38,7 +38,7 @@ pub struct LeftRun {
     pub cell_name: String,
     pub repeat: u32,
     /// RFC 3339, UTC.
-    pub finished: String,
+    pub finished: Option<String>,
     pub bytes: u64,
 }
 

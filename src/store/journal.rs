@@ -39,6 +39,10 @@ pub enum What {
     Calibrating { runtime: String, pid: u32, mark: Option<u64> },
     /// The run is sealed; `sha256` is that of its `run.json`.
     Finished { cell: String, repeat: u32, attempt: u32, sha256: String },
+    /// These runs were read from earlier results and are about to be sealed.
+    Importing { runs: Vec<RunName> },
+    /// A run that was read from earlier results is sealed; `sha256` is that of its `run.json`.
+    Imported { cell: String, repeat: u32, sha256: String },
     /// The attempt failed; what it left lies in `kept`, relative to the study's folder.
     Failed { cell: String, repeat: u32, attempt: u32, cause: String, kept: String },
     /// The attempt failed and another one follows.

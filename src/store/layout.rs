@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::manifest::import::KEPT_MAPS;
 use crate::os::disk;
 
 /// The folder of one study's results and the places in it.
@@ -54,9 +55,17 @@ impl Layout {
 
     /// Those beside `runs` that are written to.
     #[must_use]
-    pub fn own_folders(&self) -> [PathBuf; 5] {
+    pub fn own_folders(&self) -> [PathBuf; 7] {
         let below = |name| self.root.join(name);
-        [self.failed(), self.superseded(), self.collected(), below("calibration"), below("corpora")]
+        [
+            self.failed(),
+            self.superseded(),
+            self.collected(),
+            self.origins(),
+            self.maps(),
+            below("calibration"),
+            below("corpora"),
+        ]
     }
 
     /// Where the record of a sealed run is kept when another replaces it: a file beside those of stale
@@ -79,6 +88,18 @@ impl Layout {
     #[must_use]
     pub fn corpus(&self, sha256: &str) -> PathBuf {
         self.root.join("corpora").join(sha256.get(..16).unwrap_or(sha256))
+    }
+
+    /// Files of earlier results that are kept, by their digests.
+    #[must_use]
+    pub fn origins(&self) -> PathBuf {
+        self.root.join("origins")
+    }
+
+    /// The maps by which earlier results were read.
+    #[must_use]
+    pub fn maps(&self) -> PathBuf {
+        self.root.join(KEPT_MAPS)
     }
 
     #[must_use]

@@ -8,6 +8,7 @@ pub mod blocks;
 pub mod digest;
 mod error;
 pub mod executed;
+pub mod facts;
 pub mod failed;
 pub mod fallback;
 pub mod gc;

@@ -11,7 +11,9 @@ use crate::probe::sampling::Sampling;
 use crate::probe::wire;
 
 /// The version of `run.json` that this program writes. A newer one is refused, an older one is read.
-pub const RUN_FORMAT: u32 = 1;
+///
+/// Version 2 has runs that were imported, and figures of agents; version 1 has neither.
+pub const RUN_FORMAT: u32 = 2;
 /// File of the [`RunRecord`] in the run's folder.
 pub const RUN_FILE: &str = "run.json";
 
@@ -42,9 +44,14 @@ pub struct RunRecord {
     /// What the cell was, factor by factor; empty in records of earlier versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<NamedLevel>,
-    /// RFC 3339, UTC.
-    pub started: String,
-    pub finished: String,
+    /// RFC 3339, UTC. Known of every run that was measured; of imported ones where their files tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<String>,
+    /// Where it was read from, if it was not measured by this program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     pub evidence: Evidence,
     pub process: ProcessUsage,
     /// What the whole machine did meanwhile; absent where the system does not tell, and in records of
@@ -78,6 +85,10 @@ pub struct RunRecord {
     pub wire: Option<wire::Summary>,
     /// One per call, warm-up included, in the order of their starts.
     pub calls: Vec<CallSummary>,
+    /// Metrics of each agent, in the order of their names; empty where there are none, and in records of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentFigures>,
     /// Metrics of the run.
     pub metrics: Metrics,
     /// What a tokenizer made of its text.
@@ -90,8 +101,68 @@ pub struct RunRecord {
     pub files: BTreeMap<String, FileDigest>,
 }
 
+impl RunRecord {
+    /// When it began, RFC 3339; empty where nobody knows, which is no time.
+    #[must_use]
+    pub fn began(&self) -> &str {
+        self.started.as_deref().unwrap_or_default()
+    }
+}
+
 fn first_identity() -> u32 {
     1
+}
+
+/// Metrics of one agent of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AgentFigures {
+    pub agent: String,
+    pub metrics: Metrics,
+}
+
+/// Where a run was read from that this program did not measure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Which of several earlier measurements it is of.
+    pub campaign: String,
+    /// Name of the map that it was read by, and the SHA-256 of what the map says.
+    pub map: String,
+    pub map_sha256: String,
+    /// The files that it was read from, that of its row first.
+    pub origin: Vec<Origin>,
+    /// When; RFC 3339, UTC.
+    pub imported_at: String,
+    /// What read it.
+    pub runner: CodeEvidence,
+    /// What the authors say of the circumstances elsewhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stated: BTreeMap<String, String>,
+    /// What the files say of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, serde_json::Value>,
+    /// Levels that were read beyond those of the cell, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recorded: BTreeMap<String, String>,
+    /// Times as the files have them, where their offset is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_as_written: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_as_written: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A file of earlier results.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Below the root, with `/`.
+    pub path: String,
+    pub bytes: u64,
+    /// 64 hex digits.
+    pub sha256: String,
+    /// The place of the run's row in it, where it has several; a pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 /// Metrics that were computed again from the artifacts of a sealed run.
@@ -302,6 +373,9 @@ pub struct Evidence {
     pub machine: MachineEvidence,
     /// By the endpoint's name in the manifest.
     pub endpoints: BTreeMap<String, EndpointEvidence>,
+    /// Of runs that were imported: which of several earlier measurements they are of. Absent of measured ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
     /// The study's repository; absent when it is in none.
     #[serde(default)]
     pub study_git: Option<GitEvidence>,

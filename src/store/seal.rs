@@ -56,11 +56,8 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     if place.symlink_metadata().is_ok() {
         return Err(StoreError::Occupied { path: place.to_owned() });
     }
-    record.files = digests(partial)?;
+    let sha256 = write_record(partial, record)?;
     let path = partial.join(RUN_FILE);
-    let text = text(record, &path)?;
-    files::write(&path, &text).map_err(StoreError::io("write", &path))?;
-
     let mut files: Vec<PathBuf> = record.files.keys().map(|name| partial.join(name)).collect();
     files.push(path);
     // At the same time: the file system then writes its journal once for many of them.
@@ -74,6 +71,15 @@ pub fn seal(partial: &Path, place: &Path, record: &mut RunRecord) -> Result<Stri
     if let Some(parent) = place.parent() {
         disk::sync_folder(parent).map_err(StoreError::io("sync", parent))?;
     }
+    Ok(sha256)
+}
+
+/// Writes the record into a prepared folder, with the digests of everything in it. Returns the digest of its file.
+pub fn write_record(partial: &Path, record: &mut RunRecord) -> Result<String, StoreError> {
+    record.files = digests(partial)?;
+    let path = partial.join(RUN_FILE);
+    let text = text(record, &path)?;
+    files::write(&path, &text).map_err(StoreError::io("write", &path))?;
     Ok(formats::digest::of_bytes(&text))
 }
 

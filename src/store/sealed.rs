@@ -62,7 +62,13 @@ impl Sealed {
                 What::Failed { cell, repeat, .. } => {
                     runs.entry((cell, repeat)).or_default().begun = false;
                 }
-                What::Finished { cell, repeat, sha256, .. } => {
+                What::Importing { runs: begun } => {
+                    for own in begun {
+                        runs.entry((own.cell, own.repeat)).or_default().begun = true;
+                    }
+                }
+                What::Finished { cell, repeat, sha256, .. }
+                | What::Imported { cell, repeat, sha256 } => {
                     runs.insert((cell, repeat), Word { digests: vec![sha256], ..Word::default() });
                 }
                 What::Recomputed { cell, repeat, before, sha256, .. } => {

@@ -12,6 +12,10 @@ use super::record::{EndpointEvidence, Evidence, RunRecord};
 #[must_use]
 pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
     let mut differences = Vec::new();
+    if stored.campaign != today.campaign {
+        let (then, now) = (origin(stored), origin(today));
+        differences.push(format!("one is {then}, the other {now}"));
+    }
     if stored.agent.runtime == today.agent.runtime
         && differs(stored.agent.digest.as_ref(), today.agent.digest.as_ref())
     {
@@ -39,6 +43,14 @@ pub fn staleness(stored: &Evidence, today: &Evidence) -> Vec<String> {
     };
     changed("the GPU", gpus(&then.gpus).as_deref(), gpus(&now.gpus).as_deref(), &mut differences);
     differences
+}
+
+/// Where a run comes from, in words.
+fn origin(evidence: &Evidence) -> String {
+    match &evidence.campaign {
+        Some(campaign) => format!("imported ({campaign})"),
+        None => "measured".to_owned(),
+    }
 }
 
 fn endpoint(

@@ -185,14 +185,14 @@ fn in_blocks(question: &Question, values: &[Datum]) -> bool {
     let same = |a: &Datum, b: &Datum| a.cell.id == b.cell.id;
     let cells: Vec<BTreeMap<u32, &str>> = values
         .chunk_by(same)
-        .map(|own| own.iter().map(|own| (own.run.repeat, own.run.started.as_str())).collect())
+        .map(|own| own.iter().map(|own| (own.run.repeat, own.run.began())).collect())
         .collect();
     question.interleaved && cells.len() > 1 && blocks::out_of_turn(&cells).is_empty()
 }
 
 /// By value, the place of its run in the order in which they began.
 fn order(values: &[Datum]) -> Vec<f64> {
-    let began = |place: &usize| values[*place].run.started.parse::<Timestamp>().ok();
+    let began = |place: &usize| values[*place].run.began().parse::<Timestamp>().ok();
     let mut places: Vec<usize> = (0..values.len()).collect();
     places.sort_by_key(began);
     let mut order = vec![0.0; values.len()];

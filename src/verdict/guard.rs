@@ -98,5 +98,5 @@ pub(super) fn drift(question: &Question, ones: &[&Cell], others: &[&Cell]) -> Op
 }
 
 fn starts<'a>(side: &[&Cell<'a>]) -> Vec<&'a str> {
-    side.iter().flat_map(|cell| &cell.runs).map(|run| run.started.as_str()).collect()
+    side.iter().flat_map(|cell| &cell.runs).map(|run| run.began()).collect()
 }

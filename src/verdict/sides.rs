@@ -188,7 +188,7 @@ fn pairs<'a>(
     let mut pairs = Vec::new();
     for (one, other) in partners {
         let (Some(ones), Some(others)) = (lefts.get(one), rights.get(other)) else { continue };
-        let began = |value: Datum<'a>| Began::one(&value.run.started);
+        let began = |value: Datum<'a>| Began::one(value.run.began());
         let found = blocks::pairs(ones, others, began);
         pairs.extend(found.map_err(|OutOfTurn { repeat, next }| {
             format!("repeats {repeat} and {next} were not measured one after the other")
@@ -204,7 +204,7 @@ fn pairs<'a>(
 /// what drifts, drifts in both. Where no pairs are taken, runs that have no counterpart count as well.
 fn in_turn(ones: &[&Cell], others: &[&Cell], paired: bool) -> bool {
     let by_repeat = |cell: &Cell| -> BTreeMap<u32, String> {
-        cell.runs.iter().map(|run| (run.repeat, run.started.clone())).collect()
+        cell.runs.iter().map(|run| (run.repeat, run.began().to_owned())).collect()
     };
     ones.iter().all(|one| {
         let one = by_repeat(one);

@@ -71,8 +71,8 @@ fn another_day() -> Stored {
     for cell in 0..2 {
         for repeat in 1..=3 {
             let mut run = stored.run(cell, repeat);
-            run.started = run.started.replace("06-01", "06-02");
-            run.finished = run.finished.replace("06-01", "06-02");
+            run.started = Some(run.began().replace("06-01", "06-02"));
+            run.finished = run.finished.as_ref().map(|at| at.replace("06-01", "06-02"));
             run.evidence.machine.hostname = Some("laptop".into());
             run.evidence
                 .machine
@@ -201,7 +201,7 @@ fn what_cannot_be_compared_is_said() {
     let id = stored.plan.id(0).hex();
     let path = store.folder(&id, 2).unwrap().join("run.json");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("\"format\": 1", "\"format\": 99", 1)).unwrap();
+    fs::write(&path, text.replacen("\"format\": 2", "\"format\": 99", 1)).unwrap();
     sets.fails(&["a", "b"], 1, "use a newer runner");
     fs::write(&path, "{").unwrap();
     sets.fails(&["a", "b"], 2, "it counts as missing");

@@ -221,12 +221,14 @@ impl Stored {
             attempt: 1,
             identity: spec.identity,
             // a block a minute, and its cells in their order
-            started: format!(
+            started: Some(format!(
                 "2025-06-01T10:0{repeat}:{:02}.{:03}Z",
                 cell.min(59),
                 cell.saturating_sub(59)
-            ),
-            finished: format!("2025-06-01T10:0{repeat}:0{cell}.500Z"),
+            )),
+            finished: Some(format!("2025-06-01T10:0{repeat}:0{cell}.500Z")),
+            imported: None,
+            agents: Vec::new(),
             evidence: evidence(),
             process,
             machine: None,
@@ -301,7 +303,7 @@ fn seal_in(folder: &Path, record: &RunRecord, files: &[(&str, String)]) {
     let line = format!(
         "{{\"time\": \"{}\", \"event\": \"finished\", \"cell\": \"{cell}\", \"repeat\": {repeat}, \
          \"attempt\": 1, \"sha256\": \"{sha256}\"}}\n",
-        record.finished
+        record.finished.as_deref().unwrap_or_default()
     );
     let journal = root.join("journal.jsonl");
     let mut journal = fs::File::options().create(true).append(true).open(journal).unwrap();
@@ -344,6 +346,7 @@ fn evidence() -> Evidence {
         models,
     };
     Evidence {
+        campaign: None,
         runner: CodeEvidence { version: "0.1.0".into(), digest: Some("cd".repeat(32)) },
         agent: AgentEvidence {
             runtime: "rust".into(),

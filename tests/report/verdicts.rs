@@ -331,7 +331,7 @@ fn repeats_that_time_has_mixed_are_no_pairs() {
     // the throttled cell's first run was lost and made again at the end
     let mut late = stored.run(1, 1);
     late.metrics.insert("wall_ms".into(), Some(157.0));
-    late.started = "2025-06-02T10:00:00.000Z".into();
+    late.started = Some("2025-06-02T10:00:00.000Z".into());
     stored.remove(1, 1);
     stored.seal(1, &late);
     let judged = only(&stored);

@@ -614,6 +614,8 @@ pub enum Outcome {
     Length,
     /// Stopped before `max_tokens`, though the reason says `length`: the context was full.
     ContextFull,
+    /// A whole answer that is too short to be what was asked for. Only imported calls end so.
+    TooShort,
     /// A whole answer without any text.
     Empty,
     /// A whole JSON answer in place of a stream.
@@ -635,6 +637,30 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub const ALL: [Self; 15] = [
+        Self::Ok,
+        Self::Length,
+        Self::ContextFull,
+        Self::TooShort,
+        Self::Empty,
+        Self::NotStreamed,
+        Self::OtherModel,
+        Self::Refused,
+        Self::Truncated,
+        Self::InBandError,
+        Self::HttpError,
+        Self::Timeout,
+        Self::ConnectError,
+        Self::Malformed,
+        Self::Cancelled,
+    ];
+
+    /// The outcome of this name, as in artifacts and tables.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
     /// Whether the call is a measurement.
     #[must_use]
     pub fn counts(self) -> bool {
@@ -654,6 +680,7 @@ impl Outcome {
             Outcome::Ok => "ok",
             Outcome::Length => "length",
             Outcome::ContextFull => "context_full",
+            Outcome::TooShort => "too_short",
             Outcome::Empty => "empty",
             Outcome::NotStreamed => "not_streamed",
             Outcome::OtherModel => "other_model",

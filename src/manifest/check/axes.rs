@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 
 use super::experiment::Setting;
-use super::names::reference;
+use super::names::{NAME_HELP, is_name, reference};
 use super::tokenize::tokenizer_level;
 use crate::manifest::factor::{self, Factor, Place};
 use crate::manifest::nearest::suggest;
@@ -48,6 +48,9 @@ impl Levels<'_> {
             }
             return used;
         }
+        if self.kind.is_import() {
+            return free_axis(at, axis, problems);
+        }
         let Some(factor) = factor::lookup(axis) else {
             let (agent, option) = axis.split_once('.').unwrap_or(("", axis));
             let help = if agent.is_empty() {
@@ -82,6 +85,14 @@ impl Levels<'_> {
         true
     }
 
+    /// One level, normalised.
+    pub(super) fn level_of(&self, axis: &str, written: &Scalar) -> Result<Level, String> {
+        match self.factor(axis) {
+            Some(factor) => factor.level(written),
+            None => factor::free_level(written),
+        }
+    }
+
     /// One level, normalised, its references checked and the profile's model names applied.
     pub(super) fn level(
         &self,
@@ -90,11 +101,7 @@ impl Levels<'_> {
         written: &Scalar,
         problems: &mut Problems<'_>,
     ) -> Option<Level> {
-        let parsed = match self.factor(axis) {
-            Some(factor) => factor.level(written),
-            None => factor::free_level(written),
-        };
-        let level = match parsed {
+        let level = match self.level_of(axis, written) {
             Ok(level) => level,
             Err(message) => {
                 problems.value(at, format!("`{axis}`: {message}"), None);
@@ -109,6 +116,7 @@ impl Levels<'_> {
                     return Some(Level::Written { number: *number, text });
                 }
             }
+            _ if self.kind.is_import() => {}
             (Level::Text(name), "model") => {
                 let name = self.setting.common.models.get(name).unwrap_or(name);
                 return Some(Level::Text(name.clone()));
@@ -191,6 +199,19 @@ impl Levels<'_> {
         }
         axes
     }
+}
+
+/// Axes of earlier results have any names that tables and file names can carry.
+fn free_axis(at: &At<'_>, axis: &str, problems: &mut Problems<'_>) -> bool {
+    let reserved = ["experiment", "cell", "repeats", "agent", "where"].contains(&axis);
+    if reserved {
+        let message = format!("`{axis}` has a meaning of its own: it cannot be an axis");
+        problems.key(at, message, Some("give the axis another name".to_owned()));
+    } else if !is_name(axis) {
+        problems.key(at, format!("{axis:?} cannot be an axis"), Some(NAME_HELP.to_owned()));
+        return false;
+    }
+    !reserved
 }
 
 /// The same number among other levels, as it is written there if that is in another way.

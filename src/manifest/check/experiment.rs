@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use formats::endpoint::Api;
 use formats::protocol::Connection;
@@ -14,6 +15,8 @@ use super::cold;
 use super::command;
 use super::failure;
 use super::hypothesis::hypothesis;
+use super::import;
+use super::listed::{Listed, listed};
 use super::options;
 use super::paced;
 use super::probes::{could_not_work, probes};
@@ -26,7 +29,8 @@ use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
 use crate::manifest::source::{At, Source};
 use crate::manifest::study::{
-    Endpoint, Experiment, ExperimentKind, Level, RuntimeCommand, ScenarioAgent, TokenizerFile, Work,
+    Endpoint, Experiment, ExperimentKind, Level, Order, RuntimeCommand, ScenarioAgent,
+    TokenizerFile, Work,
 };
 use crate::manifest::written::{self, Scalar};
 
@@ -35,6 +39,8 @@ pub(super) struct Setting<'c> {
     pub source: &'c Source,
     /// The folder of the manifest.
     pub dir: &'c Path,
+    /// Where an import kept the maps that it read by.
+    pub kept_maps: Option<&'c Path>,
     pub common: &'c Common,
     pub scenarios: &'c IndexMap<String, Vec<ScenarioAgent>>,
     pub runtimes: &'c IndexMap<String, RuntimeCommand>,
@@ -59,35 +65,17 @@ pub(super) fn experiment(
         defaults(&At::ROOT, &setting.common.overlay, &settings, &mut Problems::new(setting.source));
 
     let checker = Levels { setting, kind: &kind, written };
-    let mut fixed = IndexMap::new();
-    for (key, value) in
-        [("runtime", &written.runtime), ("model", &written.model), ("scenario", &written.scenario)]
-    {
-        if let Some(value) = value {
-            let value = Scalar::Text(value.clone());
-            if kind.is_command() && !checker.axis(&at.key(key), key, problems) {
-                continue;
-            }
-            fixed.extend(
-                checker.level(&at.key(key), key, &value, problems).map(|l| (key.into(), l)),
-            );
-        }
+    let fixed = fixed(&at, &checker, problems);
+    let listed = listed(&at, &checker, &fixed, problems);
+    if written.cells.is_some() && listed.is_none() {
+        // Everything else refers to its axes.
+        return None;
     }
-    let chosen = written.runtime.is_some() || written.matrix.contains_key("runtime");
-    if !chosen && !kind.is_command() {
-        fixed.insert("runtime".to_owned(), Level::Text("rust".to_owned()));
-    }
-    let at_fixed = at.key("fixed");
-    for (key, value) in &written.fixed {
-        let at = at_fixed.key(key);
-        if checker.axis(&at, key, problems)
-            && let Some(level) = checker.level(&at, key, value, problems)
-            && fixed.insert(key.clone(), level).is_some()
-        {
-            problems.key(&at, format!("`{key}` is fixed twice"), None);
-        }
-    }
-    let axes = checker.axes(&at, &fixed, problems);
+    let multiplied = checker.axes(&at, &fixed, problems);
+    let (axes, labels, listed) = match listed {
+        Some(Listed { axes, labels, cells }) => (axes, labels, Some(cells)),
+        None => (multiplied, Vec::new(), None),
+    };
     let zip = zip(&at.key("zip"), &written.zip, &axes, problems);
     let selections = Selections { checker: &checker, axes: &axes, fixed: &fixed };
     let exclude = selections.list(&at.key("exclude"), &written.exclude, problems);
@@ -121,6 +109,10 @@ pub(super) fn experiment(
     if matches!(kind, ExperimentKind::Tokenize(_)) {
         tokenize::needs(&at, written, &axes, &fixed, problems);
     }
+    if let ExperimentKind::Import(import) = &kind {
+        settings.order = Order::Sequential;
+        import::sources_of_levels(&at, import, &axes, problems);
+    }
     if let ExperimentKind::Command(command) = &kind {
         command::places(&at, command, &axes, &fixed, problems);
     }
@@ -140,6 +132,8 @@ pub(super) fn experiment(
         settings,
         fixed: fixed.clone(),
         axes: axes.clone(),
+        labels,
+        listed,
         zip,
         exclude,
         include,
@@ -151,6 +145,44 @@ pub(super) fn experiment(
         fallback,
         line,
     })
+}
+
+/// The levels that every cell has.
+fn fixed(
+    at: &At<'_>,
+    checker: &Levels<'_>,
+    problems: &mut Problems<'_>,
+) -> IndexMap<String, Level> {
+    let Levels { written, kind, .. } = checker;
+    let mut fixed = IndexMap::new();
+    for (key, value) in
+        [("runtime", &written.runtime), ("model", &written.model), ("scenario", &written.scenario)]
+    {
+        if let Some(value) = value {
+            let value = Scalar::Text(value.clone());
+            if kind.has_free_axes() && !checker.axis(&at.key(key), key, problems) {
+                continue;
+            }
+            fixed.extend(
+                checker.level(&at.key(key), key, &value, problems).map(|l| (key.into(), l)),
+            );
+        }
+    }
+    let chosen = written.runtime.is_some() || written.matrix.contains_key("runtime");
+    if !chosen && !kind.has_free_axes() {
+        fixed.insert("runtime".to_owned(), Level::Text("rust".to_owned()));
+    }
+    let at_fixed = at.key("fixed");
+    for (key, value) in &written.fixed {
+        let at = at_fixed.key(key);
+        if checker.axis(&at, key, problems)
+            && let Some(level) = checker.level(&at, key, value, problems)
+            && fixed.insert(key.clone(), level).is_some()
+        {
+            problems.key(&at, format!("`{key}` is fixed twice"), None);
+        }
+    }
+    fixed
 }
 
 /// The paced endpoints whose rate is a factor.
@@ -172,6 +204,15 @@ fn kind(
 ) -> Option<ExperimentKind> {
     if written.command.is_none() {
         command::foreign(at, written, problems);
+    }
+    if let Some(imports) = &written.import {
+        if written.tokenize.is_some() || written.command.is_some() {
+            let message = "an experiment has `import`, `tokenize` or `command`, not several";
+            problems.key(&at.key("import"), message, None);
+            return None;
+        }
+        return import::import(at, written, imports, setting, problems)
+            .map(|own| ExperimentKind::Import(Arc::new(own)));
     }
     match (&written.tokenize, &written.command) {
         (None, None) => Some(ExperimentKind::Scenario),

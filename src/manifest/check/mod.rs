@@ -9,6 +9,8 @@ mod endpoint;
 mod experiment;
 mod failure;
 mod hypothesis;
+mod import;
+mod listed;
 mod names;
 mod options;
 mod paced;
@@ -53,6 +55,7 @@ pub(super) fn check(
     source: Source,
     written: &Manifest,
     profile: Option<&str>,
+    results: Option<&Path>,
     structure: Vec<Problem>,
 ) -> Result<Study, LoadError> {
     let selected = match profile {
@@ -99,6 +102,9 @@ pub(super) fn check(
     let tokenizers = tokenizers(written, &dir, &mut problems);
     let corpora = corpora(written, &dir, &mut problems);
     let mut warnings = Vec::new();
+    let kept_maps = results.map(|results| {
+        results.join(super::study::results_name(&written.name, profile)).join(import::KEPT_MAPS)
+    });
     let experiments: Vec<_> = written
         .experiment
         .iter()
@@ -106,6 +112,7 @@ pub(super) fn check(
             let setting = experiment::Setting {
                 source: &source,
                 dir: &dir,
+                kept_maps: kept_maps.as_deref(),
                 common: &common,
                 scenarios: &scenarios,
                 runtimes: &runtimes,

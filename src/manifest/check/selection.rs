@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 
 use super::axes::Levels;
+use super::listed::REPEATS;
 use super::names::reference;
 use crate::manifest::factor;
 use crate::manifest::nearest::suggest;
@@ -114,11 +115,29 @@ impl Selections<'_> {
                 if body.set.is_empty() {
                     problems.value(&at, "an override needs something to `set`", None);
                 }
+                let (at_set, mut set) = (at.key("set"), body.set.clone());
+                let repeats = (!self.axes.contains_key(REPEATS))
+                    .then(|| set.shift_remove(REPEATS))
+                    .flatten()
+                    .and_then(|own| self::repeats(&at_set.key(REPEATS), &own, problems));
                 Override {
                     when: self.one(&at.key("when"), &body.when, true, problems),
-                    set: self.one(&at.key("set"), &body.set, false, problems),
+                    set: self.one(&at_set, &set, false, problems),
+                    repeats,
                 }
             })
             .collect()
     }
+}
+
+fn repeats(at: &At<'_>, written: &Scalar, problems: &mut Problems<'_>) -> Option<u32> {
+    let number = match written {
+        Scalar::Integer(number) => u32::try_from(*number).ok().filter(|number| *number > 0),
+        _ => None,
+    };
+    if number.is_none() {
+        let help = "write a whole number from 1";
+        problems.value(at, format!("`{written}` is no number of repeats"), Some(help.to_owned()));
+    }
+    number
 }

@@ -1,10 +1,13 @@
 //! An experiment: a matrix and what to run for each of its cells.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use super::{Control, Defaults, Fallback, Hypothesis, Probes};
 use crate::corpus;
 use crate::manifest::command::{Command, Pick};
+use crate::manifest::import::Import;
 
 /// A named part of a study: a matrix and what to run for each of its cells.
 #[derive(Debug, Clone)]
@@ -15,8 +18,12 @@ pub struct Experiment {
     pub settings: Defaults,
     /// Factors fixed for the whole experiment (`runtime = "python"`), by factor name.
     pub fixed: IndexMap<String, Level>,
-    /// Axes in the order of the manifest.
+    /// Axes in the order of the manifest, labels among them.
     pub axes: IndexMap<String, Vec<Level>>,
+    /// Axes that tell cells apart and that comparisons do not look at.
+    pub labels: Vec<String>,
+    /// The cells where they are listed and not multiplied.
+    pub listed: Option<Vec<ListedCell>>,
     pub zip: Vec<Vec<String>>,
     pub exclude: Vec<IndexMap<String, Level>>,
     pub include: Vec<IndexMap<String, Level>>,
@@ -38,12 +45,45 @@ pub enum ExperimentKind {
     Tokenize(Tokenize),
     /// A program of the user's runs.
     Command(Box<Command>),
+    /// Nothing runs: its runs are read from earlier results.
+    Import(Arc<Import>),
+}
+
+/// A cell of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedCell {
+    /// One for each axis, in their order.
+    pub levels: Vec<Level>,
+    /// In place of the experiment's.
+    pub repeats: Option<u32>,
 }
 
 impl ExperimentKind {
     #[must_use]
     pub fn is_command(&self) -> bool {
         matches!(self, ExperimentKind::Command(_))
+    }
+
+    #[must_use]
+    pub fn is_import(&self) -> bool {
+        self.import().is_some()
+    }
+
+    /// The earlier results, where nothing runs.
+    #[must_use]
+    pub fn import(&self) -> Option<&Import> {
+        match self {
+            ExperimentKind::Import(import) => Some(import),
+            ExperimentKind::Scenario | ExperimentKind::Tokenize(_) | ExperimentKind::Command(_) => {
+                None
+            }
+        }
+    }
+
+    /// Whether any name may be an axis: it acts on nothing that the program does itself.
+    #[must_use]
+    pub fn has_free_axes(&self) -> bool {
+        self.is_command() || self.is_import()
     }
 }
 
@@ -53,7 +93,9 @@ impl Experiment {
     pub fn picks(&self) -> &[Pick] {
         match &self.kind {
             ExperimentKind::Command(command) => &command.metrics,
-            ExperimentKind::Scenario | ExperimentKind::Tokenize(_) => &[],
+            ExperimentKind::Scenario | ExperimentKind::Tokenize(_) | ExperimentKind::Import(_) => {
+                &[]
+            }
         }
     }
 }
@@ -72,6 +114,8 @@ pub struct Tokenize {
 pub struct Override {
     pub when: IndexMap<String, Level>,
     pub set: IndexMap<String, Level>,
+    /// In place of the experiment's.
+    pub repeats: Option<u32>,
 }
 
 /// One value of a factor, normalised (`"64 KiB"` = `65536`).

@@ -13,7 +13,7 @@ pub use formats::pacing::{Fault, FaultKind, JitterShape, Pacing};
 use indexmap::IndexMap;
 
 pub use self::claims::{Claim, Hypothesis, Tolerance};
-pub use self::experiment::{Experiment, ExperimentKind, Level, Override, Tokenize};
+pub use self::experiment::{Experiment, ExperimentKind, Level, ListedCell, Override, Tokenize};
 pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe, WireProbe};
 pub use self::scenario::{Options, ScenarioAgent, Work, Workflow};
 pub use self::settings::{
@@ -69,10 +69,7 @@ impl Study {
     /// The folder under the results folder: `name` or `name@profile`.
     #[must_use]
     pub fn results_name(&self) -> String {
-        match &self.profile {
-            Some(profile) => format!("{}@{profile}", self.name),
-            None => self.name.clone(),
-        }
+        results_name(&self.name, self.profile.as_deref())
     }
 
     /// The file of a tokenizer: as declared, or else by its name in the folder `tokenizers` beside
@@ -84,6 +81,11 @@ impl Study {
             sha256: None,
         })
     }
+}
+
+/// The folder of a study and its profile under the results folder.
+pub(super) fn results_name(name: &str, profile: Option<&str>) -> String {
+    profile.map_or_else(|| name.to_owned(), |profile| format!("{name}@{profile}"))
 }
 
 /// Where a tokenizer is. Its content is met, not asked for, like that of a model.

@@ -8,6 +8,7 @@ use super::{
     Axis, Captured, GpuSampled, Hypothesis, Profiled, Retry, Sampled, Scalar, Settings, Until,
 };
 use crate::manifest::command::Direction;
+use crate::manifest::import::written::Imports;
 use crate::manifest::study::{Control, Order, RetryOn};
 
 /// A matrix and what to run for each of its cells.
@@ -27,6 +28,10 @@ pub struct Experiment {
     /// Factors and their levels; they multiply.
     #[serde(default)]
     pub matrix: IndexMap<String, Axis>,
+    /// The cells in place of a matrix: a CSV file beside the manifest, with a row for each and the axes as its header; a column repeats gives rows their own number.
+    pub cells: Option<String>,
+    /// With cells: which columns are axes (default all). The others are labels: they tell cells apart, and comparisons do not look at them.
+    pub axes: Option<Vec<String>>,
     /// Groups of axes that go in pairs instead of multiplying.
     #[serde(default)]
     pub zip: Vec<Vec<String>>,
@@ -50,6 +55,8 @@ pub struct Experiment {
     /// Claims, declared before the data.
     #[serde(default)]
     pub hypothesis: IndexMap<String, Hypothesis>,
+    /// Read earlier results instead of measuring: one import, or a list of them.
+    pub import: Option<Imports>,
     /// Measure tokenizers instead of a scenario.
     pub tokenize: Option<Tokenize>,
     /// Measure any program instead of a scenario: its words, started without a shell. {axis} and {axis|slug} stand for the cell's level, {out} for a folder for its files, {study} for the manifest's folder, {repeat} for the number of the repeat.

@@ -164,7 +164,9 @@ pub(super) fn level_of(
 /// The cells of an experiment by their levels.
 pub(super) struct Counterparts<'a> {
     baseline: &'a [NamedText],
-    cells: HashMap<Vec<&'a str>, &'a Cell>,
+    labels: &'a [String],
+    /// `None`: several, which differ in labels alone.
+    cells: HashMap<Vec<&'a str>, Option<&'a Cell>>,
 }
 
 impl<'a> Counterparts<'a> {
@@ -173,20 +175,30 @@ impl<'a> Counterparts<'a> {
         experiment: &'a Experiment,
         baseline: &'a [NamedText],
     ) -> Self {
-        let mut cells = HashMap::new();
+        let labels = experiment.labels.as_slice();
+        let mut cells: HashMap<Vec<&str>, Option<&Cell>> = HashMap::new();
         for own in &experiment.cells {
+            let cell = &data.cells[own.cell];
             // the same cell may stand for several rows of the matrix
             for levels in std::iter::once(&own.levels).chain(&own.merged) {
-                let key = levels.iter().map(|level| level.text.as_str()).collect();
-                cells.insert(key, &data.cells[own.cell]);
+                let axes = levels.iter().filter(|level| !labels.contains(&level.name));
+                let key = axes.map(|level| level.text.as_str()).collect();
+                let known = cells.entry(key).or_insert(Some(cell));
+                if known.is_some_and(|known| known.id != cell.id) {
+                    *known = None;
+                }
             }
         }
-        Self { baseline, cells }
+        Self { baseline, labels, cells }
+    }
+
+    fn axes<'l>(&'l self, levels: &'l [NamedLevel]) -> impl Iterator<Item = &'l NamedLevel> {
+        levels.iter().filter(|level| !self.labels.contains(&level.name))
     }
 
     pub(super) fn of(&self, levels: &[NamedLevel]) -> Option<&'a Cell> {
-        let key: Vec<&str> = levels.iter().map(|level| self.text(level)).collect();
-        self.cells.get(&key).copied()
+        let key: Vec<&str> = self.axes(levels).map(|level| self.text(level)).collect();
+        self.cells.get(&key).copied().flatten()
     }
 
     fn text<'l>(&'l self, level: &'l NamedLevel) -> &'l str {
@@ -196,8 +208,9 @@ impl<'a> Counterparts<'a> {
 
     /// The levels that a counterpart needs.
     fn wanted(&self, levels: &[NamedLevel]) -> String {
+        let axes = self.axes(levels);
         let parts: Vec<String> =
-            levels.iter().map(|level| format!("{} = {}", level.name, self.text(level))).collect();
+            axes.map(|level| format!("{} = {}", level.name, self.text(level))).collect();
         parts.join(", ")
     }
 }

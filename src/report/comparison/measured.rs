@@ -35,7 +35,7 @@ impl<'a> Measured<'a> {
     pub fn new(cell: &'a Cell, levels: &'a [NamedLevel], metric: &MetricInfo<'_>) -> Self {
         let run = |run: &'a RunRecord| {
             let value = value(run, metric.name)?;
-            Some((run.repeat, Run { value, began: Began::one(&run.started) }))
+            Some((run.repeat, Run { value, began: Began::one(run.began()) }))
         };
         Self {
             cells: vec![cell],

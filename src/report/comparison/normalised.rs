@@ -80,7 +80,9 @@ pub fn normalised<'a>(
     let wanted = [(name.to_owned(), Wanted::free(&level))];
     let found = baseline::rows(data, families, metric, &wanted, selection)?;
     let varies = |other: &&NamedLevel| {
-        other.name != name && experiment.axes.iter().any(|a| a.name == other.name && a.varies)
+        other.name != name
+            && !experiment.labels.contains(&other.name)
+            && experiment.axes.iter().any(|a| a.name == other.name && a.varies)
     };
     let mut rows: Vec<NormalisedRow> = Vec::new();
     for row in found {

@@ -73,6 +73,8 @@ pub fn winners<'a>(
             return Err(ComparisonError::AxisTwice { axis: (*name).to_owned() });
         }
     }
+    let mut unlike = named.clone();
+    unlike.extend(experiment.labels.iter().map(String::as_str));
     let cells = measured_rows(data, experiment, selection, metric);
     let columns = axes.columns.map_or_else(Vec::new, |name| levels(&cells, name));
     let comparer = Comparer::new(data);
@@ -87,7 +89,7 @@ pub fn winners<'a>(
                     })
             };
             let cells: Vec<&Measured<'_>> = cells.iter().filter(inside).collect();
-            boxes.push(Field::new(&cells, axes.contestant, &named, better, &comparer));
+            boxes.push(Field::new(&cells, axes.contestant, &unlike, better, &comparer));
         }
     }
     let all = boxes.iter_mut().flat_map(|field| &mut field.contrasts);

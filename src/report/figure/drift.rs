@@ -92,11 +92,11 @@ fn in_time(groups: &[&Group], metric: &MetricInfo<'_>, coloured: bool) -> Vec<Po
     let mut points = Vec::new();
     for (series, group) in groups.iter().enumerate() {
         for run in fresh(group.cell) {
-            let known = (value(run, metric.name), run.started.parse());
+            let known = (value(run, metric.name), run.began().parse());
             let (Some(value), Ok(began)) = known else { continue };
             let name = format!("{}/{}", group.cell.short(), run.repeat);
             let said = with_unit(value, metric.unit);
-            let title = format!("{}, run {name}, {}: {said}", group.label, run.started);
+            let title = format!("{}, run {name}, {}: {said}", group.label, run.began());
             points.push(Point { series: if coloured { series } else { 0 }, began, value, title });
         }
     }

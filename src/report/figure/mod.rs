@@ -18,7 +18,7 @@ mod scale;
 mod svg;
 mod thin;
 
-use super::data::Data;
+use super::data::{Cell, Data};
 use super::select::{SelectError, Selection, nearest};
 use crate::metrics::MetricInfo;
 use crate::report::select;
@@ -211,9 +211,15 @@ impl<'a> Request<'a> {
             .map_or_else(String::new, |own| format!(" (experiment {})", own.name))
     }
 
-    /// What must stand under every picture of a paced endpoint.
-    fn simulated(&self) -> &'static str {
-        if self.selection.cells.iter().any(|cell| cell.simulated) { " SIMULATED." } else { "" }
+    /// What must stand under every picture of a paced endpoint, and of what this program did not measure.
+    fn origin(&self) -> &'static str {
+        let any = |is: fn(&Cell) -> bool| self.selection.cells.iter().any(|cell| is(cell));
+        match (any(|cell| cell.simulated), any(|cell| cell.imported)) {
+            (true, true) => " SIMULATED in part, IMPORTED in part.",
+            (true, false) => " SIMULATED.",
+            (false, true) => " IMPORTED.",
+            (false, false) => "",
+        }
     }
 
     fn picture(
@@ -228,7 +234,7 @@ impl<'a> Request<'a> {
         Drawn::Figure(Figure {
             name,
             title,
-            caption: format!("{caption}{}", self.simulated()),
+            caption: format!("{caption}{}", self.origin()),
             size: (plot::WIDTH, height),
             content: format!("{paper}{}", content.finish()),
         })

@@ -26,7 +26,7 @@ use super::comparison::contrast::{Contrast, Yardstick, judge};
 use super::comparison::family::FamilyOf;
 use super::select::{self, SelectError, value};
 use crate::cells::{FilterError, Filters};
-use crate::metrics::{self, Better, DeclaredMetric, MetricInfo, Scope};
+use crate::metrics::{self, Better, Clock, DeclaredMetric, MetricInfo, Scope};
 use crate::stats::Sample;
 use crate::store::StoreError;
 use crate::store::record::RunRecord;
@@ -215,6 +215,8 @@ fn declared(a: &ResultSet, b: &ResultSet) -> Vec<DeclaredMetric> {
         .filter(|name| metrics::info(name).is_none())
         .map(|name| DeclaredMetric {
             name: name.clone(),
+            scope: Scope::Command,
+            clock: Clock::Program,
             unit: String::new(),
             better: None,
             formula: String::new(),
@@ -281,8 +283,8 @@ fn side(set: &ResultSet, compared: &[&RunRecord], stale: usize) -> Side {
         cells: set.cells.len(),
         runs: compared.len(),
         stale,
-        first_started: compared.iter().map(|run| run.started.clone()).min(),
-        last_finished: compared.iter().map(|run| run.finished.clone()).max(),
+        first_started: compared.iter().filter_map(|run| run.started.clone()).min(),
+        last_finished: compared.iter().filter_map(|run| run.finished.clone()).max(),
     }
 }
 

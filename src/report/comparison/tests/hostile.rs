@@ -142,7 +142,7 @@ fn runs_that_were_not_made_in_blocks_are_no_pairs() {
     assert_eq!(rows(&data)[1].contrast.test, Some(Test::Paired));
     // a level that was added a day later
     for run in data.cells[1].runs.values_mut() {
-        run.started = run.started.replace("06-01", "06-02");
+        run.started = Some(run.began().replace("06-01", "06-02"));
     }
     assert_eq!(rows(&data)[1].contrast.test, Some(Test::Welch));
 }

@@ -115,6 +115,7 @@ impl Built {
 /// Of one experiment with these cells, and of nothing else.
 fn of_one(experiment: Experiment, cells: Vec<Cell>) -> Data {
     Data {
+        imports: None,
         study: StudyFacts::default(),
         experiments: vec![experiment],
         cells,
@@ -145,6 +146,7 @@ fn cell(
         factors: levels,
         scenario: None,
         simulated: false,
+        imported: false,
         throttled: false,
         runs,
         folders: BTreeMap::new(),
