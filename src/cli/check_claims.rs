@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::load;
 use super::{CommandResult, Failure, StudyArgs, exit, output};
-use crate::verdict::{Checked, Reproduction};
+use crate::verdict::{Checked, Relation, Reproduction};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -35,13 +35,17 @@ fn list(claims: &[Checked]) -> String {
         let Checked { name, published, unit, quantity, source, .. } = claim;
         let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
         let _ = write!(text, "{}: {name}: {quantity}: ", claim.result.name());
-        let _ = write!(text, "{published}{unit} published ({source})");
+        let sign = match claim.relation {
+            Relation::Equal => String::new(),
+            bound => format!("{} ", bound.sign()),
+        };
+        let _ = write!(text, "{sign}{published}{unit} published ({source})");
         if let Some(recomputed) = claim.recomputed {
             let Checked { runs, cells, allowed, .. } = claim;
-            let _ = write!(
-                text,
-                ", {recomputed}{unit} from {runs} run(s) of {cells} cell(s), {allowed}{unit} allowed"
-            );
+            let _ = write!(text, ", {recomputed}{unit} from {runs} run(s) of {cells} cell(s)");
+            if claim.relation == Relation::Equal {
+                let _ = write!(text, ", {allowed}{unit} allowed");
+            }
         }
         for why in claim.reason.iter().chain(&claim.notes) {
             let _ = write!(text, "; {why}");

@@ -12,8 +12,8 @@ use crate::manifest::import::pattern::Place;
 use crate::manifest::import::unit;
 use crate::manifest::import::{Condition, From, Otherwise, Statistic, Value, Wanted, Zone};
 use crate::manifest::written::Scalar;
+use crate::metrics;
 use crate::shown;
-use crate::stats::Sample;
 use crate::store::facts::{Fact, Moment};
 
 /// A value as it was found.
@@ -285,21 +285,10 @@ fn statistic(
             }
         }
     }
-    let sum: f64 = numbers.iter().sum();
-    let first = numbers.first().copied();
-    let last = numbers.last().copied();
-    let sample = Sample::new(numbers).ok();
+    // Of the elements that there are, known or not.
     let number = match stat {
-        Stat::Mean => sample.map(|own| own.mean()),
-        Stat::Median => sample.map(|own| own.median()),
-        Stat::Sd => sample.and_then(|own| own.sd()),
-        Stat::Min => sample.map(|own| own.min()),
-        Stat::Max => sample.map(|own| own.max()),
-        Stat::Sum => sample.map(|_| sum),
-        Stat::First => first,
-        Stat::Last => last,
         Stat::Count => Some(all.len() as f64),
-        Stat::Percentile(percent) => sample.map(|own| own.percentile(percent)),
+        stat => metrics::statistic(numbers, stat),
     };
     Ok(number.map_or(Read::Unknown, Read::Number))
 }

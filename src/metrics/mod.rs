@@ -58,6 +58,7 @@ pub use declared::{DeclaredMetric, all, check as check_declared, declared, find}
 pub use effect::{Scale, SmallestEffect, scale, smallest_effect};
 pub use errors::{ENOUGH_FOR_P99, calibration};
 pub use lag::LagSample;
+pub(crate) use picked::statistic;
 pub use work::{Seen, UnknownWork, Work};
 
 /// Metrics of one run.

@@ -233,23 +233,30 @@ fn aggregate(cells: &[Cell], stat: Stat) -> Picked {
     if let Some(reason) = entering.iter().find_map(|cell| cell.as_ref().err()) {
         return Picked::Unknown(Some(reason.clone()));
     }
-    let values: Vec<f64> = cells.iter().flatten().copied().collect();
-    let sample = Sample::new(values.clone()).ok();
-    let sample = sample.as_ref();
-    let value = match stat {
-        Stat::Count => Some(values.len() as f64),
-        Stat::First => values.first().copied(),
-        Stat::Last => values.last().copied(),
-        Stat::Sum => sample.map(|_| values.iter().sum()),
-        Stat::Mean => sample.map(Sample::mean),
-        Stat::Median => sample.map(Sample::median),
-        Stat::Sd => sample.and_then(Sample::sd),
-        Stat::Min => sample.map(Sample::min),
-        Stat::Max => sample.map(Sample::max),
-        Stat::Percentile(percent) => sample.map(|sample| sample.percentile(percent)),
-    };
+    let value = statistic(cells.iter().flatten().copied().collect(), stat);
     // Too few values.
     value.map_or(Picked::Unknown(None), Picked::Value)
+}
+
+/// A statistic of values in their order; `None` where they are too few for it.
+pub(crate) fn statistic(values: Vec<f64>, stat: Stat) -> Option<f64> {
+    if stat == Stat::Count {
+        return Some(values.len() as f64);
+    }
+    let sample = Sample::new(values).ok()?;
+    let values = sample.values();
+    match stat {
+        Stat::Count => None,
+        Stat::First => values.first().copied(),
+        Stat::Last => values.last().copied(),
+        Stat::Sum => Some(values.iter().sum()),
+        Stat::Mean => Some(sample.mean()),
+        Stat::Median => Some(sample.median()),
+        Stat::Sd => sample.sd(),
+        Stat::Min => Some(sample.min()),
+        Stat::Max => Some(sample.max()),
+        Stat::Percentile(percent) => Some(sample.percentile(percent)),
+    }
 }
 
 #[cfg(test)]

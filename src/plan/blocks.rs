@@ -6,7 +6,8 @@
 
 use super::{Plan, small};
 use crate::cells::NamedLevel;
-use crate::manifest::study::{Claim, Order};
+use crate::manifest::criterion::Cells;
+use crate::manifest::study::{Claim, ClaimSide, Order};
 
 /// Groups of experiments, joined step by step.
 struct Groups {
@@ -105,18 +106,24 @@ impl Plan {
         let own = &self.study.experiments[experiment];
         let other_profile =
             claim.profile.is_some() && claim.profile.as_ref() != self.study.profile.as_ref();
-        if other_profile || claim.experiment.as_ref().is_some_and(|name| *name != own.name) {
+        if other_profile {
             return false;
         }
+        let sides = std::iter::once(&claim.side).chain(claim.against.iter().map(|(own, _)| own));
+        let about =
+            |side: &&ClaimSide| side.experiment.as_ref().is_none_or(|name| *name == own.name);
+        let sides: Vec<&Cells> = sides.filter(about).map(|side| &side.cells).collect();
         (0..self.rows[experiment].len()).any(|row| {
             let level = |axis: &str| {
                 let level = self.matrices[experiment].levels(row).find(|(name, _)| *name == axis);
                 level.map(|(_, level)| level).or_else(|| own.fixed.get(axis))
             };
-            let wanted = claim.cells.0.keys();
-            let levels: Vec<NamedLevel> =
-                wanted.filter_map(|axis| Some(NamedLevel::new(axis, level(axis)?))).collect();
-            claim.cells.select(&levels)
+            sides.iter().any(|cells| {
+                let wanted = cells.0.keys();
+                let levels: Vec<NamedLevel> =
+                    wanted.filter_map(|axis| Some(NamedLevel::new(axis, level(axis)?))).collect();
+                cells.select(&levels)
+            })
         })
     }
 }

@@ -1,12 +1,13 @@
 //! What a manifest says of metrics, held against those that there are.
 
-use super::unit;
+use super::{figure, unit};
 use crate::manifest::criterion::Statistic;
 use crate::manifest::nearest::{nearest, suggest};
 use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
+use crate::manifest::study::{Claim, ClaimOver, ClaimStatistic, Quantity};
 use crate::manifest::{ManifestErrors, Study};
-use crate::metrics;
+use crate::metrics::{self, DeclaredMetric};
 
 /// Metrics that hypotheses and the outlier rule name and this version does not compute: a later one
 /// may, or it is a typo.
@@ -38,34 +39,60 @@ pub fn unknown_metrics(study: &Study) -> Vec<String> {
     warnings
 }
 
-/// A published number is of a metric that exists, in a unit that can be compared.
+/// A published number is of metrics that exist, in a unit that can be compared.
 pub fn claim_problems(study: &Study) -> Result<(), ManifestErrors> {
     let mut problems = Problems::new(&study.source);
     let declared = metrics::declared(study);
     let section = At::ROOT.key("claim");
     for claim in &study.claims {
         let at = section.key(&claim.name);
-        let Some(info) = metrics::find(&declared, &claim.metric) else {
-            let known = metrics::all(&declared).map(|info| info.name);
-            let help = suggest(&claim.metric, known);
-            let message = format!("there is no metric `{}`", claim.metric);
-            problems.value(&at.key("metric"), message, help);
-            continue;
-        };
-        let of_metric = unit_of(info.unit, claim.statistic);
-        if let Some(written) = &claim.unit
-            && unit::factor(written, of_metric).is_none()
-        {
-            let name = if of_metric.is_empty() { "a pure number" } else { of_metric };
-            let message = format!("`{}` is in {name}, not in `{written}`", claim.metric);
-            let help = match of_metric {
-                "" => "leave `unit` out".to_owned(),
-                unit => format!("one of {}", unit::alike(unit).join(", ")),
-            };
-            problems.value(&at.key("unit"), message, Some(help));
+        let mut named = Vec::new();
+        if let Quantity::Metric(metric) = &claim.quantity {
+            named.push(("metric", metric));
+        }
+        if let ClaimStatistic::Correlation(with) = &claim.statistic {
+            named.push(("with", with));
+        }
+        let before = problems.len();
+        for (key, metric) in &named {
+            let at = at.key(key);
+            if metrics::find(&declared, metric).is_none() {
+                let help = suggest(metric, metrics::all(&declared).map(|info| info.name));
+                problems.value(&at, format!("there is no metric `{metric}`"), help);
+            } else if claim.agent.is_some()
+                && claim.over != ClaimOver::Calls
+                && !metrics::OF_AGENTS.contains(&metric.as_str())
+            {
+                let known = metrics::OF_AGENTS.join(", ");
+                let message = format!("`{metric}` is the run's and not an agent's");
+                problems.value(&at, message, Some(format!("those of agents are {known}")));
+            }
+        }
+        if problems.len() == before {
+            unit_problem(&at, claim, &declared, &mut problems);
         }
     }
     problems.finish()
+}
+
+fn unit_problem(
+    at: &At<'_>,
+    claim: &Claim,
+    declared: &[DeclaredMetric],
+    problems: &mut Problems<'_>,
+) {
+    let Some(written) = &claim.unit else { return };
+    let own = figure::unit(claim, declared);
+    if unit::factor(&own, written).is_some() {
+        return;
+    }
+    let name = if own.is_empty() { "a pure number" } else { &own };
+    let message = format!("{} is in {name}, not in `{written}`", figure::subject(claim));
+    let help = match own.as_str() {
+        "" => "leave `unit` out".to_owned(),
+        unit => format!("one of {}", unit::alike(unit).join(", ")),
+    };
+    problems.value(&at.key("unit"), message, Some(help));
 }
 
 /// The unit of a statistic of a metric; a coefficient of variation has none.

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::cells::{self, Cell};
-use super::{catalogue, threshold, unit, words};
-use crate::manifest::study::{Claim, Tolerance};
-use crate::metrics::{self, DeclaredMetric};
+use super::cells::Cell;
+use super::{figure, unit};
+use crate::manifest::study::{Claim, Published, Tolerance};
+use crate::metrics::DeclaredMetric;
 
 /// What stored runs say of a published number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +28,28 @@ impl Reproduction {
     }
 }
 
+/// How what was published relates to the figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Relation {
+    #[serde(rename = "=")]
+    Equal,
+    #[serde(rename = "≥")]
+    AtLeast,
+    #[serde(rename = "≤")]
+    AtMost,
+}
+
+impl Relation {
+    #[must_use]
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::AtLeast => "≥",
+            Self::AtMost => "≤",
+        }
+    }
+}
+
 /// A claim with what was recomputed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
@@ -37,11 +59,13 @@ pub struct Checked {
     pub reason: Option<String>,
     /// `mean of client_tokens_per_s at throttle 60 tok/s`.
     pub quantity: String,
+    pub relation: Relation,
     /// As published, in `unit`.
     pub published: f64,
     pub recomputed: Option<f64>,
+    /// Empty for a pure number.
     pub unit: String,
-    /// How far the two may differ, in `unit`.
+    /// How far the two may differ, in `unit`; 0 for a bound.
     pub allowed: f64,
     /// Runs behind the recomputed number, and the cells that they are of.
     pub runs: usize,
@@ -60,28 +84,26 @@ pub fn check(
     profile: Option<&str>,
     declared: &[DeclaredMetric],
 ) -> Checked {
-    let allowed = match claim.tolerance {
-        Tolerance::Relative(share) => share * claim.value.abs(),
-        Tolerance::Absolute(size) => size,
+    let (relation, published, allowed) = match claim.published {
+        Published::Value(value, Tolerance::Relative(share)) => {
+            (Relation::Equal, value, share * value.abs())
+        }
+        Published::Value(value, Tolerance::Absolute(size)) => (Relation::Equal, value, size),
+        Published::AtLeast(bound) => (Relation::AtLeast, bound, 0.0),
+        Published::AtMost(bound) => (Relation::AtMost, bound, 0.0),
     };
-    let at = words::levels(&claim.cells);
-    let info = metrics::find(declared, &claim.metric);
-    let of_metric = info.map_or("", |info| catalogue::unit_of(info.unit, claim.statistic));
+    let own_unit = figure::unit(claim, declared);
+    let written = claim.unit.as_deref();
     let mut checked = Checked {
         name: claim.name.clone(),
         result: Reproduction::NoData,
         reason: None,
-        quantity: format!(
-            "{} of {}{}{}{}",
-            claim.statistic.name(),
-            claim.metric,
-            if at.is_empty() { "" } else { " at " },
-            at,
-            claim.experiment.as_ref().map_or_else(String::new, |name| format!(" in {name}")),
-        ),
-        published: claim.value,
+        quantity: figure::quantity(claim),
+        relation,
+        published,
         recomputed: None,
-        unit: claim.unit.clone().unwrap_or_else(|| of_metric.to_owned()),
+        // a part of a whole is a pure number
+        unit: written.unwrap_or(&own_unit).replace(figure::SHARE, ""),
         allowed,
         runs: 0,
         cells: 0,
@@ -94,49 +116,27 @@ pub fn check(
         checked.reason = Some(format!("it is about the results of profile `{wanted}`"));
         return checked;
     }
-    match recompute(claim, experiments, declared, of_metric, &mut checked) {
-        Ok(recomputed) => {
-            checked.recomputed = Some(recomputed);
-            // the rounding of the subtraction is no contradiction
-            let off = (recomputed - claim.value).abs();
-            let within = off <= allowed + 1e-12 * claim.value.abs();
-            checked.result =
-                if within { Reproduction::Reproduced } else { Reproduction::Contradicted };
+    let figure = match figure::recompute(claim, experiments, declared) {
+        Ok(figure) => figure,
+        Err(reason) => {
+            checked.reason = Some(reason);
+            return checked;
         }
-        Err(reason) => checked.reason = Some(reason),
-    }
+    };
+    (checked.runs, checked.cells, checked.notes) = (figure.runs, figure.cells, figure.notes);
+    let Some(factor) = unit::factor(&own_unit, written.unwrap_or(&own_unit)) else {
+        checked.reason = Some(format!("`{own_unit}` cannot be turned into {}", checked.unit));
+        return checked;
+    };
+    let recomputed = figure.value * factor;
+    // the rounding of the subtraction is no contradiction
+    let rounding = 1e-12 * published.abs();
+    let agrees = match relation {
+        Relation::Equal => (recomputed - published).abs() <= allowed + rounding,
+        Relation::AtLeast => recomputed >= published - rounding,
+        Relation::AtMost => recomputed <= published + rounding,
+    };
+    checked.recomputed = Some(recomputed);
+    checked.result = if agrees { Reproduction::Reproduced } else { Reproduction::Contradicted };
     checked
-}
-
-/// The number in the claim's unit.
-fn recompute(
-    claim: &Claim,
-    experiments: &[(&str, &[Cell])],
-    declared: &[DeclaredMetric],
-    of_metric: &str,
-    checked: &mut Checked,
-) -> Result<f64, String> {
-    let mut all: Vec<Cell> = Vec::new();
-    for (name, cells) in experiments {
-        if claim.experiment.as_ref().is_none_or(|wanted| wanted == name) {
-            for cell in *cells {
-                // a cell may belong to several experiments
-                let selected = claim.cells.select(&cell.levels);
-                if selected && !all.iter().any(|known| known.id == cell.id) {
-                    all.push(cell.clone());
-                }
-            }
-        }
-    }
-    let selected = cells::select(&all, &claim.cells)?;
-    let values = cells::values(&selected, &claim.metric, declared)?;
-    let sample = cells::sample(&values)?;
-    (checked.runs, checked.cells) = (values.len(), selected.len());
-    checked.notes = cells::notes(&selected, &claim.metric, &values);
-    checked.notes.extend(cells::same_circumstances(&selected).err());
-    let factor = unit::factor(of_metric, &checked.unit)
-        .ok_or_else(|| format!("`{}` cannot be turned into {}", of_metric, checked.unit))?;
-    let value = threshold::value(&sample, claim.statistic)
-        .ok_or_else(|| format!("{} run(s) have no {}", sample.n(), claim.statistic.name()))?;
-    Ok(value * factor)
 }

@@ -14,6 +14,7 @@ mod declared;
 pub mod drawn;
 mod each;
 mod family;
+mod figure;
 mod guard;
 mod judge;
 mod looks;
@@ -29,7 +30,7 @@ mod words;
 
 pub use catalogue::{claim_problems, unknown_metrics};
 pub use cells::Cell;
-pub use claim::{Checked, Reproduction, check};
+pub use claim::{Checked, Relation, Reproduction, check};
 pub use declared::{Known, Repeats, Standing, Today, repeats, standing, withdrawn};
 pub use family::adjust;
 pub use judge::{Question, judge};

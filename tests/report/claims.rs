@@ -1,5 +1,6 @@
 //! Published numbers against stored runs.
 
+use std::fmt::Write as _;
 use std::process::Output;
 
 use crate::command::runner;
@@ -80,5 +81,156 @@ fn metrics_and_units_are_checked() {
     let metric = "value = 1\ntolerance = 0.1\nmetric = \"ttft_sm\"";
     problem(metric, &["there is no metric `ttft_sm`", "did you mean `ttft_ms`?"]);
     let unit = "value = 1\ntolerance = 0.1\nmetric = \"ttft_ms\"\nunit = \"tok/s\"";
-    problem(unit, &["`ttft_ms` is in ms, not in `tok/s`", "one of ns, µs"]);
+    problem(unit, &["mean of ttft_ms is in ms, not in `tok/s`", "one of ns, µs"]);
+}
+
+/// Rates of 10, 20, 30 and of 40, 40, 70 tok/s; TTFT of agents as they were measured.
+fn with_rates(claims: &str) -> Stored {
+    let stored = Stored::of(&format!("{MANIFEST}\n{claims}"));
+    stored.measure(|cell, repeat| {
+        let rates = if cell.contains("60") { [40.0, 40.0, 70.0] } else { [10.0, 20.0, 30.0] };
+        let lags = [1.0, 2.0, 4.0];
+        let place = repeat as usize - 1;
+        vec![("client_tokens_per_s", rates[place]), ("loop_lag_p99_ms", lags[place])]
+    });
+    stored
+}
+
+#[test]
+fn every_statistic_is_what_it_is_by_hand() {
+    let rate = "metric = \"client_tokens_per_s\", experiment = \"throttle\"";
+    let off = format!("{rate}, where = {{ throttle = \"off\" }}");
+    let both = rate;
+    let against = "against = { throttle = \"off\" }";
+    let throttled = format!("{rate}, where = {{ throttle = 60 }}, {against}");
+    let ttft = "metric = \"ttft_ms\", experiment = \"throttle\", where = { throttle = 60 }";
+    // pearsonr and ttest_ind are SciPy's
+    let cases: Vec<(String, f64)> = vec![
+        (off.clone(), 20.0),
+        (format!("{off}, stat = \"median\""), 20.0),
+        (format!("{off}, stat = \"sd\""), 10.0),
+        (format!("{off}, stat = \"cv\""), 0.5),
+        (format!("{off}, stat = \"cv\", unit = \"%\""), 50.0),
+        (format!("{off}, stat = \"min\""), 10.0),
+        (format!("{off}, stat = \"max\""), 30.0),
+        (format!("{off}, stat = \"sum\""), 60.0),
+        (format!("{off}, stat = \"p90\""), 28.0),
+        (format!("{off}, stat = \"range\""), 20.0),
+        (format!("{off}, stat = \"range_percent\""), 200.0),
+        (format!("{off}, stat = \"count\""), 3.0),
+        (format!("{off}, stat = \"count\", is = \">= 20\""), 2.0),
+        (format!("{off}, stat = \"count\", is = \"< 0\""), 0.0),
+        (format!("{both}, stat = \"share\", is = \"> 20\", unit = \"%\""), 400.0 / 6.0),
+        (format!("{both}, stat = \"distinct\""), 5.0),
+        (format!("{off}, repeat = 3"), 30.0),
+        (format!("{both}, repeat = 1"), 25.0),
+        (format!("{both}, over = \"cells\", stat = \"max\""), 50.0),
+        (format!("{both}, over = \"cells\", of = \"sd\", stat = \"min\""), 10.0),
+        (format!("{both}, over = \"cells\", of = \"cv\", stat = \"max\", unit = \"%\""), 50.0),
+        (throttled.clone(), 30.0),
+        (format!("{throttled}, as = \"percent\""), 150.0),
+        (format!("{throttled}, as = \"ratio\""), 2.5),
+        (format!("{throttled}, as = \"ratio\", unit = \"%\""), 250.0),
+        (format!("{throttled}, stat = \"max\""), 40.0),
+        (format!("{throttled}, stat = \"p\""), 0.075_376_393_580_581_44),
+        (format!("{off}, stat = \"rank\""), 2.0),
+        (format!("{off}, stat = \"rank\", by = \"throttle\""), 2.0),
+        (format!("{off}, stat = \"rank\", among = {{ throttle = \"off\" }}"), 1.0),
+        (format!("{ttft}, stat = \"rank\""), 1.0),
+        (
+            format!("{both}, stat = \"correlation\", with = \"loop_lag_p99_ms\""),
+            0.564_744_966_402_014,
+        ),
+        (format!("{ttft}, over = \"calls\", stat = \"count\""), 6.0),
+        (format!("{ttft}, over = \"calls\", stat = \"max\""), 55.0),
+        (format!("{ttft}, over = \"calls\", agent = \"collector\""), 52.0),
+        (format!("{ttft}, agent = \"insight\""), 54.0),
+        (format!("{ttft}, agent = \"insight\", repeat = 2"), 54.0),
+        (format!("{ttft}, complete = true"), 53.0),
+    ];
+    let mut claims = String::new();
+    for (place, (claim, value)) in cases.iter().enumerate() {
+        let claim = format!("{claim}, source = \"by hand\", tolerance_abs = 1e-9");
+        writeln!(claims, "claim.c{place:02} = {{ value = {value:?}, {claim} }}").unwrap();
+    }
+    // keys of the root stand before its tables
+    let stored = with_rates("");
+    let path = stored.dir.path().join("small.toml");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, claims + &manifest).unwrap();
+    let output = runner(&stored, &["check-claims", "small.toml", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said);
+    for ((claim, _), own) in cases.iter().zip(checked.as_array().unwrap()) {
+        assert_eq!(own["result"], "reproduced", "{claim}: {own:#}");
+    }
+    assert_eq!(checked.as_array().unwrap().len(), cases.len());
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_bound_is_kept_or_broken() {
+    let of = "metric = \"client_tokens_per_s\"\nwhere = { throttle = 60 }\nsource = \"TR1\"";
+    let said = check(&with_rates(&format!("[claim.a]\nabove = 50\n{of}")), 0);
+    let first = "reproduced: a: mean of client_tokens_per_s at throttle 60 tok/s: \
+                 ≥ 50 tok/s published (TR1), 50 tok/s from 3 run(s) of 1 cell(s)\n";
+    assert!(said.starts_with(first), "{said}");
+    let said = check(&with_rates(&format!("[claim.a]\nbelow = 49.9\n{of}")), 6);
+    assert!(said.starts_with("contradicted: a: "), "{said}");
+    assert!(said.contains(": ≤ 49.9 tok/s published (TR1), 50 tok/s from"), "{said}");
+}
+
+#[test]
+fn a_claim_names_the_runs_whose_calls_do_not_count() {
+    let claim = "[claim.a]\nmetric = \"ttft_ms\"\nvalue = 53\ntolerance_abs = 2\n\
+                 where = { throttle = 60 }\nsource = \"TR1\"\n";
+    let stored = with_rates(claim);
+    let mut run = stored.run(1, 2);
+    run.calls[2].outcome = formats::protocol::Outcome::Truncated;
+    stored.remove(1, 2);
+    stored.seal(1, &run);
+    let id = &run.cell[..8];
+    let said = check(&stored, 0);
+    let note = format!("; calls do not count in 1 of its runs: {id}/2\n");
+    assert!(said.contains(&note), "{said}");
+    assert!(said.contains("from 3 run(s)"), "{said}");
+    let mut stored = stored;
+    stored.edit(|manifest| manifest.replace("[claim.a]", "[claim.a]\ncomplete = true"));
+    let said = check(&stored, 0);
+    assert!(said.contains("from 2 run(s) of 1 cell(s)"), "{said}");
+    assert!(said.contains("; 1 run(s) with calls that do not count are left out"), "{said}");
+}
+
+#[test]
+fn what_a_claim_cannot_be_of_is_said() {
+    let problem = |claim: &str, part: &str| {
+        let stored = Stored::empty();
+        let path = stored.dir.path().join("small.toml");
+        let claim = format!("[claim.a]\nsource = \"TR1\"\n{claim}\n");
+        std::fs::write(&path, format!("{MANIFEST}\n{claim}")).unwrap();
+        let output = runner(&stored, &["check", "small.toml"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{claim}: {said}");
+        assert!(said.contains(part), "{claim}: {said}");
+    };
+    let ttft = "metric = \"ttft_ms\"\nvalue = 1\ntolerance = 0.1\n";
+    problem(&format!("{ttft}above = 2"), "one of `value`, `above` and `below`");
+    problem("metric = \"ttft_ms\"", "one of `value`, `above` and `below`");
+    problem("metric = \"ttft_ms\"\nbelow = 1\ntolerance = 1", "a bound has no tolerance");
+    problem("value = 1\ntolerance = 1", "a claim is about a `metric` or about a `level`");
+    problem(&format!("{ttft}stat = \"avg\""), "`avg` is not a statistic");
+    problem(&format!("{ttft}stat = \"share\""), "a share is of what is so");
+    problem(&format!("{ttft}stat = \"share\"\nis = \"many\""), "`many` compares nothing");
+    problem(&format!("{ttft}stat = \"p\""), "a test is of two sides");
+    problem(&format!("{ttft}stat = \"correlation\""), "is with another metric");
+    problem(&format!("{ttft}stat = \"correlation\"\nwith = \"x\""), "no metric `x`");
+    problem(&format!("{ttft}of = \"sd\""), "`of` is for over = \"cells\"");
+    problem(&format!("{ttft}stage = \"respond\""), "`stage`");
+    problem(&format!("{ttft}as = \"ratio\""), "`as` is for `against`");
+    problem(&format!("{ttft}against = {{ throtle = 60 }}"), "did you mean `throttle`?");
+    problem(&format!("{ttft}stat = \"rank\"\nagainst = {{ throttle = 60 }}"), "takes no `against`");
+    problem(
+        "metric = \"wall_ms\"\nvalue = 1\ntolerance = 0.1\nagent = \"collector\"",
+        "`wall_ms` is the run's and not an agent's",
+    );
 }

@@ -228,7 +228,7 @@ impl Stored {
             )),
             finished: Some(format!("2025-06-01T10:0{repeat}:0{cell}.500Z")),
             imported: None,
-            agents: Vec::new(),
+            agents: metrics.agents,
             evidence: evidence(),
             process,
             machine: None,

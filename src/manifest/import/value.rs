@@ -100,17 +100,23 @@ impl Sign {
     #[must_use]
     pub fn parse(text: &str) -> Option<(Self, f64)> {
         let text = text.trim();
-        let signs = [
-            ("<=", Self::AtMost),
-            (">=", Self::AtLeast),
-            ("<", Self::Less),
-            (">", Self::More),
-            ("=", Self::Equal),
-        ];
+        // what begins with another stands before it
+        let signs = [Self::AtMost, Self::AtLeast, Self::Less, Self::More, Self::Equal];
         let (sign, rest) =
-            signs.iter().find_map(|(written, sign)| Some((*sign, text.strip_prefix(written)?)))?;
+            signs.iter().find_map(|sign| Some((*sign, text.strip_prefix(sign.written())?)))?;
         let number: f64 = rest.trim().parse().ok()?;
         number.is_finite().then_some((sign, number))
+    }
+
+    #[must_use]
+    pub fn written(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::More => ">",
+            Self::AtLeast => ">=",
+            Self::Equal => "=",
+        }
     }
 
     #[must_use]

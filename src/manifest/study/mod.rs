@@ -12,7 +12,10 @@ pub use formats::endpoint::{Api, Dialect, Endpoint, HeaderText, MaxTokensKey, Ro
 pub use formats::pacing::{Fault, FaultKind, JitterShape, Pacing};
 use indexmap::IndexMap;
 
-pub use self::claims::{Claim, Hypothesis, Tolerance};
+pub use self::claims::{
+    Claim, ClaimAs, ClaimOver, ClaimSide, ClaimStatistic, Hypothesis, Published, Quantity,
+    Tolerance,
+};
 pub use self::experiment::{Experiment, ExperimentKind, Level, ListedCell, Override, Tokenize};
 pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe, WireProbe};
 pub use self::scenario::{Options, ScenarioAgent, Work, Workflow};

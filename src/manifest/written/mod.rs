@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::study::{Api, JitterShape, Mad, MaxTokensKey, OnFailure, Order, RetryOn};
-pub use claim::Claim;
+pub use claim::{Claim, ClaimAs, ClaimOver};
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Steadier, Threshold};
 pub use options::{OptionSet, OptionValue};

@@ -104,11 +104,12 @@ pub fn verdicts(data: &Data) -> Table {
     Table { columns: words(&VERDICTS), rows }
 }
 
-const CLAIMS: [&str; 12] = [
+const CLAIMS: [&str; 13] = [
     "claim",
     "result",
     "quantity",
     "unit",
+    "relation",
     "published",
     "recomputed",
     "allowed",
@@ -126,6 +127,7 @@ pub fn claims(data: &Data) -> Table {
             own.result.name().into(),
             own.quantity.as_str().into(),
             own.unit.as_str().into(),
+            own.relation.sign().into(),
             number(Some(own.published)),
             number(own.recomputed),
             number(Some(own.allowed)),
