@@ -79,7 +79,7 @@ pub(super) fn quantity(claim: &Claim) -> String {
     let mut text = subject(claim) + &place(&claim.side);
     if let Some((other, how)) = &claim.against {
         let against = match (&claim.statistic, how) {
-            (ClaimStatistic::P, _) => " against",
+            (ClaimStatistic::P, _) => " against that",
             (_, ClaimAs::Difference) => " less that",
             (_, ClaimAs::Percent) => " in per cent more than that",
             (_, ClaimAs::Ratio) => " divided by that",
@@ -93,7 +93,7 @@ pub(super) fn quantity(claim: &Claim) -> String {
 fn place(side: &ClaimSide) -> String {
     let experiment = side.experiment.as_ref();
     words::place("at", &side.cells)
-        + &experiment.map_or_else(String::new, |name| format!(" in {name}"))
+        + &experiment.map_or_else(String::new, |name| format!(" in experiment {name}"))
 }
 
 /// The figure of a claim. `experiments` are the names of experiments with their cells. What stands in its way is a

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::Common;
 use super::names::reference;
+use super::selection::nearest_level;
 use crate::manifest::command::Stat;
 use crate::manifest::criterion::Cells;
 use crate::manifest::factor;
@@ -371,8 +372,7 @@ fn cells(
         };
         if !levels.contains(&&level) {
             let shown = factor::show(name, &level);
-            let known: Vec<String> = levels.iter().map(|l| factor::show(name, l)).collect();
-            let help = suggest(&shown, known.iter().map(String::as_str));
+            let help = nearest_level(name, &level, levels.iter().copied());
             problems.value(&at, format!("`{name}` has no level `{shown}`"), help);
         }
         cells.insert(name.clone(), level);

@@ -44,8 +44,7 @@ impl Selections<'_> {
             let known = levels.iter().find(|known| **known == level);
             if existing && known.is_none() {
                 let shown = factor::show(axis, &level);
-                let known: Vec<String> = levels.iter().map(|l| factor::show(axis, l)).collect();
-                let help = suggest(&shown, known.iter().map(String::as_str));
+                let help = nearest_level(axis, &level, levels.iter());
                 problems.value(&at, format!("axis `{axis}` has no level `{shown}`"), help);
             }
             // As the matrix writes it, where it is one of its levels.
@@ -140,4 +139,22 @@ fn repeats(at: &At<'_>, written: &Scalar, problems: &mut Problems<'_>) -> Option
         problems.value(at, format!("`{written}` is no number of repeats"), Some(help.to_owned()));
     }
     number
+}
+
+/// What may be meant by a level that there is not.
+pub(super) fn nearest_level<'l>(
+    axis: &str,
+    level: &Level,
+    known: impl Iterator<Item = &'l Level>,
+) -> Option<String> {
+    let shown = factor::show(axis, level);
+    let known: Vec<String> = known.map(|own| factor::show(axis, own)).collect();
+    if known.contains(&shown) {
+        let (own, not) = match level {
+            Level::Text(_) => ("a number: write it without quotes", "a text"),
+            _ => ("a text: write it in quotes", "a number"),
+        };
+        return Some(format!("the level is {own}, and this is {not}"));
+    }
+    suggest(&shown, known.iter().map(String::as_str))
 }
