@@ -22,20 +22,24 @@ pub(super) struct Figure {
 
 /// The unit of a claim's figure; `1` for a share, empty for a pure number.
 pub(super) fn unit(claim: &Claim, declared: &[DeclaredMetric]) -> String {
-    match &claim.against {
-        Some((_, ClaimAs::Percent)) => return "%".to_owned(),
-        Some((_, ClaimAs::Ratio)) => return SHARE.to_owned(),
-        Some((_, ClaimAs::Difference)) | None => {}
+    let compared = match &claim.against {
+        Some((_, ClaimAs::Percent)) => Some("%"),
+        Some((_, ClaimAs::Ratio)) => Some(SHARE),
+        Some((_, ClaimAs::Difference)) | None => None,
+    };
+    if let Some(unit) = compared.filter(|_| claim.over != ClaimOver::Pairs) {
+        return unit.to_owned();
     }
     let unit = match (&claim.statistic, &claim.quantity) {
         (ClaimStatistic::RangePercent, _) => "%",
         (ClaimStatistic::Cv | ClaimStatistic::Share(..), _) => SHARE,
         (ClaimStatistic::Of(_) | ClaimStatistic::Range, Quantity::Metric(metric)) => {
-            let (claims_cells, of) = (claim.over == ClaimOver::Cells, &claim.of);
-            match of {
-                ClaimStatistic::Cv if claims_cells => SHARE,
-                ClaimStatistic::RangePercent if claims_cells => "%",
-                ClaimStatistic::Distinct if claims_cells => "",
+            let of_cells = matches!(claim.over, ClaimOver::Cells | ClaimOver::Pairs);
+            match (compared, &claim.of) {
+                (Some(unit), _) => unit,
+                (None, ClaimStatistic::Cv) if of_cells => SHARE,
+                (None, ClaimStatistic::RangePercent) if of_cells => "%",
+                (None, ClaimStatistic::Distinct) if of_cells => "",
                 _ => metrics::find(declared, metric).map_or("", |info| info.unit),
             }
         }
@@ -54,6 +58,7 @@ pub(super) fn subject(claim: &Claim) -> String {
         ClaimOver::Runs => String::new(),
         ClaimOver::Calls => " over calls".to_owned(),
         ClaimOver::Cells => format!(" over the {}s of cells", claim.of.name()),
+        ClaimOver::Pairs => format!(" over pairs of cells by their {}s", claim.of.name()),
     };
     let is = match claim.statistic {
         ClaimStatistic::Count(Some((sign, bound))) | ClaimStatistic::Share(sign, bound) => {
@@ -87,6 +92,9 @@ pub(super) fn quantity(claim: &Claim) -> String {
         text.push_str(against);
         text.push_str(&place(other));
     }
+    if !claim.except.0.is_empty() {
+        let _ = write!(text, ", without {}", words::levels(&claim.except));
+    }
     text
 }
 
@@ -114,14 +122,11 @@ pub(super) fn recompute(
             let (own, other) = (question.sample(&own)?, question.sample(other)?);
             stats::difference(&own, &other).map_err(|error| error.to_string())?.p(0.0)
         }
+        (statistic, Some((_, how)), Some(other)) if claim.over == ClaimOver::Pairs => {
+            of_sample(&question.pairs(&own, other, *how)?, statistic)?
+        }
         (_, Some((_, how)), Some(other)) => {
-            let (own, other) = (question.statistic(&own)?, question.statistic(other)?);
-            match how {
-                ClaimAs::Difference => own - other,
-                _ if other == 0.0 => return Err("it is held against 0".to_owned()),
-                ClaimAs::Percent => 100.0 * (own / other - 1.0),
-                ClaimAs::Ratio => own / other,
-            }
+            compare(question.statistic(&own)?, question.statistic(other)?, *how)?
         }
         _ => question.statistic(&own)?,
     };
@@ -200,7 +205,12 @@ impl<'q> Question<'q> {
             .iter()
             .filter(|(name, _)| experiment.is_none_or(|wanted| wanted == *name));
         for cell in about.flat_map(|(_, cells)| cells.iter()) {
-            if wanted.select(&cell.levels) && !all.iter().any(|known| known.id == cell.id) {
+            let except = &self.claim.except;
+            let left_out = !except.0.is_empty() && except.select(&cell.levels);
+            if wanted.select(&cell.levels)
+                && !left_out
+                && !all.iter().any(|known| known.id == cell.id)
+            {
                 all.push(cell.clone());
             }
         }
@@ -238,7 +248,7 @@ impl<'q> Question<'q> {
                 });
                 values.collect()
             }
-            ClaimOver::Runs | ClaimOver::Cells => runs()
+            ClaimOver::Runs | ClaimOver::Cells | ClaimOver::Pairs => runs()
                 .filter_map(|(index, (cell, run))| {
                     let source = Source { cell: *cell, run: index, call: 0 };
                     Some((source, self.of_run(&taken.cells[*cell], run, quantity)?))
@@ -253,7 +263,7 @@ impl<'q> Question<'q> {
             let what = if what.is_empty() { String::new() } else { format!("the {what} of ") };
             return Err(format!("`{name}` is unknown in {what}all {} run(s)", taken.runs.len()));
         }
-        if self.claim.over != ClaimOver::Cells {
+        if !matches!(self.claim.over, ClaimOver::Cells | ClaimOver::Pairs) {
             return Ok(values);
         }
         // the values of a cell stand together
@@ -330,6 +340,34 @@ impl<'q> Question<'q> {
         Ok((1 + before.count()) as f64)
     }
 
+    /// What each cell comes to against its counterpart.
+    fn pairs(&self, own: &Taken<'q>, other: &Taken<'q>, how: ClaimAs) -> Result<Sample, String> {
+        let quantity = &self.claim.quantity;
+        let others = self.observed(other, quantity)?;
+        let level = |cell: &Cell, axis: &String| {
+            let level = cell.levels.iter().find(|level| level.name == *axis);
+            level.map(|level| level.level.clone())
+        };
+        let mut values = Vec::new();
+        for (source, value) in self.observed(own, quantity)? {
+            let cell = &own.cells[source.cell];
+            let alike = others.iter().filter(|(of, _)| {
+                let counterpart = &other.cells[of.cell];
+                self.claim
+                    .paired_by
+                    .iter()
+                    .all(|axis| level(cell, axis) == level(counterpart, axis))
+            });
+            let alike: Vec<f64> = alike.map(|(_, value)| *value).collect();
+            let [counterpart] = alike.as_slice() else {
+                let (name, id, n) = (cell.name, cell.id, alike.len());
+                return Err(format!("cell {name} ({id}) has {n} counterparts with a figure"));
+            };
+            values.push(compare(value, *counterpart, how)?);
+        }
+        sample(values)
+    }
+
     fn correlation(&self, taken: &Taken<'q>, with: &str) -> Result<f64, String> {
         let x = self.observed(taken, &self.claim.quantity)?;
         let y: BTreeMap<Source, f64> =
@@ -385,6 +423,15 @@ fn known(metrics: &Metrics, name: &str) -> Option<f64> {
 
 fn sample(values: Vec<f64>) -> Result<Sample, String> {
     Sample::new(values).map_err(|error| error.to_string())
+}
+
+fn compare(own: f64, other: f64, how: ClaimAs) -> Result<f64, String> {
+    match how {
+        ClaimAs::Difference => Ok(own - other),
+        _ if other == 0.0 => Err("it is held against 0".to_owned()),
+        ClaimAs::Percent => Ok(100.0 * (own / other - 1.0)),
+        ClaimAs::Ratio => Ok(own / other),
+    }
 }
 
 /// A statistic of one sample.

@@ -169,6 +169,40 @@ fn every_statistic_is_what_it_is_by_hand() {
 }
 
 #[test]
+fn cells_are_held_against_their_counterparts() {
+    let of = "metric = \"wall_ms\", experiment = \"throttle\", where = { throttle = 60 }, \
+              against = { throttle = \"off\" }, as = \"percent\", over = \"pairs\"";
+    let cases = [
+        (format!("{of}, value = 75"), "mean"),
+        (format!("{of}, value = 50, stat = \"min\""), "min"),
+        (format!("{of}, value = 1, stat = \"count\", is = \"> 60\""), "count"),
+        (format!("{of}, value = 50, stat = \"share\", is = \"> 60\", unit = \"%\""), "share"),
+        (format!("{of}, value = 50, except = {{ model = \"one\" }}"), "mean"),
+    ];
+    let mut claims = String::new();
+    for (place, (claim, _)) in cases.iter().enumerate() {
+        let claim = format!("{claim}, source = \"by hand\", tolerance_abs = 1e-9");
+        writeln!(claims, "claim.c{place} = {{ {claim} }}").unwrap();
+    }
+    let manifest = claims + &MANIFEST.replacen("\"gemma3:latest\"", "\"one\", \"two\"", 1);
+    let stored = Stored::of(&manifest);
+    // the second is the slower, and less so
+    stored.measure(|cell, _| {
+        let (base, more) = if cell.contains("one") { (10.0, 2.0) } else { (20.0, 1.5) };
+        vec![("wall_ms", if cell.contains("60") { base * more } else { base })]
+    });
+    let output = runner(&stored, &["check-claims", "small.toml", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said);
+    for (own, (claim, statistic)) in checked.as_array().unwrap().iter().zip(&cases) {
+        assert_eq!(own["result"], "reproduced", "{claim}: {own:#}");
+        assert!(own["quantity"].as_str().unwrap().starts_with(statistic), "{own:#}");
+    }
+    assert_eq!(checked.as_array().unwrap().len(), cases.len());
+    assert_eq!(checked[4]["runs"], 6);
+}
+
+#[test]
 fn a_bound_is_kept_or_broken() {
     let of = "metric = \"client_tokens_per_s\"\nwhere = { throttle = 60 }\nsource = \"TR1\"";
     let said = check(&with_rates(&format!("[claim.a]\nabove = 50\n{of}")), 0);
@@ -229,6 +263,7 @@ fn what_a_claim_cannot_be_of_is_said() {
     problem(&format!("{ttft}as = \"ratio\""), "`as` is for `against`");
     problem(&format!("{ttft}against = {{ throtle = 60 }}"), "did you mean `throttle`?");
     problem(&format!("{ttft}stat = \"rank\"\nagainst = {{ throttle = 60 }}"), "takes no `against`");
+    problem(&format!("{ttft}over = \"pairs\""), "a pair is of two sides");
     problem(
         "metric = \"wall_ms\"\nvalue = 1\ntolerance = 0.1\nagent = \"collector\"",
         "`wall_ms` is the run's and not an agent's",

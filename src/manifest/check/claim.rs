@@ -88,8 +88,52 @@ fn claim(
         }
         stage
     });
+    misplaced(at, body, over, problems);
+    let side = side(at, "where", body.experiment.clone(), &body.cells, setting, problems);
+    let against = body.against.as_ref().map(|levels| {
+        let mut levels = levels.clone();
+        let named = levels.shift_remove("experiment").map(|name| name.to_string());
+        let experiment = named.or_else(|| body.experiment.clone());
+        let other = self::side(at, "against", experiment, &levels, setting, problems);
+        (other, body.against_as.unwrap_or_default())
+    });
+    let except = self::side(at, "except", body.experiment.clone(), &body.except, setting, problems);
+    let paired_by = match over {
+        ClaimOver::Pairs => setting.paired_by(body),
+        _ => Vec::new(),
+    };
+    (problems.len() == before).then_some(())?;
+    Some(Claim {
+        name: name.to_owned(),
+        published: published?,
+        unit: body.unit.clone(),
+        quantity: quantity?,
+        statistic: statistic?,
+        over,
+        of: of?,
+        side,
+        except: except.cells,
+        paired_by,
+        against,
+        repeat: body.repeat,
+        agent: body.agent.clone(),
+        stage,
+        uncounted: body.uncounted,
+        complete: body.complete,
+        profile: body.profile.clone(),
+        source: body.source.clone(),
+    })
+}
+
+/// Keys that nothing else in the claim gives a meaning.
+fn misplaced(at: &At<'_>, body: &written::Claim, over: ClaimOver, problems: &mut Problems<'_>) {
     for (key, given, needed, is_so) in [
-        ("of", body.of.is_some(), "over = \"cells\"", over == ClaimOver::Cells),
+        (
+            "of",
+            body.of.is_some(),
+            "over = \"cells\" or \"pairs\"",
+            matches!(over, ClaimOver::Cells | ClaimOver::Pairs),
+        ),
         ("stage", body.stage.is_some(), "over = \"calls\"", over == ClaimOver::Calls),
         ("uncounted", body.uncounted, "over = \"calls\"", over == ClaimOver::Calls),
         ("as", body.against_as.is_some(), "`against`", body.against.is_some()),
@@ -122,33 +166,15 @@ fn claim(
             problems.key(&at.key(key), format!("stat = \"{stat}\" takes no `{key}`"), None);
         }
     }
-    let side = side(at, "where", body.experiment.clone(), &body.cells, setting, problems);
-    let against = body.against.as_ref().map(|levels| {
-        let mut levels = levels.clone();
-        let named = levels.shift_remove("experiment").map(|name| name.to_string());
-        let experiment = named.or_else(|| body.experiment.clone());
-        let other = self::side(at, "against", experiment, &levels, setting, problems);
-        (other, body.against_as.unwrap_or_default())
-    });
-    (problems.len() == before).then_some(())?;
-    Some(Claim {
-        name: name.to_owned(),
-        published: published?,
-        unit: body.unit.clone(),
-        quantity: quantity?,
-        statistic: statistic?,
-        over,
-        of: of?,
-        side,
-        against,
-        repeat: body.repeat,
-        agent: body.agent.clone(),
-        stage,
-        uncounted: body.uncounted,
-        complete: body.complete,
-        profile: body.profile.clone(),
-        source: body.source.clone(),
-    })
+    if over == ClaimOver::Pairs {
+        if body.against.is_none() {
+            let help = "write `against = { … }`";
+            problems.key(&at.key("over"), "a pair is of two sides", Some(help.into()));
+        }
+        if let Some(stat @ ("p" | "rank" | "correlation")) = body.stat.as_deref() {
+            problems.value(&at.key("stat"), format!("a {stat} is not taken over pairs"), None);
+        }
+    }
 }
 
 fn side(
@@ -177,6 +203,21 @@ impl Setting<'_> {
     fn about(&self, experiment: Option<&str>) -> Vec<&Experiment> {
         let is_it = |own: &&Experiment| experiment.is_none_or(|name| name == own.name);
         self.experiments.iter().filter(is_it).collect()
+    }
+
+    /// The axes that neither side of a claim names; labels tell cells apart and make no difference.
+    fn paired_by(&self, body: &written::Claim) -> Vec<String> {
+        let sides = || body.cells.keys().chain(body.against.iter().flat_map(IndexMap::keys));
+        let mut axes: Vec<String> = Vec::new();
+        for own in self.about(body.experiment.as_deref()) {
+            for axis in own.axes.keys() {
+                let named = sides().any(|key| key == axis) || own.labels.contains(axis);
+                if !named && !axes.contains(axis) {
+                    axes.push(axis.clone());
+                }
+            }
+        }
+        axes
     }
 }
 

@@ -31,9 +31,13 @@ pub struct Claim {
     pub quantity: Quantity,
     pub statistic: ClaimStatistic,
     pub over: ClaimOver,
-    /// What each cell's runs come to, over cells.
+    /// What each cell's runs come to, over cells and pairs.
     pub of: ClaimStatistic,
     pub side: ClaimSide,
+    /// Left out of both sides; nothing where it is empty.
+    pub except: Cells,
+    /// Axes on which a cell and its counterpart have the same level, over pairs.
+    pub paired_by: Vec<String>,
     /// What the figure is held against.
     pub against: Option<(ClaimSide, ClaimAs)>,
     pub repeat: Option<u32>,

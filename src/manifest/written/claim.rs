@@ -28,7 +28,7 @@ pub struct Claim {
     pub is: Option<String>,
     /// What the statistic is taken over (default runs).
     pub over: Option<ClaimOver>,
-    /// With over = "cells": what each cell's runs come to (default mean).
+    /// With over = "cells" or "pairs": what each cell's runs come to (default mean).
     pub of: Option<String>,
     /// Only this repeat of each cell.
     pub repeat: Option<u32>,
@@ -58,6 +58,9 @@ pub struct Claim {
     /// Levels of the cells that it is about.
     #[serde(rename = "where", default)]
     pub cells: IndexMap<String, Scalar>,
+    /// Levels of cells that are left out.
+    #[serde(default)]
+    pub except: IndexMap<String, Scalar>,
     /// How far the recomputed number may be off, as a share of the value: 0.01 is 1 %.
     pub tolerance: Option<f64>,
     /// How far the recomputed number may be off, in the unit of the value.
@@ -78,6 +81,8 @@ pub enum ClaimOver {
     Calls,
     /// What each cell's runs come to.
     Cells,
+    /// With against: each cell held against its counterpart there, which has the same levels otherwise.
+    Pairs,
 }
 
 /// How two figures are compared.
