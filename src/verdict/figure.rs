@@ -54,19 +54,27 @@ pub(super) const SHARE: &str = "1";
 /// What is taken: `mean of ttft_ms`.
 pub(super) fn subject(claim: &Claim) -> String {
     let (Quantity::Metric(name) | Quantity::Level(name)) = &claim.quantity;
-    let over = match claim.over {
-        ClaimOver::Runs => String::new(),
-        ClaimOver::Calls => " over calls".to_owned(),
-        ClaimOver::Cells => format!(" over the {}s of cells", claim.of.name()),
-        ClaimOver::Pairs => format!(" over pairs of cells by their {}s", claim.of.name()),
-    };
+    let (statistic, of) = (claim.statistic.name(), claim.of.name());
     let is = match claim.statistic {
         ClaimStatistic::Count(Some((sign, bound))) | ClaimStatistic::Share(sign, bound) => {
             format!(" {} {bound}", sign.written())
         }
         _ => String::new(),
     };
-    let mut subject = format!("{} of {name}{is}{over}", claim.statistic.name());
+    let how = claim.against.as_ref().map(|(_, how)| how);
+    let mut subject = match claim.over {
+        ClaimOver::Runs => format!("{statistic} of {name}{is}"),
+        ClaimOver::Calls => format!("{statistic} of {name}{is} over calls"),
+        ClaimOver::Cells => format!("{statistic} of {name}{is} over the {of}s of cells"),
+        ClaimOver::Pairs => {
+            let change = match how {
+                Some(ClaimAs::Percent) => "change in per cent",
+                Some(ClaimAs::Ratio) => "ratio",
+                Some(ClaimAs::Difference) | None => "difference",
+            };
+            format!("{statistic} of the {change}{is}, pair by pair, of the {of} of {name}")
+        }
+    };
     if let Some(agent) = &claim.agent {
         let _ = write!(subject, " of agent {agent}");
     }
@@ -83,13 +91,12 @@ pub(super) fn subject(claim: &Claim) -> String {
 pub(super) fn quantity(claim: &Claim) -> String {
     let mut text = subject(claim) + &place(&claim.side);
     if let Some((other, how)) = &claim.against {
-        let against = match (&claim.statistic, how) {
-            (ClaimStatistic::P, _) => " against that",
-            (_, ClaimAs::Difference) => " less that",
-            (_, ClaimAs::Percent) => " in per cent more than that",
-            (_, ClaimAs::Ratio) => " divided by that",
-        };
-        text.push_str(against);
+        text.push_str(match (&claim.statistic, claim.over, how) {
+            (ClaimStatistic::P, ..) | (_, ClaimOver::Pairs, _) => " against that",
+            (_, _, ClaimAs::Difference) => " less that",
+            (_, _, ClaimAs::Percent) => " in per cent more than that",
+            (_, _, ClaimAs::Ratio) => " divided by that",
+        });
         text.push_str(&place(other));
     }
     if !claim.except.0.is_empty() {
@@ -113,10 +120,15 @@ pub(super) fn recompute(
 ) -> Result<Figure, String> {
     let question = Question { claim, experiments, declared };
     let own = question.taken(&claim.side)?;
-    let other = match &claim.against {
+    let mut other = match &claim.against {
         Some((side, _)) => Some(question.taken(side)?),
         None => None,
     };
+    if let Some(other) = other.as_mut().filter(|_| claim.over == ClaimOver::Pairs) {
+        // the others are no part of the figure
+        let counterpart = |cell: &Cell| own.cells.iter().any(|of| question.are_paired(of, cell));
+        other.keep(counterpart);
+    }
     let value = match (&claim.statistic, &claim.against, &other) {
         (ClaimStatistic::P, _, Some(other)) => {
             let (own, other) = (question.sample(&own)?, question.sample(other)?);
@@ -340,24 +352,22 @@ impl<'q> Question<'q> {
         Ok((1 + before.count()) as f64)
     }
 
+    fn are_paired(&self, cell: &Cell, other: &Cell) -> bool {
+        fn level<'c>(cell: &'c Cell, axis: &str) -> Option<&'c serde_json::Value> {
+            cell.levels.iter().find(|level| level.name == axis).map(|level| &level.level)
+        }
+        self.claim.paired_by.iter().all(|axis| level(cell, axis) == level(other, axis))
+    }
+
     /// What each cell comes to against its counterpart.
     fn pairs(&self, own: &Taken<'q>, other: &Taken<'q>, how: ClaimAs) -> Result<Sample, String> {
         let quantity = &self.claim.quantity;
         let others = self.observed(other, quantity)?;
-        let level = |cell: &Cell, axis: &String| {
-            let level = cell.levels.iter().find(|level| level.name == *axis);
-            level.map(|level| level.level.clone())
-        };
         let mut values = Vec::new();
         for (source, value) in self.observed(own, quantity)? {
             let cell = &own.cells[source.cell];
-            let alike = others.iter().filter(|(of, _)| {
-                let counterpart = &other.cells[of.cell];
-                self.claim
-                    .paired_by
-                    .iter()
-                    .all(|axis| level(cell, axis) == level(counterpart, axis))
-            });
+            let alike =
+                others.iter().filter(|(of, _)| self.are_paired(cell, &other.cells[of.cell]));
             let alike: Vec<f64> = alike.map(|(_, value)| *value).collect();
             let [counterpart] = alike.as_slice() else {
                 let (name, id, n) = (cell.name, cell.id, alike.len());
@@ -380,6 +390,18 @@ impl<'q> Question<'q> {
 }
 
 impl Taken<'_> {
+    /// Leaves out cells, and their runs.
+    fn keep(&mut self, wanted: impl Fn(&Cell) -> bool) {
+        let kept: Vec<bool> = self.cells.iter().map(wanted).collect();
+        let place = |cell: usize| kept[..cell].iter().filter(|kept| **kept).count();
+        self.runs.retain(|(cell, _)| kept[*cell]);
+        for (cell, _) in &mut self.runs {
+            *cell = place(*cell);
+        }
+        let mut is_kept = kept.iter();
+        self.cells.retain(|_| is_kept.next() == Some(&true));
+    }
+
     /// What is not there although there is a figure, and runs in it of which calls do not count.
     fn notes(&self, claim: &Claim) -> Vec<String> {
         let mut notes = Vec::new();

@@ -199,7 +199,14 @@ fn cells_are_held_against_their_counterparts() {
         assert!(own["quantity"].as_str().unwrap().starts_with(statistic), "{own:#}");
     }
     assert_eq!(checked.as_array().unwrap().len(), cases.len());
-    assert_eq!(checked[4]["runs"], 6);
+    assert_eq!(checked[0]["runs"], 12);
+    // the counterpart of the cell that is left out is no part of it
+    assert_eq!((&checked[4]["runs"], &checked[4]["cells"]), (&6.into(), &2.into()));
+    assert_eq!(
+        checked[4]["quantity"],
+        "mean of the change in per cent, pair by pair, of the mean of wall_ms at throttle 60 tok/s \
+         in experiment throttle against that at throttle off in experiment throttle, without model one"
+    );
 }
 
 #[test]
