@@ -440,6 +440,42 @@ fn a_report_needs_neither_the_files_nor_the_maps() {
 }
 
 #[test]
+fn recorded_levels_that_differ_between_the_sides_are_named() {
+    let tree = Tree::new();
+    let claim = "\n[claim.faster]\nmetric = \"published_speedup\"\nvalue = 0\ntolerance_abs = 1\nsource = \"p. 3\"\n\
+                 where = { model = \"n\" }\nagainst = { model = \"m\" }\n\
+                 [claim.options]\nlevel = \"gpu\"\nvalue = 80\ntolerance_abs = 0\nsource = \"p. 4\"\n\
+                 where = { model = \"n\" }\n";
+    tree.write("study.toml", format!("{MANIFEST}{claim}"));
+    tree.change("study.toml", "repeats = 2", "repeats = 2\nbaseline = { model = \"m\" }");
+    for number in 1..=2 {
+        let name = format!("tree/two/run_{number}.json");
+        tree.change(&name, "\"options\": {}", "\"options\": {\"gpu\": 80}");
+    }
+    tree.says(0, &["import"]);
+    let report = tree.says(0, &["report", "--stdout"]);
+    assert!(report.contains("Not alike in all else."), "{report}");
+    assert!(report.contains("| `gpu` | 80 | default | 1 |"), "{report}");
+    let said = tree.says(0, &["check-claims"]);
+    let note = "`gpu` is 80 on one side and default on the other, by the files";
+    assert!(said.contains(note), "{said}");
+    assert!(
+        said.contains(
+            "reproduced: options: mean of gpu at model n: 80 published (p. 4), 80 from 2 run(s)"
+        ),
+        "{said}"
+    );
+    // alike on both sides it is no news
+    for number in 1..=2 {
+        let name = format!("tree/one/run_{number}.json");
+        tree.change(&name, "\"options\": {}", "\"options\": {\"gpu\": 80}");
+    }
+    tree.says(0, &["import", "--update"]);
+    assert!(!tree.says(0, &["check-claims"]).contains("on one side"));
+    assert!(!tree.says(0, &["report", "--stdout"]).contains("Not alike in all else."));
+}
+
+#[test]
 fn nothing_is_tested_between_imported_and_measured_runs_or_between_campaigns() {
     let tree = Tree::new();
     tree.change(

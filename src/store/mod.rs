@@ -17,6 +17,7 @@ pub mod journal;
 mod layout;
 mod lock;
 pub mod record;
+mod recorded;
 pub mod reseal;
 pub mod seal;
 pub mod sealed;
@@ -27,6 +28,7 @@ pub use error::StoreError;
 pub use index::{Damaged, Store, StoredSize, Unsealed};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
+pub use recorded::{RecordedDifference, recorded_differences};
 pub use staleness::{against_newest, counting, staleness, version_1};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::manifest::criterion::Cells;
 use crate::metrics::{self, DeclaredMetric};
 use crate::stats::{self, OutlierRule, Sample, SampleError, outliers};
 use crate::store::record::RunRecord;
-use crate::store::staleness;
+use crate::store::{self, staleness};
 
 /// A cell of an experiment with the runs that may be judged by.
 #[derive(Debug, Clone)]
@@ -92,6 +92,15 @@ pub(super) fn same_circumstances(cells: &[&Cell]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What imported runs recorded that is not the same on both sides, although no level of the cells says so.
+pub(super) fn recorded_differences(ones: &[&Cell], others: &[&Cell]) -> Vec<String> {
+    fn runs<'a>(cells: &[&'a Cell<'a>]) -> impl Iterator<Item = &'a RunRecord> {
+        cells.iter().flat_map(|cell| cell.runs.iter().copied())
+    }
+    let differences = store::recorded_differences(runs(ones), runs(others));
+    differences.iter().map(ToString::to_string).collect()
 }
 
 /// The values of a metric that are known; none is a reason.

@@ -146,6 +146,11 @@ pub(super) fn recompute(
     let all: Vec<&Cell> = both.iter().flat_map(|side| side.cells.iter()).collect();
     let mut notes = both.iter().flat_map(|side| side.notes(claim)).collect::<Vec<_>>();
     notes.extend(cells::same_circumstances(&all).err());
+    if let Some(other) = &other {
+        let (ones, others) =
+            (own.cells.iter().collect::<Vec<_>>(), other.cells.iter().collect::<Vec<_>>());
+        notes.extend(cells::recorded_differences(&ones, &others));
+    }
     Ok(Figure {
         value,
         runs: both.iter().map(|side| side.runs.len()).sum(),

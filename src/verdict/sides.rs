@@ -75,6 +75,7 @@ pub(super) fn sides<'a>(
     let right = cells::values(&others, metric, declared)?;
     let all: Vec<Datum> = left.iter().chain(&right).copied().collect();
     let mut notes = cells::notes(&both, metric, &all);
+    notes.extend(cells::recorded_differences(&ones, &others));
     let of_cells = ones.len() > 1 || others.len() > 1;
     let partners = partners(&ones, &others, one, other);
     let matched = if of_cells {

@@ -1,6 +1,6 @@
 //! Every cell against its counterpart: the cell at the baseline's levels, alike on all other axes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::metrics::{Better, MetricInfo};
 use crate::report::completeness::fresh;
 use crate::report::data::{Cell, Data, Experiment, NamedLevel, NamedText};
 use crate::report::select::Selection;
+use crate::store;
 
 /// One cell of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +45,43 @@ pub struct BaselineRow {
     pub improvement_ci: Option<[f64; 2]>,
     #[serde(flatten)]
     pub contrast: Contrast,
+}
+
+/// A recorded level in which cells and their counterparts differ although no axis says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordedDifference {
+    pub name: String,
+    /// In the cells, and in their counterparts.
+    pub own: String,
+    pub baseline: String,
+    /// `<id8>` of the cells.
+    pub cells: Vec<String>,
+}
+
+/// What imported runs recorded that is not the same in the selected cells and in their counterparts.
+pub fn recorded_differences(
+    selection: &Selection<'_>,
+    data: &Data,
+) -> Result<Vec<RecordedDifference>, ComparisonError> {
+    let experiment = experiment(selection, "a comparison with the baseline")?;
+    let baseline = baseline(experiment, &[])?;
+    let counterparts = Counterparts::new(data, experiment, &baseline);
+    let mut differences: BTreeMap<store::RecordedDifference, Vec<String>> = BTreeMap::new();
+    for own in &experiment.cells {
+        let cell = &data.cells[own.cell];
+        let selected = selection.cells.iter().any(|selected| selected.id == cell.id);
+        let Some(other) = counterparts.of(&own.levels).filter(|_| selected) else { continue };
+        for difference in store::recorded_differences(fresh(cell), fresh(other)) {
+            differences.entry(difference).or_default().push(cell.short().to_owned());
+        }
+    }
+    let rows = differences.into_iter().map(|(found, cells)| RecordedDifference {
+        name: found.name,
+        own: found.one,
+        baseline: found.other,
+        cells,
+    });
+    Ok(rows.collect())
 }
 
 /// The rows of the selected cells, in the order of the matrix; a counterpart need not be selected.

@@ -44,6 +44,11 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
             Ok(Value::from(Serde(success::success(&rows, better))))
         },
     );
+    let own = Arc::clone(data);
+    env.add_function("recorded_differences", move |kwargs: Kwargs| -> Result<Value, Error> {
+        let selection = selection(&own, &kwargs, &[])?;
+        Ok(Value::from(Serde(baseline::recorded_differences(&selection, &own)?)))
+    });
     let (own, ranked) = (Arc::clone(data), Arc::clone(&families));
     env.add_function(
         "ranking",

@@ -26,7 +26,10 @@ pub fn differences(a: &[&RunRecord], b: &[&RunRecord]) -> (Vec<Difference>, usiz
     let mut met: IndexMap<String, [BTreeSet<String>; 2]> = IndexMap::new();
     for (side, runs) in [a, b].into_iter().enumerate() {
         for run in runs {
-            for (what, value) in facts(&run.evidence) {
+            let recorded = run.imported.iter().flat_map(|own| &own.recorded);
+            let recorded =
+                recorded.map(|(name, text)| (format!("recorded level {name}"), text.clone()));
+            for (what, value) in facts(&run.evidence).into_iter().chain(recorded) {
                 met.entry(what).or_default()[side].insert(value);
             }
         }
@@ -48,7 +51,8 @@ pub fn differences(a: &[&RunRecord], b: &[&RunRecord]) -> (Vec<Difference>, usiz
 }
 
 /// Kinds of circumstances, those that change the most first.
-const KINDS: [&str; 6] = ["machine", "model", "server", "runtime", "runner", "calibration"];
+const KINDS: [&str; 7] =
+    ["recorded level", "machine", "model", "server", "runtime", "runner", "calibration"];
 
 fn rank(what: &str) -> usize {
     KINDS.iter().position(|kind| what.starts_with(kind)).unwrap_or(KINDS.len())
