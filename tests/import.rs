@@ -476,6 +476,26 @@ fn recorded_levels_that_differ_between_the_sides_are_named() {
 }
 
 #[test]
+fn a_hypothesis_on_earlier_results_is_post_hoc_whenever_they_are_imported() {
+    let tree = Tree::new();
+    let further = "\n[experiment.pair.hypothesis.faster]\nclaim = \"n is the faster\"\n\
+                   greater = { metric = \"published_speedup\", at = { model = \"n\" }, than = { model = \"m\" } }\n\
+                   [experiment.live]\ncommand = [\"true\", \"{part}\"]\nmatrix = { part = [\"one\"] }\nrepeats = 1\n";
+    tree.write("study.toml", format!("{MANIFEST}{further}"));
+    tree.change("tree/one/run_1.json", "\"speedup\": 1.5", "\"speedup\": 1.4");
+    tree.change("tree/two/run_1.json", "\"speedup\": 1.5", "\"speedup\": 1.7");
+    // this exec declares the hypothesis before there are runs of it in the store
+    tree.says(0, &["exec"]);
+    tree.says(0, &["import"]);
+    let report = tree.says(0, &["report", "--stdout"]);
+    assert!(report.contains(", post hoc**"), "{report}");
+    let why =
+        "**Post hoc**: runs of it are earlier results, which were there before it was declared.";
+    assert!(report.contains(why), "{report}");
+    assert!(report.contains("repeats are not interleaved"), "{report}");
+}
+
+#[test]
 fn nothing_is_tested_between_imported_and_measured_runs_or_between_campaigns() {
     let tree = Tree::new();
     tree.change(

@@ -288,7 +288,8 @@ impl<'a> Judging<'a> {
         let concerned = self.concerned(own, &hypothesis.criterion);
         let runs = || concerned.iter().flat_map(|cell| cell.runs.values());
         let first_started = runs().filter_map(|run| run.started.as_deref()).min();
-        let known = Known { runs: runs().count(), first_started };
+        let imported = runs().any(|run| run.imported.is_some());
+        let known = Known { runs: runs().count(), first_started, imported };
         let gone = |name: &str| !self.today.iter().any(|own| own.name == name);
         let name = executed::name(&own.experiment.name, &hypothesis.name);
         match self.today.iter().find(|own| own.name == name) {

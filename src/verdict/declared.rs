@@ -32,6 +32,8 @@ pub struct Known<'a> {
     pub runs: usize,
     /// When the first of them began; RFC 3339, UTC.
     pub first_started: Option<&'a str>,
+    /// Some of them are earlier results, which were there whenever they were imported.
+    pub imported: bool,
 }
 
 /// A criterion of the manifest as it stands today.
@@ -68,6 +70,14 @@ pub fn standing(
     known: Known,
     gone: impl Fn(&str) -> bool,
 ) -> Standing {
+    if known.imported {
+        // an exec that saw the criterion before the import did not see it before the runs were made
+        return Standing::PostHoc {
+            why: "runs of it are earlier results, which were there before it was declared"
+                .to_owned(),
+            replaced: None,
+        };
+    }
     let under = |name: &str| -> Vec<&Declared> {
         plan.into_iter().flat_map(|plan| plan.declared(name)).collect()
     };
