@@ -7,7 +7,9 @@ use super::data::{
     Axis, Cell, Data, Experiment, ExperimentCell, FailedAttempt, NamedLevel, NamedText, RunFolder,
     StudyFacts,
 };
-use super::{controls, fallbacks, flamegraphs, imports, order, outliers, setup, verdicts};
+use super::{
+    controls, fallbacks, flamegraphs, imports, order, outliers, recommendations, setup, verdicts,
+};
 use crate::manifest::factor;
 use crate::manifest::study::{self, Endpoint};
 use crate::metrics::{self, price};
@@ -93,7 +95,9 @@ pub fn collect(
         declared: metrics::declared(study),
         hypotheses,
         claims,
+        recommendations: Vec::new(),
     };
+    data.recommendations = recommendations::recommended(&study.recommendations, &data);
     data.imports = imports::imports(plan, &data);
     Ok(data)
 }

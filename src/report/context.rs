@@ -16,6 +16,7 @@ use super::machine_load::{self, MachineLoad};
 use super::outliers::OutlierTable;
 use super::placement::{self, Placement};
 use super::probes::{self, Probes};
+use super::recommendations::Recommended;
 use super::tokenizers::{self, Tokenizers};
 use super::verdicts::Judged;
 use super::witness::{self, PROFILER, Witness};
@@ -58,6 +59,7 @@ pub struct Context<'a> {
     pub hypotheses: &'a [Judged],
     /// Published numbers against stored runs.
     pub claims: &'a [Checked],
+    pub recommendations: &'a [Recommended],
     /// What was read from earlier results; `None`: nothing.
     pub imports: Option<&'a Imports>,
 }
@@ -274,6 +276,7 @@ impl<'a> Context<'a> {
             outliers: &data.outliers,
             hypotheses: &data.hypotheses,
             claims: &data.claims,
+            recommendations: &data.recommendations,
             imports: data.imports.as_ref(),
         }
     }

@@ -11,6 +11,7 @@ use super::fallbacks::FallbackTaken;
 use super::flamegraphs::Flamegraph;
 use super::imports::Imports;
 use super::outliers::OutlierTable;
+use super::recommendations::Recommended;
 use super::verdicts::Judged;
 pub use crate::cells::NamedLevel;
 use crate::metrics::{self, DeclaredMetric, MetricInfo};
@@ -39,6 +40,7 @@ pub struct Data {
     pub hypotheses: Vec<Judged>,
     /// Published numbers, in the order of the manifest.
     pub claims: Vec<Checked>,
+    pub recommendations: Vec<Recommended>,
     /// Metrics that the study declares.
     pub declared: Vec<DeclaredMetric>,
     /// What was read from earlier results; `None`: nothing.

@@ -30,6 +30,7 @@ mod order;
 mod outliers;
 mod placement;
 mod probes;
+mod recommendations;
 mod render;
 mod select;
 pub mod sets;

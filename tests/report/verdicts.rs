@@ -68,6 +68,63 @@ fn a_verdict_stands_with_all_that_it_is_based_on() {
     assert!(text.contains("Declared on 20"), "{text}");
 }
 
+/// A recommendation that rests on these grounds.
+fn recommended(grounds: &str) -> String {
+    format!("[recommendation.slow]\ntext = \"Do not throttle.\"\nrests_on = [{grounds}]\n")
+}
+
+#[test]
+fn a_recommendation_stands_with_its_verdicts() {
+    let of = |manifest: &str| {
+        let stored = Stored::of(manifest);
+        stored.declare();
+        stored.measure(longer);
+        rendered(&stored)
+    };
+    let study = format!("{}{HYPOTHESIS}", crate::stored::MANIFEST);
+    let name = "throttle/slower";
+    let text = of(&format!("{study}\n{}", recommended(&format!("{{ hypothesis = \"{name}\" }}"))));
+    let stands =
+        "- **Stands** (`slow`): Do not throttle. Rests on `throttle/slower`, which is supported.";
+    assert!(text.contains(stands), "{text}");
+    let refuted = format!("{{ hypothesis = \"{name}\", is = \"refuted\" }}");
+    let text = of(&format!("{study}\n{}", recommended(&refuted)));
+    let falls = "- **Does not stand** (`slow`): Do not throttle. Rests on `throttle/slower`, which must be \
+                 refuted and is supported.";
+    assert!(text.contains(falls), "{text}");
+    let claim = "[claim.wall]\nmetric = \"wall_ms\"\nvalue = 1\ntolerance = 0.1\nsource = \"TR1\"\n\
+                 where = { throttle = 60 }\n";
+    let both = format!("{{ hypothesis = \"{name}\" }}, {{ claim = \"wall\" }}");
+    let text = of(&format!("{study}\n{claim}\n{}", recommended(&both)));
+    let falls = "`throttle/slower`, which is supported; `wall`, which must be reproduced and is contradicted.";
+    assert!(text.contains(falls), "{text}");
+    // what came after the data holds nothing
+    let stored =
+        Stored::of(&format!("{study}\n{}", recommended(&format!("{{ hypothesis = \"{name}\" }}"))));
+    stored.measure(longer);
+    let text = rendered(&stored);
+    assert!(text.contains("must be supported and is supported, post hoc."), "{text}");
+}
+
+#[test]
+fn grounds_of_a_recommendation_are_checked() {
+    for (grounds, part) in [
+        ("{ hypothesis = \"throttle/slowr\" }", "did you mean `throttle/slower`?"),
+        ("{ hypothesis = \"throttle/slower\", is = \"suported\" }", "did you mean `supported`?"),
+        ("{ claim = \"x\" }", "there is no claim named `x`"),
+        ("{ is = \"supported\" }", "a ground is one hypothesis or one claim"),
+        ("", "a recommendation rests on a verdict or a claim"),
+    ] {
+        let stored = Stored::empty();
+        let manifest = format!("{}{HYPOTHESIS}\n{}", crate::stored::MANIFEST, recommended(grounds));
+        std::fs::write(stored.dir.path().join("small.toml"), manifest).unwrap();
+        let output = crate::command::runner(&stored, &["check", "small.toml"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{grounds}: {said}");
+        assert!(said.contains(part), "{grounds}: {said}");
+    }
+}
+
 #[test]
 fn a_bound_that_is_moved_across_the_effect_flips_the_verdict() {
     for (by, verdict) in [("10", "supported"), ("90", "refuted"), ("50", "inconclusive")] {

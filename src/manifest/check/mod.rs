@@ -16,6 +16,7 @@ mod options;
 mod paced;
 mod price;
 mod probes;
+mod recommendation;
 mod scenario;
 mod selection;
 mod server;
@@ -130,6 +131,7 @@ pub(super) fn check(
     let (on_failure, outliers) =
         failure::study_wide(&common.written, &common.overlay, &mut problems);
     let claims = claim::claims(written, &experiments, &common, &mut problems);
+    let recommendations = recommendation::recommendations(written, &mut problems);
     let price = price(written, profile, &mut problems);
     let Common { endpoints, renamed, models, defaults, .. } = common;
     problems.finish()?;
@@ -153,6 +155,7 @@ pub(super) fn check(
         on_failure,
         outliers,
         claims,
+        recommendations,
         price,
         warnings,
         source,

@@ -1,4 +1,4 @@
-//! What is held against the data: hypotheses of the study and published numbers.
+//! What is held against the data: hypotheses of the study, published numbers, and what the author recommends by them.
 
 use formats::protocol::Stage;
 
@@ -121,6 +121,30 @@ impl ClaimStatistic {
             Self::P => "p".to_owned(),
         }
     }
+}
+
+/// What the author recommends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recommendation {
+    pub name: String,
+    pub text: String,
+    /// It stands while all of these hold.
+    pub grounds: Vec<Ground>,
+}
+
+/// A verdict or a claim that a recommendation rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    pub of: GroundOf,
+    /// What it must be: `supported`, `refuted`, `reproduced` or `contradicted`.
+    pub is: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroundOf {
+    /// `<experiment>/<hypothesis>`.
+    Hypothesis(String),
+    Claim(String),
 }
 
 /// How far a recomputed number may be off.

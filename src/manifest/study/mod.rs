@@ -13,8 +13,8 @@ pub use formats::pacing::{Fault, FaultKind, JitterShape, Pacing};
 use indexmap::IndexMap;
 
 pub use self::claims::{
-    Claim, ClaimAs, ClaimOver, ClaimSide, ClaimStatistic, Hypothesis, Published, Quantity,
-    Tolerance,
+    Claim, ClaimAs, ClaimOver, ClaimSide, ClaimStatistic, Ground, GroundOf, Hypothesis, Published,
+    Quantity, Recommendation, Tolerance,
 };
 pub use self::experiment::{Experiment, ExperimentKind, Level, ListedCell, Override, Tokenize};
 pub use self::probes::{Control, FlamegraphProbe, GpuProbe, Probes, SampledProbe, WireProbe};
@@ -60,6 +60,7 @@ pub struct Study {
     pub outliers: Outliers,
     /// Published numbers that stored runs are held against.
     pub claims: Vec<Claim>,
+    pub recommendations: Vec<Recommendation>,
     /// With the profile's in place of the study's.
     pub price: Price,
     /// Findings that do not stop the study, for `check`, `plan` and the report.

@@ -5,6 +5,7 @@ mod claim;
 mod experiment;
 mod hypothesis;
 mod options;
+mod recommendation;
 mod value;
 
 use indexmap::IndexMap;
@@ -16,6 +17,7 @@ pub use claim::{Claim, ClaimAs, ClaimOver};
 pub use experiment::{Corpus, Experiment, Override, Picked, Probes, Tokenize};
 pub use hypothesis::{Correlation, Difference, Equivalent, Hypothesis, Ratio, Steadier, Threshold};
 pub use options::{OptionSet, OptionValue};
+pub use recommendation::{Ground, Recommendation};
 pub use value::{
     Axis, CaptureSettings, Captured, GpuSampled, GpuSettings, HeaderValue, Profiled,
     ProfiledSettings, Sampled, SampledSettings, Scalar, Switched,
@@ -67,6 +69,9 @@ pub struct Manifest {
     /// Published numbers to be held against stored runs.
     #[serde(default)]
     pub claim: IndexMap<String, Claim>,
+    /// What the author recommends, each bound to verdicts or claims.
+    #[serde(default)]
+    pub recommendation: IndexMap<String, Recommendation>,
     /// Overlays: the same study on other servers, models or repeats.
     #[serde(default)]
     pub profile: IndexMap<String, Profile>,

@@ -126,6 +126,7 @@ fn of_one(experiment: Experiment, cells: Vec<Cell>) -> Data {
         outliers: OutlierTable::default(),
         hypotheses: Vec::new(),
         claims: Vec::new(),
+        recommendations: Vec::new(),
         declared: Vec::new(),
     }
 }
