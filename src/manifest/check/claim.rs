@@ -89,10 +89,17 @@ fn claim(
         stage
     });
     misplaced(at, body, over, problems);
+    let known = setting.written.experiment.keys();
+    if let Some(name) = &body.experiment {
+        reference(problems, &at.key("experiment"), "experiment", name, known.clone(), false);
+    }
     let side = side(at, "where", body.experiment.clone(), &body.cells, setting, problems);
     let against = body.against.as_ref().map(|levels| {
         let mut levels = levels.clone();
         let named = levels.shift_remove("experiment").map(|name| name.to_string());
+        if let Some(name) = &named {
+            reference(problems, &at.key("against"), "experiment", name, known, false);
+        }
         let experiment = named.or_else(|| body.experiment.clone());
         let other = self::side(at, "against", experiment, &levels, setting, problems);
         (other, body.against_as.unwrap_or_default())
@@ -185,11 +192,6 @@ fn side(
     setting: &Setting<'_>,
     problems: &mut Problems<'_>,
 ) -> ClaimSide {
-    if let Some(name) = &experiment {
-        let known = setting.written.experiment.keys();
-        let own = if key == "against" { at.key(key) } else { at.key("experiment") };
-        reference(problems, &own, "experiment", name, known, false);
-    }
     let about = setting.about(experiment.as_deref());
     let cells = if setting.whole && !about.is_empty() {
         cells(&at.key(key), levels, &about, setting.common, problems)
