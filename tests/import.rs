@@ -457,7 +457,7 @@ fn recorded_levels_that_differ_between_the_sides_are_named() {
     assert!(report.contains("Not alike in all else."), "{report}");
     assert!(report.contains("| `gpu` | 80 | default | 1 |"), "{report}");
     let said = tree.says(0, &["check-claims"]);
-    let note = "`gpu` is 80 on one side and default on the other, by the files";
+    let note = "`gpu` is 80 on one side and default on the other";
     assert!(said.contains(note), "{said}");
     assert!(
         said.contains(

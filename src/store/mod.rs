@@ -28,7 +28,7 @@ pub use error::StoreError;
 pub use index::{Damaged, Store, StoredSize, Unsealed};
 pub use layout::{Layout, partial_folder, set_aside};
 pub use lock::{Holder, Lock, holder};
-pub use recorded::{RecordedDifference, recorded_differences};
+pub use recorded::{RecordedDifference, level_differences, recorded, recorded_differences};
 pub use staleness::{against_newest, counting, staleness, version_1};
 
 #[cfg(test)]

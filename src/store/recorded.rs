@@ -16,7 +16,7 @@ pub struct RecordedDifference {
 impl std::fmt::Display for RecordedDifference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, one, other } = self;
-        write!(f, "`{name}` is {one} on one side and {other} on the other, by the files")
+        write!(f, "`{name}` is {one} on one side and {other} on the other")
     }
 }
 
@@ -25,6 +25,15 @@ impl std::fmt::Display for RecordedDifference {
 pub fn recorded_differences<'r>(
     one: impl IntoIterator<Item = &'r RunRecord>,
     other: impl IntoIterator<Item = &'r RunRecord>,
+) -> Vec<RecordedDifference> {
+    level_differences(one.into_iter().flat_map(recorded), other.into_iter().flat_map(recorded))
+}
+
+/// The same of any levels, each a name and a value.
+#[must_use]
+pub fn level_differences<'l>(
+    one: impl IntoIterator<Item = (&'l str, &'l str)>,
+    other: impl IntoIterator<Item = (&'l str, &'l str)>,
 ) -> Vec<RecordedDifference> {
     let (one, other) = (values(one), values(other));
     let both = one.into_iter().filter_map(|(name, one)| {
@@ -36,13 +45,17 @@ pub fn recorded_differences<'r>(
     both.collect()
 }
 
-fn values<'r>(
-    runs: impl IntoIterator<Item = &'r RunRecord>,
-) -> BTreeMap<&'r str, BTreeSet<&'r str>> {
+/// Name and value of what a run recorded beyond the levels of its cell.
+pub fn recorded(run: &RunRecord) -> impl Iterator<Item = (&str, &str)> {
+    let levels = run.imported.iter().flat_map(|own| &own.recorded);
+    levels.map(|(name, value)| (name.as_str(), value.as_str()))
+}
+
+fn values<'l>(
+    levels: impl IntoIterator<Item = (&'l str, &'l str)>,
+) -> BTreeMap<&'l str, BTreeSet<&'l str>> {
     let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (name, value) in
-        runs.into_iter().flat_map(|run| &run.imported).flat_map(|own| &own.recorded)
-    {
+    for (name, value) in levels {
         values.entry(name).or_default().insert(value);
     }
     values

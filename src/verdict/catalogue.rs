@@ -7,7 +7,7 @@ use crate::manifest::problem::Problems;
 use crate::manifest::source::At;
 use crate::manifest::study::{Claim, ClaimOver, ClaimStatistic, Quantity};
 use crate::manifest::{ManifestErrors, Study};
-use crate::metrics::{self, DeclaredMetric};
+use crate::metrics::{self, DeclaredMetric, Scope};
 
 /// Metrics that hypotheses and the outlier rule name and this version does not compute: a later one
 /// may, or it is a typo.
@@ -66,6 +66,21 @@ pub fn claim_problems(study: &Study) -> Result<(), ManifestErrors> {
                 let known = metrics::OF_AGENTS.join(", ");
                 let message = format!("`{metric}` is the run's and not an agent's");
                 problems.value(&at, message, Some(format!("those of agents are {known}")));
+            }
+        }
+        if let (Quantity::Metric(metric), true) = (&claim.quantity, problems.len() == before) {
+            let info = metrics::find(&declared, metric);
+            let ranked = matches!(claim.statistic, ClaimStatistic::Rank { .. });
+            if ranked && info.is_some_and(|info| info.better.is_none()) {
+                let message = format!("of `{metric}` neither more nor less is better");
+                problems.value(&at.key("metric"), message, None);
+            }
+            let of_calls = [Scope::CallAndRun, Scope::CallAndRunAgainstSolo, Scope::Imported];
+            if claim.over == ClaimOver::Calls
+                && info.is_some_and(|info| !of_calls.contains(&info.scope))
+            {
+                let message = format!("`{metric}` is the run's and not a call's");
+                problems.value(&at.key("metric"), message, None);
             }
         }
         if problems.len() == before {

@@ -169,6 +169,13 @@ pub(super) fn sample(values: &[Datum]) -> Result<Sample, String> {
 
 /// What is not there although the judgement goes on, and values far from the others.
 pub(super) fn notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<String> {
+    let mut notes = missing(cells, metric, values.len());
+    notes.extend(outlier_notes(metric, values));
+    notes
+}
+
+/// Planned runs that do not count, and those of the others in which the metric is unknown; it is known in so many.
+pub(super) fn missing(cells: &[&Cell], metric: &str, known: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let (planned, runs): (u32, usize) = (
         cells.iter().map(|cell| cell.planned).sum(),
@@ -179,12 +186,11 @@ pub(super) fn notes(cells: &[&Cell], metric: &str, values: &[Datum]) -> Vec<Stri
         let of_them = if stale > 0 { format!(" ({stale} stale)") } else { String::new() };
         notes.push(format!("{runs} of {planned} planned runs count{of_them}"));
     }
-    if values.len() < runs {
-        let unknown = runs - values.len();
+    if known < runs {
+        let unknown = runs - known;
         notes
             .push(format!("`{metric}` is unknown in {unknown} of {runs} runs, which are left out"));
     }
-    notes.extend(outlier_notes(metric, values));
     notes
 }
 
@@ -199,7 +205,7 @@ pub(super) const DIGITS: usize = 6;
 /// Fewer values than these have no others to be far from.
 const FEWEST: usize = 4;
 
-fn outlier_notes(metric: &str, values: &[Datum]) -> Vec<String> {
+pub(super) fn outlier_notes(metric: &str, values: &[Datum]) -> Vec<String> {
     let mut notes = Vec::new();
     // the values of a cell stand together
     for own in values.chunk_by(|a, b| a.cell.id == b.cell.id) {

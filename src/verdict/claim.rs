@@ -103,7 +103,10 @@ pub fn check(
         published,
         recomputed: None,
         // a part of a whole is a pure number
-        unit: written.unwrap_or(&own_unit).replace(figure::SHARE, ""),
+        unit: match written.unwrap_or(&own_unit) {
+            figure::SHARE => String::new(),
+            unit => unit.to_owned(),
+        },
         allowed,
         runs: 0,
         cells: 0,

@@ -1,14 +1,18 @@
 //! The figure that a claim is about, computed anew from stored runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::cells::{self, Cell};
+use super::cells::{self, Cell, Datum};
 use super::words;
+use crate::cells::NamedLevel;
 use crate::manifest::criterion::Cells;
+use crate::manifest::factor;
 use crate::manifest::study::{Claim, ClaimAs, ClaimOver, ClaimSide, ClaimStatistic, Quantity};
+use crate::manifest::written::Scalar;
 use crate::metrics::{self, Better, DeclaredMetric};
 use crate::stats::{self, Sample};
+use crate::store;
 use crate::store::record::{CallSummary, Metrics, RunRecord};
 
 /// A recomputed figure with what it was made of.
@@ -30,19 +34,22 @@ pub(super) fn unit(claim: &Claim, declared: &[DeclaredMetric]) -> String {
     if let Some(unit) = compared.filter(|_| claim.over != ClaimOver::Pairs) {
         return unit.to_owned();
     }
-    let unit = match (&claim.statistic, &claim.quantity) {
-        (ClaimStatistic::RangePercent, _) => "%",
-        (ClaimStatistic::Cv | ClaimStatistic::Share(..), _) => SHARE,
-        (ClaimStatistic::Of(_) | ClaimStatistic::Range, Quantity::Metric(metric)) => {
-            let of_cells = matches!(claim.over, ClaimOver::Cells | ClaimOver::Pairs);
-            match (compared, &claim.of) {
-                (Some(unit), _) => unit,
-                (None, ClaimStatistic::Cv) if of_cells => SHARE,
-                (None, ClaimStatistic::RangePercent) if of_cells => "%",
-                (None, ClaimStatistic::Distinct) if of_cells => "",
-                _ => metrics::find(declared, metric).map_or("", |info| info.unit),
-            }
-        }
+    let of_cells = matches!(claim.over, ClaimOver::Cells | ClaimOver::Pairs);
+    let unit = match (&claim.statistic, compared, &claim.of) {
+        (ClaimStatistic::RangePercent, ..) => "%",
+        (ClaimStatistic::Cv | ClaimStatistic::Share(..), ..) => SHARE,
+        (ClaimStatistic::Of(_) | ClaimStatistic::Range, Some(unit), _) => unit,
+        (ClaimStatistic::Of(_) | ClaimStatistic::Range, None, of) => match of {
+            ClaimStatistic::Cv if of_cells => SHARE,
+            ClaimStatistic::RangePercent if of_cells => "%",
+            ClaimStatistic::Distinct if of_cells => "",
+            _ => match &claim.quantity {
+                Quantity::Metric(name) => {
+                    metrics::find(declared, name).map_or("", |info| info.unit)
+                }
+                Quantity::Level(_) => "",
+            },
+        },
         _ => "",
     };
     unit.to_owned()
@@ -84,6 +91,12 @@ pub(super) fn subject(claim: &Claim) -> String {
     if let Some(repeat) = claim.repeat {
         let _ = write!(subject, " in repeat {repeat}");
     }
+    if claim.uncounted {
+        subject.push_str(", calls that do not count included");
+    }
+    if claim.complete {
+        subject.push_str(", of runs whose calls all count");
+    }
     subject
 }
 
@@ -98,6 +111,12 @@ pub(super) fn quantity(claim: &Claim) -> String {
             (_, _, ClaimAs::Ratio) => " divided by that",
         });
         text.push_str(&place(other));
+    }
+    if let ClaimStatistic::Rank { among, by } = &claim.statistic {
+        if let Some(axis) = by {
+            let _ = write!(text, ", by {axis}");
+        }
+        text.push_str(&words::place(", among", among));
     }
     if !claim.except.0.is_empty() {
         let _ = write!(text, ", without {}", words::levels(&claim.except));
@@ -119,44 +138,43 @@ pub(super) fn recompute(
     declared: &[DeclaredMetric],
 ) -> Result<Figure, String> {
     let question = Question { claim, experiments, declared };
-    let own = question.taken(&claim.side)?;
-    let mut other = match &claim.against {
-        Some((side, _)) => Some(question.taken(side)?),
-        None => None,
-    };
-    if let Some(other) = other.as_mut().filter(|_| claim.over == ClaimOver::Pairs) {
-        // the others are no part of the figure
-        let counterpart = |cell: &Cell| own.cells.iter().any(|of| question.are_paired(of, cell));
-        other.keep(counterpart);
+    let mut own = question.taken(&claim.side)?;
+    if let ClaimStatistic::Rank { among, by } = &claim.statistic {
+        let (value, ranked) = question.rank(&own, among, by.as_deref())?;
+        return Ok(question.figure(value, &[&ranked], Vec::new()));
     }
-    let value = match (&claim.statistic, &claim.against, &other) {
-        (ClaimStatistic::P, _, Some(other)) => {
-            let (own, other) = (question.sample(&own)?, question.sample(other)?);
+    let Some((side, how)) = &claim.against else {
+        return Ok(question.figure(question.statistic(&own)?, &[&own], Vec::new()));
+    };
+    let mut other = question.taken(side)?;
+    let value = match &claim.statistic {
+        statistic if claim.over == ClaimOver::Pairs => {
+            let pairs = question.pairs(&mut own, &mut other, *how)?;
+            of_sample(&pairs, statistic)?
+        }
+        ClaimStatistic::P => {
+            if let Some(cell) = own.cells.iter().find(|cell| other.has(cell)) {
+                let (name, id) = (cell.name, cell.id);
+                return Err(format!("cell {name} ({id}) is on both sides of the test"));
+            }
+            let (own, other) = (question.sample(&own)?, question.sample(&other)?);
             stats::difference(&own, &other).map_err(|error| error.to_string())?.p(0.0)
         }
-        (statistic, Some((_, how)), Some(other)) if claim.over == ClaimOver::Pairs => {
-            of_sample(&question.pairs(&own, other, *how)?, statistic)?
-        }
-        (_, Some((_, how)), Some(other)) => {
-            compare(question.statistic(&own)?, question.statistic(other)?, *how)?
-        }
-        _ => question.statistic(&own)?,
+        _ => compare(question.statistic(&own)?, question.statistic(&other)?, *how)?,
     };
-    let both: Vec<&Taken> = std::iter::once(&own).chain(&other).collect();
-    let all: Vec<&Cell> = both.iter().flat_map(|side| side.cells.iter()).collect();
-    let mut notes = both.iter().flat_map(|side| side.notes(claim)).collect::<Vec<_>>();
-    notes.extend(cells::same_circumstances(&all).err());
-    if let Some(other) = &other {
-        let (ones, others) =
-            (own.cells.iter().collect::<Vec<_>>(), other.cells.iter().collect::<Vec<_>>());
-        notes.extend(cells::recorded_differences(&ones, &others));
+    let mut notes = Vec::new();
+    let both = own.cells.iter().filter(|cell| other.has(cell)).count();
+    if both > 0 && claim.over != ClaimOver::Pairs {
+        notes.push(format!("{both} cell(s) are on both sides"));
     }
-    Ok(Figure {
-        value,
-        runs: both.iter().map(|side| side.runs.len()).sum(),
-        cells: all.len(),
-        notes,
-    })
+    let selected = |name: &str| {
+        let keys = claim.side.cells.0.keys().chain(side.cells.0.keys());
+        keys.into_iter().any(|key| key == name)
+    };
+    let differences = store::level_differences(own.levels(), other.levels());
+    let differences = differences.iter().filter(|own| !selected(&own.name));
+    notes.extend(differences.map(ToString::to_string));
+    Ok(question.figure(value, &[&own, &other], notes))
 }
 
 struct Question<'q> {
@@ -165,13 +183,16 @@ struct Question<'q> {
     declared: &'q [DeclaredMetric],
 }
 
-/// Cells of a side with those of their runs that it is about; every cell has one at least.
+/// Cells of a side with those of their runs of which a figure is known; every cell has one at least.
 struct Taken<'q> {
+    /// With the runs that the claim is about, whether their figure is known or not.
     cells: Vec<Cell<'q>>,
     /// The index of the cell, and the run.
     runs: Vec<(usize, &'q RunRecord)>,
     /// Runs that were left out because calls of theirs do not count.
     incomplete: usize,
+    /// Runs whose figure is unknown, of cells in which none is known.
+    without: usize,
 }
 
 /// What one value is of.
@@ -188,28 +209,59 @@ struct Source {
 type Observed = Vec<(Source, f64)>;
 
 impl<'q> Question<'q> {
-    /// Fails where a cell has no run.
+    fn figure(&self, value: f64, sides: &[&Taken<'q>], further: Vec<String>) -> Figure {
+        let all: Vec<&Cell> = sides.iter().flat_map(|side| side.cells.iter()).collect();
+        let mut notes: Vec<String> = sides.iter().flat_map(|side| self.notes(side)).collect();
+        notes.extend(cells::same_circumstances(&all).err());
+        notes.extend(further);
+        let runs: BTreeSet<(&str, u32)> = sides
+            .iter()
+            .flat_map(|side| side.runs.iter().map(|(cell, run)| (side.cells[*cell].id, run.repeat)))
+            .collect();
+        let cells: BTreeSet<&str> = all.iter().map(|cell| cell.id).collect();
+        Figure { value, runs: runs.len(), cells: cells.len(), notes }
+    }
+
+    /// Fails where a cell has no run, and where one has no figure although each of them must have one.
     fn taken(&self, side: &ClaimSide) -> Result<Taken<'q>, String> {
-        let cells = self.cells(side.experiment.as_deref(), &side.cells);
-        cells::select(&cells, &side.cells)?;
-        let mut taken = Taken { cells, runs: Vec::new(), incomplete: 0 };
-        for (index, cell) in taken.cells.iter().enumerate() {
-            let repeat = |run: &&RunRecord| self.claim.repeat.is_none_or(|own| own == run.repeat);
-            let own: Vec<&RunRecord> = cell.runs.iter().copied().filter(repeat).collect();
-            if own.is_empty() {
+        let selected = self.cells(side.experiment.as_deref(), &side.cells);
+        cells::select(&selected, &side.cells)?;
+        let each = matches!(self.claim.over, ClaimOver::Cells | ClaimOver::Pairs)
+            || matches!(self.claim.statistic, ClaimStatistic::Rank { .. });
+        let mut taken = Taken { cells: Vec::new(), runs: Vec::new(), incomplete: 0, without: 0 };
+        for mut cell in selected {
+            if let Some(repeat) = self.claim.repeat {
+                cell.runs.retain(|run| run.repeat == repeat);
+                cell.planned = 1;
+            }
+            if cell.runs.is_empty() {
                 let repeat = self.claim.repeat.unwrap_or_default();
                 return Err(format!("cell {} ({}) has no repeat {repeat}", cell.name, cell.id));
             }
-            for run in own {
-                if self.claim.complete && not_counted(run) > 0 {
-                    taken.incomplete += 1;
-                } else {
-                    taken.runs.push((index, run));
-                }
+            let all = cell.runs.len();
+            if self.claim.complete {
+                cell.runs.retain(|run| not_counted(run) == 0);
             }
+            taken.incomplete += all - cell.runs.len();
+            cell.planned -= u32::try_from(all - cell.runs.len()).unwrap_or(cell.planned);
+            let known: Vec<&RunRecord> =
+                cell.runs.iter().copied().filter(|run| self.is_known(&cell, run)).collect();
+            if known.is_empty() && each {
+                return Err(format!("no run of cell {} ({}) has the figure", cell.name, cell.id));
+            }
+            if known.is_empty() {
+                taken.without += cell.runs.len();
+                continue;
+            }
+            taken.runs.extend(known.into_iter().map(|run| (taken.cells.len(), run)));
+            taken.cells.push(cell);
         }
         if taken.runs.is_empty() {
-            return Err("every run of it has calls that do not count".to_owned());
+            let (Quantity::Metric(name) | Quantity::Level(name)) = &self.claim.quantity;
+            return Err(match taken.without {
+                0 => "every run of it has calls that do not count".to_owned(),
+                runs => format!("`{name}` is unknown in all {runs} run(s)"),
+            });
         }
         Ok(taken)
     }
@@ -241,44 +293,43 @@ impl<'q> Question<'q> {
 
     fn statistic(&self, taken: &Taken<'q>) -> Result<f64, String> {
         match &self.claim.statistic {
-            ClaimStatistic::Rank { among, by } => self.rank(taken, among, by.as_deref()),
             ClaimStatistic::Correlation(with) => self.correlation(taken, with),
             statistic => of_sample(&self.sample(taken)?, statistic),
         }
     }
 
+    /// A run has what the figure is made of: of two metrics both.
+    fn is_known(&self, cell: &Cell, run: &'q RunRecord) -> bool {
+        let known = |quantity: &Quantity| match (self.claim.over, quantity) {
+            (ClaimOver::Calls, Quantity::Metric(name)) => {
+                let mut calls = run.calls.iter().filter(|call| self.is_of_it(call));
+                calls.any(|call| known(&call.metrics, name).is_some())
+            }
+            _ => self.of_run(cell, run, quantity).is_some(),
+        };
+        let with = match &self.claim.statistic {
+            ClaimStatistic::Correlation(with) => known(&Quantity::Metric(with.clone())),
+            _ => true,
+        };
+        with && known(&self.claim.quantity)
+    }
+
     /// What is known of a quantity: one value for each call, run or cell.
     fn observed(&self, taken: &Taken<'q>, quantity: &Quantity) -> Result<Observed, String> {
-        let runs = || taken.runs.iter().enumerate();
-        let values: Observed = match self.claim.over {
-            ClaimOver::Calls => {
-                let Quantity::Metric(metric) = quantity else {
-                    return Err("a level is a run's and not a call's".to_owned());
-                };
-                let calls = |run: &'q RunRecord| run.calls.iter().enumerate();
-                let values = runs().flat_map(|(index, (cell, run))| {
-                    let own = calls(run).filter(|(_, call)| self.is_of_it(call));
-                    own.filter_map(move |(call, own)| {
-                        let source = Source { cell: *cell, run: index, call };
-                        Some((source, known(&own.metrics, metric)?))
-                    })
-                });
-                values.collect()
+        let mut values = Observed::new();
+        for (index, (cell, run)) in taken.runs.iter().enumerate() {
+            let source = |call| Source { cell: *cell, run: index, call };
+            if let (ClaimOver::Calls, Quantity::Metric(metric)) = (self.claim.over, quantity) {
+                let own = run.calls.iter().enumerate().filter(|(_, call)| self.is_of_it(call));
+                values.extend(
+                    own.filter_map(|(call, own)| {
+                        Some((source(call), known(&own.metrics, metric)?))
+                    }),
+                );
+            } else {
+                let value = self.of_run(&taken.cells[*cell], run, quantity);
+                values.extend(value.map(|value| (source(0), value)));
             }
-            ClaimOver::Runs | ClaimOver::Cells | ClaimOver::Pairs => runs()
-                .filter_map(|(index, (cell, run))| {
-                    let source = Source { cell: *cell, run: index, call: 0 };
-                    Some((source, self.of_run(&taken.cells[*cell], run, quantity)?))
-                })
-                .collect(),
-        };
-        if values.is_empty() {
-            let name = match quantity {
-                Quantity::Metric(name) | Quantity::Level(name) => name,
-            };
-            let what = if self.claim.over == ClaimOver::Calls { "calls" } else { "" };
-            let what = if what.is_empty() { String::new() } else { format!("the {what} of ") };
-            return Err(format!("`{name}` is unknown in {what}all {} run(s)", taken.runs.len()));
         }
         if !matches!(self.claim.over, ClaimOver::Cells | ClaimOver::Pairs) {
             return Ok(values);
@@ -308,14 +359,19 @@ impl<'q> Question<'q> {
             }
             (Quantity::Level(name), _) => {
                 let of_cell = cell.levels.iter().find(|level| level.name == *name);
-                let recorded = || run.imported.as_ref()?.recorded.get(name)?.parse().ok();
+                let recorded = || recorded_number(name, run.imported.as_ref()?.recorded.get(name)?);
                 of_cell.map_or_else(recorded, |level| level.number).filter(|n| n.is_finite())
             }
         }
     }
 
-    /// 1 + the number of groups that are better by their mean.
-    fn rank(&self, own: &Taken<'q>, among: &Cells, by: Option<&str>) -> Result<f64, String> {
+    /// 1 + the number of groups that are better by their mean, and the cells that are ranked.
+    fn rank(
+        &self,
+        own: &Taken<'q>,
+        among: &Cells,
+        by: Option<&str>,
+    ) -> Result<(f64, Taken<'q>), String> {
         let Quantity::Metric(metric) = &self.claim.quantity else {
             return Err("a level is not ranked".to_owned());
         };
@@ -323,9 +379,19 @@ impl<'q> Question<'q> {
         let Some(better) = better else {
             return Err(format!("of `{metric}` neither more nor less is better"));
         };
-        let side =
-            ClaimSide { experiment: self.claim.side.experiment.clone(), cells: among.clone() };
-        let ranked = self.taken(&side)?;
+        let ClaimSide { experiment, cells } = &self.claim.side;
+        let cells = match by {
+            // one level against the others, in all else as it is selected
+            Some(axis) if among.0.is_empty() => {
+                let others = cells.0.iter().filter(|(name, _)| *name != axis);
+                Cells(others.map(|(name, level)| (name.clone(), level.clone())).collect())
+            }
+            _ => among.clone(),
+        };
+        let ranked = self.taken(&ClaimSide { experiment: experiment.clone(), cells })?;
+        if let Some(cell) = own.cells.iter().find(|cell| !ranked.has(cell)) {
+            return Err(format!("cell {} ({}) is not among those ranked", cell.name, cell.id));
+        }
         let group = |cell: &Cell| match by {
             None => Ok(cell.id.to_owned()),
             Some(axis) => match cell.levels.iter().find(|level| level.name == axis) {
@@ -337,35 +403,44 @@ impl<'q> Question<'q> {
         for (source, value) in self.observed(&ranked, &self.claim.quantity)? {
             groups.entry(group(&ranked.cells[source.cell])?).or_default().push(value);
         }
-        let mut subjects = own.cells.iter().map(group).collect::<Result<Vec<_>, _>>()?;
-        subjects.dedup();
-        let [subject] = subjects.as_slice() else {
-            let what = by.map_or("cells".to_owned(), |axis| format!("levels of `{axis}`"));
-            return Err(format!("a rank is of one, and {} {what} are selected", subjects.len()));
-        };
+        let subjects = own.cells.iter().map(group).collect::<Result<BTreeSet<_>, _>>()?;
         let mut means = BTreeMap::new();
         for (name, values) in groups {
             means.insert(name, sample(values)?.mean());
         }
-        let Some(mean) = means.get(subject) else {
-            return Err("what is ranked is not among the others".to_owned());
+        let (Some(subject), 1) = (subjects.first(), subjects.len()) else {
+            let what = by.map_or("cells".to_owned(), |axis| format!("levels of `{axis}`"));
+            return Err(format!("a rank is of one, and {} {what} are selected", subjects.len()));
         };
+        let mean = means.get(subject).ok_or("what is ranked has no figure")?;
         let before = means.values().filter(|other| match better {
             Better::Higher => *other > mean,
             Better::Lower => *other < mean,
         });
-        Ok((1 + before.count()) as f64)
+        Ok(((1 + before.count()) as f64, ranked))
     }
 
     fn are_paired(&self, cell: &Cell, other: &Cell) -> bool {
         fn level<'c>(cell: &'c Cell, axis: &str) -> Option<&'c serde_json::Value> {
             cell.levels.iter().find(|level| level.name == axis).map(|level| &level.level)
         }
-        self.claim.paired_by.iter().all(|axis| level(cell, axis) == level(other, axis))
+        cell.id != other.id
+            && self.claim.paired_by.iter().all(|axis| level(cell, axis) == level(other, axis))
     }
 
-    /// What each cell comes to against its counterpart.
-    fn pairs(&self, own: &Taken<'q>, other: &Taken<'q>, how: ClaimAs) -> Result<Sample, String> {
+    /// What each cell comes to against its counterpart. A cell that is its own counterpart is none of the pairs, and
+    /// cells without one on the other side are left out there.
+    fn pairs(
+        &self,
+        own: &mut Taken<'q>,
+        other: &mut Taken<'q>,
+        how: ClaimAs,
+    ) -> Result<Sample, String> {
+        own.keep(|cell| !other.has(cell));
+        other.keep(|cell| own.cells.iter().any(|of| self.are_paired(of, cell)));
+        if own.cells.is_empty() {
+            return Err("every cell of it is its own counterpart".to_owned());
+        }
         let quantity = &self.claim.quantity;
         let others = self.observed(other, quantity)?;
         let mut values = Vec::new();
@@ -376,7 +451,7 @@ impl<'q> Question<'q> {
             let alike: Vec<f64> = alike.map(|(_, value)| *value).collect();
             let [counterpart] = alike.as_slice() else {
                 let (name, id, n) = (cell.name, cell.id, alike.len());
-                return Err(format!("cell {name} ({id}) has {n} counterparts with a figure"));
+                return Err(format!("cell {name} ({id}) has {n} counterparts"));
             };
             values.push(compare(value, *counterpart, how)?);
         }
@@ -392,9 +467,59 @@ impl<'q> Question<'q> {
         let found = stats::pearson(&sample(x)?, &sample(y)?);
         found.map(|found| found.value).map_err(|error| error.to_string())
     }
+
+    /// What is not there although there is a figure, runs in it of which calls do not count, and values far from others.
+    fn notes(&self, taken: &Taken<'q>) -> Vec<String> {
+        let (Quantity::Metric(name) | Quantity::Level(name)) = &self.claim.quantity;
+        let cells: Vec<&Cell> = taken.cells.iter().collect();
+        let mut notes = cells::missing(&cells, name, taken.runs.len());
+        if self.claim.over != ClaimOver::Calls && matches!(self.claim.quantity, Quantity::Metric(_))
+        {
+            let values = taken.runs.iter().filter_map(|(cell, run)| {
+                let cell = &taken.cells[*cell];
+                let value = self.of_run(cell, run, &self.claim.quantity)?;
+                Some(Datum { cell, run, value })
+            });
+            let values: Vec<Datum> = values.collect();
+            let outliers = cells::outlier_notes(name, &values);
+            if cells.len() == 1 || outliers.len() < 2 {
+                notes.extend(outliers);
+            } else {
+                let n = outliers.len();
+                notes.push(format!(
+                    "{n} runs lie more than 3.5 scaled MAD from the median of their cells, and are kept"
+                ));
+            }
+        }
+        if taken.without > 0 {
+            let of = taken.without;
+            notes.push(format!(
+                "further {of} run(s), in whose cells `{name}` is unknown, are left out"
+            ));
+        }
+        if taken.incomplete > 0 {
+            let of = taken.incomplete;
+            notes.push(format!("{of} run(s) with calls that do not count are left out"));
+        }
+        let failed = taken.runs.iter().filter(|(_, run)| not_counted(run) > 0);
+        let failed: Vec<String> =
+            failed.map(|(cell, run)| format!("{}/{}", taken.cells[*cell].id, run.repeat)).collect();
+        if !failed.is_empty() {
+            let n = failed.len();
+            let shown: Vec<&str> = failed.iter().map(String::as_str).take(NAMED).collect();
+            let more = if n > NAMED { format!(" and {} more", n - NAMED) } else { String::new() };
+            notes
+                .push(format!("calls do not count in {n} of its runs: {}{more}", shown.join(", ")));
+        }
+        notes
+    }
 }
 
 impl Taken<'_> {
+    fn has(&self, cell: &Cell) -> bool {
+        self.cells.iter().any(|own| own.id == cell.id)
+    }
+
     /// Leaves out cells, and their runs.
     fn keep(&mut self, wanted: impl Fn(&Cell) -> bool) {
         let kept: Vec<bool> = self.cells.iter().map(wanted).collect();
@@ -407,37 +532,25 @@ impl Taken<'_> {
         self.cells.retain(|_| is_kept.next() == Some(&true));
     }
 
-    /// What is not there although there is a figure, and runs in it of which calls do not count.
-    fn notes(&self, claim: &Claim) -> Vec<String> {
-        let mut notes = Vec::new();
-        let planned: usize = match claim.repeat {
-            Some(_) => self.cells.len(),
-            None => self.cells.iter().map(|cell| cell.planned as usize).sum(),
-        };
-        let there = self.runs.len() + self.incomplete;
-        if there < planned {
-            notes.push(format!("{there} of {planned} planned runs count"));
-        }
-        if self.incomplete > 0 {
-            let of = self.incomplete;
-            notes.push(format!("{of} run(s) with calls that do not count are left out"));
-        }
-        let failed = self.runs.iter().filter(|(_, run)| not_counted(run) > 0);
-        let failed: Vec<String> =
-            failed.map(|(cell, run)| format!("{}/{}", self.cells[*cell].id, run.repeat)).collect();
-        if !failed.is_empty() {
-            let n = failed.len();
-            let shown: Vec<&str> = failed.iter().map(String::as_str).take(NAMED).collect();
-            let more = if n > NAMED { format!(" and {} more", n - NAMED) } else { String::new() };
-            notes
-                .push(format!("calls do not count in {n} of its runs: {}{more}", shown.join(", ")));
-        }
-        notes
+    /// Name and value of every level of its cells, and of those that its runs recorded beyond them.
+    fn levels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_cells = self.cells.iter().flat_map(|cell| &cell.levels);
+        let of_cells = of_cells.map(|level| (level.name.as_str(), level.text.as_str()));
+        of_cells.chain(self.runs.iter().flat_map(|(_, run)| store::recorded(run)))
     }
 }
 
 /// So many runs are named.
 const NAMED: usize = 8;
+
+/// A recorded level in the unit of its factor.
+fn recorded_number(name: &str, text: &str) -> Option<f64> {
+    let number = || {
+        let level = factor::lookup(name)?.level(&Scalar::Text(text.to_owned())).ok()?;
+        NamedLevel::new(name, &level).number
+    };
+    text.parse().ok().or_else(number)
+}
 
 fn not_counted(run: &RunRecord) -> usize {
     let measured = run.calls.iter().filter(|call| !call.warmup);
@@ -455,7 +568,10 @@ fn sample(values: Vec<f64>) -> Result<Sample, String> {
 fn compare(own: f64, other: f64, how: ClaimAs) -> Result<f64, String> {
     match how {
         ClaimAs::Difference => Ok(own - other),
-        _ if other == 0.0 => Err("it is held against 0".to_owned()),
+        ClaimAs::Percent if other <= 0.0 => {
+            Err(format!("it is held against {other}: no per cent of what is not above 0"))
+        }
+        ClaimAs::Ratio if other == 0.0 => Err("it is held against 0".to_owned()),
         ClaimAs::Percent => Ok(100.0 * (own / other - 1.0)),
         ClaimAs::Ratio => Ok(own / other),
     }

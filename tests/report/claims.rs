@@ -209,6 +209,80 @@ fn cells_are_held_against_their_counterparts() {
     );
 }
 
+/// What `check-claims` says of one claim about `wall_ms`, of two models with and without a throttle; the throttled runs
+/// of the second are the only ones that are better than those of the first.
+fn of_four_cells(claim: &str, unknown: &[(&str, u32)]) -> serde_json::Value {
+    let claim = format!(
+        "claim.a = {{ metric = \"wall_ms\", experiment = \"throttle\", source = \"by hand\", {claim} }}\n"
+    );
+    let manifest = claim + &MANIFEST.replacen("\"gemma3:latest\"", "\"one\", \"two\"", 1);
+    let stored = Stored::of(&manifest);
+    stored.measure(|cell, repeat| {
+        let value = match (cell.contains("one"), cell.contains("60")) {
+            (true, false) => 1.0,
+            (true, true) => 100.0,
+            (false, false) => 50.0,
+            (false, true) => 60.0,
+        };
+        let is_unknown = unknown.iter().any(|(part, of)| cell.contains(part) && *of == repeat);
+        vec![("wall_ms", if is_unknown { f64::NAN } else { value })]
+    });
+    let output = runner(&stored, &["check-claims", "small.toml", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said);
+    checked[0].clone()
+}
+
+#[test]
+fn a_rank_is_taken_in_the_place_that_is_selected() {
+    // less is better: of model one 1 ms, and 100 ms throttled
+    let rank = "stat = \"rank\", by = \"model\", tolerance_abs = 0, where = { model = \"one\"";
+    let first = of_four_cells(&format!("{rank} , throttle = \"off\" }}, value = 1"), &[]);
+    assert_eq!(first["result"], "reproduced", "{first:#}");
+    assert_eq!((&first["runs"], &first["cells"]), (&6.into(), &2.into()), "those ranked");
+    assert!(first["quantity"].as_str().unwrap().contains(", by model"), "{first:#}");
+    let second = of_four_cells(&format!("{rank} , throttle = 60 }}, value = 2"), &[]);
+    assert_eq!(second["result"], "reproduced", "{second:#}");
+    let elsewhere = of_four_cells(
+        &format!("{rank} , throttle = 60 }}, value = 2, among = {{ throttle = \"off\" }}"),
+        &[],
+    );
+    let reason = elsewhere["reason"].as_str().unwrap();
+    assert!(reason.contains("is not among those ranked"), "{reason}");
+}
+
+#[test]
+fn runs_without_the_figure_are_named_and_not_counted() {
+    let all = of_four_cells("value = 1, tolerance_abs = 1e3", &[("one", 2)]);
+    assert_eq!((&all["runs"], &all["cells"]), (&10.into(), &4.into()), "{all:#}");
+    let note = "`wall_ms` is unknown in 2 of 12 runs, which are left out";
+    assert!(all["notes"].as_array().unwrap().contains(&note.into()), "{all:#}");
+    let unknown = [("one", 1), ("one", 2), ("one", 3)];
+    let half = of_four_cells("value = 1, tolerance_abs = 1e3", &unknown);
+    assert_eq!((&half["runs"], &half["cells"]), (&6.into(), &2.into()), "{half:#}");
+    assert!(half["notes"][0].as_str().unwrap().contains("further 6 run(s)"), "{half:#}");
+    // of cells each must have one
+    let cells = of_four_cells("value = 1, tolerance_abs = 1e3, over = \"cells\"", &unknown);
+    assert!(cells["reason"].as_str().unwrap().starts_with("no run of cell "), "{cells:#}");
+}
+
+#[test]
+fn a_cell_is_not_held_against_itself() {
+    let pairs = "over = \"pairs\", against = { throttle = \"off\" }, tolerance_abs = 1e-9, as = \"percent\"";
+    // 9900 % and 20 %
+    let both = of_four_cells(&format!("{pairs}, value = 4960"), &[]);
+    assert_eq!(both["result"], "reproduced", "{both:#}");
+    assert_eq!((&both["runs"], &both["cells"]), (&12.into(), &4.into()), "{both:#}");
+    let p = "stat = \"p\", value = 1, tolerance_abs = 1, where = { model = \"one\" }, against = { throttle = \"off\" }";
+    let overlap = of_four_cells(p, &[]);
+    let reason = overlap["reason"].as_str().unwrap();
+    assert!(reason.contains("is on both sides of the test"), "{reason}");
+    // neither side names the throttle, which differs between them
+    let mixed = "value = 1, tolerance_abs = 1e3, where = { model = \"one\" }, against = { model = \"two\", throttle = 60 }";
+    let mixed = of_four_cells(mixed, &[]);
+    assert_eq!(mixed["notes"], serde_json::json!([]), "the throttle is named: {mixed:#}");
+}
+
 #[test]
 fn a_bound_is_kept_or_broken() {
     let of = "metric = \"client_tokens_per_s\"\nwhere = { throttle = 60 }\nsource = \"TR1\"";
@@ -271,6 +345,15 @@ fn what_a_claim_cannot_be_of_is_said() {
     problem(&format!("{ttft}against = {{ throtle = 60 }}"), "did you mean `throttle`?");
     problem(&format!("{ttft}stat = \"rank\"\nagainst = {{ throttle = 60 }}"), "takes no `against`");
     problem(&format!("{ttft}over = \"pairs\""), "a pair is of two sides");
+    problem(&format!("{ttft}repeat = 0"), "repeats are counted from 1");
+    problem(&format!("{ttft}stat = \"rank\"\nby = \"throtle\""), "did you mean `throttle`?");
+    let level = "level = \"throttle\"\nvalue = 1\ntolerance = 0.1\n";
+    problem(&format!("{level}agent = \"collector\""), "a level is the run's");
+    problem(&format!("{level}over = \"calls\""), "a level is the run's, and no call's");
+    let wall = "metric = \"wall_ms\"\nvalue = 1\ntolerance = 0.1\n";
+    problem(&format!("{wall}over = \"calls\""), "`wall_ms` is the run's and not a call's");
+    let calls = "metric = \"measured_calls\"\nvalue = 1\ntolerance = 0.1\n";
+    problem(&format!("{calls}stat = \"rank\""), "neither more nor less is better");
     problem(
         "metric = \"wall_ms\"\nvalue = 1\ntolerance = 0.1\nagent = \"collector\"",
         "`wall_ms` is the run's and not an agent's",

@@ -173,6 +173,18 @@ fn misplaced(at: &At<'_>, body: &written::Claim, over: ClaimOver, problems: &mut
             problems.key(&at.key(key), format!("stat = \"{stat}\" takes no `{key}`"), None);
         }
     }
+    if body.level.is_some() {
+        if body.agent.is_some() {
+            let help = "write the agent's level, such as `level = \"AGENT.num_ctx\"`";
+            problems.key(&at.key("agent"), "a level is the run's", Some(help.into()));
+        }
+        if over == ClaimOver::Calls {
+            problems.value(&at.key("over"), "a level is the run's, and no call's", None);
+        }
+    }
+    if body.repeat == Some(0) {
+        problems.value(&at.key("repeat"), "repeats are counted from 1", None);
+    }
     if over == ClaimOver::Pairs {
         if body.against.is_none() {
             let help = "write `against = { … }`";
@@ -210,8 +222,11 @@ impl Setting<'_> {
     /// The axes that neither side of a claim names; labels tell cells apart and make no difference.
     fn paired_by(&self, body: &written::Claim) -> Vec<String> {
         let sides = || body.cells.keys().chain(body.against.iter().flat_map(IndexMap::keys));
+        let other = body.against.as_ref().and_then(|own| own.get("experiment"));
+        let other = other.map(ToString::to_string).or_else(|| body.experiment.clone());
         let mut axes: Vec<String> = Vec::new();
-        for own in self.about(body.experiment.as_deref()) {
+        let about = self.about(body.experiment.as_deref()).into_iter();
+        for own in about.chain(self.about(other.as_deref())) {
             for axis in own.axes.keys() {
                 let named = sides().any(|key| key == axis) || own.labels.contains(axis);
                 if !named && !axes.contains(axis) {
@@ -288,10 +303,15 @@ fn statistic(
         }
         "rank" => {
             let about = setting.about(body.experiment.as_deref());
-            let among = body
-                .among
-                .as_ref()
-                .map(|levels| cells(&at.key("among"), levels, &about, setting.common, problems));
+            let are_known = setting.whole && !about.is_empty();
+            let among =
+                body.among.as_ref().filter(|_| are_known).map(|levels| {
+                    cells(&at.key("among"), levels, &about, setting.common, problems)
+                });
+            if let Some(axis) = body.by.as_ref().filter(|_| are_known) {
+                let axes = about.iter().flat_map(|own| own.axes.keys());
+                reference(problems, &at.key("by"), "axis", axis, axes, false);
+            }
             Some(ClaimStatistic::Rank {
                 among: Cells(among.unwrap_or_default()),
                 by: body.by.clone(),

@@ -30,7 +30,7 @@ pub struct Claim {
     pub over: Option<ClaimOver>,
     /// With over = "cells" or "pairs": what each cell's runs come to (default mean).
     pub of: Option<String>,
-    /// Only this repeat of each cell.
+    /// Only this repeat of each cell, from 1.
     pub repeat: Option<u32>,
     /// Figures of this agent alone.
     pub agent: Option<String>,
@@ -49,7 +49,7 @@ pub struct Claim {
     pub against_as: Option<ClaimAs>,
     /// With stat = "correlation": the other metric.
     pub with: Option<String>,
-    /// With stat = "rank": the cells that are ranked (default: all of the experiment); those of `where` are among them.
+    /// With stat = "rank": the cells that are ranked; those of `where` are among them (default: with `by` those of `where` at any level of that axis, else all of the experiment, or of all where none is named).
     pub among: Option<IndexMap<String, Scalar>>,
     /// With stat = "rank": the axis whose levels are ranked (default: cell by cell).
     pub by: Option<String>,
