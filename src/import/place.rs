@@ -33,6 +33,12 @@ pub fn follow<'d>(
     found
 }
 
+/// The runs of a document: what matches `each`, or the document itself.
+#[must_use]
+pub fn elements<'d>(document: &'d Json, each: Option<&Place>, bound: &Captures) -> Vec<Found<'d>> {
+    follow(document, "", each.map_or(&[], |each| each.steps.as_slice()), bound)
+}
+
 fn one_step<'d>(from: &Found<'d>, step: &Segment) -> Vec<Found<'d>> {
     let further = |key: &str, value: &'d Json, captures: Captures| {
         let escaped = key.replace('~', "~0").replace('/', "~1");

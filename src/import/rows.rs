@@ -6,7 +6,7 @@ use formats::protocol::{Outcome, Stage};
 use serde_json::Value as Json;
 
 use super::document::Files;
-use super::place::{Scope, follow, named};
+use super::place::{Scope, elements, named};
 use super::value::{At, Companions, Read, Reader, Wrong};
 use super::window;
 use crate::manifest::factor;
@@ -55,11 +55,7 @@ pub fn read(
         Ok(document) => document,
         Err(reason) => return vec![Err(trouble("", format!("{path} {reason}")))],
     };
-    let value = document.value.clone();
-    let elements = match &source.map.each {
-        None => follow(&value, "", &[], captures),
-        Some(each) => follow(&value, "", &each.steps, captures),
-    };
+    let elements = elements(&document.value, source.map.each.as_ref(), captures);
     if elements.is_empty() {
         let each = source.map.each.as_ref().map_or("", |each| &each.written);
         return vec![Err(trouble("", format!("{path}: nothing in it matches `each` ({each})")))];

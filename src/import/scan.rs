@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 
 use super::document::Files;
-use super::place::{Scope, follow};
+use super::place::{Scope, elements};
 use super::rows::captured;
 use super::tree::Tree;
 use super::value::{Companions, Read, Reader};
@@ -105,11 +105,7 @@ fn file(
             return;
         }
     };
-    let value = document.value.clone();
-    let elements = match &source.map.each {
-        None => follow(&value, "", &[], captures),
-        Some(each) => follow(&value, "", &each.steps, captures),
-    };
+    let elements = elements(&document.value, source.map.each.as_ref(), captures);
     if elements.is_empty() {
         own.unreadable.push(format!("{path}: nothing in it matches `each`"));
     }

@@ -12,6 +12,7 @@ pub mod import;
 pub mod inference;
 pub mod nearest;
 pub mod problem;
+pub mod sign;
 pub mod source;
 mod structure;
 pub mod study;

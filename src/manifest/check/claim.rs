@@ -11,9 +11,9 @@ use super::selection::nearest_level;
 use crate::manifest::command::Stat;
 use crate::manifest::criterion::Cells;
 use crate::manifest::factor;
-use crate::manifest::import::Sign;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::Problems;
+use crate::manifest::sign::Sign;
 use crate::manifest::source::At;
 use crate::manifest::study::{
     Claim, ClaimOver, ClaimSide, ClaimStatistic, Experiment, Level, Published, Quantity, Tolerance,

@@ -10,12 +10,13 @@ use super::pattern::Place;
 use super::value::{Is, conditions, value};
 use super::written;
 use super::{
-    AGENT_FACTS, Agents, CALL_FACTS, Calls, Fact, Map, Metric, MetricOf, OnFact, STAGE, Sign,
-    Uncounted, Value, WALL, Window,
+    AGENT_FACTS, Agents, CALL_FACTS, Calls, Fact, Map, Metric, MetricOf, OnFact, STAGE, Uncounted,
+    Value, WALL, Window,
 };
 use crate::encoding;
 use crate::manifest::nearest::suggest;
 use crate::manifest::problem::{ManifestErrors, Problems};
+use crate::manifest::sign::Sign;
 use crate::manifest::source::At;
 use crate::manifest::{self, LoadError, NAME_HELP, is_name};
 

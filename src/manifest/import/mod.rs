@@ -19,9 +19,10 @@ use indexmap::IndexMap;
 pub(crate) use self::map::of_run;
 pub use self::map::{load, rules, values};
 use self::pattern::{PathPattern, Place};
-pub use self::value::{Condition, From, Otherwise, Sign, Statistic, Value, Wanted, Zone};
+pub use self::value::{Condition, From, Otherwise, Statistic, Value, Wanted, Zone};
 pub use self::written::{Format, Over};
 use super::command::{Direction, Stat};
+use super::sign::Sign;
 
 /// Folder of a study's results with the maps that its runs were read by, so that reports need no others.
 pub const KEPT_MAPS: &str = "maps";

@@ -4,7 +4,7 @@ use formats::protocol::Stage;
 
 use crate::manifest::command::Stat;
 use crate::manifest::criterion::{Cells, Criterion, Terms};
-use crate::manifest::import::Sign;
+use crate::manifest::sign::Sign;
 pub use crate::manifest::written::{ClaimAs, ClaimOver};
 
 /// A claim with a criterion; judged by the report.

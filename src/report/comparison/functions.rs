@@ -7,7 +7,6 @@ use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::family::Families;
-use super::shares::Sign;
 use super::winners::Axes;
 use super::{
     ComparisonError, baseline, direction, frontier, normalised, ranking, replicas, shares,
@@ -115,7 +114,7 @@ pub fn add(env: &mut Environment, data: &Arc<Data>) {
               axes: Option<Vec<String>>,
               kwargs: Kwargs|
               -> Result<Value, Error> {
-            let (metric, sign) = (select::metric(&own, metric)?, Sign::parse(sign)?);
+            let (metric, sign) = (select::metric(&own, metric)?, shares::sign(sign)?);
             let selection = selection(&own, &kwargs, &[])?;
             let axes = axes.unwrap_or_default();
             let rows = shares::shares(&own, &metric, sign, bound, &axes, &selection)?;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::success::{interval, share};
 use super::{ComparisonError, axis, experiment};
+use crate::manifest::sign::Sign;
 use crate::metrics::MetricInfo;
 use crate::report::completeness::fresh;
 use crate::report::data::{Data, NamedLevel};
@@ -25,34 +26,11 @@ pub struct ShareRow {
     pub ci: Option<[f64; 2]>,
 }
 
-/// How a value is compared with the bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    Below,
-    UpTo,
-    Above,
-    From,
-}
-
-impl Sign {
-    pub fn parse(sign: &str) -> Result<Self, ComparisonError> {
-        match sign {
-            "<" => Ok(Sign::Below),
-            "<=" => Ok(Sign::UpTo),
-            ">" => Ok(Sign::Above),
-            ">=" => Ok(Sign::From),
-            _ => Err(ComparisonError::UnknownSign { sign: sign.to_owned() }),
-        }
-    }
-
-    fn holds(self, value: f64, bound: f64) -> bool {
-        match self {
-            Sign::Below => value < bound,
-            Sign::UpTo => value <= bound,
-            Sign::Above => value > bound,
-            Sign::From => value >= bound,
-        }
-    }
+/// The sign of a template; a share of runs that equal a number is asked for by no name.
+pub fn sign(text: &str) -> Result<Sign, ComparisonError> {
+    let known = [Sign::Less, Sign::AtMost, Sign::More, Sign::AtLeast];
+    let found = known.into_iter().find(|sign| sign.written() == text);
+    found.ok_or_else(|| ComparisonError::UnknownSign { sign: text.to_owned() })
 }
 
 /// One row per combination of the levels of `axes`, in the order of the matrix; one row without axes.

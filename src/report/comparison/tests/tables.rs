@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::super::contrast::Judgement;
 use super::super::family::Families;
-use super::super::shares::Sign;
 use super::super::winners::Axes;
 use super::super::{ComparisonError, baseline, frontier, normalised, ranking, shares, winners};
 use super::{Built, METRIC, whole};
 use crate::cells::Wanted;
+use crate::manifest::sign::Sign;
 use crate::metrics::{self, Better};
 
 fn around(mean: f64) -> Vec<f64> {
@@ -143,16 +143,16 @@ fn contention_by_scenario() {
         .data();
     let info = metrics::info("speedup").unwrap();
     let by = ["scenario".to_owned()];
-    let rows = shares::shares(&data, info, Sign::Below, 1.5, &by, &whole(&data)).unwrap();
+    let rows = shares::shares(&data, info, Sign::Less, 1.5, &by, &whole(&data)).unwrap();
     let counts: Vec<_> = rows.iter().map(|row| (row.cells, row.runs, row.n, row.beyond)).collect();
     assert_eq!(counts, [(2, 6, 6, 1), (2, 5, 3, 3)]);
     // Wilson for 3 of 3: 1 ÷ (1 + z² ÷ 3)
     let [low, high] = rows[1].ci.unwrap();
     assert!((low - 3.0 / (3.0 + 1.959_963_984_540_054_f64.powi(2))).abs() < 1e-9);
     assert!((high - 1.0).abs() < 1e-12);
-    let all = shares::shares(&data, info, Sign::UpTo, 1.5, &[], &whole(&data)).unwrap();
+    let all = shares::shares(&data, info, Sign::AtMost, 1.5, &[], &whole(&data)).unwrap();
     assert_eq!((all.len(), all[0].beyond, all[0].n), (1, 5, 9));
-    assert!(Sign::parse("=").is_err());
+    assert!(shares::sign("=").is_err());
 }
 
 #[test]
