@@ -1,6 +1,7 @@
 //! What a manifest says of metrics, held against those that there are.
 
-use super::{figure, unit};
+use super::claim::quantity;
+use super::unit;
 use crate::manifest::criterion::Statistic;
 use crate::manifest::nearest::{nearest, suggest};
 use crate::manifest::problem::Problems;
@@ -97,12 +98,12 @@ fn unit_problem(
     problems: &mut Problems<'_>,
 ) {
     let Some(written) = &claim.unit else { return };
-    let own = figure::unit(claim, declared);
+    let own = quantity::unit(claim, declared);
     if unit::factor(&own, written).is_some() {
         return;
     }
     let name = if own.is_empty() { "a pure number" } else { &own };
-    let message = format!("{} is in {name}, not in `{written}`", figure::subject(claim));
+    let message = format!("{} is in {name}, not in `{written}`", quantity::subject(claim));
     let help = match own.as_str() {
         "" => "leave `unit` out".to_owned(),
         unit => format!("one of {}", unit::alike(unit).join(", ")),

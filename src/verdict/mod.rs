@@ -14,7 +14,6 @@ mod declared;
 pub mod drawn;
 mod each;
 mod family;
-mod figure;
 mod guard;
 mod judge;
 mod looks;

@@ -1,9 +1,12 @@
 //! Published numbers against stored runs.
 
+mod figure;
+pub(super) mod quantity;
+
 use serde::Serialize;
 
 use super::cells::Cell;
-use super::{figure, unit};
+use super::unit;
 use crate::manifest::study::{Claim, Published, Tolerance};
 use crate::metrics::DeclaredMetric;
 
@@ -92,19 +95,19 @@ pub fn check(
         Published::AtLeast(bound) => (Relation::AtLeast, bound, 0.0),
         Published::AtMost(bound) => (Relation::AtMost, bound, 0.0),
     };
-    let own_unit = figure::unit(claim, declared);
+    let own_unit = quantity::unit(claim, declared);
     let written = claim.unit.as_deref();
     let mut checked = Checked {
         name: claim.name.clone(),
         result: Reproduction::NoData,
         reason: None,
-        quantity: figure::quantity(claim),
+        quantity: quantity::in_words(claim),
         relation,
         published,
         recomputed: None,
         // a part of a whole is a pure number
         unit: match written.unwrap_or(&own_unit) {
-            figure::SHARE => String::new(),
+            quantity::SHARE => String::new(),
             unit => unit.to_owned(),
         },
         allowed,
